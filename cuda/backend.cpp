@@ -1,0 +1,256 @@
+#include "cuda/backend.hpp"
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/checked.hpp"
+#include "base/fail.hpp"
+#include "base/quote.hpp"
+#include "cuda/calls.hpp"
+#include "cuda/check.hpp"
+#include "cuda/device_memory.hpp"
+#include "cuda/device_weights.hpp"
+#include "cuda/kernels/launch.hpp"
+#include "cuda/stream.hpp"
+#include "runtime/failure.hpp"
+#include "runtime/plan.hpp"
+
+namespace rushlight::cuda {
+namespace {
+
+using runtime::Network;
+using runtime::PackedWeights;
+using runtime::Plan;
+using runtime::Program;
+using runtime::RunOptions;
+
+// A port's place in the workspace. Kernels never see the caller's buffers: addresses stay what they were when the calls
+// were made, and host and device buffers are alike.
+struct PortBuffer {
+  std::uint64_t offset_bytes = 0;
+  std::uint64_t size_bytes = 0;
+};
+
+class CudaProgram final : public Program {
+ public:
+  CudaProgram(int device, const RunOptions& options, std::shared_ptr<PackedWeights> weights, DeviceBuffer workspace,
+              Stream stream)
+      : device_(device),
+        options_(options),
+        weights_(std::move(weights)),
+        workspace_(std::move(workspace)),
+        stream_(std::move(stream)) {}
+  ~CudaProgram() override {
+    // The stream is empty: every run waits for it. Only the device has to be the right one.
+    const auto current = CurrentDevice::use(device_);
+    Stream last = std::move(stream_);
+  }
+
+  void set_calls(std::vector<Call> calls) { calls_ = std::move(calls); }
+  void set_ports(std::vector<PortBuffer> inputs, std::vector<PortBuffer> outputs) {
+    inputs_ = std::move(inputs);
+    outputs_ = std::move(outputs);
+  }
+
+  Status run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) override {
+    RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(device_));
+    Status enqueued = enqueue(inputs, outputs);
+    // Whatever was enqueued must end before the caller's buffers may go.
+    Status finished = stream_.synchronise();
+    if (!enqueued) return enqueued;
+    if (!finished) return among_layers(std::move(finished).error());
+    return {};
+  }
+
+  [[nodiscard]] std::uint64_t workspace_bytes() const noexcept override { return workspace_.size_bytes(); }
+
+ private:
+  Status enqueue(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) {
+    for (std::size_t port = 0; port < inputs.size(); ++port) {
+      const PortBuffer& buffer = inputs_[port];
+      if (buffer.size_bytes == 0) continue;
+      const bool from_host = inputs[port].device.kind == Device::Kind::cpu;
+      RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, workspace_.data() + buffer.offset_bytes, inputs[port].data,
+                         static_cast<std::size_t>(buffer.size_bytes),
+                         from_host ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToDevice, stream_.get());
+    }
+    for (std::size_t i = 0; i < calls_.size(); ++i) {
+      const Call& call = calls_[i];
+      const cudaError_t status = std::visit([&](const auto& work) { return launch(work, stream_.get()); }, call.work);
+      if (status != cudaSuccess) return kernel_failed(status, kernel_name(call.work), call.name);
+      if (options_.progress != nullptr && !options_.progress->on_progress("run", i + 1, calls_.size())) {
+        return runtime::run_was_cancelled();
+      }
+    }
+    for (std::size_t port = 0; port < outputs.size(); ++port) {
+      const PortBuffer& buffer = outputs_[port];
+      if (buffer.size_bytes == 0) continue;
+      const bool to_host = outputs[port].device.kind == Device::Kind::cpu;
+      RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, outputs[port].data, workspace_.data() + buffer.offset_bytes,
+                         static_cast<std::size_t>(buffer.size_bytes),
+                         to_host ? cudaMemcpyDeviceToHost : cudaMemcpyDeviceToDevice, stream_.get());
+    }
+    return {};
+  }
+
+  // Failures inside kernels show when the queue is waited for: one of them is to blame.
+  [[nodiscard]] Error among_layers(Error error) const {
+    if (!calls_.empty()) {
+      error.finding.message = "in layers " + quoted(calls_.front().name) + " to " + quoted(calls_.back().name) + ": " +
+                              error.finding.message;
+    }
+    return error;
+  }
+
+  const int device_;
+  const RunOptions options_;
+  const std::shared_ptr<PackedWeights> weights_;
+  DeviceBuffer workspace_;  // the arena, then the ports
+  Stream stream_;
+  std::vector<Call> calls_;
+  std::vector<PortBuffer> inputs_;
+  std::vector<PortBuffer> outputs_;
+};
+
+// The ports behind the arena, each at a multiple of what cudaMalloc aligns to.
+class WorkspaceLayout {
+ public:
+  explicit WorkspaceLayout(const Plan& plan) : size_bytes_(plan.arena_bytes) {
+    for (const runtime::TensorId id : plan.inputs) inputs.push_back(add(plan.tensors[id]));
+    for (const runtime::TensorId id : plan.outputs) outputs.push_back(add(plan.tensors[id]));
+  }
+  // nullopt: more than 64 bits can count.
+  [[nodiscard]] std::optional<std::uint64_t> size_bytes() const { return size_bytes_; }
+
+  std::vector<PortBuffer> inputs;
+  std::vector<PortBuffer> outputs;
+
+ private:
+  PortBuffer add(const runtime::PlannedTensor& tensor) {
+    constexpr std::uint64_t kAlignment = 256;
+    PortBuffer buffer;
+    buffer.size_bytes = static_cast<std::uint64_t>(tensor.elements()) * sizeof(float);
+    if (size_bytes_) size_bytes_ = checked_add(*size_bytes_, kAlignment - 1);
+    if (size_bytes_) {
+      buffer.offset_bytes = *size_bytes_ / kAlignment * kAlignment;
+      size_bytes_ = checked_add(buffer.offset_bytes, buffer.size_bytes);
+    }
+    return buffer;
+  }
+
+  std::optional<std::uint64_t> size_bytes_;
+};
+
+class CudaBackend final : public runtime::Backend {
+ public:
+  CudaBackend(int index, int capability, int processors)
+      : index_(index),
+        processors_(processors),
+        name_(to_string(Device::cuda(index)) + " sm_" + std::to_string(capability)) {}
+
+  [[nodiscard]] Device device() const noexcept override { return Device::cuda(index_); }
+  [[nodiscard]] std::string_view name() const noexcept override { return name_; }
+
+  [[nodiscard]] std::string lacks(const Operator& op) const override {
+    return std::visit(
+        [](const auto& kind) -> std::string {
+          using Op = std::decay_t<decltype(kind)>;
+          constexpr bool kHasKernel = std::is_same_v<Op, Conv2d> || std::is_same_v<Op, Linear> ||
+                                      std::is_same_v<Op, BatchNorm1d> || std::is_same_v<Op, BatchNorm2d> ||
+                                      std::is_same_v<Op, ReLU> || std::is_same_v<Op, MaxPool2d> ||
+                                      std::is_same_v<Op, AvgPool2d> || std::is_same_v<Op, AdaptiveAvgPool2d> ||
+                                      std::is_same_v<Op, Softmax> || std::is_same_v<Op, Add>;
+          // Names and views of what is there already.
+          constexpr bool kNeedsNone = std::is_same_v<Op, Flatten> || std::is_same_v<Op, Dropout> ||
+                                      std::is_same_v<Op, Identity> || std::is_same_v<Op, std::monostate>;
+          return kHasKernel || kNeedsNone ? "" : "there is no CUDA kernel for this operator yet";
+        },
+        op);
+  }
+
+  [[nodiscard]] Result<std::shared_ptr<PackedWeights>> make_weights(const Network&) const override {
+    return std::shared_ptr<PackedWeights>(std::make_shared<DeviceWeights>(index_));
+  }
+
+  [[nodiscard]] Result<std::unique_ptr<Program>> compile(const Network& network, std::span<const Shape> input_shapes,
+                                                         const std::shared_ptr<PackedWeights>& weights,
+                                                         const RunOptions& options) const override {
+    RUSHLIGHT_TRY_ASSIGN(const Plan plan, runtime::make_plan(network, input_shapes, options.limits));
+    WorkspaceLayout layout(plan);
+    if (!layout.size_bytes()) return runtime::arena_too_large(std::nullopt, options.limits);
+    // make_weights() made it: same name, same type.
+    auto& device_weights = static_cast<DeviceWeights&>(*weights);
+    Addresses addresses;
+    RUSHLIGHT_TRY_ASSIGN(addresses.constants, device_weights.upload(plan.constants, network));
+    RUSHLIGHT_TRY_ASSIGN(DeviceBuffer workspace, DeviceBuffer::allocate(index_, *layout.size_bytes(), "activations"));
+    addresses.arena = workspace.data();
+    for (const PortBuffer& port : layout.inputs) addresses.inputs.push_back(workspace.data() + port.offset_bytes);
+    for (const PortBuffer& port : layout.outputs) addresses.outputs.push_back(workspace.data() + port.offset_bytes);
+    RUSHLIGHT_TRY_ASSIGN(std::vector<Call> calls, make_calls(plan, addresses, processors_));
+    RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(index_));
+    RUSHLIGHT_TRY_ASSIGN(Stream stream, Stream::make());
+    auto program = std::make_unique<CudaProgram>(index_, options, weights, std::move(workspace), std::move(stream));
+    program->set_calls(std::move(calls));
+    program->set_ports(std::move(layout.inputs), std::move(layout.outputs));
+    return std::unique_ptr<Program>(std::move(program));
+  }
+
+ private:
+  const int index_;
+  const int processors_;
+  const std::string name_;
+};
+
+Error no_such_gpu(int index, std::string why, std::string hint) {
+  const std::string device = to_string(Device::cuda(index));
+  return Error::of({.category = Category::device,
+                    .code = "DEVICE-NO-GPU",
+                    .message = "device " + quoted(device) + " cannot be used: " + std::move(why),
+                    .found = device,
+                    .hint = std::move(hint)});
+}
+
+// "cuda:0, cuda:1", or the reason why there is none.
+std::string usable_gpus(const std::vector<DeviceInfo>& devices) {
+  std::string names;
+  for (const DeviceInfo& info : devices) {
+    if (info.usable) names += (names.empty() ? "" : ", ") + to_string(info.device);
+  }
+  return names;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const runtime::Backend>> make_backend(int index) {
+  const std::vector<DeviceInfo> devices = list_devices();
+  const auto found = std::find_if(devices.begin(), devices.end(),
+                                  [&](const DeviceInfo& info) { return info.device == Device::cuda(index); });
+  const std::string usable = usable_gpus(devices);
+  const std::string hint = usable.empty() ? "run on the CPU" : "usable here: cpu, " + usable;
+  if (found == devices.end()) {
+    return no_such_gpu(index, usable.empty() ? devices.front().why : "there is no GPU of this number", hint);
+  }
+  if (!found->usable) return no_such_gpu(index, found->why, hint);
+  RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(index));
+  int major = 0;
+  int minor = 0;
+  int processors = 0;
+  RUSHLIGHT_CUDA_TRY(cudaDeviceGetAttribute, &major, cudaDevAttrComputeCapabilityMajor, index);
+  RUSHLIGHT_CUDA_TRY(cudaDeviceGetAttribute, &minor, cudaDevAttrComputeCapabilityMinor, index);
+  RUSHLIGHT_CUDA_TRY(cudaDeviceGetAttribute, &processors, cudaDevAttrMultiProcessorCount, index);
+  if (const cudaError_t status = probe_kernels(); status != cudaSuccess) {
+    (void)cudaGetLastError();
+    return no_such_gpu(index, "this build holds no code for it: " + std::string(cudaGetErrorString(status)),
+                       "build with CMAKE_CUDA_ARCHITECTURES for this GPU, or run on the CPU");
+  }
+  return std::shared_ptr<const runtime::Backend>(std::make_shared<CudaBackend>(index, major * 10 + minor, processors));
+}
+
+}  // namespace rushlight::cuda

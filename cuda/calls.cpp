@@ -1,0 +1,402 @@
+#include "cuda/calls.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "base/fail.hpp"
+#include "base/quote.hpp"
+
+namespace rushlight::cuda {
+namespace {
+
+using runtime::kNone;
+using runtime::PlannedTensor;
+using runtime::TensorId;
+
+// The kernels' limit for sizes inside an image, a window or a weight; slabs may read up to 16 beyond.
+constexpr std::int64_t kMaxSize = std::numeric_limits<std::int32_t>::max() - 16;
+
+class CallMaker {
+ public:
+  CallMaker(const runtime::Plan& plan, const Addresses& addresses, int processors)
+      : plan_(plan), addresses_(addresses), processors_(processors) {}
+
+  Result<std::vector<Call>> run() {
+    calls_.reserve(plan_.steps.size());
+    for (const runtime::Step& step : plan_.steps) {
+      step_ = &step;
+      if (tensor(runtime::tensors_of(step).output).elements() == 0) continue;
+      RUSHLIGHT_TRY(std::visit([&](const auto& work) { return make(work); }, step.work));
+    }
+    return std::move(calls_);
+  }
+
+ private:
+  [[nodiscard]] const PlannedTensor& tensor(TensorId id) const { return plan_.tensors[id]; }
+
+  [[nodiscard]] float* address(TensorId id) const {
+    const PlannedTensor& found = tensor(id);
+    std::byte* base = addresses_.arena;
+    if (found.place == runtime::Place::input) base = addresses_.inputs[found.port];
+    if (found.place == runtime::Place::output) base = addresses_.outputs[found.port];
+    return reinterpret_cast<float*>(base + found.offset_bytes);
+  }
+  [[nodiscard]] const float* constant(runtime::ConstantId id) const {
+    return id == kNone ? nullptr : addresses_.constants[id];
+  }
+
+  void emit(Work work) { calls_.push_back({std::move(work), step_->name}); }
+
+  // --- sizes that must be below 2^31 ---
+
+  [[nodiscard]] Error too_large(std::string_view what, std::int64_t size) const {
+    return Error::of({.category = Category::unsup,
+                      .code = "CUDA-SIZE",
+                      .message = "layer " + quoted(step_->name) + ": " + std::string(what) + " of " +
+                                 std::to_string(size) + " is more than the CUDA kernels count, expected at most " +
+                                 std::to_string(kMaxSize),
+                      .found = std::to_string(size),
+                      .expected = std::to_string(kMaxSize),
+                      .hint = "run this model on the CPU"});
+  }
+  Status check(std::string_view what, std::int64_t size) const {
+    if (size > kMaxSize) return too_large(what, size);
+    return {};
+  }
+  Status narrow(std::string_view what, std::int64_t size, std::int32_t& out) const {
+    RUSHLIGHT_TRY(check(what, size));
+    out = static_cast<std::int32_t>(size);
+    return {};
+  }
+  Status narrow(std::string_view what, IntPair size, Pair& out) const {
+    RUSHLIGHT_TRY(narrow(what, size.h, out.h));
+    return narrow(what, size.w, out.w);
+  }
+
+  struct Taps {
+    IntPair kernel = 1;
+    IntPair stride = 1;
+    IntPair padding = 0;
+    IntPair dilation = 1;
+  };
+  [[nodiscard]] Result<Window> window(const PlannedTensor& input, const PlannedTensor& output, const Taps& taps) const {
+    Window result;
+    RUSHLIGHT_TRY(narrow("an image size", {input.h, input.w}, result.input));
+    RUSHLIGHT_TRY(narrow("an image size", {output.h, output.w}, result.output));
+    RUSHLIGHT_TRY(check("an image size", input.h * input.w));
+    RUSHLIGHT_TRY(check("an image size", output.h * output.w));
+    RUSHLIGHT_TRY(narrow("a kernel size", taps.kernel, result.kernel));
+    RUSHLIGHT_TRY(narrow("a stride", taps.stride, result.stride));
+    RUSHLIGHT_TRY(narrow("a padding", taps.padding, result.padding));
+    RUSHLIGHT_TRY(narrow("a dilation", taps.dilation, result.dilation));
+    // The last tap of the last window, counted from the corner of the padding.
+    const auto reach = [](std::int64_t outputs, std::int64_t stride, std::int64_t kernel, std::int64_t dilation) {
+      return (outputs - 1) * stride + (kernel - 1) * dilation;
+    };
+    RUSHLIGHT_TRY(check("a window's reach", reach(output.h, taps.stride.h, taps.kernel.h, taps.dilation.h)));
+    RUSHLIGHT_TRY(check("a window's reach", reach(output.w, taps.stride.w, taps.kernel.w, taps.dilation.w)));
+    result.output_pixels = Divisor64(output.h * output.w);
+    result.output_width = Divisor32(result.output.w);
+    return result;
+  }
+
+  // --- products ---
+
+  Status make(const runtime::ConvStep& step) {
+    const PlannedTensor& input = tensor(step.input);
+    const PlannedTensor& output = tensor(step.output);
+    GemmArguments a;
+    RUSHLIGHT_TRY_ASSIGN(a.window, window(input, output, {step.kernel, step.stride, step.padding, step.dilation}));
+    const std::int64_t channels = input.c / step.groups;
+    RUSHLIGHT_TRY(check("a number of channels", channels));
+    a.channels = Divisor32(static_cast<std::int32_t>(channels));
+    a.kernel_width = Divisor32(a.window.kernel.w);
+    const std::optional<std::int64_t> taps = product(step.kernel.h, step.kernel.w);
+    RUSHLIGHT_TRY(check("a window", taps.value_or(kMaxSize + 1)));
+    RUSHLIGHT_TRY(narrow("a window's depth", *taps * channels, a.depth));
+    RUSHLIGHT_TRY(narrow("a number of channels", output.c / step.groups, a.columns));
+    RUSHLIGHT_TRY(narrow("a number of groups", step.groups, a.groups));
+    a.input = address(step.input);
+    a.input_stride = input.row_stride;
+    complete(step, a);
+    const bool gathers = !(step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0} &&
+                           input.h == output.h && input.w == output.w);
+    return emit_product(std::move(a), gathers);
+  }
+
+  Status make(const runtime::LinearStep& step) {
+    const PlannedTensor& input = tensor(step.input);
+    GemmArguments a;
+    // Rows of one pixel, for the access that can read any geometry.
+    PlannedTensor pixel;
+    pixel.c = 1;
+    RUSHLIGHT_TRY_ASSIGN(a.window, window(pixel, pixel, {}));
+    RUSHLIGHT_TRY(narrow("a number of features", input.c, a.depth));
+    RUSHLIGHT_TRY(narrow("a number of features", tensor(step.output).c, a.columns));
+    a.channels = Divisor32(a.depth);
+    a.kernel_width = Divisor32(1);
+    a.input = address(step.input);
+    a.input_stride = input.row_stride;
+    complete(step, a);
+    return emit_product(std::move(a), false);
+  }
+
+  // What a convolution and a Linear have in common.
+  template <class Step>
+  void complete(const Step& step, GemmArguments& a) const {
+    const PlannedTensor& output = tensor(step.output);
+    a.weights = constant(step.weights);
+    a.bias = constant(step.bias);
+    a.output = address(step.output);
+    a.output_stride = output.row_stride;
+    a.rows = output.rows();
+    if (step.epilogue.residual != kNone) {
+      a.residual = address(step.epilogue.residual);
+      a.residual_stride = tensor(step.epilogue.residual).row_stride;
+    }
+    a.relu = step.epilogue.relu;
+    a.stores_quads = allows_quads(a);
+  }
+
+  Status emit_product(GemmArguments a, bool gathers) {
+    if (a.groups > 1 && a.columns < kLeastColumnsOfATile) {
+      DirectConvArguments direct;
+      direct.output_channels = Divisor64(std::int64_t{a.groups} * a.columns);
+      direct.channels_per_group = Divisor32(a.columns);
+      direct.gemm = a;
+      emit(direct);
+      return {};
+    }
+    if (!gathers && a.groups == 1 && a.rows <= kRowProductRows) {
+      emit(RowProductArguments{.gemm = a, .loads_quads = rows_allow_quads(a)});
+      return {};
+    }
+    GemmCall call;
+    call.access = choose_access(a, gathers);
+    call.tile = choose_tile(a, processors_);
+    call.arguments = a;
+    // Every tile is at most this small.
+    if (gemm_grid<Tile64x32>(a).blocks > kMaxBlocks) return too_large("a number of outputs", a.rows);
+    emit(call);
+    return {};
+  }
+
+  // --- poolings ---
+
+  template <class Step>
+  Result<PoolImages> pool_images(const Step& step, const Taps& taps) const {
+    const PlannedTensor& input = tensor(step.input);
+    const PlannedTensor& output = tensor(step.output);
+    PoolImages images;
+    RUSHLIGHT_TRY_ASSIGN(images.window, window(input, output, taps));
+    images.input = address(step.input);
+    images.output = address(step.output);
+    images.input_stride = input.row_stride;
+    images.output_stride = output.row_stride;
+    images.rows = output.rows();
+    images.channels = Divisor64(output.c);
+    return images;
+  }
+
+  Status make(const runtime::MaxPoolStep& step) {
+    MaxPoolArguments a;
+    RUSHLIGHT_TRY_ASSIGN(a.images, pool_images(step, {step.kernel, step.stride, step.padding, step.dilation}));
+    emit(a);
+    return {};
+  }
+  Status make(const runtime::AvgPoolStep& step) {
+    AvgPoolArguments a;
+    RUSHLIGHT_TRY_ASSIGN(a.images, pool_images(step, {step.kernel, step.stride, step.padding, 1}));
+    a.count_include_pad = step.count_include_pad;
+    a.divisor_override = step.divisor_override;
+    emit(a);
+    return {};
+  }
+  Status make(const runtime::AdaptiveAvgPoolStep& step) {
+    AdaptiveAvgPoolArguments a;
+    RUSHLIGHT_TRY_ASSIGN(a.images, pool_images(step, {}));
+    emit(a);
+    return {};
+  }
+
+  // --- one element from those at its place ---
+
+  // Tensors without gaps are one long row.
+  [[nodiscard]] RowsView rows_view(const PlannedTensor& geometry, bool all_dense) const {
+    return all_dense ? RowsView{1, Divisor64(geometry.elements())} : RowsView{geometry.rows(), Divisor64(geometry.c)};
+  }
+  void combine(TensorId a, TensorId b, TensorId output, bool with_relu) {
+    CombineArguments arguments;
+    const bool all_dense = tensor(a).is_dense() && tensor(output).is_dense() && (b == kNone || tensor(b).is_dense());
+    arguments.view = rows_view(tensor(output), all_dense);
+    arguments.a = address(a);
+    arguments.a_stride = tensor(a).row_stride;
+    if (b != kNone) {
+      arguments.b = address(b);
+      arguments.b_stride = tensor(b).row_stride;
+    }
+    arguments.output = address(output);
+    arguments.output_stride = tensor(output).row_stride;
+    arguments.relu = with_relu;
+    emit(arguments);
+  }
+
+  Status make(const runtime::ReluStep& step) {
+    combine(step.input, kNone, step.output, true);
+    return {};
+  }
+  Status make(const runtime::AddStep& step) {
+    combine(step.a, step.b, step.output, step.relu);
+    return {};
+  }
+  Status make(const runtime::CopyStep& step) {
+    // Dense on both sides, whatever the numbers say about rows.
+    combine(step.input, kNone, step.output, false);
+    return {};
+  }
+  Status make(const runtime::NormStep& step) {
+    NormArguments a;
+    a.view = rows_view(tensor(step.output), false);
+    a.input = address(step.input);
+    a.mean = constant(step.mean);
+    a.scale = constant(step.scale);
+    a.shift = constant(step.shift);
+    a.output = address(step.output);
+    a.input_stride = tensor(step.input).row_stride;
+    a.output_stride = tensor(step.output).row_stride;
+    a.relu = step.relu;
+    emit(a);
+    return {};
+  }
+  Status make(const runtime::BroadcastAddStep& step) {
+    const BroadcastShape joined = join_dimensions({step.shape, step.a_strides, step.b_strides});
+    BroadcastArguments a;
+    if (joined.sizes.size() > kBroadcastDims) {
+      return Error::of({.category = Category::unsup,
+                        .code = "CUDA-BROADCAST",
+                        .message = "layer " + quoted(step_->name) + ": broadcasting over " +
+                                   std::to_string(joined.sizes.size()) +
+                                   " dimensions is more than the CUDA kernel does, expected at most " +
+                                   std::to_string(kBroadcastDims),
+                        .found = std::to_string(joined.sizes.size()),
+                        .expected = std::to_string(kBroadcastDims),
+                        .hint = "run this model on the CPU"});
+    }
+    a.a = address(step.a);
+    a.b = address(step.b);
+    a.output = address(step.output);
+    a.elements = tensor(step.output).elements();
+    a.dims = static_cast<std::int32_t>(joined.sizes.size());
+    for (std::size_t i = 0; i < joined.sizes.size(); ++i) {
+      a.sizes[i] = Divisor64(joined.sizes[i]);
+      a.a_strides[i] = joined.a_strides[i];
+      a.b_strides[i] = joined.b_strides[i];
+    }
+    a.relu = step.relu;
+    emit(a);
+    return {};
+  }
+
+  // --- whole lines and matrices ---
+
+  Status make(const runtime::SoftmaxStep& step) {
+    SoftmaxArguments a;
+    a.input = address(step.input);
+    a.output = address(step.output);
+    a.outer = step.outer;
+    a.axis = step.axis;
+    a.inner = Divisor64(step.inner);
+    emit(a);
+    return {};
+  }
+  Status make(const runtime::LayoutStep& step) {
+    LayoutArguments a;
+    a.input = address(step.input);
+    a.output = address(step.output);
+    a.images = step.images;
+    a.rows = Divisor64(step.rows);
+    a.columns = Divisor64(step.columns);
+    emit(a);
+    return {};
+  }
+
+  static std::optional<std::int64_t> product(std::int64_t a, std::int64_t b) {
+    std::int64_t result = 0;
+    if (__builtin_mul_overflow(a, b, &result)) return std::nullopt;
+    return result;
+  }
+
+  // With fewer output channels in a group a tile of the product would be mostly empty.
+  static constexpr std::int32_t kLeastColumnsOfATile = 16;
+
+  const runtime::Plan& plan_;
+  const Addresses& addresses_;
+  const int processors_;
+  const runtime::Step* step_ = nullptr;
+  std::vector<Call> calls_;
+};
+
+struct KernelName {
+  std::string_view operator()(const GemmCall&) const noexcept { return "gemm"; }
+  std::string_view operator()(const RowProductArguments&) const noexcept { return "row_product"; }
+  std::string_view operator()(const DirectConvArguments&) const noexcept { return "direct_conv"; }
+  std::string_view operator()(const MaxPoolArguments&) const noexcept { return "max_pool"; }
+  std::string_view operator()(const AvgPoolArguments&) const noexcept { return "avg_pool"; }
+  std::string_view operator()(const AdaptiveAvgPoolArguments&) const noexcept { return "adaptive_avg_pool"; }
+  std::string_view operator()(const CombineArguments&) const noexcept { return "combine"; }
+  std::string_view operator()(const NormArguments&) const noexcept { return "norm"; }
+  std::string_view operator()(const BroadcastArguments&) const noexcept { return "broadcast"; }
+  std::string_view operator()(const SoftmaxArguments&) const noexcept { return "softmax"; }
+  std::string_view operator()(const LayoutArguments&) const noexcept { return "layout"; }
+};
+
+}  // namespace
+
+Result<std::vector<Call>> make_calls(const runtime::Plan& plan, const Addresses& addresses, int processors) {
+  return CallMaker(plan, addresses, processors).run();
+}
+
+std::string_view kernel_name(const Work& work) noexcept {
+  return std::visit(KernelName{}, work);
+}
+
+GemmTile choose_tile(const GemmArguments& arguments, int processors) noexcept {
+  if (arguments.columns <= Tile64x32::kColumns) return GemmTile::rows64_columns32;
+  // Two blocks of the large tile share a multiprocessor's registers.
+  if (gemm_grid<Tile128x64>(arguments).blocks >= std::int64_t{2} * processors) return GemmTile::rows128_columns64;
+  if (gemm_grid<Tile64x64>(arguments).blocks >= processors) return GemmTile::rows64_columns64;
+  return GemmTile::rows64_columns32;
+}
+
+GemmAccess choose_access(const GemmArguments& arguments, bool gathers) noexcept {
+  // Every run of channels begins at a multiple of four floats.
+  const bool quads = rows_allow_quads(arguments) && arguments.channels.divisor() % 4 == 0;
+  if (!quads) return GemmAccess::window_singles;
+  return gathers ? GemmAccess::window : GemmAccess::rows;
+}
+
+BroadcastShape join_dimensions(const BroadcastShape& shape) {
+  BroadcastShape joined;
+  for (std::size_t i = 0; i < shape.sizes.size(); ++i) {
+    const std::int64_t size = shape.sizes[i];
+    if (size == 1) continue;
+    const auto continues = [&](const std::vector<std::int64_t>& strides, const std::vector<std::int64_t>& outer) {
+      return outer.back() == strides[i] * size;
+    };
+    if (!joined.sizes.empty() && continues(shape.a_strides, joined.a_strides) &&
+        continues(shape.b_strides, joined.b_strides)) {
+      joined.sizes.back() *= size;
+      joined.a_strides.back() = shape.a_strides[i];
+      joined.b_strides.back() = shape.b_strides[i];
+      continue;
+    }
+    joined.sizes.push_back(size);
+    joined.a_strides.push_back(shape.a_strides[i]);
+    joined.b_strides.push_back(shape.b_strides[i]);
+  }
+  return joined;
+}
+
+}  // namespace rushlight::cuda

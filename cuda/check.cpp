@@ -1,0 +1,108 @@
+#include "cuda/check.hpp"
+
+#include <utility>
+
+#include "base/quote.hpp"
+#include "rushlight/device.hpp"
+
+namespace rushlight::cuda {
+namespace {
+
+// Errors after which the process cannot use the device any more ("the process must be terminated and relaunched" in the
+// runtime's documentation of cudaError).
+bool ends_the_context(cudaError_t status) {
+  switch (status) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorAssert:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorContained:
+    case cudaErrorMpsConnectionFailed:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// "3.1": 1000 * major + 10 * minor, as the runtime counts.
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+Error failed(cudaError_t status, std::string where) {
+  // Sticky errors of the last call would be reported again by whoever asks next.
+  (void)cudaGetLastError();
+  Finding finding{
+      .category = Category::device,
+      .code = "CUDA-CALL",
+      .message = std::move(where) + ": " + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ")",
+      .found = cudaGetErrorName(status)};
+  if (ends_the_context(status)) finding.hint = "the GPU cannot be used again before the program is restarted";
+  return Error::of(std::move(finding));
+}
+
+}  // namespace
+
+Error call_failed(cudaError_t status, std::string_view call) {
+  if (const std::string why = why_no_gpu(status); !why.empty()) {
+    (void)cudaGetLastError();
+    return Error::of({.category = Category::device,
+                      .code = "DEVICE-NO-GPU",
+                      .message = "no GPU can be used: " + why,
+                      .found = cudaGetErrorName(status),
+                      .hint = "run on the CPU"});
+  }
+  Error error = failed(status, std::string(call));
+  if (status == cudaErrorMemoryAllocation) error.code = ErrorCode::out_of_memory;
+  return error;
+}
+
+Error kernel_failed(cudaError_t status, std::string_view kernel, std::string_view layer) {
+  return failed(status, "layer " + quoted(layer) + ": kernel " + std::string(kernel));
+}
+
+Error out_of_device_memory(int device, std::uint64_t size_bytes, std::string_view purpose) {
+  (void)cudaGetLastError();
+  std::string message = "no memory on " + to_string(Device::cuda(device)) + " for " + std::to_string(size_bytes) +
+                        " bytes of " + std::string(purpose);
+  std::size_t free_bytes = 0;
+  std::size_t total_bytes = 0;
+  if (cudaMemGetInfo(&free_bytes, &total_bytes) == cudaSuccess) {
+    message += ", " + std::to_string(free_bytes) + " of " + std::to_string(total_bytes) + " are free";
+  }
+  return Error::of(ErrorCode::out_of_memory, {.category = Category::device,
+                                              .code = "OUT-OF-MEMORY",
+                                              .message = std::move(message),
+                                              .hint = "run smaller batches, or on the CPU"});
+}
+
+std::string why_no_gpu(cudaError_t status) {
+  int driver = 0;
+  switch (status) {
+    case cudaErrorInsufficientDriver:
+      // Also what the static runtime says where there is no driver at all; its version is 0 then.
+      if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no NVIDIA driver is installed";
+      return "the NVIDIA driver is too old, expected one for CUDA " + version_text(CUDART_VERSION) +
+             ", found one for CUDA " + version_text(driver);
+    case cudaErrorNoDevice:
+      return "the NVIDIA driver sees no GPU";
+    case cudaErrorInitializationError:
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorSystemNotReady:
+    case cudaErrorCompatNotSupportedOnDevice:
+    case cudaErrorStubLibrary:
+    case cudaErrorOperatingSystem:
+      return std::string("the NVIDIA driver does not start: ") + cudaGetErrorString(status);
+    default:
+      return {};
+  }
+}
+
+}  // namespace rushlight::cuda

@@ -1,0 +1,35 @@
+// From the CUDA runtime's return codes to our errors.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/fail.hpp"
+#include "rushlight/result.hpp"
+
+namespace rushlight::cuda {
+
+// What went wrong in `call` ("cudaMalloc"). Clears the runtime's sticky copy of the error, so that the next check does
+// not find it again. A failed context (an illegal access, a lost device) stays failed: the hint says so.
+[[nodiscard]] Error call_failed(cudaError_t status, std::string_view call);
+
+// As above, for a kernel of a layer: "layer 'conv1': kernel gemm: ...".
+[[nodiscard]] Error kernel_failed(cudaError_t status, std::string_view kernel, std::string_view layer);
+
+// The device has not `size_bytes` left for `purpose` ("activations").
+[[nodiscard]] Error out_of_device_memory(int device, std::uint64_t size_bytes, std::string_view purpose);
+
+// Why no GPU can be used at all; empty for errors of another kind.
+[[nodiscard]] std::string why_no_gpu(cudaError_t status);
+
+}  // namespace rushlight::cuda
+
+// Returns the error of a CUDA runtime call from the enclosing function.
+#define RUSHLIGHT_CUDA_TRY(function, ...)                                                                      \
+  do {                                                                                                         \
+    if (const cudaError_t rushlight_cuda_status = function(__VA_ARGS__); rushlight_cuda_status != cudaSuccess) \
+      return ::rushlight::cuda::call_failed(rushlight_cuda_status, #function);                                 \
+  } while (false)

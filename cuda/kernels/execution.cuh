@@ -1,0 +1,152 @@
+// How kernels are written here: once, for the GPU and for its emulation on the host.
+//
+// A kernel's body is a template over Block, its view of the machine. nvcc compiles it with DeviceBlock; the tests
+// compile it with the host compiler and an emulated block that runs the same threads one after the other, from barrier
+// to barrier, under whatever sanitizers the build has. A body therefore uses nothing of CUDA's but what Block offers:
+//
+//   block.index(), block.count()      the number of this block, and of all blocks
+//   block.thread()                    0 .. threads - 1; every grid and every block is one-dimensional
+//   block.sync()                      all threads of the block meet; shared memory written before is seen after
+//   block.shuffle_xor(value, mask)    the value of the thread whose lane is lane ^ mask; a whole warp calls it
+//
+// Products are added with fused(); nvcc is told not to contract on its own (--fmad=false). So GPU and emulation agree
+// bit for bit, exp() aside.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+// Index arithmetic is called by kernels, by launchers and by tests; bodies by kernels and by the emulation.
+#if defined(__CUDACC__)
+#define RUSHLIGHT_HOST_DEVICE __host__ __device__
+#define RUSHLIGHT_KERNEL __device__
+#define RUSHLIGHT_UNROLL _Pragma("unroll")
+#else
+#define RUSHLIGHT_HOST_DEVICE
+#define RUSHLIGHT_KERNEL
+#define RUSHLIGHT_UNROLL
+#endif
+
+namespace rushlight::cuda {
+
+inline constexpr int kWarpThreads = 32;
+
+// How many blocks of how many threads. `blocks` may be 0: then there is nothing to do.
+struct Grid {
+  std::int64_t blocks = 0;
+  int threads = 0;
+};
+
+// What CUDA allows in a grid's first dimension.
+inline constexpr std::int64_t kMaxBlocks = 2'147'483'647;
+
+template <class T>
+RUSHLIGHT_HOST_DEVICE constexpr T ceil_div(T a, T b) {
+  return a / b + (a % b != 0 ? 1 : 0);
+}
+
+// Kernels that take one element a thread, and step on by the grid where there are more elements than threads.
+inline constexpr int kElementThreads = 256;
+inline constexpr std::int64_t kElementBlocks = 65536;
+RUSHLIGHT_HOST_DEVICE constexpr Grid grid_for_elements(std::int64_t elements) {
+  const std::int64_t wanted = ceil_div<std::int64_t>(elements, kElementThreads);
+  return {wanted < kElementBlocks ? wanted : kElementBlocks, kElementThreads};
+}
+// Calls f(i) for this thread's share of [0, elements).
+template <class Block, class F>
+RUSHLIGHT_KERNEL void for_each_element(const Block& block, std::int64_t elements, F&& f) {
+  const std::int64_t step = block.count() * kElementThreads;
+  for (std::int64_t i = block.index() * kElementThreads + block.thread(); i < elements; i += step) f(i);
+}
+
+RUSHLIGHT_HOST_DEVICE inline float fused(float a, float b, float sum) {
+#if defined(__CUDA_ARCH__)
+  return fmaf(a, b, sum);
+#else
+  return std::fma(a, b, sum);
+#endif
+}
+
+// A variable, since nvcc takes constants, and not functions, of the host's.
+inline constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+// torch.relu: NaN stays NaN, and -0 stays -0.
+RUSHLIGHT_HOST_DEVICE inline float relu(float x) {
+  return x < 0.0F ? 0.0F : x;
+}
+
+// Four neighbours, moved by one instruction. `from` and `to` are multiples of 16 bytes.
+struct alignas(16) Float4 {
+  float at[4];
+};
+RUSHLIGHT_HOST_DEVICE inline bool is_aligned16(const void* pointer) {
+  return reinterpret_cast<std::uintptr_t>(pointer) % alignof(Float4) == 0;
+}
+#if defined(__CUDA_ARCH__)
+__device__ inline Float4 load4(const float* from) {
+  const float4 four = *reinterpret_cast<const float4*>(from);
+  return {{four.x, four.y, four.z, four.w}};
+}
+// Through the read-only path: nothing writes there while the kernel runs.
+__device__ inline Float4 load4_constant(const float* from) {
+  const float4 four = __ldg(reinterpret_cast<const float4*>(from));
+  return {{four.x, four.y, four.z, four.w}};
+}
+__device__ inline float load_constant(const float* from) {
+  return __ldg(from);
+}
+__device__ inline void store4(float* to, const Float4& four) {
+  *reinterpret_cast<float4*>(to) = make_float4(four.at[0], four.at[1], four.at[2], four.at[3]);
+}
+#else
+// Set by the emulation's tests when an access that the GPU would refuse is seen.
+inline bool& misaligned_access_seen() {
+  static bool seen = false;
+  return seen;
+}
+inline Float4 load4(const float* from) {
+  if (!is_aligned16(from)) misaligned_access_seen() = true;
+  Float4 four;
+  std::memcpy(&four, from, sizeof(four));
+  return four;
+}
+inline Float4 load4_constant(const float* from) {
+  return load4(from);
+}
+inline float load_constant(const float* from) {
+  return *from;
+}
+inline void store4(float* to, const Float4& four) {
+  if (!is_aligned16(to)) misaligned_access_seen() = true;
+  std::memcpy(to, &four, sizeof(four));
+}
+#endif
+
+// The sum, and the maximum, over the 32 threads of a warp: the same bits in each of them.
+template <class Block>
+RUSHLIGHT_KERNEL float warp_sum(Block& block, float value) {
+  for (int mask = kWarpThreads / 2; mask > 0; mask /= 2) value += block.shuffle_xor(value, mask);
+  return value;
+}
+template <class Block>
+RUSHLIGHT_KERNEL float warp_max(Block& block, float value) {
+  for (int mask = kWarpThreads / 2; mask > 0; mask /= 2) {
+    const float other = block.shuffle_xor(value, mask);
+    value = other > value ? other : value;
+  }
+  return value;
+}
+
+#if defined(__CUDACC__)
+struct DeviceBlock {
+  __device__ std::int64_t index() const { return blockIdx.x; }
+  __device__ std::int64_t count() const { return gridDim.x; }
+  __device__ int thread() const { return static_cast<int>(threadIdx.x); }
+  __device__ void sync() { __syncthreads(); }
+  __device__ float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffU, value, mask); }
+};
+#endif
+
+}  // namespace rushlight::cuda

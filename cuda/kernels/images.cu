@@ -1,0 +1,53 @@
+// Poolings and layouts: pool.cuh, layout.cuh.
+#include "cuda/kernels/launch.hpp"
+#include "cuda/kernels/start.cuh"
+
+namespace rushlight::cuda {
+namespace {
+
+__global__ void __launch_bounds__(kElementThreads) max_pool(const __grid_constant__ MaxPoolArguments arguments) {
+  DeviceBlock block;
+  max_pool_kernel(block, arguments);
+}
+
+__global__ void __launch_bounds__(kElementThreads) avg_pool(const __grid_constant__ AvgPoolArguments arguments) {
+  DeviceBlock block;
+  avg_pool_kernel(block, arguments);
+}
+
+__global__ void __launch_bounds__(kElementThreads)
+    adaptive_avg_pool(const __grid_constant__ AdaptiveAvgPoolArguments arguments) {
+  DeviceBlock block;
+  adaptive_avg_pool_kernel(block, arguments);
+}
+
+__global__ void __launch_bounds__(kLayoutThreads) layout_tiles(const __grid_constant__ LayoutArguments arguments) {
+  __shared__ LayoutShared shared;
+  DeviceBlock block;
+  layout_tiles_kernel(block, shared, arguments);
+}
+
+__global__ void __launch_bounds__(kElementThreads) layout_elements(const __grid_constant__ LayoutArguments arguments) {
+  DeviceBlock block;
+  layout_elements_kernel(block, arguments);
+}
+
+}  // namespace
+
+cudaError_t launch(const MaxPoolArguments& arguments, cudaStream_t stream) {
+  return start(max_pool, grid_of(arguments), arguments, stream);
+}
+
+cudaError_t launch(const AvgPoolArguments& arguments, cudaStream_t stream) {
+  return start(avg_pool, grid_of(arguments), arguments, stream);
+}
+
+cudaError_t launch(const AdaptiveAvgPoolArguments& arguments, cudaStream_t stream) {
+  return start(adaptive_avg_pool, grid_of(arguments), arguments, stream);
+}
+
+cudaError_t launch(const LayoutArguments& arguments, cudaStream_t stream) {
+  return start(layout_uses_tiles(arguments) ? layout_tiles : layout_elements, grid_of(arguments), arguments, stream);
+}
+
+}  // namespace rushlight::cuda

@@ -1,0 +1,31 @@
+// Puts a kernel into a stream. Each returns what CUDA said about the launch; the kernel's own failures show later.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "cuda/kernels/direct_conv.cuh"
+#include "cuda/kernels/elementwise.cuh"
+#include "cuda/kernels/gemm.cuh"
+#include "cuda/kernels/layout.cuh"
+#include "cuda/kernels/pool.cuh"
+#include "cuda/kernels/row_product.cuh"
+#include "cuda/kernels/softmax.cuh"
+
+namespace rushlight::cuda {
+
+[[nodiscard]] cudaError_t launch(const GemmCall& call, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const RowProductArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const DirectConvArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const MaxPoolArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const AvgPoolArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const AdaptiveAvgPoolArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const CombineArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const NormArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const BroadcastArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const SoftmaxArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const LayoutArguments& arguments, cudaStream_t stream);
+
+// cudaSuccess when this binary holds code that the current device runs.
+[[nodiscard]] cudaError_t probe_kernels();
+
+}  // namespace rushlight::cuda

@@ -1,0 +1,67 @@
+// Convolutions and Linears: gemm.cuh, row_product.cuh, direct_conv.cuh.
+#include "cuda/kernels/launch.hpp"
+#include "cuda/kernels/start.cuh"
+
+namespace rushlight::cuda {
+namespace {
+
+template <class Tile, GemmAccess Access>
+__global__ void __launch_bounds__(Tile::kThreads) gemm(const __grid_constant__ GemmArguments arguments) {
+  __shared__ GemmShared<Tile> shared;
+  DeviceBlock block;
+  gemm_kernel<Tile, Access>(block, shared, arguments);
+}
+
+__global__ void __launch_bounds__(kRowProductThreads)
+    row_product(const __grid_constant__ RowProductArguments arguments) {
+  DeviceBlock block;
+  row_product_kernel(block, arguments);
+}
+
+__global__ void __launch_bounds__(kElementThreads) direct_conv(const __grid_constant__ DirectConvArguments arguments) {
+  DeviceBlock block;
+  direct_conv_kernel(block, arguments);
+}
+
+template <class Tile>
+cudaError_t launch_tiles(const GemmCall& call, cudaStream_t stream) {
+  const Grid grid = gemm_grid<Tile>(call.arguments);
+  switch (call.access) {
+    case GemmAccess::rows:
+      return start(gemm<Tile, GemmAccess::rows>, grid, call.arguments, stream);
+    case GemmAccess::window:
+      return start(gemm<Tile, GemmAccess::window>, grid, call.arguments, stream);
+    case GemmAccess::window_singles:
+      return start(gemm<Tile, GemmAccess::window_singles>, grid, call.arguments, stream);
+  }
+  return cudaErrorInvalidValue;
+}
+
+}  // namespace
+
+cudaError_t launch(const GemmCall& call, cudaStream_t stream) {
+  switch (call.tile) {
+    case GemmTile::rows128_columns64:
+      return launch_tiles<Tile128x64>(call, stream);
+    case GemmTile::rows64_columns64:
+      return launch_tiles<Tile64x64>(call, stream);
+    case GemmTile::rows64_columns32:
+      return launch_tiles<Tile64x32>(call, stream);
+  }
+  return cudaErrorInvalidValue;
+}
+
+cudaError_t launch(const RowProductArguments& arguments, cudaStream_t stream) {
+  return start(row_product, grid_of(arguments), arguments, stream);
+}
+
+cudaError_t launch(const DirectConvArguments& arguments, cudaStream_t stream) {
+  return start(direct_conv, grid_of(arguments), arguments, stream);
+}
+
+cudaError_t probe_kernels() {
+  cudaFuncAttributes attributes{};
+  return cudaFuncGetAttributes(&attributes, row_product);
+}
+
+}  // namespace rushlight::cuda

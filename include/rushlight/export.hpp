@@ -1,0 +1,15 @@
+/// \file
+/// Symbol visibility. Everything the library exports carries RUSHLIGHT_API; all else is hidden.
+#pragma once
+
+#if defined(_WIN32) && defined(RUSHLIGHT_SHARED)
+#if defined(RUSHLIGHT_BUILDING)
+#define RUSHLIGHT_API __declspec(dllexport)
+#else
+#define RUSHLIGHT_API __declspec(dllimport)
+#endif
+#elif defined(__GNUC__)
+#define RUSHLIGHT_API __attribute__((visibility("default")))
+#else
+#define RUSHLIGHT_API
+#endif

@@ -1,0 +1,218 @@
+/// \file
+/// Graph: a network as typed operators in SSA form, with named inputs and outputs. Built in C++ (GraphBuilder,
+/// Sequential), from a JSON spec, or by a door that reads a file.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "rushlight/dtype.hpp"
+#include "rushlight/export.hpp"
+#include "rushlight/limits.hpp"
+#include "rushlight/result.hpp"
+#include "rushlight/tensor.hpp"
+
+namespace rushlight {
+
+/// Height and width; one number stands for both, as in torch.
+struct IntPair {
+  std::int64_t h = 0;
+  std::int64_t w = 0;
+  constexpr IntPair() noexcept = default;
+  constexpr IntPair(std::int64_t both) noexcept : h(both), w(both) {}  // NOLINT(google-explicit-constructor)
+  constexpr IntPair(std::int64_t height, std::int64_t width) noexcept : h(height), w(width) {}
+  friend constexpr bool operator==(const IntPair&, const IntPair&) = default;
+};
+
+/// Padding of a convolution: amounts, or torch's "valid" and "same".
+struct Padding {
+  enum class Kind : std::uint8_t { amounts, valid, same };
+  Kind kind = Kind::amounts;
+  IntPair amount;
+  constexpr Padding() noexcept = default;
+  constexpr Padding(std::int64_t both) noexcept : amount(both) {}  // NOLINT(google-explicit-constructor)
+  constexpr Padding(IntPair pair) noexcept : amount(pair) {}       // NOLINT(google-explicit-constructor)
+  constexpr Padding(std::int64_t height, std::int64_t width) noexcept : amount(height, width) {}
+  static constexpr Padding valid() noexcept { return with(Kind::valid); }
+  static constexpr Padding same() noexcept { return with(Kind::same); }
+  friend constexpr bool operator==(const Padding&, const Padding&) = default;
+
+ private:
+  static constexpr Padding with(Kind kind) noexcept {
+    Padding padding;
+    padding.kind = kind;
+    return padding;
+  }
+};
+
+/// What the 0 of an attribute stands for where operators.def names one of these as its default.
+inline constexpr std::int64_t kFromWeights = 0;  ///< taken from the shape of the weights by Model::create
+inline constexpr std::int64_t kFromKernel = 0;   ///< the same as kernel_size
+inline constexpr std::int64_t kRequired = 0;     ///< must be given
+inline constexpr std::int64_t kNotGiven = 0;     ///< torch's None
+
+// The operators: `Conv2d{.in_channels = 1, .out_channels = 32, .kernel_size = 3, .padding = 1}`, `Linear{784, 128}`.
+// Fields and defaults are torch's; see operators.def.
+#define RUSHLIGHT_OPERATOR(Type, spec, torch, min_inputs, max_inputs) struct Type {
+#define RUSHLIGHT_ATTRIBUTE(Type, ctype, field, default_value, meaning) ctype field = default_value;
+#define RUSHLIGHT_OPERATOR_END(Type)                          \
+  friend bool operator==(const Type&, const Type&) = default; \
+  }                                                           \
+  ;
+#include "rushlight/operators.def"
+
+/// Any operator of the table.
+using Operator = std::variant<std::monostate
+#define RUSHLIGHT_OPERATOR(Type, spec, torch, min_inputs, max_inputs) , Type
+#include "rushlight/operators.def"
+                              >;
+
+/// One SSA value of a graph. Meaningful only with the graph or builder that made it.
+struct Edge {
+  std::int32_t index = -1;
+  friend bool operator==(const Edge&, const Edge&) = default;
+};
+
+/// One application of an operator.
+struct Node {
+  std::string name{};  ///< "layer1.0.conv1": its parameters are name + ".weight" and so on
+  Operator op{};
+  std::vector<Edge> inputs{};
+  Edge output{};
+  /// The full name of one of its parameters: name + ".weight", or "weight" alone where the node has no name.
+  [[nodiscard]] std::string parameter(std::string_view parameter_name) const {
+    return name.empty() ? std::string(parameter_name) : (name + ".").append(parameter_name);
+  }
+};
+
+/// A named input or output.
+struct Port {
+  std::string name{};
+  DType dtype = DType::f32;
+  /// As torch has it (NCHW); -1 for sizes that may differ from run to run, the batch first of all. Empty: not declared.
+  Shape shape{};
+  Edge edge{};
+};
+
+/// How pixels become input: (pixel / scale - mean[c]) / std[c].
+struct Preprocessing {
+  double scale = 1;
+  std::vector<double> mean = {};  ///< one per channel, one for all, or empty
+  std::vector<double> std = {};
+};
+
+/// One parameter or buffer that a graph needs.
+struct ParameterSpec {
+  std::string name{};  ///< "conv1.weight"
+  /// -1 where the size is to be read off the weights.
+  Shape shape{};
+  std::size_t node = 0;  ///< index into Graph::nodes()
+};
+
+/// Immutable; copies share. Nodes stand in an order in which they can run.
+class RUSHLIGHT_API Graph {
+ public:
+  [[nodiscard]] std::span<const Port> inputs() const noexcept;
+  [[nodiscard]] std::span<const Port> outputs() const noexcept;
+  [[nodiscard]] std::span<const Node> nodes() const noexcept;
+  /// Edges are numbered 0 .. edge_count() - 1.
+  [[nodiscard]] std::size_t edge_count() const noexcept;
+  [[nodiscard]] const std::vector<std::string>& labels() const noexcept;
+  [[nodiscard]] const Preprocessing& preprocessing() const noexcept;
+  /// What the door that made it has to say: "stored in training mode; inference means eval".
+  [[nodiscard]] const std::vector<std::string>& notes() const noexcept;
+  /// What a state dict must hold, in node order.
+  [[nodiscard]] std::vector<ParameterSpec> parameters() const;
+
+  /// Shapes of every edge, by Edge::index, for given shapes of the inputs. A size of -1 is unknown, and so is what
+  /// follows from it, or from an attribute that is still to be read off the weights. ErrorCode::mismatch names the
+  /// layer that does not fit.
+  [[nodiscard]] Result<std::vector<Shape>> infer_shapes(std::span<const Shape> input_shapes) const;
+
+  /// From a JSON spec (format-spec/models.md). ErrorCode::invalid_argument names the layer and the key, ::mismatch the
+  /// layer whose shapes do not fit, ::unsupported what is not built.
+  static Result<Graph> from_spec(std::string_view json, const Limits& limits = {});
+
+  struct Impl;  ///< opaque
+
+ private:
+  friend class GraphBuilder;
+  friend class Model;
+  explicit Graph(std::shared_ptr<const Impl> impl) noexcept;
+  std::shared_ptr<const Impl> impl_;
+};
+
+/// Builds a graph step by step. Mistakes are remembered and reported by build(), so calls can be chained.
+///
+///     GraphBuilder g;
+///     Edge x = g.input("image", {-1, 1, 28, 28});
+///     Edge y = g.apply("conv1", Conv2d{.padding = 1}, x);
+///     g.output("sum", g.apply("", Add{}, y, x));
+///     Graph graph = g.build().value();
+class RUSHLIGHT_API GraphBuilder {
+ public:
+  GraphBuilder();
+  GraphBuilder(GraphBuilder&&) noexcept;
+  GraphBuilder& operator=(GraphBuilder&&) noexcept;
+  ~GraphBuilder();
+
+  /// Dimension sizes >= 1, or -1 for free ones.
+  Edge input(std::string name, Shape shape = {}, DType dtype = DType::f32);
+  /// An empty name becomes "add_3" and the like; an operator with parameters keeps it, and its parameters have no
+  /// prefix
+  /// ("weight"), as those of a lone torch module. Names with parameters must be unique.
+  Edge apply(std::string name, Operator op, Edge input);
+  Edge apply(std::string name, Operator op, Edge first, Edge second);
+  void output(std::string name, Edge edge);
+  void labels(std::vector<std::string> labels);
+  void preprocessing(Preprocessing preprocessing);
+  void note(std::string note);
+  /// Checks everything that needs no weights and reports all mistakes: ErrorCode::invalid_argument, or ::mismatch where
+  /// shapes do not fit. The builder is empty afterwards.
+  Result<Graph> build();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+class Sequential;
+
+/// One element of a Sequential: an operator with or without a name, or a nested Sequential.
+struct RUSHLIGHT_API Layer {
+  std::string name{};  ///< empty: its position, "0", "1", ... as in torch
+  Operator op{};
+  std::shared_ptr<const Sequential> children;  ///< set for nested ones
+
+  template <class Op>
+  requires std::is_constructible_v<Operator, Op> Layer(Op op_in)
+      : op(std::move(op_in)) {}  // NOLINT(google-explicit-constructor)
+  template <class Op>
+  requires std::is_constructible_v<Operator, Op> Layer(std::string name_in, Op op_in)
+      : name(std::move(name_in)), op(std::move(op_in)) {}
+  Layer(Sequential nested);  // NOLINT(google-explicit-constructor)
+  Layer(std::string name, Sequential nested);
+};
+
+/// Layers one after the other, as torch.nn.Sequential: parameters are "0.weight" or "fc1.weight".
+///
+///     Graph net = Sequential{Linear{784, 128}, ReLU{}, Linear{128, 10}}.graph({784}).value();
+class RUSHLIGHT_API Sequential {
+ public:
+  Sequential(std::initializer_list<Layer> layers);
+  explicit Sequential(std::vector<Layer> layers);
+  /// The shape of one input, without the batch dimension; empty: not declared.
+  [[nodiscard]] Result<Graph> graph(Shape input = {}) const;
+  [[nodiscard]] const std::vector<Layer>& layers() const noexcept { return layers_; }
+
+ private:
+  std::vector<Layer> layers_;
+};
+
+}  // namespace rushlight

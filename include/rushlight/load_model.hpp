@@ -1,0 +1,39 @@
+/// \file
+/// load_model(): from a checkpoint to something that runs, by the best door the file offers.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "rushlight/checkpoint.hpp"
+#include "rushlight/model.hpp"
+
+namespace rushlight {
+
+/// Makes the graph of a pickled module of the caller's own class; `module` is the opaque object with its attributes.
+using ModuleBuilder = std::function<Result<Graph>(const Value& module)>;
+
+struct ModelOptions {
+  /// A named architecture ("resnet18"); ErrorCode::unsupported lists those that are built in.
+  std::string arch = {};
+  /// The text of a JSON spec (format-spec/models.md).
+  std::string spec = {};
+  /// `module.name` of a Python class to what it computes: {"__main__.Net", build_net}.
+  std::map<std::string, ModuleBuilder> classes = {};
+  /// Where the weights are; "" chooses as Checkpoint::state_dict("") does.
+  std::string state_dict = {};
+  Strict strict = Strict::yes;
+  LoadReport* report = nullptr;
+  Limits limits = {};
+};
+
+/// Doors, best first: `spec` or `arch` when given; a pickled module whose class `classes` names; a pickled tree of
+/// stock torch.nn layers. A file with weights only and none of these is ErrorCode::unsupported, naming the remedies.
+RUSHLIGHT_API Result<Model> load_model(const Checkpoint& checkpoint, const ModelOptions& options = {});
+
+/// Takes the graph from the checkpoint or the options, the weights from another file.
+RUSHLIGHT_API Result<Model> load_model(const Checkpoint& checkpoint, const StateDict& weights,
+                                       const ModelOptions& options);
+
+}  // namespace rushlight

@@ -1,0 +1,80 @@
+/// \file
+/// verify(): is every byte of a file what its writer wrote? A damaged file is an answer, not an Error.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rushlight/checkpoint.hpp"
+
+namespace rushlight {
+
+struct VerifyOptions {
+  bool strict = false;  ///< warnings count as errors
+  /// Records without a checksum (stored 0, computed is not 0) count as errors.
+  bool require_crc = false;
+  Limits limits{};
+  FileAccess access = FileAccess::mapped;  ///< for verify(path)
+  Executor* executor = nullptr;
+  Progress* progress = nullptr;
+};
+
+enum class TensorState : std::uint8_t {
+  intact,      ///< its bytes carry a checksum that fits
+  damaged,     ///< they do not
+  unverified,  ///< no checksum exists
+};
+RUSHLIGHT_API std::string_view to_string(TensorState state) noexcept;
+
+/// One record of the archive.
+struct RecordReport {
+  std::string name{};                  ///< without the root folder
+  std::uint64_t offset = 0;            ///< of the data, in the file
+  std::uint64_t size_bytes = 0;        ///< decoded
+  std::uint64_t compressed_bytes = 0;  ///< as stored
+  bool deflated = false;
+  Integrity crc = Integrity::not_checked;
+  std::uint32_t stored_crc = 0;
+  std::uint32_t computed_crc = 0;
+};
+
+/// Where a single flipped bit must be, deduced from the difference of the two CRCs. It is exact when the damage is one
+/// bit; other damage gives no location, or (with probability record bits / 2^32) a wrong one.
+struct FlippedBit {
+  std::uint64_t offset = 0;         ///< of the byte, in the file
+  std::uint64_t record_offset = 0;  ///< of the byte, in the record
+  unsigned bit = 0;                 ///< 0 is the least significant
+  std::uint8_t found = 0;
+  std::uint8_t expected = 0;
+};
+
+struct TensorVerdict {
+  std::string name{};
+  TensorState state = TensorState::unverified;
+  /// For a located flip inside this tensor: the C-order index of the element.
+  std::optional<std::int64_t> element{};
+};
+
+struct VerifyReport {
+  std::string file{};
+  FormatInfo format{};
+  bool ok = false;                    ///< no error findings
+  bool structure_ok = false;          ///< the container explains every byte of itself
+  std::uint64_t explained_bytes = 0;  ///< of format.size_bytes
+  std::uint64_t checked_bytes = 0;    ///< record bytes whose CRC was computed
+  std::vector<RecordReport> records{};
+  std::vector<TensorVerdict> tensors{};
+  std::vector<Finding> findings{};  ///< all of them, in file order
+  std::vector<FlippedBit> flips{};  ///< located, in file order
+};
+
+/// Audits the container whole and computes every CRC, on all threads of the executor. An Error means that it could not
+/// look (not found, not readable, cancelled).
+RUSHLIGHT_API Result<VerifyReport> verify(const std::filesystem::path& path, const VerifyOptions& options = {});
+RUSHLIGHT_API Result<VerifyReport> verify(std::shared_ptr<const Source> source, const VerifyOptions& options = {});
+
+}  // namespace rushlight

@@ -1,0 +1,108 @@
+#include "checkpoint/globals.hpp"
+
+#include <array>
+#include <cstddef>
+#include <string>
+
+namespace rushlight::checkpoint {
+namespace {
+
+constexpr GlobalRow kRows[] = {
+#define RUSHLIGHT_GLOBAL(module, name, meaning_, torch_) \
+  {module, name, {Meaning::meaning_, DType::f32, TorchList::torch_}},
+#include "checkpoint/globals.def"
+};
+
+// The old tensor classes (torch._tensor_classes): torch.FloatTensor is to FloatStorage what Tensor is to Storage.
+std::optional<DType> dtype_from_tensor_class(std::string_view name) noexcept {
+  constexpr std::string_view kTensor = "Tensor";
+  constexpr std::string_view kStorage = "Storage";
+  std::array<char, 32> storage{};
+  if (!name.ends_with(kTensor) || name.size() > storage.size() - kStorage.size()) return std::nullopt;
+  const std::size_t stem = name.substr(0, name.size() - kTensor.size()).copy(storage.data(), storage.size());
+  const std::size_t size = stem + kStorage.copy(storage.data() + stem, kStorage.size());
+  const std::optional<DType> dtype = dtype_from_storage_class({storage.data(), size});
+  if (!dtype) return std::nullopt;
+  const DTypeKind kind = info(*dtype).kind;
+  const bool plain =
+      kind == DTypeKind::boolean || kind == DTypeKind::integer || kind == DTypeKind::natural || kind == DTypeKind::real;
+  return plain ? dtype : std::nullopt;
+}
+
+struct Renaming {
+  PythonName from;  // an empty name stands for every name of the module
+  PythonName to;    // an empty name keeps it
+};
+// Those renamings of CPython's Lib/_compat_pickle.py that occur in checkpoints or are of interest to a scan.
+constexpr Renaming kRenamings[] = {
+    {{"__builtin__", "xrange"}, {"builtins", "range"}},
+    {{"__builtin__", "reduce"}, {"functools", "reduce"}},
+    {{"__builtin__", "intern"}, {"sys", "intern"}},
+    {{"__builtin__", "unichr"}, {"builtins", "chr"}},
+    {{"__builtin__", "unicode"}, {"builtins", "str"}},
+    {{"__builtin__", "basestring"}, {"builtins", "str"}},
+    {{"__builtin__", "long"}, {"builtins", "int"}},
+    {{"UserDict", "UserDict"}, {"collections", "UserDict"}},
+    {{"UserDict", "IterableUserDict"}, {"collections", "UserDict"}},
+    {{"UserList", "UserList"}, {"collections", "UserList"}},
+    {{"UserString", "UserString"}, {"collections", "UserString"}},
+    {{"__builtin__", ""}, {"builtins", ""}},
+    {{"copy_reg", ""}, {"copyreg", ""}},
+    {{"exceptions", ""}, {"builtins", ""}},
+    {{"commands", ""}, {"subprocess", ""}},
+    {{"cPickle", ""}, {"pickle", ""}},
+    {{"Queue", ""}, {"queue", ""}},
+    {{"thread", ""}, {"_thread", ""}},
+    {{"StringIO", ""}, {"io", ""}},
+    {{"cStringIO", ""}, {"io", ""}},
+};
+
+}  // namespace
+
+std::optional<KnownGlobal> find_global(std::string_view module, std::string_view name) noexcept {
+  for (const GlobalRow& row : kRows) {
+    if (row.name == name && row.module == module) return row.known;
+  }
+  const bool torch = module == "torch";
+  if (torch || module == "torch.cuda") {
+    if (const auto dtype = dtype_from_storage_class(name); dtype && !name.empty()) {
+      return KnownGlobal{.meaning = Meaning::storage_class, .dtype = *dtype};
+    }
+    if (const auto dtype = dtype_from_tensor_class(name)) {
+      return KnownGlobal{.meaning = Meaning::old_tensor_class, .dtype = *dtype};
+    }
+  }
+  if (torch) {
+    if (const auto dtype = dtype_from_name(name)) return KnownGlobal{.meaning = Meaning::dtype, .dtype = *dtype};
+  }
+  if ((module == "torch.sparse" || module == "torch.cuda.sparse") && dtype_from_tensor_class(name)) {
+    return KnownGlobal{.meaning = Meaning::sparse_tensor};
+  }
+  return std::nullopt;
+}
+
+PythonName python3_name(std::string_view module, std::string_view name, int protocol) noexcept {
+  if (protocol <= 2) {
+    for (const Renaming& row : kRenamings) {
+      if (row.from.module != module || !(row.from.name.empty() || row.from.name == name)) continue;
+      return {row.to.module, row.to.name.empty() ? name : row.to.name};
+    }
+  }
+  return {module, name};
+}
+
+std::string dotted(PythonName name) {
+  std::string text;
+  text.reserve(name.module.size() + 1 + name.name.size());
+  text.append(name.module).append(1, '.').append(name.name);
+  return text;
+}
+
+std::size_t global_row_count() noexcept {
+  return std::size(kRows);
+}
+const GlobalRow& global_row(std::size_t index) noexcept {
+  return kRows[index];
+}
+
+}  // namespace rushlight::checkpoint

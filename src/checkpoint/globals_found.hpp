@@ -1,0 +1,46 @@
+// The names a pickle mentions, judged: which have a meaning, which the caller accepts, which are refused or reported.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/globals.hpp"
+#include "checkpoint/pickle_place.hpp"
+#include "pickle/machine.hpp"
+#include "rushlight/checkpoint.hpp"
+
+namespace rushlight::checkpoint {
+
+// Of one distinct pair of names in the stream.
+struct FoundName {
+  std::string dotted;                // Python 3's name
+  std::string escaped;               // the same, fit for messages
+  std::optional<KnownGlobal> known;  // on the allow-list
+  bool accepted = false;             // by the caller
+};
+
+// The name of every object of kind global, found once for each pair of names.
+class FoundNames {
+ public:
+  FoundNames(const pickle::Pickle& pickle, const std::vector<std::string>& accepted);
+
+  // `id` is of kind global.
+  [[nodiscard]] const FoundName& operator[](pickle::ObjectId id) const noexcept { return names_[of_object_[id]]; }
+
+ private:
+  std::vector<FoundName> names_;
+  std::vector<std::uint32_t> of_object_;  // by object; meaningless for other kinds
+};
+
+// One line each, in stream order.
+std::vector<GlobalUse> list_uses(const std::vector<pickle::NamedGlobal>& globals, int protocol,
+                                 const std::vector<std::string>& accepted, const std::string& record);
+
+// The error that names all of them, at the first; nullopt when every name is allowed.
+std::optional<Error> refusal(const std::vector<GlobalUse>& uses, const PicklePlace& place);
+// A warning for each that is not allowed.
+void report_unknown(const std::vector<GlobalUse>& uses, const PicklePlace& place, std::vector<Finding>& findings);
+
+}  // namespace rushlight::checkpoint

@@ -1,0 +1,321 @@
+// Tensors from the calls that make them. Sources: torch/_utils.py, torch/_tensor.py, torch/nn/parameter.py.
+#include <utility>
+
+#include "base/checked.hpp"
+#include "base/fail.hpp"
+#include "base/quote.hpp"
+#include "checkpoint/arguments.hpp"
+#include "tensor/memory.hpp"
+#include "tensor/tensor_impl.hpp"
+
+namespace rushlight::checkpoint {
+namespace {
+
+using pickle::ObjectId;
+using pickle::ObjectKind;
+
+// torch nests at most a type around a parameter around a device around a tensor.
+constexpr int kMaxNesting = 8;
+
+}  // namespace
+
+Result<NodeId> ValueBuilder::create_tensor(ObjectId call) {
+  if (tensors_.size() >= options_.limits.tensors) {
+    return failure(
+        Category::limit, "LIMIT-TENSORS", call,
+        "there are more tensors than the limit tensors, expected at most " + std::to_string(options_.limits.tensors));
+  }
+  Result<Rebuilt> rebuilt = rebuild(call);
+  if (!rebuilt) return of_tensor(std::move(rebuilt).error(), call);
+  tensors_.push_back(rebuilt->tensor);
+  tensor_[call] = static_cast<std::uint32_t>(tensors_.size());
+  const NodeId node = values_.tensor(std::move(rebuilt->tensor));
+  if (!rebuilt->class_name.empty()) values_.set_class(node, rebuilt->class_name);
+  // The state came before the call, so its node exists; it is filled later like all others.
+  if (rebuilt->state != pickle::kNoObject && graph_.kind(rebuilt->state) != ObjectKind::none) {
+    values_.set_state(node, nodes_[rebuilt->state]);
+  }
+  return node;
+}
+
+Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild(ObjectId call) {
+  const ObjectId callable = graph_.callable(call);
+  return rebuild_by(*names_[callable].known, names_[callable].dotted, call, graph_.items(graph_.arguments(call)), 0);
+}
+
+Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_by(const KnownGlobal& known, std::string_view callee, ObjectId call,
+                                                       std::span<const ObjectId> items, int nesting) {
+  const Arguments arguments(*this, call, callee, items, nesting);
+  switch (known.meaning) {
+    case Meaning::rebuild_tensor:
+    case Meaning::rebuild_tensor_v2:
+    case Meaning::rebuild_tensor_v3: {
+      RUSHLIGHT_TRY_ASSIGN(Tensor tensor, rebuild_strided(known.meaning, arguments));
+      return Rebuilt{std::move(tensor), pickle::kNoObject, {}};
+    }
+    case Meaning::rebuild_meta_tensor: {
+      RUSHLIGHT_TRY_ASSIGN(Tensor tensor, rebuild_meta(arguments));
+      return Rebuilt{std::move(tensor), pickle::kNoObject, {}};
+    }
+    case Meaning::rebuild_parameter:
+    case Meaning::rebuild_parameter_with_state: {
+      const bool has_state = known.meaning == Meaning::rebuild_parameter_with_state;
+      RUSHLIGHT_TRY(has_state ? arguments.count(4, 4) : arguments.count(3, 3));
+      RUSHLIGHT_TRY_ASSIGN(const Tensor data, tensor_of(arguments, 0, "data"));
+      TensorOptions options = data.options();
+      // The flag of the outer call counts: the inner tensor never requires a gradient.
+      RUSHLIGHT_TRY_ASSIGN(options.requires_grad, arguments.boolean(1, "requires_grad"));
+      options.tensor_class = TensorClass::parameter;
+      RUSHLIGHT_TRY(arguments.hooks(2));
+      if (has_state) RUSHLIGHT_TRY(arguments.state(3));
+      RUSHLIGHT_TRY_ASSIGN(Tensor tensor, with_options(data, options));
+      return Rebuilt{std::move(tensor), has_state ? arguments[3] : pickle::kNoObject, {}};
+    }
+    case Meaning::rebuild_device_tensor: {
+      RUSHLIGHT_TRY(arguments.count(4, 4));
+      RUSHLIGHT_TRY_ASSIGN(const Tensor data, tensor_of(arguments, 0, "data"));
+      RUSHLIGHT_TRY_ASSIGN(const DType dtype, arguments.dtype(1, "dtype"));
+      if (dtype != data.dtype())
+        return arguments.wrong_type(1, "dtype", "torch." + std::string(to_string(data.dtype())));
+      RUSHLIGHT_TRY(arguments.device(2));
+      TensorOptions options = data.options();
+      RUSHLIGHT_TRY_ASSIGN(options.requires_grad, arguments.boolean(3, "requires_grad"));
+      RUSHLIGHT_TRY_ASSIGN(Tensor tensor, with_options(data, options));
+      return Rebuilt{std::move(tensor), pickle::kNoObject, {}};
+    }
+    case Meaning::rebuild_from_type:
+    case Meaning::rebuild_from_type_v2:
+      return rebuild_typed(arguments);
+    case Meaning::tensor_class:
+    case Meaning::old_tensor_class:
+    case Meaning::parameter_class:
+      return rebuild_object(known, arguments);
+    default:
+      break;
+  }
+  // Only as the function of _rebuild_from_type: a name with a meaning, but not this one.
+  return failure(Category::type, "TYPE-CALLABLE", call, std::string(callee) + " makes no tensor", std::string(callee));
+}
+
+Result<Tensor> ValueBuilder::rebuild_strided(Meaning meaning, const Arguments& arguments) {
+  const bool v1 = meaning == Meaning::rebuild_tensor;
+  const bool v3 = meaning == Meaning::rebuild_tensor_v3;
+  RUSHLIGHT_TRY(v1 ? arguments.count(4, 4) : v3 ? arguments.count(7, 8) : arguments.count(6, 7));
+  if (graph_.kind(arguments[0]) != ObjectKind::persistent) return arguments.wrong_type(0, "storage", "a storage");
+  RUSHLIGHT_TRY_ASSIGN(const StorageUse use, storage_of(arguments[0]));
+  RUSHLIGHT_TRY_ASSIGN(const std::int64_t offset, arguments.integer(1, "storage_offset"));
+  RUSHLIGHT_TRY(arguments.integers(2, "size", shape_));
+  RUSHLIGHT_TRY(arguments.integers(3, "stride", strides_));
+  TensorOptions options;
+  if (!v1) {
+    RUSHLIGHT_TRY_ASSIGN(options.requires_grad, arguments.boolean(4, "requires_grad"));
+    RUSHLIGHT_TRY(arguments.hooks(5));
+  }
+  const Storage& storage = use.entry->storage;
+  DType dtype = use.request.dtype;
+  if (v3) {
+    RUSHLIGHT_TRY_ASSIGN(dtype, arguments.dtype(6, "dtype"));
+    // An untyped storage is bytes, and its last element may be cut; a typed one is whole elements of both dtypes.
+    if (!use.request.untyped && storage.size_bytes() % size_bytes(dtype) != 0) {
+      return failure(Category::tensor, "TENSOR-DTYPE-SIZE", arguments.call(),
+                     "a storage of " + std::to_string(use.request.numel) + " " +
+                         std::string(to_string(use.request.dtype)) + " is no whole number of " +
+                         std::string(to_string(dtype)));
+    }
+  }
+  const std::size_t metadata = v3 ? 7 : 6;
+  if (!v1 && arguments.size() > metadata) RUSHLIGHT_TRY(arguments.bits(metadata, options));
+  return Tensor::Impl::view(storage, dtype, shape_, strides_, offset, options);
+}
+
+Result<Tensor> ValueBuilder::rebuild_meta(const Arguments& arguments) {
+  RUSHLIGHT_TRY(arguments.count(4, 4));
+  RUSHLIGHT_TRY_ASSIGN(const DType dtype, arguments.dtype(0, "dtype"));
+  RUSHLIGHT_TRY(arguments.integers(1, "size", shape_));
+  RUSHLIGHT_TRY(arguments.integers(2, "stride", strides_));
+  TensorOptions options;
+  RUSHLIGHT_TRY_ASSIGN(options.requires_grad, arguments.boolean(3, "requires_grad"));
+  // A storage as large as the elements reach. Where that overflows, any size will do for the error to be found.
+  std::uint64_t units = 1;
+  for (std::size_t i = 0; i < shape_.size() && i < strides_.size(); ++i) {
+    if (shape_[i] == 0) units = 0;
+    if (shape_[i] <= 0 || strides_[i] < 0 || units == 0) continue;
+    const auto step = checked_mul(static_cast<std::uint64_t>(shape_[i] - 1), static_cast<std::uint64_t>(strides_[i]));
+    const auto sum = step ? checked_add(units, *step) : std::nullopt;
+    if (!sum) break;
+    units = *sum;
+  }
+  const std::uint64_t bytes = checked_mul(units, std::uint64_t{size_bytes(dtype)}).value_or(0);
+  return Tensor::Impl::view(Storage(make_meta_memory(bytes)), dtype, shape_, strides_, 0, options);
+}
+
+// _rebuild_from_type_v2(function, type, arguments, state): a tensor with attributes, or of a subclass.
+Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_typed(const Arguments& arguments) {
+  RUSHLIGHT_TRY(arguments.count(4, 4));
+  if (arguments.nesting() == kMaxNesting) return arguments.too_deep();
+  if (graph_.kind(arguments[0]) != ObjectKind::global) return arguments.wrong_type(0, "function", "a rebuild function");
+  if (graph_.kind(arguments[1]) != ObjectKind::global) return arguments.wrong_type(1, "type", "a tensor class");
+  if (graph_.kind(arguments[2]) != ObjectKind::tuple) return arguments.wrong_type(2, "arguments", "a tuple");
+  const FoundName& function = names_[arguments[0]];
+  if (!function.known || function.known->meaning == Meaning::rebuild_from_type ||
+      function.known->meaning == Meaning::rebuild_from_type_v2) {
+    return arguments.wrong_type(0, "function", "a rebuild function");
+  }
+  RUSHLIGHT_TRY(arguments.state(3));
+  RUSHLIGHT_TRY_ASSIGN(Rebuilt rebuilt, rebuild_by(*function.known, function.dotted, arguments.call(),
+                                                   graph_.items(arguments[2]), arguments.nesting() + 1));
+  const FoundName& type = names_[arguments[1]];
+  const bool plain =
+      type.known && (type.known->meaning == Meaning::tensor_class || type.known->meaning == Meaning::old_tensor_class);
+  TensorOptions options = rebuilt.tensor.options();
+  if (type.known && type.known->meaning == Meaning::parameter_class) {
+    options.tensor_class = TensorClass::parameter;
+  } else if ((type.known && type.known->meaning == Meaning::buffer_class) || (plain && is_buffer(arguments[3]))) {
+    options.tensor_class = TensorClass::buffer;
+  } else if (!type.known) {
+    rebuilt.class_name = type.dotted;  // reported among the unknown globals
+  } else if (!plain) {
+    return arguments.wrong_type(1, "type", "a tensor class");
+  }
+  RUSHLIGHT_TRY_ASSIGN(rebuilt.tensor, with_options(rebuilt.tensor, options));
+  rebuilt.state = arguments[3];
+  return rebuilt;
+}
+
+// nn.Buffer is a plain tensor with an attribute (torch/nn/parameter.py).
+bool ValueBuilder::is_buffer(ObjectId state) const {
+  if (graph_.kind(state) != ObjectKind::dict) return false;
+  const std::span<const ObjectId> pairs = graph_.pairs(state);
+  for (std::size_t i = 0; i + 1 < pairs.size(); i += 2) {
+    if (is_text(pairs[i]) && text(pairs[i]) == "_is_buffer") {
+      return graph_.kind(pairs[i + 1]) == ObjectKind::boolean && graph_.boolean(pairs[i + 1]);
+    }
+  }
+  return false;
+}
+
+// Objects of tensor classes themselves, as torch before 0.4 wrote them: an empty object, and a BUILD state of
+// (storage, offset, size, stride), or for variables (data, -, hooks, requires_grad, -) or (requires_grad, -, hooks).
+// Source: torch/_tensor.py, Tensor.__setstate__.
+Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_object(const KnownGlobal& known, const Arguments& made) {
+  const bool parameter = known.meaning == Meaning::parameter_class;
+  RUSHLIGHT_TRY(parameter ? made.count(0, 2) : made.count(0, 0));
+  TensorOptions options;
+  std::optional<Tensor> tensor;
+  if (parameter) {
+    options.tensor_class = TensorClass::parameter;
+    options.requires_grad = true;
+    if (made.size() > 0) {
+      RUSHLIGHT_TRY_ASSIGN(tensor, tensor_of(made, 0, "data"));
+    }
+    if (made.size() > 1) {
+      RUSHLIGHT_TRY_ASSIGN(options.requires_grad, made.boolean(1, "requires_grad"));
+    }
+  }
+  for (const ObjectId state_id : graph_.states(made.call())) {
+    const std::string callee = std::string(made.callee()) + " state";
+    if (graph_.kind(state_id) != ObjectKind::tuple) {
+      const std::string found = describe(state_id);
+      return failure(Category::type, "TYPE-BUILD", state_id, callee + ", expected a tuple, found " + found, found,
+                     "tuple");
+    }
+    const Arguments state(*this, made.call(), callee, graph_.items(state_id), made.nesting());
+    if (state.size() == 4) {
+      RUSHLIGHT_TRY_ASSIGN(tensor, rebuild_strided(Meaning::rebuild_tensor, state));
+      if (known.meaning == Meaning::old_tensor_class && tensor->dtype() != known.dtype) {
+        return state.wrong_type(0, "storage", "one of " + std::string(to_string(known.dtype)));
+      }
+    } else if (parameter && state.size() == 5) {
+      RUSHLIGHT_TRY_ASSIGN(tensor, tensor_of(state, 0, "data"));
+      RUSHLIGHT_TRY_ASSIGN(options.requires_grad, state.boolean(3, "requires_grad"));
+      RUSHLIGHT_TRY(state.hooks(2));
+    } else if (parameter && state.size() == 3) {
+      RUSHLIGHT_TRY_ASSIGN(options.requires_grad, state.boolean(0, "requires_grad"));
+      RUSHLIGHT_TRY(state.hooks(2));
+    } else {
+      RUSHLIGHT_TRY(state.count(4, parameter ? 5 : 4));
+    }
+  }
+  if (!tensor) {
+    const DType dtype = known.meaning == Meaning::old_tensor_class ? known.dtype : DType::f32;
+    RUSHLIGHT_TRY_ASSIGN(tensor, Tensor::zeros(dtype, {0}));
+  }
+  RUSHLIGHT_TRY_ASSIGN(Tensor with, with_options(*tensor, options));
+  return Rebuilt{std::move(with), pickle::kNoObject, {}};
+}
+
+Result<Tensor> ValueBuilder::tensor_of(const Arguments& arguments, std::size_t position, std::string_view what) {
+  const ObjectId id = arguments[position];
+  if (graph_.kind(id) != ObjectKind::call || roles_[id] != Role::tensor) {
+    return arguments.wrong_type(position, what, "a tensor");
+  }
+  if (tensor_[id] != 0) return tensors_[tensor_[id] - 1];
+  if (arguments.nesting() == kMaxNesting) return arguments.too_deep();
+  const ObjectId callable = graph_.callable(id);
+  RUSHLIGHT_TRY(check_additions(id, Role::tensor));
+  RUSHLIGHT_TRY_ASSIGN(Rebuilt rebuilt, rebuild_by(*names_[callable].known, names_[callable].dotted, id,
+                                                   graph_.items(graph_.arguments(id)), arguments.nesting() + 1));
+  return std::move(rebuilt.tensor);
+}
+
+Result<Tensor> ValueBuilder::with_options(const Tensor& tensor, TensorOptions options) {
+  return Tensor::Impl::view(tensor.storage(), tensor.dtype(), tensor.shape(), tensor.strides(), tensor.storage_offset(),
+                            options);
+}
+
+Result<ValueBuilder::StorageUse> ValueBuilder::storage_of(ObjectId persistent) {
+  RUSHLIGHT_TRY_ASSIGN(const StorageRequest request, parse_storage(persistent));
+  Result<std::uint32_t> index = storages_.find(request);
+  if (!index) {
+    Error error = std::move(index).error();
+    // Where reading fails (map_location), the record's own place says more.
+    if (error.finding.category == Category::store) bytes_.place.fill(error.finding, graph_.offset(persistent));
+    return error;
+  }
+  return StorageUse{&storages_[*index], *index, request};
+}
+
+// ("storage", class, key, location, numel), exactly: torch/serialization.py, persistent_load.
+Result<StorageRequest> ValueBuilder::parse_storage(ObjectId persistent) const {
+  const ObjectId argument = graph_.persistent_argument(persistent);
+  const auto wrong = [&](Category category, std::string_view what, std::string_view expected, std::string found) {
+    return failure(category, category == Category::unsup ? "TYPE-PERSISTENT-KIND" : "TYPE-PERSISTENT-ID", persistent,
+                   "persistent id" + std::string(what) + ", expected " + std::string(expected) + ", found " + found,
+                   found, std::string(expected));
+  };
+  if (graph_.kind(argument) != ObjectKind::tuple) {
+    return wrong(Category::type, "", "a tuple of 5", describe(argument));
+  }
+  const std::span<const ObjectId> parts = graph_.items(argument);
+  if (!parts.empty() && is_text(parts[0]) && text(parts[0]) == "module") {
+    return wrong(Category::unsup, " of kind 'module' (a class with its source text)", "'storage'", "'module'");
+  }
+  if (parts.size() != 5) {
+    return wrong(Category::type, "", "a tuple of 5", "a tuple of " + std::to_string(parts.size()));
+  }
+  if (!is_text(parts[0])) return wrong(Category::type, " part 0 (kind)", "'storage'", describe(parts[0]));
+  if (text(parts[0]) != "storage") return wrong(Category::type, " part 0 (kind)", "'storage'", quoted(text(parts[0])));
+  StorageRequest request;
+  const std::optional<KnownGlobal> storage_class = known(parts[1]);
+  if (storage_class && storage_class->meaning == Meaning::storage_class) {
+    request.dtype = storage_class->dtype;
+  } else if (storage_class && storage_class->meaning == Meaning::untyped_storage_class) {
+    request.untyped = true;
+  } else {
+    return wrong(Category::type, " part 1 (class)", "a storage class", describe(parts[1]));
+  }
+  if (!is_text(parts[2])) return wrong(Category::type, " part 2 (key)", "str", describe(parts[2]));
+  if (!is_text(parts[3])) return wrong(Category::type, " part 3 (location)", "str", describe(parts[3]));
+  if (graph_.kind(parts[4]) != ObjectKind::integer) {
+    return wrong(Category::type, " part 4 (numel)", "int", describe(parts[4]));
+  }
+  if (graph_.integer(parts[4]) < 0) {
+    return wrong(Category::store, " part 4 (numel)", "0 or more", std::to_string(graph_.integer(parts[4])));
+  }
+  request.key = text(parts[2]);
+  request.location = text(parts[3]);
+  request.numel = static_cast<std::uint64_t>(graph_.integer(parts[4]));
+  return request;
+}
+
+}  // namespace rushlight::checkpoint

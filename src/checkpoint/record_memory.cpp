@@ -1,0 +1,93 @@
+#include "checkpoint/record_memory.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "base/fail.hpp"
+#include "base/quote.hpp"
+
+namespace rushlight::checkpoint {
+namespace {
+
+// What Memory promises: enough for every element type and for vector loads of baseline x86-64 and AArch64.
+constexpr std::uintptr_t kAlignment = 16;
+
+bool is_aligned(const std::byte* data) noexcept {
+  return reinterpret_cast<std::uintptr_t>(data) % kAlignment == 0;
+}
+
+}  // namespace
+
+std::string_view RecordContext::interned(std::string_view location) {
+  // A file names a handful of devices.
+  const auto known = std::find(locations.begin(), locations.end(), location);
+  return known != locations.end() ? *known : locations.emplace_back(location);
+}
+
+std::string_view RecordContext::short_name(const zip::Entry& entry) const noexcept {
+  return entry.name.starts_with(root) ? entry.name.substr(root.size()) : entry.name;
+}
+
+Integrity RecordContext::audited_integrity(const zip::Entry& entry) const noexcept {
+  return audited.empty() ? Integrity::not_checked
+                         : audited[static_cast<std::size_t>(&entry - archive->entries().data())];
+}
+
+Error RecordContext::placed(Error error, const zip::Entry& entry) const {
+  error.finding.record = escaped(short_name(entry));
+  return with_file(std::move(error), file);
+}
+
+Error crc_mismatch(const zip::CrcCheck& check, std::optional<std::uint64_t> offset) {
+  return Error::of({.category = Category::crc,
+                    .code = "CRC-MISMATCH",
+                    .message = "crc-32 mismatch, stored " + hex8(check.stored) + ", computed " + hex8(check.computed),
+                    .offset = offset,
+                    .found = hex8(check.computed),
+                    .expected = hex8(check.stored),
+                    .hint = kCrcHint});
+}
+
+Result<ByteSpan> RecordMemory::bytes() {
+  std::call_once(once_, [this] { loaded_ = std::make_unique<Loaded>(load()); });
+  return loaded_->answer;
+}
+
+RecordMemory::Loaded RecordMemory::load() {
+  const auto failed = [this](Error error) {
+    return Loaded{.answer = context_->placed(std::move(error), *entry_), .record = {}, .copied = nullptr};
+  };
+  Result<zip::RecordBytes> record = context_->archive->read(*entry_, entry_->size_bytes);
+  if (!record) return failed(std::move(record).error());
+  const ByteSpan decoded = record->span();
+  if (context_->checksums != Checksums::ignore && integrity() == Integrity::not_checked) {
+    const zip::CrcCheck check = zip::Archive::check_crc(*entry_, decoded, nullptr);
+    switch (check.state) {
+      case zip::CrcState::verified:
+        integrity_.store(Integrity::verified, std::memory_order_release);
+        break;
+      case zip::CrcState::not_computed:
+        integrity_.store(Integrity::not_computed, std::memory_order_release);
+        break;
+      case zip::CrcState::mismatch: {
+        integrity_.store(Integrity::mismatch, std::memory_order_release);
+        const Result<zip::Extent> extent = context_->archive->data_extent(*entry_);
+        return failed(crc_mismatch(check, extent ? std::optional(extent->begin) : std::nullopt));
+      }
+    }
+  }
+  if (decoded.empty() || is_aligned(decoded.data())) {
+    return {.answer = decoded, .record = *std::move(record), .copied = nullptr};
+  }
+  // Foreign writers align nothing (hostile-inputs S10).
+  Result<std::shared_ptr<Memory>> copy = make_host_memory(decoded.size());
+  if (!copy) return failed(std::move(copy).error());
+  const Result<std::span<std::byte>> target = (*copy)->mutable_bytes();
+  if (!target) return failed(target.error());
+  std::memcpy(target->data(), decoded.data(), decoded.size());
+  return {.answer = ByteSpan(*target), .record = {}, .copied = *std::move(copy)};
+}
+
+}  // namespace rushlight::checkpoint

@@ -1,0 +1,329 @@
+// What becomes of each call and persistent id, and which objects become values at all.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "checkpoint/value_builder.hpp"
+
+namespace rushlight::checkpoint {
+namespace {
+
+using pickle::ObjectId;
+using pickle::ObjectKind;
+
+struct OpaqueTensorText {
+  Meaning meaning;
+  std::string_view code;
+  std::string_view what;  // behind a number
+  std::string_view hint;
+};
+constexpr OpaqueTensorText kOpaqueTensors[] = {
+    {Meaning::quantized_tensor, "TENSOR-QUANTIZED", "quantised",
+     "to have their values listed, save them with .dequantize() or .int_repr()"},
+    {Meaning::sparse_tensor, "TENSOR-SPARSE", "sparse", "to have their values listed, save them with .to_dense()"},
+    {Meaning::nested_tensor, "TENSOR-NESTED", "nested", "to have their values listed, save them with .unbind()"},
+    {Meaning::wrapper_subclass, "TENSOR-SUBCLASS", "wrapper subclass",
+     "the tensors inside them are listed; to have them as one, save plain tensors"},
+    {Meaning::numpy_tensor, "TENSOR-NUMPY", "NumPy-backed device",
+     "to have their values listed, move them to the CPU before they are saved"},
+    {Meaning::nested_file, "STORE-NESTED-FILE", "nested legacy",
+     "to have their values listed, save them with torch.save instead of pickle"},
+    // A dtype or storage class that is newer than this table.
+    {Meaning::rebuild_tensor_v3, "TENSOR-DTYPE", "unknown dtype",
+     "to have their values listed, convert them to a dtype that is known"},
+};
+
+}  // namespace
+
+std::optional<KnownGlobal> ValueBuilder::known(ObjectId callable) const {
+  if (graph_.kind(callable) != ObjectKind::global) return std::nullopt;
+  return names_[callable].known;
+}
+
+bool ValueBuilder::is_unknown_name(ObjectId id) const {
+  return graph_.kind(id) == ObjectKind::global && !names_[id].known;
+}
+
+void ValueBuilder::find_roles() {
+  // By ascending number: the arguments of a call come before it.
+  for (ObjectId id = 0; id < graph_.size(); ++id) {
+    if (graph_.kind(id) == ObjectKind::call) {
+      roles_[id] = role_of_call(id);
+    } else if (graph_.kind(id) == ObjectKind::persistent) {
+      roles_[id] = role_of_persistent(id);
+    }
+  }
+}
+
+Role ValueBuilder::role_of_persistent(ObjectId persistent) const {
+  const ObjectId id = graph_.persistent_argument(persistent);
+  if (graph_.kind(id) != ObjectKind::tuple) return Role::storage;
+  const std::span<const ObjectId> parts = graph_.items(id);
+  // A storage class that nobody here knows leaves the size of its elements open.
+  return parts.size() >= 2 && is_unknown_name(parts[1]) ? Role::opaque : Role::storage;
+}
+
+Role ValueBuilder::role_of_call(ObjectId call) {
+  const std::optional<KnownGlobal> callee = known(graph_.callable(call));
+  if (!callee) return Role::opaque;
+  switch (callee->meaning) {
+    case Meaning::ordered_dict:
+    case Meaning::counter:
+      return Role::dict;
+    case Meaning::set:
+      return Role::set;
+    case Meaning::frozenset:
+      return Role::frozenset;
+    case Meaning::bytes:
+    case Meaning::codecs_encode:
+      return Role::bytes;
+    case Meaning::bytearray:
+      return Role::bytearray;
+    case Meaning::complex:
+      return Role::complex;
+    case Meaning::size:
+      return Role::size;
+    case Meaning::device:
+      return Role::device;
+    case Meaning::get_layout:
+      return Role::layout;
+    case Meaning::tensor_class:
+    case Meaning::old_tensor_class:
+    case Meaning::parameter_class: {
+      const std::span<const ObjectId> arguments = graph_.items(graph_.arguments(call));
+      const bool around_opaque = callee->meaning == Meaning::parameter_class && !arguments.empty() &&
+                                 graph_.kind(arguments[0]) == ObjectKind::call && roles_[arguments[0]] == Role::opaque;
+      return around_opaque ? Role::opaque : Role::tensor;
+    }
+    default:
+      return role_of_rebuild(callee->meaning, graph_.items(graph_.arguments(call)));
+  }
+}
+
+// A rebuild function makes a tensor, unless its storage, its dtype or the tensor inside it has no meaning here. Wrong
+// arguments leave it Role::tensor: making it then says what is wrong.
+Role ValueBuilder::role_of_rebuild(Meaning meaning, std::span<const ObjectId> arguments) const {
+  const auto opaque_at = [&](std::size_t i, ObjectKind kind) {
+    return i < arguments.size() && graph_.kind(arguments[i]) == kind && roles_[arguments[i]] == Role::opaque;
+  };
+  const auto unknown_at = [&](std::size_t i) { return i < arguments.size() && is_unknown_name(arguments[i]); };
+  switch (meaning) {
+    case Meaning::rebuild_tensor:
+    case Meaning::rebuild_tensor_v2:
+      return opaque_at(0, ObjectKind::persistent) ? Role::opaque : Role::tensor;
+    case Meaning::rebuild_tensor_v3:
+      return opaque_at(0, ObjectKind::persistent) || unknown_at(6) ? Role::opaque : Role::tensor;
+    case Meaning::rebuild_parameter:
+    case Meaning::rebuild_parameter_with_state:
+    case Meaning::rebuild_device_tensor:
+      return opaque_at(0, ObjectKind::call) ? Role::opaque : Role::tensor;
+    case Meaning::rebuild_meta_tensor:
+      return unknown_at(0) ? Role::opaque : Role::tensor;
+    case Meaning::rebuild_from_type:
+    case Meaning::rebuild_from_type_v2: {
+      if (arguments.size() != 4 || graph_.kind(arguments[0]) != ObjectKind::global ||
+          graph_.kind(arguments[2]) != ObjectKind::tuple) {
+        return Role::tensor;
+      }
+      const std::optional<KnownGlobal> inner = known(arguments[0]);
+      // One function of this kind inside another is what no writer makes; making the tensor refuses it.
+      const bool again =
+          inner && (inner->meaning == Meaning::rebuild_from_type || inner->meaning == Meaning::rebuild_from_type_v2);
+      if (again) return Role::tensor;
+      return inner ? role_of_rebuild(inner->meaning, graph_.items(arguments[2])) : Role::opaque;
+    }
+    default:
+      return Role::opaque;
+  }
+}
+
+std::string ValueBuilder::class_of_call(ObjectId call) const {
+  const ObjectId callable = graph_.callable(call);
+  const std::span<const ObjectId> arguments = graph_.items(graph_.arguments(call));
+  if (graph_.kind(callable) == ObjectKind::call) {
+    // Something got by a call and called in turn, such as getattr(x, "y")().
+    const ObjectId inner = graph_.callable(callable);
+    return (graph_.kind(inner) == ObjectKind::global ? names_[inner].dotted : std::string("?")) + "(...)";
+  }
+  if (graph_.kind(callable) != ObjectKind::global) return "?";
+  const FoundName& name = names_[callable];
+  // How protocols 0 and 1 make any object, and how torch keeps the type of a tensor.
+  const bool names_class_first = name.dotted == "copyreg._reconstructor";
+  const bool names_class_second = name.known && (name.known->meaning == Meaning::rebuild_from_type_v2 ||
+                                                 name.known->meaning == Meaning::rebuild_from_type);
+  const std::size_t position = names_class_second ? 1 : 0;
+  if ((names_class_first || names_class_second) && position < arguments.size() &&
+      graph_.kind(arguments[position]) == ObjectKind::global) {
+    return names_[arguments[position]].dotted;
+  }
+  return name.dotted;
+}
+
+std::optional<Meaning> ValueBuilder::opaque_tensor(ObjectId call) const {
+  const std::optional<KnownGlobal> callee = known(graph_.callable(call));
+  if (!callee || roles_[call] != Role::opaque) return std::nullopt;
+  Meaning meaning = callee->meaning;
+  if (meaning == Meaning::rebuild_from_type_v2 || meaning == Meaning::rebuild_from_type) {
+    const std::optional<KnownGlobal> inner = known(graph_.items(graph_.arguments(call))[0]);
+    if (!inner) return std::nullopt;
+    meaning = inner->meaning;
+  }
+  switch (meaning) {
+    case Meaning::rebuild_tensor:
+    case Meaning::rebuild_tensor_v2:
+    case Meaning::rebuild_tensor_v3:
+    case Meaning::rebuild_meta_tensor:
+      return Meaning::rebuild_tensor_v3;
+    case Meaning::quantized_tensor:
+    case Meaning::sparse_tensor:
+    case Meaning::nested_tensor:
+    case Meaning::wrapper_subclass:
+    case Meaning::numpy_tensor:
+    case Meaning::nested_file:
+      return meaning;
+    default:
+      return std::nullopt;  // a parameter around one of them: that one is reported
+  }
+}
+
+void ValueBuilder::mark() {
+  std::vector<ObjectId> pending{graph_.root()};
+  const auto push_all = [&](std::span<const ObjectId> ids) { pending.insert(pending.end(), ids.begin(), ids.end()); };
+  while (!pending.empty()) {
+    const ObjectId id = pending.back();
+    pending.pop_back();
+    if (marked_[id]) continue;
+    marked_[id] = true;
+    switch (graph_.kind(id)) {
+      case ObjectKind::list:
+      case ObjectKind::tuple:
+      case ObjectKind::set:
+      case ObjectKind::frozenset:
+        push_all(graph_.items(id));
+        break;
+      case ObjectKind::dict:
+        push_all(graph_.pairs(id));
+        break;
+      case ObjectKind::call:
+        mark_call(id, pending);
+        break;
+      case ObjectKind::persistent:
+        if (roles_[id] == Role::opaque) pending.push_back(graph_.persistent_argument(id));
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+void ValueBuilder::mark_call(ObjectId call, std::vector<ObjectId>& pending) {
+  const auto push_all = [&](std::span<const ObjectId> ids) { pending.insert(pending.end(), ids.begin(), ids.end()); };
+  const std::span<const ObjectId> arguments = graph_.items(graph_.arguments(call));
+  switch (roles_[call]) {
+    case Role::opaque:
+      pending.push_back(graph_.arguments(call));
+      if (graph_.keywords(call) != pickle::kNoObject) pending.push_back(graph_.keywords(call));
+      push_all(graph_.items(call));
+      push_all(graph_.pairs(call));
+      push_all(graph_.states(call));
+      break;
+    case Role::tensor: {
+      // Attributes are the only part of a tensor that is a value of its own.
+      const Meaning meaning = known(graph_.callable(call))->meaning;
+      const bool has_state = meaning == Meaning::rebuild_from_type_v2 || meaning == Meaning::rebuild_from_type ||
+                             meaning == Meaning::rebuild_parameter_with_state;
+      if (has_state && arguments.size() == 4) pending.push_back(arguments[3]);
+      break;
+    }
+    case Role::dict:
+      push_all(graph_.pairs(call));
+      push_all(graph_.states(call));
+      for (const ObjectId source : arguments) {
+        if (graph_.kind(source) == ObjectKind::dict) push_all(graph_.pairs(source));
+        if (graph_.kind(source) != ObjectKind::list && graph_.kind(source) != ObjectKind::tuple) continue;
+        for (const ObjectId pair : graph_.items(source)) {
+          const ObjectKind kind = graph_.kind(pair);
+          if (kind == ObjectKind::list || kind == ObjectKind::tuple) push_all(graph_.items(pair));
+        }
+      }
+      break;
+    case Role::set:
+    case Role::frozenset:
+    case Role::size:
+      for (const ObjectId source : arguments) {
+        const ObjectKind kind = graph_.kind(source);
+        if (kind == ObjectKind::list || kind == ObjectKind::tuple) push_all(graph_.items(source));
+      }
+      break;
+    case Role::storage:
+    case Role::bytes:
+    case Role::bytearray:
+    case Role::complex:
+    case Role::device:
+    case Role::layout:
+      break;
+  }
+}
+
+void ValueBuilder::locate(std::vector<GlobalUse>& uses) {
+  // Readers want an example, not ten thousand.
+  constexpr std::size_t kPlacesOfOneName = 64;
+  std::map<std::string, GlobalUse*, std::less<>> refused;
+  for (GlobalUse& use : uses) {
+    if (!use.allowed) refused.emplace(use.name, &use);
+  }
+  if (refused.empty()) return;
+  const auto note = [&](ObjectId name, ObjectId at) {
+    if (graph_.kind(name) != ObjectKind::global || names_[name].known || names_[name].accepted) return;
+    const auto use = refused.find(names_[name].escaped);
+    if (use == refused.end() || use->second->paths.size() == kPlacesOfOneName) return;
+    std::string path = paths().name(at);
+    std::vector<std::string>& known_paths = use->second->paths;
+    if (std::find(known_paths.begin(), known_paths.end(), path) == known_paths.end()) {
+      known_paths.push_back(std::move(path));
+    }
+  };
+  for (ObjectId id = 0; id < graph_.size(); ++id) {
+    if (!marked_[id]) continue;
+    if (graph_.kind(id) == ObjectKind::global) note(id, id);
+    if (graph_.kind(id) != ObjectKind::call) continue;
+    note(graph_.callable(id), id);
+    // Types that stand among the arguments: _rebuild_from_type_v2, _reconstructor.
+    for (const ObjectId argument : graph_.items(graph_.arguments(id))) note(argument, id);
+  }
+}
+
+void ValueBuilder::report_opaque_tensors(std::vector<Finding>& findings) {
+  constexpr std::size_t kNamed = 64;
+  struct Kind {
+    const OpaqueTensorText* text;
+    ObjectId first;
+    std::size_t count;
+    std::vector<std::string> names;
+  };
+  std::vector<Kind> kinds;  // in stream order
+  for (ObjectId id = 0; id < graph_.size(); ++id) {
+    if (!marked_[id] || graph_.kind(id) != ObjectKind::call) continue;
+    const std::optional<Meaning> meaning = opaque_tensor(id);
+    if (!meaning) continue;
+    const auto* text = std::find_if(std::begin(kOpaqueTensors), std::end(kOpaqueTensors),
+                                    [&](const OpaqueTensorText& row) { return row.meaning == *meaning; });
+    auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const Kind& k) { return k.text == text; });
+    if (kind == kinds.end()) kind = kinds.insert(kinds.end(), {text, id, 0, {}});
+    if (kind->count++ < kNamed) kind->names.push_back(paths().name(id));
+  }
+  for (Kind& kind : kinds) {
+    Finding finding{
+        .severity = Severity::warning,
+        .category = Category::unsup,
+        .code = std::string(kind.text->code),
+        .message = std::to_string(kind.count) + " " + std::string(kind.text->what) +
+                   (kind.count == 1 ? " tensor is kept as an opaque value" : " tensors are kept as opaque values"),
+        .tensors = std::move(kind.names),
+        .hint = std::string(kind.text->hint)};
+    bytes_.place.fill(finding, graph_.offset(kind.first));
+    findings.push_back(std::move(finding));
+  }
+}
+
+}  // namespace rushlight::checkpoint

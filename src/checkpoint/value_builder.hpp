@@ -1,0 +1,155 @@
+// The work of build_value(): pickle objects to value nodes, without recursion.
+//
+// Immutable objects (tuples, calls) can hold only what came before them in the stream, and the machine numbers objects
+// in stream order. So nodes are made in one pass by ascending number, containers empty; a second pass fills the
+// containers, which is where cycles close. Only objects that become values are visited: the arguments of the 20,000
+// calls that make 20,000 tensors are read where they lie.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "checkpoint/build_value.hpp"
+#include "checkpoint/globals_found.hpp"
+#include "checkpoint/storage_table.hpp"
+#include "value/graph.hpp"
+
+namespace rushlight::checkpoint {
+
+// What becomes of a call, or of a persistent id.
+enum class Role : std::uint8_t {
+  opaque,
+  tensor,
+  storage,
+  dict,  // OrderedDict, Counter
+  set,
+  frozenset,
+  bytes,
+  bytearray,
+  complex,
+  size,
+  device,
+  layout,
+};
+
+class Arguments;
+
+class ValueBuilder {
+ public:
+  ValueBuilder(const pickle::Pickle& pickle, const PickleBytes& bytes, StorageProvider& storages,
+               const LoadOptions& options);
+
+  // Everything reachable from the root.
+  Result<Value> build();
+  // Fills in where objects of unknown classes stand.
+  void locate(std::vector<GlobalUse>& uses);
+  // Tensors that are recognised and stay opaque: a warning for each kind.
+  void report_opaque_tensors(std::vector<Finding>& findings);
+
+ private:
+  friend class Arguments;
+  using ObjectId = pickle::ObjectId;
+  using ObjectKind = pickle::ObjectKind;
+
+  // --- roles (roles.cpp) ---
+  void find_roles();
+  [[nodiscard]] Role role_of_call(ObjectId call);
+  [[nodiscard]] Role role_of_rebuild(Meaning meaning, std::span<const ObjectId> arguments) const;
+  [[nodiscard]] Role role_of_persistent(ObjectId persistent) const;
+  [[nodiscard]] bool is_unknown_name(ObjectId id) const;
+  // The meaning of a callable; nullopt for what is not on the allow-list, or no name at all.
+  [[nodiscard]] std::optional<KnownGlobal> known(ObjectId callable) const;
+  [[nodiscard]] std::string class_of_call(ObjectId call) const;
+  // What opaque tensor a call makes, if that is what it makes.
+  [[nodiscard]] std::optional<Meaning> opaque_tensor(ObjectId call) const;
+  void mark();
+  void mark_call(ObjectId call, std::vector<ObjectId>& pending);
+
+  // --- nodes (value_builder.cpp) ---
+  Result<NodeId> create(ObjectId id);
+  Result<NodeId> create_call(ObjectId call);
+  Result<NodeId> create_global(ObjectId id);
+  Result<NodeId> create_persistent(ObjectId id);
+  Result<NodeId> create_complex(ObjectId call, std::span<const ObjectId> arguments);
+  Result<NodeId> create_size(ObjectId call, std::span<const ObjectId> arguments);
+  Result<NodeId> create_device(ObjectId call, std::span<const ObjectId> arguments);
+  Result<NodeId> create_layout(ObjectId call, std::span<const ObjectId> arguments);
+  Result<NodeId> create_opaque(ObjectId call);
+  Status fill(ObjectId id);
+  Status fill_call(ObjectId call);
+  Status fill_dict_call(ObjectId call);
+  Status add_entry(ObjectId container, ObjectId key, ObjectId value);
+  Status add_pairs(ObjectId container, std::span<const ObjectId> pairs);
+  Status set_states(ObjectId object, std::span<const ObjectId> states);
+  Status check_additions(ObjectId call, Role role) const;
+  // The bytes that bytes objects, and calls that stand for them, hold.
+  Result<std::string> bytes_of(ObjectId id, ObjectId site, std::string_view callee) const;
+  Result<std::string> encoded_latin1(ObjectId text, ObjectId encoding, ObjectId site, std::string_view callee) const;
+
+  // --- tensors (rebuild.cpp) ---
+  struct Rebuilt {
+    Tensor tensor;
+    ObjectId state = pickle::kNoObject;  // attributes
+    std::string_view class_name;         // of a subclass; empty otherwise
+  };
+  Result<NodeId> create_tensor(ObjectId call);
+  Result<Rebuilt> rebuild(ObjectId call);
+  Result<Rebuilt> rebuild_by(const KnownGlobal& known, std::string_view callee, ObjectId call,
+                             std::span<const ObjectId> items, int nesting);
+  Result<Tensor> rebuild_strided(Meaning meaning, const Arguments& arguments);
+  Result<Tensor> rebuild_meta(const Arguments& arguments);
+  Result<Rebuilt> rebuild_typed(const Arguments& arguments);
+  Result<Rebuilt> rebuild_object(const KnownGlobal& known, const Arguments& made);
+  [[nodiscard]] bool is_buffer(ObjectId state) const;
+  Result<Tensor> tensor_of(const Arguments& arguments, std::size_t position, std::string_view what);
+  static Result<Tensor> with_options(const Tensor& tensor, TensorOptions options);
+  struct StorageUse {
+    const StorageTable::Entry* entry;
+    std::uint32_t index;
+    StorageRequest request;  // this one: an empty storage may be named under several classes
+  };
+  Result<StorageUse> storage_of(ObjectId persistent);
+  Result<StorageRequest> parse_storage(ObjectId persistent) const;
+
+  // --- errors ---
+  [[nodiscard]] Error failure(Category category, std::string_view code, ObjectId at, std::string message,
+                              std::string found = {}, std::string expected = {}) const;
+  // Adds the place of a call, and the tensor it makes.
+  [[nodiscard]] Error of_tensor(Error error, ObjectId call);
+  // "a str", "global 'os.system'", "an object of 'argparse.Namespace'".
+  [[nodiscard]] std::string describe(ObjectId id) const;
+  [[nodiscard]] ObjectPaths& paths();
+
+  [[nodiscard]] std::string_view text(ObjectId id) const { return graph_.text(id); }
+  [[nodiscard]] bool is_text(ObjectId id) const;
+  [[nodiscard]] bool is_borrowed(std::string_view text) const noexcept;
+
+  const pickle::Pickle& pickle_;
+  const pickle::ObjectGraph& graph_;
+  const PickleBytes& bytes_;
+  const LoadOptions& options_;
+  FoundNames names_;
+  StorageTable storages_;
+  ValueGraphBuilder values_;
+
+  std::vector<Role> roles_;            // by object, of calls and persistent ids
+  std::vector<bool> marked_;           // becomes a value
+  std::vector<NodeId> nodes_;          // by object
+  std::vector<std::uint32_t> tensor_;  // by object: index into tensors_, plus one
+  std::vector<Tensor> tensors_;
+  std::map<std::pair<std::uint32_t, DType>, NodeId> storage_nodes_;  // by index into storages_, and class
+  std::array<NodeId, 256> dtype_nodes_;        // by DType: one object each, as in torch
+  std::vector<std::int64_t> shape_, strides_;  // of the tensor being made
+  std::unique_ptr<ObjectPaths> paths_;
+};
+
+}  // namespace rushlight::checkpoint

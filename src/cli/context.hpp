@@ -1,0 +1,72 @@
+// What every verb gets: where it prints, and the options all verbs share.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/json_writer.hpp"
+#include "cli/terminal.hpp"
+#include "rushlight/rushlight.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace rushlight::cli {
+
+// Exit codes of the contract (cli.md 1).
+enum Exit : int { kGood = 0, kFindings = 1, kUsage = 2, kCouldNotLook = 3 };
+
+struct Context {
+  // Options every verb takes.
+  bool json = false;
+  bool strict = false;
+  bool quiet = false;
+  ColorChoice color = ColorChoice::automatic;
+  unsigned threads = 0;
+  Limits limits;
+  std::vector<std::string> raised_limits;  // said in the report
+
+  Terminal terminal;
+
+  // Made at the first use, so that verbs which need no threads start none.
+  [[nodiscard]] Executor& executor();
+  [[nodiscard]] LoadOptions load_options();
+
+ private:
+  std::unique_ptr<Executor> executor_;
+};
+
+// Adds the shared options to the program or to a verb.
+void add_shared_options(CLI::App& app, Context& context);
+
+// Opens and closes the JSON object of the contract: {"schema":1,"command":...,"file":...,"ok":...  }.
+JsonWriter begin_envelope(std::string_view command, std::string_view file, bool ok);
+void write_finding(JsonWriter& json, const Finding& finding);
+void write_findings(JsonWriter& json, std::span<const Finding> findings);
+void write_path(JsonWriter& json, std::span<const PathStep> path);
+// Ends the object and prints it with a newline.
+void print_envelope(JsonWriter& json);
+
+// Prints to standard output. A closed pipe ends the program quietly.
+void print(std::string_view text);
+
+// One finding a line: message, category in brackets, the tensors it hurts, the hint.
+std::string format_finding(const Context& context, const Finding& finding);
+// "2 errors, 1 warning"; empty for none.
+std::string count_findings(std::span<const Finding> findings);
+// True when a finding is an error (or, under --strict, a warning).
+bool has_errors(const Context& context, std::span<const Finding> findings);
+
+// Reports a failure as text on standard error or as the JSON object on standard output; gives the exit code.
+int fail(const Context& context, std::string_view command, std::string_view file, Error error);
+int exit_code_of(ErrorCode code) noexcept;
+
+// Adds "did you mean" from the folder when a path does not exist.
+Error with_path_suggestion(Error error, const std::string& path);
+
+}  // namespace rushlight::cli

@@ -1,0 +1,20 @@
+// Numbers and shapes for people.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "rushlight/checkpoint.hpp"
+
+namespace rushlight::cli {
+
+std::string format_bytes(std::uint64_t bytes);                  // "1.62 MiB", "8 B"
+std::string format_count(std::int64_t count);                   // "422,028"
+std::string format_shape(std::span<const std::int64_t> shape);  // "[32, 1, 3, 3]"
+std::string plural(std::int64_t count, std::string_view noun);  // "1 tensor", "18 tensors"
+std::string format_kind(const FormatInfo& format);              // "PyTorch zip (torch.save)"
+std::string format_number(double value);                        // six significant digits
+
+}  // namespace rushlight::cli

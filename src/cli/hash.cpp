@@ -1,0 +1,75 @@
+// rushlight hash: digests that do not depend on the container.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/format.hpp"
+#include "cli/verbs.hpp"
+#include "rushlight/text.hpp"
+
+namespace rushlight::cli {
+namespace {
+
+struct Options {
+  std::string file;
+  DigestAlgorithm algorithm = DigestAlgorithm::xxh3_128;
+  bool per_tensor = false;
+};
+
+int run(Context& context, const Options& options) {
+  Result<Checkpoint> checkpoint = Checkpoint::open(options.file, context.load_options());
+  if (!checkpoint) {
+    return fail(context, "hash", options.file, with_path_suggestion(std::move(checkpoint).error(), options.file));
+  }
+  ProgressBar progress;
+  Result<DigestReport> report = digest(*checkpoint, options.algorithm, &context.executor(), &progress);
+  if (!report) return fail(context, "hash", options.file, std::move(report).error());
+  const std::string_view algorithm = to_string(report->algorithm);
+  if (context.json) {
+    JsonWriter json = begin_envelope("hash", options.file, true);
+    json.field("algorithm", algorithm).key("tensors").begin_array();
+    for (const TensorDigest& tensor : report->tensors) {
+      json.begin_object().field("name", std::string_view(tensor.name)).field("dtype", to_string(tensor.dtype));
+      json.key("shape").integers(tensor.shape).field("digest", std::string_view(tensor.digest)).end_object();
+    }
+    json.end_array().field("content_digest", std::string_view(report->content_digest));
+    write_findings(json, checkpoint->findings());
+    print_envelope(json);
+    return kGood;
+  }
+  std::string out;
+  if (options.per_tensor) {
+    for (const TensorDigest& tensor : report->tensors) {
+      out += fmt::format("{}  {}  {} {}\n", tensor.digest, escaped(tensor.name), info(tensor.dtype).brief,
+                         format_shape(tensor.shape));
+    }
+  }
+  out += fmt::format("{}  content-{}  {}\n", report->content_digest, algorithm, escaped(options.file));
+  if (!context.quiet) print(out);
+  return kGood;
+}
+
+}  // namespace
+
+Verb hash_verb() {
+  return {"hash",
+          {},
+          "digests of the tensors and of the whole content",
+          {"rushlight hash model.pt", "rushlight hash model.pt --per-tensor",
+           "rushlight hash model.pt --algo sha256 --json"},
+          [](CLI::App& app, Context& context) {
+            auto options = std::make_shared<Options>();
+            app.add_option("FILE", options->file, "a checkpoint")->required();
+            app.add_option_function<std::string>(
+                   "--algo",
+                   [options](const std::string& name) {
+                     options->algorithm = name == "sha256" ? DigestAlgorithm::sha256 : DigestAlgorithm::xxh3_128;
+                   },
+                   "xxh3-128 (accidents) or sha256 (also intent)")
+                ->check(CLI::IsMember({"xxh3-128", "sha256"}));
+            app.add_flag("--per-tensor", options->per_tensor, "one line a tensor as well");
+            return [options, &context] { return run(context, *options); };
+          }};
+}
+
+}  // namespace rushlight::cli

@@ -1,0 +1,186 @@
+// The rushlight program: reads the arguments, runs one verb.
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/context.hpp"
+#include "cli/verbs.hpp"
+#include "rushlight/text.hpp"
+#include "rushlight/version.hpp"
+
+namespace rushlight::cli {
+namespace {
+
+constexpr std::string_view kPromise = "Read, check and run PyTorch checkpoints. No Python, no libtorch.";
+
+std::string overview() {
+  std::string text =
+      fmt::format("rushlight {}: {}\n\nusage: rushlight VERB [options]      rushlight FILE alone lists it\n\n",
+                  version_string(), kPromise);
+  for (const Verb& verb : verbs()) text += fmt::format("  {:<9} {}\n", verb.name, verb.summary);
+  text += fmt::format("  {:<9} {}\n", "help", "a verb's options, examples first: rushlight help run");
+  text += "\nevery verb: --json --strict --limits strict|default|off --threads N --color auto|always|never -q\n";
+  text += "exit codes: 0 good, 1 findings, 2 usage, 3 could not look\n";
+  return text;
+}
+
+std::string verb_help(const Verb& verb, CLI::App& app) {
+  std::string text = fmt::format("rushlight {}: {}\n\nexamples\n", verb.name, verb.summary);
+  for (const std::string_view example : verb.examples) text += fmt::format("  {}\n", example);
+  std::string options = app.help("", CLI::AppFormatMode::Normal);
+  const std::size_t positionals = options.find("Positionals");
+  const std::size_t start = positionals != std::string::npos ? positionals : options.find("Options");
+  if (start != std::string::npos) text += "\n" + options.substr(start);
+  while (text.ends_with("\n\n")) text.pop_back();
+  return text;
+}
+
+void print_version(const Context& context) {
+  const BuildInfo build = build_info();
+  if (context.json) {
+    JsonWriter json = begin_envelope("version", "", true);
+    json.field("version", version_string());
+    for (const auto& [name, value] : build.rows) json.field(name, std::string_view(value));
+    write_findings(json, {});
+    print_envelope(json);
+    return;
+  }
+  std::string text = fmt::format("rushlight {}\n", version_string());
+  for (const auto& [name, value] : build.rows) text += fmt::format("  {:<14} {}\n", name, value);
+  print(text);
+}
+
+int usage_error(const Context& context, std::string_view command, std::string message, std::string hint) {
+  return fail(
+      context, command, "",
+      Error::of(
+          {.category = Category::argument, .code = "USAGE", .message = std::move(message), .hint = std::move(hint)}));
+}
+
+int run_verb(const Verb& verb, const std::vector<std::string>& arguments, Context& context) {
+  CLI::App app{std::string(verb.summary), fmt::format("rushlight {}", verb.name)};
+  app.set_help_flag();
+  bool help = false;
+  app.add_flag("-h,--help", help, "print this")->group("Output");
+  const std::function<int()> run = verb.define(app, context);
+  add_shared_options(app, context);
+  for (const std::string& argument : arguments) {
+    if (argument == "-h" || argument == "--help") {
+      print(verb_help(verb, app));
+      return kGood;
+    }
+    if (argument == "--") break;
+  }
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // CLI11 takes them from the back
+  try {
+    app.parse(reversed);
+  } catch (const CLI::ParseError& error) {
+    std::string hint = fmt::format("rushlight help {} lists the options", verb.name);
+    const std::string message = error.what();
+    for (const std::string& argument : arguments) {
+      if (!argument.starts_with("--") || message.find(argument.substr(0, argument.find('='))) == std::string::npos)
+        continue;
+      std::vector<std::string> known;
+      for (const CLI::Option* option : app.get_options()) {
+        for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+      }
+      const std::vector<std::string> close = nearest(argument.substr(0, argument.find('=')), known, 1);
+      if (!close.empty() && close[0] != argument) hint = fmt::format("did you mean {}?", close[0]);
+      break;
+    }
+    return usage_error(context, verb.name, escaped(message), hint);
+  }
+  context.terminal = Terminal::standard_output(context.color);
+  if (!context.raised_limits.empty() && !context.json && !context.quiet) {
+    fmt::print(stderr, "note: raised limits: {}\n", fmt::join(context.raised_limits, ", "));
+  }
+  return run();
+}
+
+int run_help(const std::vector<std::string>& arguments, Context& context) {
+  if (arguments.empty()) {
+    print(overview());
+    return kGood;
+  }
+  const Verb* verb = find_verb(arguments[0]);
+  if (verb == nullptr) {
+    std::vector<std::string> names;
+    for (const Verb& known : verbs()) names.emplace_back(known.name);
+    const std::vector<std::string> close = nearest(arguments[0], names, 1);
+    return usage_error(context, "help", fmt::format("no verb is called '{}'", escaped(arguments[0])),
+                       close.empty() ? "rushlight help lists the verbs" : fmt::format("did you mean '{}'?", close[0]));
+  }
+  CLI::App app;
+  app.set_help_flag();
+  (void)verb->define(app, context);
+  add_shared_options(app, context);
+  print(verb_help(*verb, app));
+  return kGood;
+}
+
+int run_program(const std::vector<std::string>& arguments) {
+  Context context;
+  // --json decides how even a usage error is printed.
+  for (const std::string& argument : arguments) {
+    if (argument == "--") break;
+    if (argument == "--json") context.json = true;
+  }
+  // The first argument that is no option of all verbs is the verb, or a file.
+  std::size_t at = 0;
+  while (at < arguments.size() && (arguments[at] == "--json" || arguments[at] == "--strict" || arguments[at] == "-q" ||
+                                   arguments[at] == "--quiet")) {
+    ++at;
+  }
+  if (at == arguments.size()) {
+    if (context.json) return usage_error(context, "", "no verb was given", "rushlight help lists the verbs");
+    fmt::print(stderr, "{}", overview());
+    return kUsage;
+  }
+  const std::string word = arguments[at];
+  std::vector<std::string> rest = arguments;
+  rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(at));
+  if (word == "--version" || word == "-V") {
+    print_version(context);
+    return kGood;
+  }
+  if (word == "--help" || word == "-h" || word == "help") {
+    std::erase(rest, "--json");
+    return run_help(rest, context);
+  }
+  if (const Verb* verb = find_verb(word)) return run_verb(*verb, rest, context);
+  if (word.starts_with('-') && word != "-") {
+    return usage_error(context, "", fmt::format("the option '{}' stands before a verb", escaped(word)),
+                       "rushlight VERB [options]");
+  }
+  std::error_code ignored;
+  if (std::filesystem::exists(word, ignored) || word.find_first_of("./\\") != std::string::npos) {
+    return run_verb(*find_verb("list"), arguments, context);
+  }
+  std::vector<std::string> names = {"help"};
+  for (const Verb& verb : verbs()) names.emplace_back(verb.name);
+  const std::vector<std::string> close = nearest(word, names, 1);
+  return usage_error(context, "", fmt::format("'{}' is no verb and no file", escaped(word)),
+                     close.empty() ? "rushlight help lists the verbs" : fmt::format("did you mean '{}'?", close[0]));
+}
+
+}  // namespace
+}  // namespace rushlight::cli
+
+int main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen where we write, and ends the program quietly
+  try {
+    return rushlight::cli::run_program({argv + 1, argv + argc});
+  } catch (const std::bad_alloc&) {
+    std::fputs("rushlight: out of memory\n", stderr);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "rushlight: unexpected failure: %s\n", error.what());
+  }
+  return rushlight::cli::kCouldNotLook;
+}

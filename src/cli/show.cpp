@@ -1,0 +1,241 @@
+// rushlight show: the values of one tensor, or one value.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "cli/format.hpp"
+#include "cli/tensor_slice.hpp"
+#include "cli/value_text.hpp"
+#include "cli/verbs.hpp"
+#include "rushlight/text.hpp"
+
+namespace rushlight::cli {
+namespace {
+
+struct Options {
+  std::string file;
+  std::string name;
+  std::string slice;
+  std::int64_t head = 16;
+  std::string as = "dec";
+  bool stats = false;
+  bool hist = false;
+};
+
+std::string shortest(double value) {
+  std::array<char, 32> buffer{};
+  return {buffer.data(), std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr};
+}
+std::string shortest(float value) {
+  std::array<char, 32> buffer{};
+  return {buffer.data(), std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr};
+}
+
+// The first elements of a C-order tensor, each as text; as raw bits for dtypes without plain numbers.
+Result<std::vector<std::string>> element_texts(const Tensor& dense, std::int64_t count, bool as_hex) {
+  Result<std::span<const std::byte>> raw = dense.bytes();
+  if (!raw) return std::move(raw).error();
+  const std::size_t width = size_bytes(dense.dtype());
+  const auto shown = static_cast<std::size_t>(std::min(count, dense.numel()));
+  std::vector<std::string> texts;
+  texts.reserve(shown);
+  const DTypeKind kind = info(dense.dtype()).kind;
+  for (std::size_t i = 0; i < shown; ++i) {
+    const std::byte* element = raw->data() + i * width;
+    if (as_hex || kind == DTypeKind::complex || kind == DTypeKind::bits || kind == DTypeKind::quantized) {
+      std::string text = "0x";
+      for (std::size_t j = width; j-- > 0;) text += fmt::format("{:02x}", std::to_integer<unsigned>(element[j]));
+      texts.push_back(std::move(text));
+      continue;
+    }
+    const std::array<std::int64_t, 1> one{1};
+    Result<Tensor> single = Tensor::from_bytes({element, width}, dense.dtype(), Shape(one.begin(), one.end()));
+    if (!single) return std::move(single).error();
+    const DType wide = kind == DTypeKind::natural ? DType::u64 : kind == DTypeKind::real ? DType::f64 : DType::i64;
+    Result<Tensor> number = single->to(dense.dtype() == DType::f32 ? DType::f32 : wide);
+    if (!number) return std::move(number).error();
+    if (dense.dtype() == DType::boolean) {
+      texts.emplace_back(element[0] == std::byte{0} ? "False" : "True");
+    } else if (number->dtype() == DType::u64) {
+      texts.push_back(std::to_string((*number->values<std::uint64_t>())[0]));
+    } else if (number->dtype() == DType::i64) {
+      texts.push_back(std::to_string((*number->values<std::int64_t>())[0]));
+    } else if (number->dtype() == DType::f32) {
+      texts.push_back(shortest((*number->values<float>())[0]));
+    } else {
+      texts.push_back(shortest((*number->values<double>())[0]));
+    }
+  }
+  return texts;
+}
+
+std::string sparkline(const std::array<std::uint64_t, 24>& histogram) {
+  constexpr std::array<std::string_view, 9> kBars = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  const std::uint64_t top = *std::ranges::max_element(histogram);
+  std::string text;
+  for (const std::uint64_t count : histogram) {
+    const std::size_t level = top == 0 ? 0 : static_cast<std::size_t>((count * 8 + top - 1) / top);
+    text += kBars[level];
+  }
+  return text;
+}
+
+void write_json(const Options& options, const Inspection& report, const TensorEntry& entry, const Tensor& part,
+                const std::vector<std::string>& texts, const std::optional<TensorStatistics>& stats) {
+  JsonWriter json = begin_envelope("show", report.file, true);
+  json.field("name", std::string_view(entry.name)).key("path");
+  write_path(json, entry.path);
+  json.field("dtype", to_string(entry.tensor.dtype())).key("shape").integers(part.shape());
+  json.key("strides").integers(part.strides()).field("storage_offset", part.storage_offset());
+  json.field("storage", std::string_view(entry.storage)).field("size_bytes", part.size_bytes());
+  if (!options.slice.empty()) json.field("slice", std::string_view(options.slice));
+  json.key("values").begin_array();
+  const bool numbers = options.as != "hex" && entry.tensor.dtype() != DType::boolean;
+  for (const std::string& text : texts) {
+    if (text == "True" || text == "False") {
+      json.boolean(text == "True");
+    } else if (!numbers || text.starts_with("0x")) {
+      json.string(text);
+    } else if (text == "nan" || text == "-nan") {
+      json.string("NaN");
+    } else if (text == "inf" || text == "-inf") {
+      json.string(text == "inf" ? "Infinity" : "-Infinity");
+    } else {
+      json.raw(text);
+    }
+  }
+  json.end_array();
+  if (stats) {
+    json.key("statistics").begin_object().field("count", stats->count).field("nan", stats->nan);
+    json.field("infinite", stats->infinite).field("subnormal", stats->subnormal).field("zero", stats->zero);
+    json.field("mean", stats->mean).field("std", stats->std).field("min", stats->min).field("max", stats->max);
+    json.key("histogram").begin_array();
+    for (const std::uint64_t count : stats->histogram) json.natural(count);
+    json.end_array().end_object();
+  }
+  write_findings(json, report.findings);
+  print_envelope(json);
+}
+
+int show_tensor(const Context& context, const Options& options, const Inspection& report, const TensorEntry& entry) {
+  Result<Tensor> part = entry.tensor;
+  if (!options.slice.empty()) part = sliced(entry.tensor, options.slice);
+  if (!part) return fail(context, "show", options.file, std::move(part).error());
+  Result<Tensor> dense = part->contiguous(context.limits.materialised_bytes + 2 * part->storage().size_bytes());
+  if (!dense) return fail(context, "show", options.file, std::move(dense).error());
+  const std::int64_t count = options.head == 0 ? dense->numel() : options.head;
+  Result<std::vector<std::string>> texts = element_texts(*dense, count, options.as == "hex");
+  if (!texts) return fail(context, "show", options.file, std::move(texts).error());
+  std::optional<TensorStatistics> stats;
+  const bool wants_stats = options.stats || options.hist || !context.json;
+  if (wants_stats) {
+    Result<TensorStatistics> computed = statistics(*dense);
+    if (computed) {
+      stats = *computed;
+    } else if (options.stats || options.hist) {
+      return fail(context, "show", options.file, std::move(computed).error());
+    }
+  }
+  if (context.json) {
+    write_json(options, report, entry, *part, *texts, stats);
+    return kGood;
+  }
+  const std::string place = entry.storage.empty() ? "" : fmt::format("  storage {}", escaped(entry.storage));
+  std::string out = fmt::format("{}  {} {}  strides {}  offset {}{}  {}\n",
+                                context.terminal.paint(escaped(entry.name), Role::heading), info(part->dtype()).brief,
+                                format_shape(part->shape()), format_shape(part->strides()), part->storage_offset(),
+                                place, format_bytes(part->size_bytes()));
+  if (stats && stats->count > 0) {
+    const double zeros = 100.0 * static_cast<double>(stats->zero) / static_cast<double>(stats->count);
+    out += fmt::format("  mean {}  std {}  min {}  max {}  zero {:.1f}%  NaN {}  Inf {}  subnormal {}\n",
+                       format_number(stats->mean), format_number(stats->std), format_number(stats->min),
+                       format_number(stats->max), zeros, stats->nan, stats->infinite, stats->subnormal);
+    if (stats->max > stats->min) {
+      out += fmt::format("  {} {} {}\n", format_number(stats->min), sparkline(stats->histogram),
+                         format_number(stats->max));
+    }
+  }
+  std::string line = "  [";
+  for (std::size_t i = 0; i < texts->size(); ++i) {
+    const std::string cell = i + 1 < texts->size() ? (*texts)[i] + ", " : (*texts)[i];
+    if (line.size() + cell.size() + 1 > context.terminal.columns) {
+      while (line.ends_with(' ')) line.pop_back();
+      out += line + "\n";
+      line = "   ";
+    }
+    line += cell;
+  }
+  if (dense->numel() > std::int64_t(texts->size())) {
+    line += fmt::format(", ... {} more", format_count(dense->numel() - std::int64_t(texts->size())));
+  }
+  out += line + "]\n";
+  print(out);
+  return kGood;
+}
+
+int run(Context& context, const Options& options) {
+  Result<Checkpoint> checkpoint = Checkpoint::open(options.file, context.load_options());
+  if (!checkpoint) {
+    return fail(context, "show", options.file, with_path_suggestion(std::move(checkpoint).error(), options.file));
+  }
+  Result<Inspection> report = inspect(*checkpoint, context.limits);
+  if (!report) return fail(context, "show", options.file, std::move(report).error());
+  Result<std::vector<TensorEntry>> found = find_tensors(*report, options.name);
+  if (!found) {
+    const Value value = checkpoint->root().at(options.name);
+    if (!value.exists()) return fail(context, "show", options.file, std::move(found).error());
+    if (context.json) {
+      JsonWriter json = begin_envelope("show", report->file, true);
+      json.field("name", std::string_view(options.name)).field("type", type_name(value)).key("value");
+      write_leaf(json, value);
+      write_findings(json, report->findings);
+      print_envelope(json);
+    } else {
+      print(fmt::format("{}  {}\n", escaped(options.name), format_tree(value, 200)));
+    }
+    return kGood;
+  }
+  if (context.json && found->size() > 1) {
+    return fail(context, "show", options.file,
+                Error::of({.category = Category::argument,
+                           .code = "ARG-ONE-TENSOR",
+                           .message = fmt::format("'{}' fits {} tensors, --json shows one", escaped(options.name),
+                                                  found->size()),
+                           .hint = "list --json --match names them"}));
+  }
+  for (const TensorEntry& entry : *found) {
+    const int code = show_tensor(context, options, *report, entry);
+    if (code != kGood) return code;
+  }
+  return kGood;
+}
+
+}  // namespace
+
+Verb show_verb() {
+  return {"show",
+          {},
+          "the values, statistics and histogram of a tensor",
+          {"rushlight show model.pt fc2.weight", "rushlight show model.pt fc2.weight --slice '0, :8' --as hex",
+           "rushlight show ckpt.pt epoch"},
+          [](CLI::App& app, Context& context) {
+            auto options = std::make_shared<Options>();
+            app.add_option("FILE", options->file, "a checkpoint")->required();
+            app.add_option("NAME", options->name,
+                           "a tensor's name, a unique last part of it, a glob, or a value's path")
+                ->required();
+            app.add_option("--head", options->head, "how many elements, 0 for all")->check(CLI::NonNegativeNumber);
+            app.add_option("--slice", options->slice, "as in Python: '0, :8, ::2'");
+            app.add_option("--as", options->as, "dec, or hex for the bits")->check(CLI::IsMember({"dec", "hex"}));
+            app.add_flag("--stats", options->stats, "statistics, also in JSON; an error where there are none");
+            app.add_flag("--hist", options->hist, "the same, for the histogram");
+            return [options, &context] { return run(context, *options); };
+          }};
+}
+
+}  // namespace rushlight::cli

@@ -1,0 +1,201 @@
+#include "cli/value_text.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <set>
+#include <vector>
+
+#include "cli/format.hpp"
+#include "rushlight/text.hpp"
+
+namespace rushlight::cli {
+namespace {
+
+std::string python_float(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  std::array<char, 32> buffer{};
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
+  std::string text(buffer.data(), end);
+  if (text.find_first_of(".en") == std::string::npos) text += ".0";
+  return text;
+}
+
+}  // namespace
+
+std::string_view type_name(const Value& value) {
+  switch (value.kind()) {
+    case ValueKind::none:
+      return "none";
+    case ValueKind::boolean:
+      return "bool";
+    case ValueKind::integer:
+      return "int";
+    case ValueKind::real:
+      return "float";
+    case ValueKind::complex:
+      return "complex";
+    case ValueKind::string:
+      return "str";
+    default:
+      return to_string(value.kind());
+  }
+}
+
+std::string format_leaf(const Value& value) {
+  switch (value.kind()) {
+    case ValueKind::none:
+      return "None";
+    case ValueKind::boolean:
+      return *value.as_bool() ? "True" : "False";
+    case ValueKind::integer:
+      return value.as_decimal().value_or("0");
+    case ValueKind::real:
+      return python_float(*value.as_double());
+    case ValueKind::complex:
+      return fmt::format("({}{:+}j)", python_float(value.as_complex()->real()), value.as_complex()->imag());
+    case ValueKind::string:
+      return fmt::format("'{}'", escaped(*value.as_string()));
+    case ValueKind::bytes:
+    case ValueKind::bytearray:
+      return fmt::format("<{} bytes>", format_count(std::int64_t(value.as_bytes()->size())));
+    case ValueKind::dtype:
+      return fmt::format("torch.{}", to_string(*value.as_dtype()));
+    case ValueKind::device:
+      return fmt::format("device('{}')", escaped(*value.as_device()));
+    case ValueKind::tensor: {
+      const Tensor tensor = *value.as_tensor();
+      return fmt::format("tensor {} {}", info(tensor.dtype()).brief, format_shape(tensor.shape()));
+    }
+    case ValueKind::storage:
+      return fmt::format("<storage, {}>", format_bytes(value.as_storage()->size_bytes()));
+    case ValueKind::global:
+      return fmt::format("<{}>", escaped(value.class_name()));
+    case ValueKind::opaque:
+      return fmt::format("<{} object>", escaped(value.class_name()));
+    case ValueKind::list:
+      return "[]";
+    case ValueKind::tuple:
+      return "()";
+    case ValueKind::dict:
+      return "{}";
+    case ValueKind::set:
+      return "set()";
+    case ValueKind::frozenset:
+      return "frozenset()";
+    case ValueKind::size:
+      return "torch.Size([])";
+  }
+  return "?";
+}
+
+void write_leaf(JsonWriter& json, const Value& value) {
+  switch (value.kind()) {
+    case ValueKind::none:
+      json.null();
+      return;
+    case ValueKind::boolean:
+      json.boolean(*value.as_bool());
+      return;
+    case ValueKind::integer:
+      if (const auto small = value.as_int()) {
+        json.integer(*small);
+      } else {
+        json.string(value.as_decimal().value_or("0"));
+      }
+      return;
+    case ValueKind::real:
+      json.real(*value.as_double());
+      return;
+    case ValueKind::complex:
+      json.begin_array().real(value.as_complex()->real()).real(value.as_complex()->imag()).end_array();
+      return;
+    case ValueKind::string:
+      json.string(*value.as_string());
+      return;
+    case ValueKind::bytes:
+    case ValueKind::bytearray:
+      json.base64(*value.as_bytes());
+      return;
+    case ValueKind::dtype:
+      json.string(to_string(*value.as_dtype()));
+      return;
+    case ValueKind::device:
+      json.string(*value.as_device());
+      return;
+    case ValueKind::global:
+      json.string(value.class_name());
+      return;
+    default:
+      json.string(format_leaf(value));
+      return;
+  }
+}
+
+std::string format_tree(const Value& value, std::size_t max_items) {
+  // An explicit stack of what is still to be printed: texts and values in turn.
+  struct Pending {
+    std::string text;
+    Value value;
+    bool is_value;
+  };
+  std::vector<Pending> stack;
+  stack.push_back({"", value, true});
+  std::set<std::uint32_t> seen;
+  std::string out;
+  std::size_t items = 0;
+  while (!stack.empty()) {
+    const Pending next = std::move(stack.back());
+    stack.pop_back();
+    if (!next.is_value) {
+      out += next.text;
+      continue;
+    }
+    const Value& v = next.value;
+    const bool sequence = v.kind() == ValueKind::list || v.kind() == ValueKind::tuple || v.kind() == ValueKind::set ||
+                          v.kind() == ValueKind::frozenset || v.kind() == ValueKind::size;
+    const bool mapping = v.kind() == ValueKind::dict;
+    if ((!sequence && !mapping) || v.size() == 0) {
+      out += format_leaf(v);
+      continue;
+    }
+    if (!seen.insert(v.identity()).second || items >= max_items) {
+      out += "...";
+      continue;
+    }
+    const std::string_view open = mapping                        ? "{"
+                                  : v.kind() == ValueKind::tuple ? "("
+                                  : v.kind() == ValueKind::list  ? "["
+                                  : v.kind() == ValueKind::size  ? "torch.Size(["
+                                                                 : "{";
+    const std::string_view close = mapping                        ? "}"
+                                   : v.kind() == ValueKind::tuple ? ")"
+                                   : v.kind() == ValueKind::list  ? "]"
+                                   : v.kind() == ValueKind::size  ? "])"
+                                                                  : "}";
+    std::vector<Pending> children;
+    children.push_back({std::string(open), {}, false});
+    const std::size_t shown = std::min(v.size(), max_items - items);
+    for (std::size_t i = 0; i < shown; ++i) {
+      if (i > 0) children.push_back({", ", {}, false});
+      if (mapping) {
+        const auto [key, child] = v.entry(i);
+        children.push_back({"", key, true});
+        children.push_back({": ", {}, false});
+        children.push_back({"", child, true});
+      } else {
+        children.push_back({"", v.item(i), true});
+      }
+    }
+    items += shown;
+    if (shown < v.size()) children.push_back({fmt::format(", ... {} more", v.size() - shown), {}, false});
+    children.push_back({std::string(close), {}, false});
+    for (std::size_t i = children.size(); i-- > 0;) stack.push_back(std::move(children[i]));
+  }
+  return out;
+}
+
+}  // namespace rushlight::cli

@@ -1,0 +1,146 @@
+// rushlight verify: is every byte what its writer wrote?
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "cli/format.hpp"
+#include "cli/text_table.hpp"
+#include "cli/verbs.hpp"
+#include "rushlight/text.hpp"
+
+namespace rushlight::cli {
+namespace {
+
+struct Options {
+  std::string file;
+  bool all = false;
+  bool require_crc = false;
+  bool pread = false;
+};
+
+void write_json(const Context&, const VerifyReport& report) {
+  JsonWriter json = begin_envelope("verify", report.file, report.ok);
+  json.field("kind", to_string(report.format.kind)).field("structure", report.structure_ok ? "ok" : "bad");
+  json.field("size_bytes", report.format.size_bytes).field("explained_bytes", report.explained_bytes);
+  json.field("checked_bytes", report.checked_bytes);
+  json.key("records").begin_array();
+  for (const RecordReport& record : report.records) {
+    json.begin_object().field("name", std::string_view(record.name)).field("offset", record.offset);
+    json.field("size_bytes", record.size_bytes).field("compressed_bytes", record.compressed_bytes);
+    json.field("method", record.deflated ? "deflated" : "stored").field("crc", to_string(record.crc));
+    json.key("xxh3").null().end_object();
+  }
+  json.end_array().key("manifest").null().key("signature").null();
+  json.key("tensors").begin_array();
+  for (const TensorVerdict& tensor : report.tensors) {
+    json.begin_object().field("name", std::string_view(tensor.name)).field("state", to_string(tensor.state));
+    if (tensor.element) json.field("element", *tensor.element);
+    json.end_object();
+  }
+  json.end_array().key("flipped_bits").begin_array();
+  for (const FlippedBit& flip : report.flips) {
+    json.begin_object().field("offset", flip.offset).field("record_offset", flip.record_offset);
+    json.field("bit", static_cast<int>(flip.bit)).field("found", static_cast<int>(flip.found));
+    json.field("expected", static_cast<int>(flip.expected)).end_object();
+  }
+  json.end_array();
+  write_findings(json, report.findings);
+  print_envelope(json);
+}
+
+std::string percent(std::uint64_t part, std::uint64_t whole) {
+  if (part == whole) return "100%";
+  // Never rounds up to 100: one unexplained byte must show.
+  return fmt::format("{:.4f}%", std::min(99.9999, 100.0 * static_cast<double>(part) / static_cast<double>(whole)));
+}
+
+void write_text(const Context& context, const Options& options, const VerifyReport& report) {
+  const auto count = [&](TensorState state) {
+    return std::ranges::count(report.tensors, state, &TensorVerdict::state);
+  };
+  const auto damaged = count(TensorState::damaged);
+  const auto unverified = count(TensorState::unverified);
+  const auto intact = count(TensorState::intact);
+  std::string out;
+  for (const Finding& finding : report.findings) {
+    if (finding.severity != Severity::note || options.all) out += format_finding(context, finding);
+    if (!finding.tensors.empty()) {
+      std::string names = escaped(finding.tensors[0]);
+      for (std::size_t i = 1; i < std::min<std::size_t>(finding.tensors.size(), 4); ++i) {
+        names += ", " + escaped(finding.tensors[i]);
+      }
+      if (finding.tensors.size() > 4) names += fmt::format(" and {} more", finding.tensors.size() - 4);
+      out += fmt::format("  feeds {} ({} of {})\n", names, finding.tensors.size(),
+                         plural(std::int64_t(report.tensors.size()), "tensor"));
+    }
+  }
+  if (options.all) {
+    TextTable table({TextTable::Align::left, TextTable::Align::right, TextTable::Align::right, TextTable::Align::left});
+    table.header({"record", "offset", "bytes", "crc-32"});
+    for (const RecordReport& record : report.records) {
+      table.row({escaped(record.name), fmt::format("0x{:x}", record.offset),
+                 format_count(std::int64_t(record.size_bytes)), std::string(to_string(record.crc))});
+    }
+    out += table.render(context.terminal);
+  }
+  const std::string structure = fmt::format(
+      "structure {} ({}, {} of bytes explained)   manifest: none", report.structure_ok ? "ok" : "bad",
+      plural(std::int64_t(report.records.size()), "record"), percent(report.explained_bytes, report.format.size_bytes));
+  if (report.ok) {
+    out += fmt::format("{}  {}   {} intact", context.terminal.paint("ok", Role::good), report.file,
+                       plural(intact, "tensor"));
+    if (unverified > 0) out += fmt::format(", {} unverified (no checksum in the file)", unverified);
+    out += fmt::format("   {} checked\n    {}\n", format_bytes(report.checked_bytes), structure);
+  } else {
+    if (damaged > 0 && intact + unverified > 0) {
+      out += fmt::format(
+          "  the other {} {}\n", plural(intact + unverified, "tensor"),
+          unverified == 0 ? "are intact" : fmt::format("are not damaged, {} of them unverified", unverified));
+    }
+    const std::string verdict = fmt::format("corrupt: {}", count_findings(report.findings));
+    out += fmt::format("  {}\n{}\n", structure, context.terminal.paint(verdict, Role::bad));
+  }
+  print(out);
+}
+
+int run(Context& context, const Options& options) {
+  ProgressBar progress;
+  VerifyOptions verify_options;
+  verify_options.strict = context.strict;
+  verify_options.require_crc = options.require_crc;
+  verify_options.limits = context.limits;
+  verify_options.access = options.pread ? FileAccess::pread : FileAccess::mapped;
+  verify_options.executor = &context.executor();
+  verify_options.progress = &progress;
+  Result<VerifyReport> report = verify(options.file, verify_options);
+  if (!report) {
+    return fail(context, "verify", options.file, with_path_suggestion(std::move(report).error(), options.file));
+  }
+  if (context.json) {
+    write_json(context, *report);
+  } else if (!context.quiet || !report->ok) {
+    write_text(context, options, *report);
+  }
+  return report->ok ? kGood : kFindings;
+}
+
+}  // namespace
+
+Verb verify_verb() {
+  return {"verify",
+          {"check"},
+          "check structure and checksums; name damage down to the tensor",
+          {"rushlight verify model.pt", "rushlight verify model.pt --all --threads 2",
+           "rushlight verify model.pt --json | jq '.tensors[] | select(.state != \"intact\")'"},
+          [](CLI::App& app, Context& context) {
+            auto options = std::make_shared<Options>();
+            app.add_option("FILE", options->file, "a checkpoint")->required();
+            app.add_flag("--all", options->all, "print every record, and notes");
+            app.add_flag("--require-crc", options->require_crc, "records without a checksum are errors");
+            app.add_flag("--pread", options->pread, "read instead of mapping: for files that may change");
+            return [options, &context] { return run(context, *options); };
+          }};
+}
+
+}  // namespace rushlight::cli

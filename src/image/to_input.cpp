@@ -1,0 +1,156 @@
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/fail.hpp"
+#include "rushlight/image.hpp"
+
+namespace rushlight {
+namespace {
+
+Error bad_argument(std::string message) {
+  return Error::of({.category = Category::argument, .code = "IMAGE-INPUT", .message = std::move(message)});
+}
+
+std::string shape_text(std::span<const std::int64_t> shape) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+struct Geometry {
+  std::int64_t items;
+  std::int64_t channels;
+  std::int64_t height;
+  std::int64_t width;
+  [[nodiscard]] std::size_t plane() const noexcept { return static_cast<std::size_t>(height * width); }
+};
+
+std::optional<Geometry> geometry(std::span<const std::int64_t> shape) noexcept {
+  switch (shape.size()) {
+    case 2:
+      return Geometry{1, 1, shape[0], shape[1]};
+    case 3:
+      if (shape[0] == 1 || shape[0] == 3) return Geometry{1, shape[0], shape[1], shape[2]};
+      return Geometry{shape[0], 1, shape[1], shape[2]};
+    case 4:
+      return Geometry{shape[0], shape[1], shape[2], shape[3]};
+    default:
+      return std::nullopt;
+  }
+}
+
+// PIL's convert("L") (ITU-R 601-2) in its fixed point; on floats the same weights without the rounding.
+struct Luma {
+  static constexpr std::uint32_t kRed = 19595;
+  static constexpr std::uint32_t kGreen = 38470;
+  static constexpr std::uint32_t kBlue = 7471;
+
+  static float of(std::uint8_t r, std::uint8_t g, std::uint8_t b) noexcept {
+    return static_cast<float>((r * kRed + g * kGreen + b * kBlue + 0x8000) >> 16);
+  }
+  static float of(float r, float g, float b) noexcept {
+    const double sum = static_cast<double>(r) * kRed + static_cast<double>(g) * kGreen + static_cast<double>(b) * kBlue;
+    return static_cast<float>(sum / 65536);
+  }
+};
+
+// float32 arithmetic in torchvision's order (ToTensor, then Normalize), so that results are equal bit for bit.
+struct Normalise {
+  float scale;
+  float mean;
+  float std;
+  [[nodiscard]] float operator()(float value) const noexcept { return (value / scale - mean) / std; }
+};
+
+template <class T>
+void fill(std::span<const T> pixels, const Geometry& from, std::int64_t channels, std::span<const Normalise> normalise,
+          std::span<float> out) {
+  const std::size_t plane = from.plane();
+  const auto from_channels = static_cast<std::size_t>(from.channels);
+  std::size_t at = 0;
+  for (std::size_t item = 0; item < static_cast<std::size_t>(from.items); ++item) {
+    const std::span<const T> planes = pixels.subspan(item * from_channels * plane, from_channels * plane);
+    for (std::size_t channel = 0; channel < static_cast<std::size_t>(channels); ++channel) {
+      const Normalise& step = normalise[channel];
+      if (from.channels == 3 && channels == 1) {
+        for (std::size_t i = 0; i < plane; ++i) {
+          out[at++] = step(Luma::of(planes[i], planes[plane + i], planes[2 * plane + i]));
+        }
+      } else {
+        const T* source = planes.data() + (from.channels == 1 ? 0 : channel * plane);
+        for (std::size_t i = 0; i < plane; ++i) out[at++] = step(static_cast<float>(source[i]));
+      }
+    }
+  }
+}
+
+Result<std::vector<Normalise>> steps(const Preprocessing& preprocessing, std::int64_t channels) {
+  const auto count = static_cast<std::size_t>(channels);
+  if (!std::isfinite(preprocessing.scale) || preprocessing.scale == 0) {
+    return bad_argument("scale: expected a number other than 0");
+  }
+  const auto check = [&](const char* name, const std::vector<double>& values, bool divides) -> Status {
+    if (!values.empty() && values.size() != 1 && values.size() != count) {
+      return bad_argument(std::string(name) + ": expected " + (count == 1 ? "" : "1 or ") + std::to_string(count) +
+                          (count == 1 ? " number" : " numbers") + ", found " + std::to_string(values.size()));
+    }
+    for (const double value : values) {
+      if (!std::isfinite(value) || (divides && value == 0)) {
+        return bad_argument(std::string(name) + (divides ? ": expected numbers other than 0" : ": expected numbers"));
+      }
+    }
+    return {};
+  };
+  RUSHLIGHT_TRY(check("mean", preprocessing.mean, false));
+  RUSHLIGHT_TRY(check("std", preprocessing.std, true));
+  const auto pick = [](const std::vector<double>& values, std::size_t channel, double none) {
+    if (values.empty()) return static_cast<float>(none);
+    return static_cast<float>(values[values.size() == 1 ? 0 : channel]);
+  };
+  std::vector<Normalise> result;
+  for (std::size_t channel = 0; channel < count; ++channel) {
+    result.push_back({static_cast<float>(preprocessing.scale), pick(preprocessing.mean, channel, 0),
+                      pick(preprocessing.std, channel, 1)});
+  }
+  return result;
+}
+
+}  // namespace
+
+Result<Tensor> to_input(const Tensor& pixels, const Preprocessing& preprocessing, std::int64_t channels) {
+  const std::optional<Geometry> from = geometry(pixels.shape());
+  if (!from) {
+    return bad_argument("pixels: expected [N, C, H, W], or less, found " + shape_text(pixels.shape()));
+  }
+  if (channels < 0) return bad_argument("channels: expected at least 0, found " + std::to_string(channels));
+  if (channels == 0) channels = from->channels;
+  const bool convertible = (from->channels == 3 && channels == 1) || (from->channels == 1 && channels == 3);
+  if (channels != from->channels && !convertible) {
+    return bad_argument("pixels: expected " + std::to_string(channels) + (channels == 1 ? " channel" : " channels") +
+                        ", found " + std::to_string(from->channels) + " in " + shape_text(pixels.shape()));
+  }
+  RUSHLIGHT_TRY_ASSIGN(const std::vector<Normalise> normalise, steps(preprocessing, channels));
+
+  RUSHLIGHT_TRY_ASSIGN(Tensor input, Tensor::zeros(DType::f32, {from->items, channels, from->height, from->width}));
+  if (input.numel() == 0) return input;
+  RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> bytes, input.mutable_bytes());
+  const std::span<float> out(reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float));
+  if (pixels.dtype() == DType::u8) {
+    RUSHLIGHT_TRY_ASSIGN(const Tensor dense, pixels.contiguous());
+    RUSHLIGHT_TRY_ASSIGN(const std::span<const std::uint8_t> values, dense.values<std::uint8_t>());
+    fill(values, *from, channels, normalise, out);
+  } else {
+    RUSHLIGHT_TRY_ASSIGN(const Tensor floats, pixels.to(DType::f32));
+    RUSHLIGHT_TRY_ASSIGN(const Tensor dense, floats.contiguous());
+    RUSHLIGHT_TRY_ASSIGN(const std::span<const float> values, dense.values<float>());
+    fill(values, *from, channels, normalise, out);
+  }
+  return input;
+}
+
+}  // namespace rushlight

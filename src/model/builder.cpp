@@ -1,0 +1,168 @@
+#include <cmath>
+#include <span>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "base/fail.hpp"
+#include "base/quote.hpp"
+#include "model/attributes.hpp"
+#include "model/describe.hpp"
+#include "model/graph_impl.hpp"
+#include "model/operator_table.hpp"
+#include "model/shapes.hpp"
+
+namespace rushlight {
+namespace {
+
+// What a call that failed returns. Using it is no further mistake.
+constexpr Edge kPoison{-2};
+// Mistakes beyond these are only counted.
+constexpr std::size_t kListedProblems = 50;
+
+std::string preprocessing_problem(const Preprocessing& given) {
+  if (!std::isfinite(given.scale) || given.scale == 0) return "scale: expected a number other than 0";
+  if (!given.mean.empty() && !given.std.empty() && given.mean.size() != given.std.size()) {
+    return "mean and std: expected as many of one as of the other, found " + std::to_string(given.mean.size()) +
+           " and " + std::to_string(given.std.size());
+  }
+  for (const double mean : given.mean) {
+    if (!std::isfinite(mean)) return "mean: expected finite numbers";
+  }
+  for (const double std : given.std) {
+    if (!std::isfinite(std) || std == 0) return "std: expected numbers other than 0";
+  }
+  return {};
+}
+
+}  // namespace
+
+struct GraphBuilder::Impl {
+  Graph::Impl graph;
+  std::unordered_set<std::string> input_names;
+  std::unordered_set<std::string> output_names;
+  std::unordered_set<std::string> parameter_owners;  // names of nodes with parameters
+  std::vector<std::string> problems;
+  std::size_t problem_count = 0;
+
+  Edge fail(std::string problem) {
+    if (++problem_count <= kListedProblems) problems.push_back(std::move(problem));
+    return kPoison;
+  }
+  [[nodiscard]] bool exists(Edge edge) const noexcept {
+    return edge.index >= 0 && static_cast<std::size_t>(edge.index) < graph.edge_count;
+  }
+  Edge next_edge() { return Edge{static_cast<std::int32_t>(graph.edge_count++)}; }
+
+  // An edge is made after what it is computed from, so that a graph has no cycles and its nodes stand in running order.
+  Edge apply(std::string name, Operator op, std::span<const Edge> inputs) {
+    const model::OperatorInfo* row = model::info(op);
+    if (row == nullptr) return fail("layer " + quoted(name) + ": it has no operator");
+    model::complete_attributes(op);
+    bool has_parameters = false;
+    model::visit_operator(op, [&](const auto& inside) {
+      model::for_each_parameter(inside, [&](std::string_view) { has_parameters = true; });
+    });
+    if (name.empty() && !row->has_parameters) {
+      name = std::string(row->spec_name) + "_" + std::to_string(graph.nodes.size());
+    }
+    Node node{std::move(name), std::move(op), {inputs.begin(), inputs.end()}, {}};
+    const std::string where = model::layer_text(node) + ": ";
+    if (has_parameters && !parameter_owners.insert(node.name).second) {
+      return fail(where + "another layer has this name, and both have parameters");
+    }
+    for (const Edge edge : inputs) {
+      if (edge == kPoison) return kPoison;
+      if (!exists(edge)) return fail(where + "its input, edge " + std::to_string(edge.index) + ", does not exist");
+    }
+    if (inputs.size() < row->min_inputs || inputs.size() > row->max_inputs) {
+      return fail(where + "expected " + model::count_text(row->min_inputs, "input") + ", found " +
+                  std::to_string(inputs.size()));
+    }
+    if (const std::string problem = model::attribute_problem(node.op); !problem.empty()) return fail(where + problem);
+    node.output = next_edge();
+    graph.nodes.push_back(std::move(node));
+    return graph.nodes.back().output;
+  }
+};
+
+GraphBuilder::GraphBuilder() : impl_(std::make_unique<Impl>()) {}
+GraphBuilder::GraphBuilder(GraphBuilder&&) noexcept = default;
+GraphBuilder& GraphBuilder::operator=(GraphBuilder&&) noexcept = default;
+GraphBuilder::~GraphBuilder() = default;
+
+Edge GraphBuilder::input(std::string name, Shape shape, DType dtype) {
+  const std::string where = "input " + quoted(name) + ": ";
+  if (name.empty()) return impl_->fail("an input has no name");
+  if (!impl_->input_names.insert(name).second) return impl_->fail(where + "another input has this name");
+  for (const std::int64_t size : shape) {
+    if (size != -1 && size < 1) {
+      return impl_->fail(where + "expected sizes of at least 1, or -1, found " + model::shape_text(shape));
+    }
+  }
+  if (dtype != DType::f32) {
+    return impl_->fail(where + "expected float32, found " + std::string(to_string(dtype)));
+  }
+  const Edge edge = impl_->next_edge();
+  impl_->graph.inputs.push_back({std::move(name), dtype, std::move(shape), edge});
+  return edge;
+}
+
+Edge GraphBuilder::apply(std::string name, Operator op, Edge input) {
+  return impl_->apply(std::move(name), std::move(op), {&input, 1});
+}
+
+Edge GraphBuilder::apply(std::string name, Operator op, Edge first, Edge second) {
+  const Edge inputs[] = {first, second};
+  return impl_->apply(std::move(name), std::move(op), inputs);
+}
+
+void GraphBuilder::output(std::string name, Edge edge) {
+  const std::string where = "output " + quoted(name) + ": ";
+  if (name.empty()) {
+    impl_->fail("an output has no name");
+  } else if (!impl_->output_names.insert(name).second) {
+    impl_->fail(where + "another output has this name");
+  } else if (edge != kPoison && !impl_->exists(edge)) {
+    impl_->fail(where + "edge " + std::to_string(edge.index) + " does not exist");
+  } else {
+    impl_->graph.outputs.push_back({std::move(name), DType::f32, {}, edge});
+  }
+}
+
+void GraphBuilder::labels(std::vector<std::string> labels) {
+  impl_->graph.labels = std::move(labels);
+}
+void GraphBuilder::note(std::string note) {
+  impl_->graph.notes.push_back(std::move(note));
+}
+
+void GraphBuilder::preprocessing(Preprocessing preprocessing) {
+  if (const std::string problem = preprocessing_problem(preprocessing); !problem.empty()) {
+    impl_->fail("preprocessing: " + problem);
+  }
+  impl_->graph.preprocessing = std::move(preprocessing);
+}
+
+Result<Graph> GraphBuilder::build() {
+  const std::unique_ptr<Impl> done = std::exchange(impl_, std::make_unique<Impl>());
+  if (done->graph.inputs.empty() && done->problem_count == 0) done->fail("it has no inputs");
+  if (done->graph.outputs.empty() && done->problem_count == 0) done->fail("it has no outputs");
+  if (done->problem_count > 0) {
+    std::string message = "graph: ";
+    if (done->problem_count > 1) message += model::count_text(done->problem_count, "problem") + ": ";
+    for (std::size_t i = 0; i < done->problems.size(); ++i) {
+      if (i > 0) message += "; ";
+      message += done->problems[i];
+    }
+    if (done->problem_count > done->problems.size()) {
+      message += "; and " + std::to_string(done->problem_count - done->problems.size()) + " more";
+    }
+    return Error::of({.category = Category::argument, .code = "GRAPH-BUILD", .message = std::move(message)});
+  }
+  RUSHLIGHT_TRY(model::check_declared_shapes(done->graph));
+  return Graph(std::make_shared<const Graph::Impl>(std::move(done->graph)));
+}
+
+}  // namespace rushlight

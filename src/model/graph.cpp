@@ -1,0 +1,100 @@
+#include "rushlight/graph.hpp"
+
+#include <utility>
+
+#include "base/fail.hpp"
+#include "base/quote.hpp"
+#include "model/describe.hpp"
+#include "model/graph_impl.hpp"
+#include "model/parameters.hpp"
+#include "model/shapes.hpp"
+
+namespace rushlight {
+
+Graph::Graph(std::shared_ptr<const Impl> impl) noexcept : impl_(std::move(impl)) {}
+
+std::span<const Port> Graph::inputs() const noexcept {
+  return impl_->inputs;
+}
+std::span<const Port> Graph::outputs() const noexcept {
+  return impl_->outputs;
+}
+std::span<const Node> Graph::nodes() const noexcept {
+  return impl_->nodes;
+}
+std::size_t Graph::edge_count() const noexcept {
+  return impl_->edge_count;
+}
+const std::vector<std::string>& Graph::labels() const noexcept {
+  return impl_->labels;
+}
+const Preprocessing& Graph::preprocessing() const noexcept {
+  return impl_->preprocessing;
+}
+const std::vector<std::string>& Graph::notes() const noexcept {
+  return impl_->notes;
+}
+
+std::vector<ParameterSpec> Graph::parameters() const {
+  std::vector<ParameterSpec> specs;
+  for (std::size_t i = 0; i < impl_->nodes.size(); ++i) {
+    const Node& node = impl_->nodes[i];
+    for (model::ParameterShape& parameter : model::parameter_shapes(node.op)) {
+      specs.push_back({node.parameter(parameter.name), std::move(parameter.shape), i});
+    }
+  }
+  return specs;
+}
+
+namespace {
+
+bool fits_port(const Shape& declared, const Shape& given) noexcept {
+  if (declared.empty()) return true;
+  if (declared.size() != given.size()) return false;
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    if (declared[i] != -1 && given[i] != -1 && declared[i] != given[i]) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<std::vector<Shape>> Graph::infer_shapes(std::span<const Shape> input_shapes) const {
+  const auto& inputs = impl_->inputs;
+  if (input_shapes.size() != inputs.size()) {
+    return Error::of({.category = Category::argument,
+                      .code = "GRAPH-INPUT",
+                      .message = "expected " + model::count_text(inputs.size(), "input shape") + ", found " +
+                                 std::to_string(input_shapes.size()),
+                      .found = std::to_string(input_shapes.size()),
+                      .expected = std::to_string(inputs.size())});
+  }
+  std::vector<std::optional<Shape>> given;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Shape& shape = input_shapes[i];
+    for (const std::int64_t size : shape) {
+      if (size < -1) {
+        return Error::of({.category = Category::argument,
+                          .code = "GRAPH-INPUT",
+                          .message = "input " + quoted(inputs[i].name) +
+                                     ": expected sizes of at least 0, or -1, found " + model::shape_text(shape)});
+      }
+    }
+    if (!fits_port(inputs[i].shape, shape)) {
+      const std::string expected = model::shape_text(inputs[i].shape);
+      const std::string found = model::shape_text(shape);
+      return Error::of({.category = Category::model,
+                        .code = "GRAPH-INPUT",
+                        .message = "input " + quoted(inputs[i].name) + ": expected " + expected + ", found " + found,
+                        .found = found,
+                        .expected = expected});
+    }
+    given.emplace_back(shape);
+  }
+  RUSHLIGHT_TRY_ASSIGN(auto edges, model::infer_edges(*impl_, given));
+  std::vector<Shape> shapes(edges.size());
+  for (std::size_t i = 0; i < edges.size(); ++i) shapes[i] = *std::move(edges[i]);
+  return shapes;
+}
+
+}  // namespace rushlight

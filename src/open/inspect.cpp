@@ -1,0 +1,58 @@
+#include "rushlight/inspect.hpp"
+
+#include <unordered_set>
+#include <utility>
+
+#include "open/listing.hpp"
+#include "tensor/memory.hpp"
+
+namespace rushlight {
+namespace {
+
+class Inspector final : public open::ListingVisitor {
+ public:
+  explicit Inspector(Inspection& report) : report_(report) {}
+
+  void tensor(std::string_view name, std::span<const PathStep> path, Tensor tensor, bool in_state_dict) override {
+    const Storage& storage = tensor.storage();
+    if (storages_.insert(storage.memory().get()).second) report_.tensor_bytes += storage.size_bytes();
+    report_.elements += tensor.numel();
+    TensorEntry entry{.name = std::string(name),
+                      .path = Path(path.begin(), path.end()),
+                      .tensor = std::move(tensor),
+                      .storage = {},
+                      .persistent = in_state_dict};
+    entry.storage = entry.tensor.storage().record();
+    report_.tensors.push_back(std::move(entry));
+  }
+  void value(std::string_view name, std::span<const PathStep> path, const Value& value) override {
+    report_.values.push_back({std::string(name), Path(path.begin(), path.end()), value});
+  }
+  void object(std::string_view name, std::span<const PathStep> path, const Value& value) override {
+    report_.opaque.push_back({std::string(name), Path(path.begin(), path.end()), std::string(value.class_name())});
+  }
+
+ private:
+  Inspection& report_;
+  std::unordered_set<const Memory*> storages_;
+};
+
+}  // namespace
+
+Result<Inspection> inspect(const Checkpoint& checkpoint, const Limits& limits) {
+  Inspection report;
+  report.file = checkpoint.file();
+  report.format = checkpoint.format();
+  report.root_class = checkpoint.root().class_name();
+  report.globals.assign(checkpoint.globals().begin(), checkpoint.globals().end());
+  report.findings.assign(checkpoint.findings().begin(), checkpoint.findings().end());
+  Inspector inspector(report);
+  if (Status visited = open::visit_listing(checkpoint.root(), limits.visited_nodes, inspector); !visited) {
+    Error error = std::move(visited).error();
+    error.finding.file = checkpoint.file();
+    return error;
+  }
+  return report;
+}
+
+}  // namespace rushlight

@@ -1,0 +1,289 @@
+#include "open/listing.hpp"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/fail.hpp"
+#include "tensor/tensor_impl.hpp"
+#include "value/children.hpp"
+#include "value/graph.hpp"
+
+namespace rushlight::open {
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::string_view kParameters = "_parameters";
+constexpr std::string_view kBuffers = "_buffers";
+constexpr std::string_view kModules = "_modules";
+
+// Attributes of every module that hold no data: torch/nn/modules/module.py, Module.__init__, all releases.
+constexpr std::array kMachinery = {"_non_persistent_buffers_set"sv,
+                                   "_backward_hooks"sv,
+                                   "_backward_pre_hooks"sv,
+                                   "_is_full_backward_hook"sv,
+                                   "_forward_hooks"sv,
+                                   "_forward_hooks_with_kwargs"sv,
+                                   "_forward_hooks_always_called"sv,
+                                   "_forward_pre_hooks"sv,
+                                   "_forward_pre_hooks_with_kwargs"sv,
+                                   "_state_dict_hooks"sv,
+                                   "_state_dict_pre_hooks"sv,
+                                   "_load_state_dict_pre_hooks"sv,
+                                   "_load_state_dict_post_hooks"sv,
+                                   "_backend"sv};
+
+bool is_machinery(std::string_view name) noexcept {
+  return std::find(kMachinery.begin(), kMachinery.end(), name) != kMachinery.end();
+}
+
+bool is_dict(const ValueGraph& graph, NodeId node) noexcept {
+  return node != kNoNode && graph[node].kind == ValueKind::dict;
+}
+
+bool is_module_node(const ValueGraph& graph, NodeId node) {
+  return graph[node].kind == ValueKind::opaque && is_dict(graph, graph.attribute(node, kParameters)) &&
+         is_dict(graph, graph.attribute(node, kBuffers)) && is_dict(graph, graph.attribute(node, kModules));
+}
+
+// Whether a set of names (`_non_persistent_buffers_set`) holds one.
+bool holds_text(const ValueGraph& graph, NodeId set, std::string_view text) {
+  if (set == kNoNode) return false;
+  const std::span<const NodeId> items = graph.items(set);
+  return std::any_of(items.begin(), items.end(), [&](NodeId item) {
+    return graph[item].kind == ValueKind::string && graph[item].text.view() == text;
+  });
+}
+
+// Where a frame of the walk stands among the children of its node.
+enum class Part : std::uint8_t { all, parameters, buffers, attributes, modules };
+
+struct Frame {
+  NodeId node = kNoNode;
+  Part part = Part::all;       // Part::all for everything but modules
+  ChildCursor cursor;          // over the node, or over the dict of the part
+  std::size_t path_steps = 0;  // of this node
+  std::size_t name_bytes = 0;
+  bool outside = false;  // below what state_dict() leaves out
+  bool first_visit = true;
+};
+
+class Walk {
+ public:
+  Walk(std::shared_ptr<const ValueGraph> graph, std::uint64_t max_nodes, ListingVisitor& visitor)
+      : graph_(std::move(graph)),
+        max_nodes_(max_nodes),
+        visitor_(visitor),
+        entered_(graph_->nodes.size()),
+        active_(graph_->nodes.size()) {}
+
+  Status run(NodeId root) {
+    RUSHLIGHT_TRY(visit(root, Part::all, false, {}));
+    while (!stack_.empty()) {
+      Frame& frame = stack_.back();
+      const std::optional<Child> child = frame.cursor.next();
+      if (!child) {
+        if (!next_part(frame)) leave();
+        continue;
+      }
+      RUSHLIGHT_TRY(visit_child(*child));
+    }
+    return {};
+  }
+
+ private:
+  [[nodiscard]] std::span<const PathStep> path() const noexcept { return {path_.data(), path_steps_}; }
+
+  PathStep& push_step() {
+    if (path_steps_ == path_.size()) path_.emplace_back();
+    return path_[path_steps_++];
+  }
+
+  // A module's parts follow each other in one frame; false when there is none left.
+  bool next_part(Frame& frame) {
+    const auto dict_of = [&](std::string_view attribute) { return graph_->attribute(frame.node, attribute); };
+    switch (frame.part) {
+      case Part::all:
+      case Part::modules:
+        return false;
+      case Part::parameters:
+        frame.part = Part::buffers;
+        frame.cursor = ChildCursor(*graph_, dict_of(kBuffers));
+        return true;
+      case Part::buffers:
+        if (frame.first_visit) {
+          frame.part = Part::attributes;
+          frame.cursor = ChildCursor(*graph_, frame.node);
+          return true;
+        }
+        [[fallthrough]];
+      case Part::attributes:
+        frame.part = Part::modules;
+        frame.cursor = ChildCursor(*graph_, dict_of(kModules));
+        return true;
+    }
+    return false;
+  }
+
+  Status visit_child(const Child& child) {
+    const Frame frame = stack_.back();
+    path_steps_ = frame.path_steps;
+    name_.resize(frame.name_bytes);
+    bool outside = frame.outside;
+    switch (frame.part) {
+      case Part::all:
+        break;
+      case Part::attributes:
+        if (child.kind != PathStep::Kind::attr || is_machinery(child.name) || child.name == kParameters ||
+            child.name == kBuffers || child.name == kModules) {
+          return {};
+        }
+        outside = true;
+        break;
+      case Part::parameters:
+      case Part::buffers:
+      case Part::modules: {
+        PathStep& step = push_step();
+        step = PathStep{};
+        step.kind = PathStep::Kind::attr;
+        step.text = frame.part == Part::parameters ? kParameters : frame.part == Part::buffers ? kBuffers : kModules;
+        break;
+      }
+    }
+    PathStep& step = push_step();
+    describe_step(graph_, child, step);
+    append_name(step);
+    if (frame.part == Part::buffers) {
+      outside = outside || holds_text(*graph_, graph_->attribute(frame.node, "_non_persistent_buffers_set"), step.text);
+    }
+    return visit(child.node, frame.part, outside, child.name);
+  }
+
+  void append_name(const PathStep& step) {
+    const bool bracketed = step.kind == PathStep::Kind::index ||
+                           (step.kind == PathStep::Kind::key && (step.integer_key || step.other_key));
+    if (bracketed) {
+      name_ += '[';
+      name_ += step.other_key ? step.text : std::to_string(step.index);
+      name_ += ']';
+    } else {
+      if (path_steps_ > 1 && !name_.empty()) name_ += '.';
+      name_ += step.text;
+    }
+  }
+
+  // `part` is that of the frame around the node.
+  Status visit(NodeId node, Part part, bool outside, std::string_view attribute) {
+    if (visited_++ == max_nodes_) {
+      return Error::of({.category = Category::limit,
+                        .code = "LIMIT-VISITED-NODES",
+                        .message = "the values unfold to more than " + std::to_string(max_nodes_) +
+                                   " nodes, the limit visited_nodes",
+                        .expected = "at most " + std::to_string(max_nodes_)});
+    }
+    const ValueGraph& graph = *graph_;
+    switch (graph[node].kind) {
+      case ValueKind::tensor:
+        RUSHLIGHT_TRY(visit_tensor(node, part, outside));
+        return enter_repeatedly(node, outside);
+      case ValueKind::list:
+      case ValueKind::dict:
+      case ValueKind::set:
+        return enter_once(node, outside);
+      case ValueKind::tuple:
+      case ValueKind::frozenset:
+        return enter_repeatedly(node, outside);
+      case ValueKind::opaque:
+        return is_module_node(graph, node) ? visit_module(node, part, outside) : visit_object(node, outside);
+      default:
+        // The two attributes that make a tensor an nn.Buffer are its class.
+        if (stack_.empty() || graph[stack_.back().node].kind != ValueKind::tensor ||
+            (attribute != "_is_buffer" && attribute != "persistent")) {
+          visitor_.value(name_, path(), Value(graph_, node));
+        }
+        return {};
+    }
+  }
+
+  Status visit_tensor(NodeId node, Part part, bool outside) {
+    Tensor tensor = graph_->tensors[(*graph_)[node].index];
+    const TensorClass wanted = part == Part::parameters ? TensorClass::parameter
+                               : part == Part::buffers  ? TensorClass::buffer
+                                                        : tensor.options().tensor_class;
+    if (wanted != tensor.options().tensor_class) {
+      TensorOptions options = tensor.options();
+      options.tensor_class = wanted;
+      RUSHLIGHT_TRY_ASSIGN(tensor, Tensor::Impl::view(tensor.storage(), tensor.dtype(), tensor.shape(),
+                                                      tensor.strides(), tensor.storage_offset(), options));
+    }
+    visitor_.tensor(name_, path(), std::move(tensor), !outside);
+    return {};
+  }
+
+  Status visit_object(NodeId node, bool outside) {
+    if (!entered_[node]) visitor_.object(name_, path(), Value(graph_, node));
+    return enter_once(node, outside);
+  }
+
+  // As a child of a module it is entered under each name, otherwise once. A module inside itself ends there.
+  Status visit_module(NodeId node, Part part, bool outside) {
+    const bool first = !entered_[node];
+    if (active_[node] || (!first && part != Part::modules)) return {};
+    if (first) visitor_.object(name_, path(), Value(graph_, node));
+    push(node, Part::parameters, ChildCursor(*graph_, graph_->attribute(node, kParameters)), outside, first);
+    return {};
+  }
+
+  Status enter_once(NodeId node, bool outside) {
+    if (!entered_[node]) push(node, Part::all, ChildCursor(*graph_, node), outside, true);
+    return {};
+  }
+  // Immutable objects, as Python programs rarely know that they share them.
+  Status enter_repeatedly(NodeId node, bool outside) {
+    if (!active_[node]) push(node, Part::all, ChildCursor(*graph_, node), outside, true);
+    return {};
+  }
+
+  void push(NodeId node, Part part, ChildCursor cursor, bool outside, bool first_visit) {
+    entered_[node] = true;
+    active_[node] = true;
+    stack_.push_back({node, part, cursor, path_steps_, name_.size(), outside, first_visit});
+  }
+  void leave() {
+    active_[stack_.back().node] = false;
+    stack_.pop_back();
+  }
+
+  std::shared_ptr<const ValueGraph> graph_;
+  std::uint64_t max_nodes_;
+  ListingVisitor& visitor_;
+  std::uint64_t visited_ = 0;
+  std::vector<bool> entered_;
+  std::vector<bool> active_;  // on the way to the present node
+  std::vector<Frame> stack_;
+  Path path_;  // the first path_steps_ count; the others keep their memory
+  std::size_t path_steps_ = 0;
+  std::string name_;
+};
+
+}  // namespace
+
+bool is_module(const Value& value) {
+  return value.graph() != nullptr && value.exists() && is_module_node(*value.graph(), value.identity());
+}
+
+Status visit_listing(const Value& root, std::uint64_t max_nodes, ListingVisitor& visitor) {
+  if (!root.exists()) return {};
+  if (root.graph() == nullptr) {
+    visitor.value({}, {}, root);
+    return {};
+  }
+  return Walk(root.graph(), max_nodes, visitor).run(root.identity());
+}
+
+}  // namespace rushlight::open

@@ -1,0 +1,12 @@
+// Names as people type them: globs with *, ? and [a-z].
+#pragma once
+
+#include <string_view>
+
+namespace rushlight::open {
+
+[[nodiscard]] bool is_glob(std::string_view pattern) noexcept;
+// The whole name; `*` also matches dots. Without recursion, in time proportional to name times pattern at worst.
+[[nodiscard]] bool matches_glob(std::string_view pattern, std::string_view name) noexcept;
+
+}  // namespace rushlight::open

@@ -1,0 +1,173 @@
+#include "rushlight/scan.hpp"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "base/fail.hpp"
+#include "base/quote.hpp"
+#include "open/listing.hpp"
+#include "open/opened.hpp"
+#include "open/scan_pickles.hpp"
+
+namespace rushlight {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::string_view_literals;
+
+// What checkpoints are called.
+constexpr std::array kSuffixes = {".pt"sv, ".pth"sv, ".bin"sv, ".ckpt"sv, ".tar"sv, ".pkl"sv};
+
+class OpaqueCollector final : public open::ListingVisitor {
+ public:
+  explicit OpaqueCollector(std::vector<OpaqueEntry>& out) : out_(out) {}
+  void tensor(std::string_view, std::span<const PathStep>, Tensor, bool) override {}
+  void value(std::string_view, std::span<const PathStep>, const Value&) override {}
+  void object(std::string_view name, std::span<const PathStep> path, const Value& value) override {
+    out_.push_back({std::string(name), Path(path.begin(), path.end()), std::string(value.class_name())});
+  }
+
+ private:
+  std::vector<OpaqueEntry>& out_;
+};
+
+bool has_suffix(const fs::path& path) {
+  std::string suffix = path.extension().native();
+  std::transform(suffix.begin(), suffix.end(), suffix.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return std::find(kSuffixes.begin(), kSuffixes.end(), suffix) != kSuffixes.end();
+}
+
+// The names that are not on the allow-list, each an error here.
+void add_refusals(ScannedFile& file) {
+  for (const GlobalUse& use : file.globals) {
+    if (use.allowed) continue;
+    Finding finding{.severity = Severity::error,
+                    .category = Category::global,
+                    .code = "GLOBAL-UNKNOWN",
+                    .message = "global '" + use.name + "' is not on the allow-list",
+                    .file = file.file,
+                    .found = use.name};
+    if (!use.record.empty()) {
+      finding.record = use.record;
+      finding.record_offset = use.record_offset;
+    } else {
+      finding.offset = use.record_offset;
+    }
+    file.findings.push_back(std::move(finding));
+  }
+}
+
+ScannedFile scan_source(const std::shared_ptr<const Source>& source, LoadOptions options) {
+  // A scan lists everything: strictness is in the verdict.
+  options.strict = false;
+  options.globals = Globals::opaque;
+  ScannedFile file;
+  open::Opened opened;
+  std::shared_ptr<const zip::Archive> archive;
+  const Status status = [&]() -> Status {
+    RUSHLIGHT_TRY_ASSIGN(archive, open::open_archive(source, options, opened));
+    return open::load_archive(archive, options, opened);
+  }();
+  file.file = open::printable_file(opened.file);
+  file.kind = opened.format.kind;
+  file.globals = std::move(opened.globals);
+  for (Finding& finding : opened.findings) {
+    if (finding.category != Category::global) file.findings.push_back(std::move(finding));
+  }
+  if (!status) file.findings.push_back(status.error().finding);
+  if (archive != nullptr) {
+    const std::string root = opened.format.root.empty() ? "" : opened.format.root + "/";
+    // Of a checkpoint its own pickle was read already.
+    const std::string own = file.kind == FileKind::torch_zip ? root + "data.pkl" : std::string();
+    std::vector<GlobalUse> more = open::scan_records(*archive, root, own, options);
+    file.globals.insert(file.globals.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  } else if (!status && opened.is_pickle) {
+    Result<std::vector<GlobalUse>> names = open::scan_stream(*source, options);
+    if (names) {
+      file.globals = *std::move(names);
+    } else {
+      file.findings.push_back(std::move(names).error().finding);
+    }
+  }
+  if (opened.root.exists()) {
+    OpaqueCollector collector(file.opaque);
+    Status visited = open::visit_listing(opened.root, options.limits.visited_nodes, collector);
+    if (!visited) file.findings.push_back(std::move(visited).error().finding);
+  }
+  add_refusals(file);
+  file.ok = std::none_of(file.findings.begin(), file.findings.end(),
+                         [](const Finding& finding) { return finding.severity == Severity::error; });
+  return file;
+}
+
+ScannedFile failed(const fs::path& path, Error error) {
+  ScannedFile file;
+  file.file = open::printable_file(path.native());
+  file.findings.push_back(with_file(std::move(error), path.native()).finding);
+  return file;
+}
+
+Error folder_error(const std::error_code& problem) {
+  return Error::of(
+      ErrorCode::io,
+      {.category = Category::io, .code = "IO-FOLDER", .message = "the folder cannot be read: " + problem.message()});
+}
+
+// Regular files below a folder, symbolic links left out. Folders that cannot be read become results of their own: a
+// scan must not pass over them in silence.
+void collect_files(const fs::path& top, std::vector<fs::path>& files, std::vector<ScannedFile>& unreadable) {
+  std::vector<fs::path> pending{top};
+  while (!pending.empty()) {
+    const fs::path folder = std::move(pending.back());
+    pending.pop_back();
+    std::error_code problem;
+    for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) {
+      std::error_code unknown;
+      const fs::file_type type = entry->symlink_status(unknown).type();
+      if (type == fs::file_type::directory) pending.push_back(entry->path());
+      if (type == fs::file_type::regular && has_suffix(entry->path())) files.push_back(entry->path());
+    }
+    if (problem) unreadable.push_back(failed(folder, folder_error(problem)));
+  }
+}
+
+}  // namespace
+
+Result<ScanReport> scan(const std::vector<fs::path>& paths, const LoadOptions& options) {
+  ScanReport report;
+  std::vector<fs::path> files;
+  for (const fs::path& path : paths) {
+    std::error_code problem;
+    if (!fs::is_directory(path, problem)) {
+      // Opened here once, so that a path that was named and cannot be read is an error before anything is scanned.
+      Result<std::shared_ptr<const Source>> source = open_file(path, options.access);
+      if (!source) return std::move(source).error();
+      files.push_back(path);
+      continue;
+    }
+    const fs::directory_iterator readable(path, problem);
+    if (problem) return with_file(folder_error(problem), path.native());
+    collect_files(path, files, report.files);
+  }
+  std::sort(files.begin(), files.end());
+  files.erase(std::unique(files.begin(), files.end()), files.end());
+  std::uint64_t done = 0;
+  for (const fs::path& path : files) {
+    Result<std::shared_ptr<const Source>> source = open_file(path, options.access);
+    report.files.push_back(source ? scan_source(*source, options) : failed(path, std::move(source).error()));
+    if (options.progress != nullptr && !options.progress->on_progress("scan", ++done, files.size())) {
+      return Error::of(ErrorCode::cancelled,
+                       {.category = Category::io, .code = "CANCELLED", .message = "the scan was cancelled"});
+    }
+  }
+  std::stable_sort(report.files.begin(), report.files.end(),
+                   [](const ScannedFile& a, const ScannedFile& b) { return a.file < b.file; });
+  report.ok = std::all_of(report.files.begin(), report.files.end(), [](const ScannedFile& file) { return file.ok; });
+  return report;
+}
+
+}  // namespace rushlight

@@ -1,0 +1,33 @@
+// What a file is by its first bytes: every format that comes along under a checkpoint's name.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/bytes.hpp"
+#include "rushlight/checkpoint.hpp"
+
+namespace rushlight::open {
+
+enum class Container : std::uint8_t {
+  zip,      // begins as a zip archive does
+  other,    // something else, which `refusal` names
+  unknown,  // nothing that is known here: it may still be a zip archive behind other bytes
+};
+
+struct Sniffed {
+  Container container = Container::unknown;
+  FileKind kind = FileKind::unknown;
+  bool is_pickle = false;        // a pickle by its first bytes
+  std::optional<Error> refusal;  // of Container::other; for ::unknown what to say when it is no zip archive either
+};
+
+// torch looks at the first four bytes and never searches for an end record first: a legacy file whose tensors happen
+// to contain a zip archive is a legacy file. Errors are of reading.
+Result<Sniffed> sniff(const Source& source);
+
+// What happened to a file that begins as a zip archive and cannot be read as one: line endings translated, or bytes
+// replaced by U+FFFD on the way through some text tool. Empty when nothing of the kind is seen.
+[[nodiscard]] std::string transport_damage(const Source& source);
+
+}  // namespace rushlight::open

@@ -1,0 +1,161 @@
+// Where the weights are, and what they are called.
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/quote.hpp"
+#include "open/listing.hpp"
+#include "open/opened.hpp"
+#include "rushlight/text.hpp"
+
+namespace rushlight {
+namespace {
+
+using namespace std::string_view_literals;
+
+// Under which keys training programs keep their weights, the surest first.
+constexpr std::array kKnownKeys = {"model_state_dict"sv, "state_dict"sv,  "model"sv,   "module"sv, "net"sv,
+                                   "network"sv,          "model_state"sv, "weights"sv, "params"sv, "model_ema"sv,
+                                   "state_dict_ema"sv,   "ema"sv};
+// Wrappers inside wrappers: {"model": {"state_dict": {...}}}.
+constexpr int kDeepest = 4;
+constexpr std::size_t kNamedCandidates = 8;
+// Names of tensors in one state dict; the limit of the checkpoint was met when its graph was built.
+constexpr std::uint64_t kMaxNodes = 10'000'000;
+
+class Collector final : public open::ListingVisitor {
+ public:
+  explicit Collector(StateDict& state) : state_(state) {}
+  void tensor(std::string_view name, std::span<const PathStep>, Tensor tensor, bool in_state_dict) override {
+    if (in_state_dict) state_.insert(std::string(name), std::move(tensor));
+  }
+  void value(std::string_view, std::span<const PathStep>, const Value&) override {}
+  void object(std::string_view, std::span<const PathStep>, const Value&) override {}
+
+ private:
+  StateDict& state_;
+};
+
+// The tensors that stand directly in a dict, or those of a module.
+Result<StateDict> collect(const Value& value) {
+  StateDict state;
+  if (open::is_module(value)) {
+    Collector collector(state);
+    if (Status visited = open::visit_listing(value, kMaxNodes, collector); !visited) return std::move(visited).error();
+    return state;
+  }
+  for (std::size_t i = 0; i < value.entry_count(); ++i) {
+    const auto [key, item] = value.entry(i);
+    const std::optional<std::string_view> name = key.as_string();
+    if (!name) continue;
+    if (std::optional<Tensor> tensor = item.as_tensor()) state.insert(std::string(*name), *std::move(tensor));
+  }
+  if (Value metadata = value.attr("_metadata"); metadata.exists()) state.set_metadata(std::move(metadata));
+  return state;
+}
+
+bool holds_tensors(const Value& value) {
+  if (open::is_module(value)) return true;
+  for (std::size_t i = 0; i < value.entry_count(); ++i) {
+    const auto [key, item] = value.entry(i);
+    if (item.kind() == ValueKind::tensor && key.kind() == ValueKind::string) return true;
+  }
+  return false;
+}
+
+Path extended(Path path, std::string_view key) {
+  PathStep step;
+  step.text = key;
+  path.push_back(std::move(step));
+  return path;
+}
+
+// The likeliest place below a value, by the known keys; then the value itself.
+std::optional<Path> choose(const Value& value, const Path& path, int depth) {
+  if (open::is_module(value)) return path;
+  if (depth < kDeepest) {
+    for (const std::string_view key : kKnownKeys) {
+      const Value child = value[key];
+      if (!child.exists()) continue;
+      if (std::optional<Path> found = choose(child, extended(path, key), depth + 1)) return found;
+    }
+  }
+  return holds_tensors(value) ? std::optional(path) : std::nullopt;
+}
+
+// All dicts and modules with tensors near the root, for messages and for a last choice.
+void list_candidates(const Value& value, const Path& path, int depth, std::vector<Path>& found) {
+  if (found.size() > kNamedCandidates) return;
+  if (holds_tensors(value)) found.push_back(path);
+  if (depth == kDeepest || open::is_module(value)) return;
+  for (std::size_t i = 0; i < value.entry_count() && found.size() <= kNamedCandidates; ++i) {
+    const auto [key, item] = value.entry(i);
+    if (const auto name = key.as_string()) list_candidates(item, extended(path, *name), depth + 1, found);
+  }
+}
+
+std::string name_candidates(const std::vector<Path>& candidates) {
+  std::string names;
+  for (std::size_t i = 0; i < std::min(candidates.size(), kNamedCandidates); ++i) {
+    names += (i == 0 ? "" : ", ") + escaped(to_string(std::span<const PathStep>(candidates[i])));
+  }
+  return candidates.size() > kNamedCandidates ? names + " ..." : names;
+}
+
+Error not_found(const Checkpoint& checkpoint, std::string code, std::string message,
+                const std::vector<Path>& candidates) {
+  Error error = Error::of(ErrorCode::not_found, {.category = Category::argument,
+                                                 .code = std::move(code),
+                                                 .message = std::move(message),
+                                                 .file = checkpoint.file()});
+  const std::string names = name_candidates(candidates);
+  error.finding.hint = names.empty() ? "there is no dict of tensors in this file" : "tensors are under: " + names;
+  return error;
+}
+
+}  // namespace
+
+Result<StateDict> Checkpoint::state_dict(std::string_view path) const {
+  Value value = root();
+  std::string place(path);
+  if (!path.empty()) {
+    value = root().at(path);
+    if (!value.exists()) {
+      std::vector<Path> candidates;
+      list_candidates(root(), {}, 0, candidates);
+      return not_found(*this, "STATE-DICT-PATH", "there is nothing at " + quoted(path), candidates);
+    }
+  } else {
+    std::optional<Path> chosen = choose(root(), {}, 0);
+    if (!chosen) {
+      std::vector<Path> candidates;
+      list_candidates(root(), {}, 0, candidates);
+      if (candidates.size() != 1) {
+        const bool none = candidates.empty();
+        return not_found(*this, none ? "STATE-DICT-NONE" : "STATE-DICT-CHOICE",
+                         none ? "there is no state dict in the file"
+                              : "several dicts hold tensors, and none has a usual name: say which",
+                         candidates);
+      }
+      chosen = candidates.front();
+    }
+    value = root().at(std::span<const PathStep>(*chosen));
+    place = to_string(std::span<const PathStep>(*chosen));
+  }
+  Result<StateDict> state = collect(value);
+  if (!state) return state;
+  if (state->empty() && !path.empty()) {
+    std::vector<Path> candidates;
+    list_candidates(root(), {}, 0, candidates);
+    return not_found(*this, "STATE-DICT-EMPTY",
+                     quoted(path) + " is a " + std::string(to_string(value.kind())) + " without tensors of its own",
+                     candidates);
+  }
+  state->set_path(std::move(place));
+  return state;
+}
+
+}  // namespace rushlight

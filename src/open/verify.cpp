@@ -1,0 +1,285 @@
+#include "rushlight/verify.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/fail.hpp"
+#include "base/quote.hpp"
+#include "checkpoint/zip_container.hpp"
+#include "checksum/crc32.hpp"
+#include "open/element_position.hpp"
+#include "open/listing.hpp"
+#include "open/opened.hpp"
+
+namespace rushlight {
+namespace {
+
+// In one finding; the verdicts name all of them.
+constexpr std::size_t kNamedTensors = 1000;
+
+// One name of a tensor, and the record its bytes are in.
+struct Use {
+  std::string name;
+  Tensor tensor;
+};
+
+class UseCollector final : public open::ListingVisitor {
+ public:
+  void tensor(std::string_view name, std::span<const PathStep>, Tensor tensor, bool) override {
+    uses.push_back({std::string(name), std::move(tensor)});
+  }
+  void value(std::string_view, std::span<const PathStep>, const Value&) override {}
+  void object(std::string_view, std::span<const PathStep>, const Value&) override {}
+
+  std::vector<Use> uses;
+};
+
+class Verifier {
+ public:
+  Verifier(std::shared_ptr<const Source> source, const VerifyOptions& options)
+      : source_(std::move(source)), options_(options) {}
+
+  Result<VerifyReport> run() {
+    Status looked = look();
+    report_.file = open::printable_file(opened_.file);
+    report_.format = opened_.format;
+    if (!looked) return std::move(looked).error();
+    finish();
+    return std::move(report_);
+  }
+
+ private:
+  // An error only where nothing can be said about the file.
+  Status look() {
+    LoadOptions load;
+    load.limits = options_.limits;
+    // The audit computes every CRC; what is damaged is described as well as it can be read.
+    load.checksums = Checksums::ignore;
+    Result<std::shared_ptr<const zip::Archive>> archive = open::open_archive(source_, load, opened_);
+    if (!archive) return add_error(std::move(archive).error());
+    archive_ = *std::move(archive);
+    RUSHLIGHT_TRY_ASSIGN(audit_, archive_->audit(options_.executor, options_.progress));
+    report_.structure_ok = std::none_of(audit_.findings.begin(), audit_.findings.end(), [](const Finding& finding) {
+      return finding.severity == Severity::error && finding.category != Category::crc;
+    });
+    report_.explained_bytes = audit_.explained_bytes;
+    report_.checked_bytes = audit_.checked_bytes;
+
+    Status loaded = open::load_archive(archive_, load, opened_);
+    take_records();
+    for (Finding& finding : audit_.findings) add(std::move(finding));
+    if (!loaded) RUSHLIGHT_TRY(add_load_error(std::move(loaded).error()));
+    for (Finding& finding : opened_.findings) report_.findings.push_back(std::move(finding));
+    RUSHLIGHT_TRY(judge_tensors());
+    return explain_mismatches();
+  }
+
+  void take_records() {
+    context_.archive = archive_;
+    context_.file = opened_.file;
+    context_.root = opened_.format.root.empty() ? "" : opened_.format.root + "/";
+    report_.records.reserve(audit_.records.size());
+    for (std::size_t i = 0; i < audit_.records.size(); ++i) {
+      const zip::RecordAudit& record = audit_.records[i];
+      const zip::Entry& entry = *record.entry;
+      const std::string_view name = context_.short_name(entry);
+      RecordReport out;
+      out.name = is_valid_utf8(name) ? std::string(name) : escaped(name);
+      out.offset = record.data ? record.data->begin : entry.header_offset;
+      out.size_bytes = entry.size_bytes;
+      out.compressed_bytes = entry.compressed_bytes;
+      out.deflated = entry.method == zip::Method::deflated;
+      out.crc = checkpoint::integrity_of(record);
+      out.stored_crc = entry.crc;
+      out.computed_crc = record.crc ? record.crc->computed : 0;
+      report_.records.push_back(std::move(out));
+    }
+    uses_of_.resize(audit_.records.size());
+  }
+
+  void add(Finding finding) {
+    checkpoint::place(finding, context_);
+    report_.findings.push_back(std::move(finding));
+  }
+
+  Status add_error(Error error) {
+    if (open::could_not_look(error)) return error;
+    report_.findings.push_back(std::move(error).finding);
+    return {};
+  }
+
+  // What the audit said already is not said again: reading data.pkl meets the same damage.
+  Status add_load_error(Error error) {
+    Finding& finding = error.finding;
+    const bool known = std::any_of(report_.findings.begin(), report_.findings.end(), [&](const Finding& other) {
+      return other.code == finding.code && other.offset == finding.offset;
+    });
+    if (known) return {};
+    // An archive of another kind is checked in full; only its tensors have no names here.
+    if (finding.code == "KIND-UNSUPPORTED") {
+      finding.severity = Severity::warning;
+      finding.message += "; its records are checked, its tensors are not listed";
+      report_.findings.push_back(std::move(finding));
+      return {};
+    }
+    return add_error(std::move(error));
+  }
+
+  Status judge_tensors() {
+    UseCollector collector;
+    if (opened_.root.exists()) {
+      Status visited = open::visit_listing(opened_.root, options_.limits.visited_nodes, collector);
+      if (!visited) RUSHLIGHT_TRY(add_error(std::move(visited).error()));
+    }
+    uses_ = std::move(collector.uses);
+    const TensorState of_pickle = state_of("data.pkl");
+    report_.tensors.reserve(uses_.size());
+    for (std::size_t i = 0; i < uses_.size(); ++i) {
+      const std::string_view record = uses_[i].tensor.storage().record();
+      TensorState state = state_of(record);
+      // The pickle says what the bytes mean: names, dtypes, shapes.
+      if (of_pickle == TensorState::damaged) state = TensorState::damaged;
+      report_.tensors.push_back({.name = uses_[i].name, .state = state, .element = {}});
+      if (const auto found = find_record(record)) uses_of_[*found].push_back(i);
+    }
+    for (Finding& finding : report_.findings) {
+      if (finding.severity != Severity::error || !finding.record || !finding.tensors.empty()) continue;
+      if (const auto found = find_record(*finding.record)) name_tensors(finding, *found);
+    }
+    return {};
+  }
+
+  // The position in the directory of a record, by its name without the root folder.
+  [[nodiscard]] std::optional<std::size_t> find_record(std::string_view name) const {
+    const zip::Entry* entry = archive_->find(context_.root + std::string(name));
+    if (entry == nullptr) return std::nullopt;
+    return static_cast<std::size_t>(entry - archive_->entries().data());
+  }
+
+  [[nodiscard]] TensorState state_of(std::string_view record) const {
+    const auto found = find_record(record);
+    if (!found) return TensorState::unverified;  // meta tensors have no bytes
+    const zip::RecordAudit& audit = audit_.records[*found];
+    if (!audit.data || !audit.crc) return TensorState::damaged;
+    switch (audit.crc->state) {
+      case zip::CrcState::verified:
+        return TensorState::intact;
+      case zip::CrcState::mismatch:
+        return TensorState::damaged;
+      case zip::CrcState::not_computed:
+        return TensorState::unverified;
+    }
+    return TensorState::unverified;
+  }
+
+  void name_tensors(Finding& finding, std::size_t record) const {
+    const bool all = context_.short_name(*audit_.records[record].entry) == "data.pkl";
+    const std::size_t count = all ? uses_.size() : uses_of_[record].size();
+    for (std::size_t i = 0; i < std::min(count, kNamedTensors); ++i) {
+      finding.tensors.push_back(uses_[all ? i : uses_of_[record][i]].name);
+    }
+  }
+
+  // Where the two CRCs of a record differ as one flipped bit would make them differ, says which bit.
+  Status explain_mismatches() {
+    for (std::size_t i = 0; i < audit_.records.size(); ++i) {
+      const zip::RecordAudit& record = audit_.records[i];
+      if (!record.crc || record.crc->state != zip::CrcState::mismatch || !record.data) continue;
+      // Of a deflated record the decoded bytes are known, not where they come from.
+      if (record.entry->method != zip::Method::stored) continue;
+      const auto position =
+          checksum::locate_flipped_bit(record.crc->stored ^ record.crc->computed, record.entry->size_bytes);
+      if (!position) continue;
+      FlippedBit flip;
+      flip.offset = record.data->begin + position->byte;
+      flip.record_offset = position->byte;
+      flip.bit = position->bit;
+      std::array<std::byte, 1> byte{};
+      RUSHLIGHT_TRY(source_->read_at(flip.offset, byte));
+      flip.found = std::to_integer<std::uint8_t>(byte[0]);
+      flip.expected = static_cast<std::uint8_t>(flip.found ^ (1u << flip.bit));
+      report_.flips.push_back(flip);
+      explain(i, flip);
+    }
+    std::sort(report_.flips.begin(), report_.flips.end(),
+              [](const FlippedBit& a, const FlippedBit& b) { return a.offset < b.offset; });
+    return {};
+  }
+
+  void explain(std::size_t record, const FlippedBit& flip) {
+    std::string element;
+    for (const std::size_t use : uses_of_[record]) {
+      const std::optional<std::int64_t> index = open::element_at_byte(uses_[use].tensor, flip.record_offset);
+      report_.tensors[use].element = index;
+      if (index && element.empty()) {
+        element = ", in element " + std::to_string(*index) + " of " + escaped(uses_[use].name);
+      }
+    }
+    const std::string_view name = context_.short_name(*audit_.records[record].entry);
+    for (Finding& finding : report_.findings) {
+      if (finding.code != "CRC-MISMATCH" || finding.record != escaped(name)) continue;
+      finding.hint = "one flipped bit explains it: bit " + std::to_string(flip.bit) + " of the byte at " +
+                     hex(flip.record_offset) + " (" + hex(flip.offset) + " in the file), found " + hex(flip.found) +
+                     ", expected " + hex(flip.expected) + element;
+    }
+  }
+
+  void finish() {
+    for (Finding& finding : report_.findings) {
+      const bool missing_crc = options_.require_crc && finding.code == "CRC-NOT-COMPUTED";
+      if (missing_crc ||
+          (options_.strict && (finding.severity == Severity::warning || finding.code == "ZIP-UNUSED-RECORD"))) {
+        finding.severity = Severity::error;
+      }
+    }
+    // Findings without a place in the file come last.
+    std::stable_sort(report_.findings.begin(), report_.findings.end(), [](const Finding& a, const Finding& b) {
+      constexpr std::uint64_t kNowhere = std::numeric_limits<std::uint64_t>::max();
+      return a.offset.value_or(kNowhere) < b.offset.value_or(kNowhere);
+    });
+    report_.ok = std::none_of(report_.findings.begin(), report_.findings.end(),
+                              [](const Finding& finding) { return finding.severity == Severity::error; });
+  }
+
+  std::shared_ptr<const Source> source_;
+  const VerifyOptions& options_;
+  open::Opened opened_;
+  std::shared_ptr<const zip::Archive> archive_;
+  zip::Audit audit_;
+  checkpoint::RecordContext context_;
+  std::vector<Use> uses_;
+  std::vector<std::vector<std::size_t>> uses_of_;  // by record: positions in uses_
+  VerifyReport report_;
+};
+
+}  // namespace
+
+std::string_view to_string(TensorState state) noexcept {
+  switch (state) {
+    case TensorState::intact:
+      return "intact";
+    case TensorState::damaged:
+      return "damaged";
+    case TensorState::unverified:
+      return "unverified";
+  }
+  return "?";
+}
+
+Result<VerifyReport> verify(const std::filesystem::path& path, const VerifyOptions& options) {
+  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const Source> source, open_file(path, options.access));
+  return verify(std::move(source), options);
+}
+
+Result<VerifyReport> verify(std::shared_ptr<const Source> source, const VerifyOptions& options) {
+  if (source == nullptr) {
+    return Error::of({.category = Category::argument, .code = "ARG-SOURCE", .message = "there is no source to verify"});
+  }
+  return Verifier(std::move(source), options).run();
+}
+
+}  // namespace rushlight

@@ -1,0 +1,165 @@
+#include "runtime/constant.hpp"
+
+#include <Eigen/Core>
+#include <cmath>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "base/fail.hpp"
+#include "base/quote.hpp"
+
+namespace rushlight::runtime {
+namespace {
+
+using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+struct Parameter {
+  Tensor tensor;
+  std::span<const float> values;
+};
+
+Result<Parameter> parameter(const Network& network, std::size_t node, std::string_view name) {
+  const std::string full_name = network.graph.nodes()[node].name + "." + std::string(name);
+  const Tensor* tensor = network.parameters.find(full_name);
+  if (tensor == nullptr) {
+    return Error::of(
+        {.category = Category::model, .code = "MODEL-MISSING", .message = "no parameter " + quoted(full_name)});
+  }
+  RUSHLIGHT_TRY_ASSIGN(const std::span<const float> values, tensor->values<float>());
+  return Parameter{*tensor, values};
+}
+
+// The four vectors of a batch norm as y = (x - mean) * scale + shift, in double.
+class BatchNorm {
+ public:
+  static Result<BatchNorm> read(const Network& network, std::size_t node) {
+    BatchNorm norm;
+    bool affine = false;
+    const Operator& op = network.graph.nodes()[node].op;
+    if (const auto* one = std::get_if<BatchNorm1d>(&op)) {
+      norm.eps_ = one->eps;
+      affine = one->affine;
+    } else {
+      const auto& two = std::get<BatchNorm2d>(op);
+      norm.eps_ = two.eps;
+      affine = two.affine;
+    }
+    RUSHLIGHT_TRY_ASSIGN(norm.mean_, parameter(network, node, "running_mean"));
+    RUSHLIGHT_TRY_ASSIGN(norm.var_, parameter(network, node, "running_var"));
+    if (affine) {
+      RUSHLIGHT_TRY_ASSIGN(norm.weight_, parameter(network, node, "weight"));
+      RUSHLIGHT_TRY_ASSIGN(norm.bias_, parameter(network, node, "bias"));
+    }
+    return norm;
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return mean_.values.size(); }
+  [[nodiscard]] double mean(std::size_t c) const noexcept { return static_cast<double>(mean_.values[c]); }
+  [[nodiscard]] double scale(std::size_t c) const noexcept {
+    const double weight = weight_.values.empty() ? 1.0 : static_cast<double>(weight_.values[c]);
+    return weight / std::sqrt(static_cast<double>(var_.values[c]) + eps_);
+  }
+  [[nodiscard]] double shift(std::size_t c) const noexcept {
+    return bias_.values.empty() ? 0.0 : static_cast<double>(bias_.values[c]);
+  }
+
+ private:
+  double eps_ = 0;
+  Parameter mean_;
+  Parameter var_;
+  Parameter weight_;
+  Parameter bias_;
+};
+
+Result<std::span<float>> writable(Tensor& tensor) {
+  RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> bytes, tensor.mutable_bytes());
+  return std::span<float>(reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float));
+}
+
+template <class F>
+Result<Tensor> make_vector(std::size_t size, F&& value) {
+  RUSHLIGHT_TRY_ASSIGN(Tensor tensor, Tensor::zeros(DType::f32, {static_cast<std::int64_t>(size)}));
+  RUSHLIGHT_TRY_ASSIGN(const std::span<float> out, writable(tensor));
+  for (std::size_t i = 0; i < size; ++i) out[i] = static_cast<float>(value(i));
+  return tensor;
+}
+
+// Weights: each output's [channels][pixels] becomes [pixels][channels], times the scale of a folded batch norm. For a
+// convolution the channels are those of one group and the pixels are the window's taps.
+Result<Tensor> make_weight(const Constant& constant, const Network& network) {
+  RUSHLIGHT_TRY_ASSIGN(const Parameter weight, parameter(network, constant.node, "weight"));
+  const std::span<const std::int64_t> from = weight.tensor.shape();
+  Shape shape(from.begin(), from.end());
+  std::int64_t channels = 0;
+  std::int64_t pixels = 0;
+  if (constant.form == Form::conv_weight) {
+    channels = from[1];
+    pixels = from[2] * from[3];
+    shape = {from[0], from[2], from[3], from[1]};
+  } else {
+    pixels = constant.pixels;
+    channels = from[1] / pixels;
+  }
+  const bool moves = channels > 1 && pixels > 1;
+  if (!moves && constant.batch_norm == kNoNode) {
+    return Tensor::view(weight.tensor.storage(), DType::f32, shape, contiguous_strides(shape),
+                        weight.tensor.storage_offset());
+  }
+  RUSHLIGHT_TRY_ASSIGN(Tensor tensor, Tensor::zeros(DType::f32, shape));
+  RUSHLIGHT_TRY_ASSIGN(const std::span<float> out, writable(tensor));
+  BatchNorm norm;
+  if (constant.batch_norm != kNoNode) {
+    RUSHLIGHT_TRY_ASSIGN(norm, BatchNorm::read(network, constant.batch_norm));
+  }
+  const std::int64_t row = channels * pixels;
+  for (std::int64_t o = 0; o < from[0]; ++o) {
+    const Eigen::Map<const RowMajor> source(weight.values.data() + o * row, channels, pixels);
+    Eigen::Map<RowMajor> target(out.data() + o * row, pixels, channels);
+    if (constant.batch_norm == kNoNode) {
+      target = source.transpose();
+    } else {
+      target = (source.transpose().cast<double>() * norm.scale(static_cast<std::size_t>(o))).cast<float>();
+    }
+  }
+  return tensor;
+}
+
+Result<Tensor> make_bias(const Constant& constant, const Network& network) {
+  const Operator& op = network.graph.nodes()[constant.node].op;
+  const auto* conv = std::get_if<Conv2d>(&op);
+  const bool has_bias = conv != nullptr ? conv->bias : std::get<Linear>(op).bias;
+  Parameter bias;
+  if (has_bias) {
+    RUSHLIGHT_TRY_ASSIGN(bias, parameter(network, constant.node, "bias"));
+  }
+  if (constant.batch_norm == kNoNode) return bias.tensor;
+  RUSHLIGHT_TRY_ASSIGN(const BatchNorm norm, BatchNorm::read(network, constant.batch_norm));
+  return make_vector(norm.size(), [&](std::size_t c) {
+    const double own = bias.values.empty() ? 0.0 : static_cast<double>(bias.values[c]);
+    return (own - norm.mean(c)) * norm.scale(c) + norm.shift(c);
+  });
+}
+
+}  // namespace
+
+Result<Tensor> materialise(const Constant& constant, const Network& network) {
+  switch (constant.form) {
+    case Form::conv_weight:
+    case Form::linear_weight:
+      return make_weight(constant, network);
+    case Form::bias:
+      return make_bias(constant, network);
+    case Form::norm_mean:
+    case Form::norm_scale:
+    case Form::norm_shift:
+      break;
+  }
+  RUSHLIGHT_TRY_ASSIGN(const BatchNorm norm, BatchNorm::read(network, constant.node));
+  return make_vector(norm.size(), [&](std::size_t c) {
+    if (constant.form == Form::norm_mean) return norm.mean(c);
+    return constant.form == Form::norm_scale ? norm.scale(c) : norm.shift(c);
+  });
+}
+
+}  // namespace rushlight::runtime

@@ -1,0 +1,45 @@
+// Constant: weights as kernels want them, described by how they come from a model's parameters.
+//
+// A description is cheap, comparable, and says everything: equal descriptions give equal bytes. Backends keep what they
+// packed under it, so that each form of a layer's weights is made once a model, whatever the number of plans.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include "runtime/backend.hpp"
+#include "rushlight/result.hpp"
+#include "rushlight/tensor.hpp"
+
+namespace rushlight::runtime {
+
+enum class Form : std::uint8_t {
+  conv_weight,    // [out][kh][kw][in / groups]
+  linear_weight,  // [out][in]
+  bias,           // [out] of a Conv2d or Linear
+  norm_mean,      // [c] each: the three vectors of a NormStep
+  norm_scale,     // weight / sqrt(var + eps)
+  norm_shift,     // bias
+};
+
+inline constexpr std::size_t kNoNode = std::numeric_limits<std::size_t>::max();
+
+struct Constant {
+  Form form = Form::bias;
+  std::size_t node = 0;              // whose parameters, an index into Graph::nodes()
+  std::size_t batch_norm = kNoNode;  // the batch norm folded in, computed in double
+  // linear_weight: the columns come in the order of a flattened [channels][pixels]; where pixels > 1 they are put into
+  // the order [pixels][channels] in which the data lie.
+  std::int64_t channels = 0;
+  std::int64_t pixels = 1;
+
+  friend auto operator<=>(const Constant&, const Constant&) = default;
+};
+
+// The values: float32, in C order. The parameter itself, without a copy, where nothing has to be done.
+// ErrorCode::out_of_memory; ::mismatch when a parameter is absent.
+[[nodiscard]] Result<Tensor> materialise(const Constant& constant, const Network& network);
+
+}  // namespace rushlight::runtime

@@ -1,0 +1,62 @@
+#include "runtime/cpu/backend.hpp"
+
+#include <string>
+#include <utility>
+
+#include "base/fail.hpp"
+#include "runtime/cpu/kernels/kernels.hpp"
+#include "runtime/cpu/packed_weights.hpp"
+#include "runtime/cpu/program.hpp"
+#include "runtime/plan.hpp"
+
+namespace rushlight::runtime::cpu {
+namespace {
+
+const Kernels& kernels_for([[maybe_unused]] Isa isa) noexcept {
+#if defined(__x86_64__)
+  if (isa == Isa::avx512) return avx512_kernels();
+  if (isa == Isa::avx2) return avx2_kernels();
+#endif
+  return baseline_kernels();
+}
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(Isa isa) : kernels_(kernels_for(isa)), name_("cpu " + std::string(to_string(isa))) {}
+
+  [[nodiscard]] Device device() const noexcept override { return Device::cpu(); }
+  [[nodiscard]] std::string_view name() const noexcept override { return name_; }
+  [[nodiscard]] std::string lacks(const Operator&) const override { return {}; }
+
+  [[nodiscard]] Result<std::shared_ptr<PackedWeights>> make_weights(const Network&) const override {
+    return std::shared_ptr<PackedWeights>(std::make_shared<CpuWeights>());
+  }
+
+  [[nodiscard]] Result<std::unique_ptr<Program>> compile(const Network& network, std::span<const Shape> input_shapes,
+                                                         const std::shared_ptr<PackedWeights>& weights,
+                                                         const RunOptions& options) const override {
+    RUSHLIGHT_TRY_ASSIGN(Plan plan, make_plan(network, input_shapes, options.limits));
+    return CpuProgram::make(network, std::move(plan), kernels_, std::static_pointer_cast<CpuWeights>(weights), options);
+  }
+
+ private:
+  const Kernels& kernels_;
+  std::string name_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<const Backend>> make_backend() {
+  return make_backend(usable_isa());
+}
+
+Result<std::shared_ptr<const Backend>> make_backend(Isa isa) {
+  if (isa > choose_isa(detect_cpu_features(), nullptr)) {
+    return Error::of({.category = Category::device,
+                      .code = "DEVICE-NO-ISA",
+                      .message = "this processor has no " + std::string(to_string(isa))});
+  }
+  return std::shared_ptr<const Backend>(std::make_shared<CpuBackend>(isa));
+}
+
+}  // namespace rushlight::runtime::cpu

@@ -1,0 +1,224 @@
+// Convolutions, 1x1 convolutions and Linear: blocks of rows times panels of weights.
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "base/fail.hpp"
+#include "runtime/cpu/op.hpp"
+#include "runtime/cpu/window_rows.hpp"
+#include "runtime/failure.hpp"
+
+namespace rushlight::runtime::cpu {
+namespace {
+
+// Rows a task takes at most: a whole number of every tile's rows, and few enough that the runs they read stay in L1 or
+// L2 while panel after panel passes by.
+constexpr std::size_t kBlockRows = 96;
+// Pointers of one block stay within a part of L1.
+constexpr std::size_t kBlockPointers = 4096;
+// A panel is read once for each tile of rows: it should stay in L2.
+constexpr std::size_t kPanelBytes = 640 * 1024;
+// With fewer blocks than this, panels are cut too, so that more threads find work.
+constexpr std::size_t kEnoughTasks = 16;
+
+// The widest panels, unless narrower ones waste less on padding. Narrow tiles do a little less for each load.
+const GemmKernel& choose_kernel(const Kernels& kernels, std::size_t depth, std::size_t outputs) {
+  constexpr double kCost[] = {1.0, 1.02, 1.15};
+  const GemmKernel* best = nullptr;
+  double best_cost = 0;
+  for (std::size_t i = 0; i < std::size(kernels.gemm); ++i) {
+    const GemmKernel& kernel = kernels.gemm[i];
+    if (kernel.run == nullptr) continue;
+    double cost = kCost[i] * static_cast<double>(panels_for(outputs, kernel.width) * kernel.width);
+    if (depth * kernel.width * sizeof(float) > kPanelBytes) cost *= 1.5;
+    if (best == nullptr || cost < best_cost) {
+      best = &kernel;
+      best_cost = cost;
+    }
+  }
+  return *best;
+}
+
+// Rows of the input at a fixed distance: Linear, and 1x1 convolutions with stride 1.
+struct AdjacentRows {
+  std::size_t stride = 0;
+  std::size_t length = 0;
+
+  [[nodiscard]] std::size_t segments() const noexcept { return 1; }
+  [[nodiscard]] std::size_t segment_length() const noexcept { return length; }
+  [[nodiscard]] std::size_t scratch_bytes(std::size_t rows) const noexcept { return rows * sizeof(const float*); }
+  const float* const* fill(const float* input, std::size_t first, std::size_t rows, std::byte* scratch) const noexcept {
+    const auto pointers = reinterpret_cast<const float**>(scratch);
+    for (std::size_t row = 0; row < rows; ++row) pointers[row] = input + (first + row) * stride;
+    return pointers;
+  }
+};
+
+template <class Rows>
+class GemmOp final : public Op {
+ public:
+  explicit GemmOp(Rows rows) : rows_(std::move(rows)) {}
+
+  // `step` is a ConvStep or a LinearStep.
+  template <class Step>
+  Status init(const Step& step, std::size_t groups, const OpContext& context) {
+    const PlannedTensor& output = context.tensor(step.output);
+    input_ = step.input;
+    output_ = step.output;
+    residual_ = step.epilogue.residual;
+    groups_ = groups;
+    row_count_ = static_cast<std::size_t>(output.rows());
+    outputs_ = static_cast<std::size_t>(output.c) / groups;
+    depth_ = rows_.segments() * rows_.segment_length();
+    kernel_ = choose_kernel(context.kernels, depth_, outputs_);
+    panels_ = panels_for(outputs_, kernel_.width);
+    RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, Packing::panels, kernel_.width, groups));
+    RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector, kernel_.width, groups));
+
+    call_.segments = rows_.segments();
+    call_.segment_length = rows_.segment_length();
+    call_.output_stride = static_cast<std::size_t>(output.row_stride);
+    if (residual_ != kNone) call_.residual_stride = static_cast<std::size_t>(context.tensor(residual_).row_stride);
+    call_.relu = step.epilogue.relu;
+
+    block_rows_ = std::clamp<std::size_t>(kBlockPointers / rows_.segments() / 8 * 8, 8, kBlockRows);
+    const std::size_t blocks = parts_of(row_count_, block_rows_);
+    const std::size_t all_panels = groups_ * panels_;
+    const std::size_t wanted_parts = blocks == 0 ? 1 : parts_of(kEnoughTasks, blocks);
+    part_panels_ = parts_of(all_panels, std::min(wanted_parts, all_panels));
+    parts_ = parts_of(all_panels, part_panels_);
+    task_count_ = blocks * parts_;
+    scratch_bytes_ = rows_.scratch_bytes(block_rows_);
+    operations_ =
+        2.0 * static_cast<double>(row_count_) * static_cast<double>(depth_) * static_cast<double>(groups_ * outputs_);
+    return {};
+  }
+
+  void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept override {
+    const Range rows = part_range(task / parts_, row_count_, block_rows_);
+    const Range panels = part_range(task % parts_, groups_ * panels_, part_panels_);
+    GemmCall call = call_;
+    call.row_count = call.row_pitch = rows.last - rows.first;
+    call.rows = rows_.fill(tensors[input_], rows.first, call.row_count, scratch);
+    for (std::size_t next = panels.first; next < panels.last;) {
+      const std::size_t group = next / panels_;
+      const std::size_t panel = next % panels_;
+      const std::size_t column = group * outputs_ + panel * kernel_.width;
+      call.row_shift = group * call.segment_length;
+      call.panel_count = std::min(panels_ - panel, panels.last - next);
+      call.columns = std::min(outputs_ - panel * kernel_.width, call.panel_count * kernel_.width);
+      call.weights = weights_->data() + next * depth_ * kernel_.width;
+      call.bias = bias_ == nullptr ? nullptr : bias_->data() + next * kernel_.width;
+      call.output = tensors[output_] + rows.first * call.output_stride + column;
+      call.residual = residual_ == kNone ? nullptr : tensors[residual_] + rows.first * call.residual_stride + column;
+      kernel_.run(call);
+      next += call.panel_count;
+    }
+  }
+
+ private:
+  Rows rows_;
+  TensorId input_ = kNone;
+  TensorId output_ = kNone;
+  TensorId residual_ = kNone;
+  std::size_t groups_ = 1;
+  std::size_t row_count_ = 0;
+  std::size_t outputs_ = 0;  // of one group
+  std::size_t depth_ = 0;    // products a output
+  GemmKernel kernel_;
+  std::size_t panels_ = 0;  // of one group
+  std::size_t block_rows_ = 0;
+  std::size_t part_panels_ = 0;
+  std::size_t parts_ = 0;
+  GemmCall call_;  // what all tasks have in common
+  std::shared_ptr<const PackedArray> weights_;
+  std::shared_ptr<const PackedArray> bias_;
+};
+
+template <class Rows, class Step>
+MadeOp make_gemm(Rows rows, const Step& step, std::size_t groups, const OpContext& context) {
+  auto op = std::make_unique<GemmOp<Rows>>(std::move(rows));
+  RUSHLIGHT_TRY(op->init(step, groups, context));
+  return std::unique_ptr<Op>(std::move(op));
+}
+
+// One channel in, one channel out, for each group.
+class DepthwiseOp final : public Op {
+ public:
+  explicit DepthwiseOp(WindowRows rows) : rows_(std::move(rows)) {}
+
+  Status init(const ConvStep& step, const OpContext& context) {
+    const PlannedTensor& output = context.tensor(step.output);
+    input_ = step.input;
+    output_ = step.output;
+    residual_ = step.epilogue.residual;
+    row_count_ = static_cast<std::size_t>(output.rows());
+    RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, Packing::depthwise));
+    RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector));
+    call_.taps = rows_.segments();
+    call_.channels = static_cast<std::size_t>(output.c);
+    call_.weights = weights_->data();
+    call_.weight_stride = parts_of(call_.channels, kPanelPadding) * kPanelPadding;
+    call_.bias = bias_ == nullptr ? nullptr : bias_->data();
+    call_.output_stride = static_cast<std::size_t>(output.row_stride);
+    if (residual_ != kNone) call_.residual_stride = static_cast<std::size_t>(context.tensor(residual_).row_stride);
+    call_.relu = step.epilogue.relu;
+    kernel_ = context.kernels.depthwise;
+    block_rows_ = std::clamp<std::size_t>(kBlockPointers / rows_.segments(), 8, kBlockRows);
+    task_count_ = parts_of(row_count_, block_rows_);
+    scratch_bytes_ = rows_.scratch_bytes(block_rows_);
+    operations_ = 4.0 * static_cast<double>(row_count_) * static_cast<double>(call_.taps * call_.channels);
+    return {};
+  }
+
+  void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept override {
+    const Range rows = part_range(task, row_count_, block_rows_);
+    DepthwiseCall call = call_;
+    call.row_count = call.row_pitch = rows.last - rows.first;
+    call.rows = rows_.fill(tensors[input_], rows.first, call.row_count, scratch);
+    call.output = tensors[output_] + rows.first * call.output_stride;
+    if (residual_ != kNone) call.residual = tensors[residual_] + rows.first * call.residual_stride;
+    kernel_(call);
+  }
+
+ private:
+  WindowRows rows_;
+  void (*kernel_)(const DepthwiseCall&) = nullptr;
+  TensorId input_ = kNone;
+  TensorId output_ = kNone;
+  TensorId residual_ = kNone;
+  std::size_t row_count_ = 0;
+  std::size_t block_rows_ = 0;
+  DepthwiseCall call_;
+  std::shared_ptr<const PackedArray> weights_;
+  std::shared_ptr<const PackedArray> bias_;
+};
+
+}  // namespace
+
+MadeOp make_op(const ConvStep& step, const OpContext& context) {
+  const PlannedTensor& input = context.tensor(step.input);
+  const PlannedTensor& output = context.tensor(step.output);
+  const bool pointwise = step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0};
+  if (pointwise && input.h == output.h && input.w == output.w) {
+    const AdjacentRows rows{static_cast<std::size_t>(input.row_stride),
+                            static_cast<std::size_t>(input.c / step.groups)};
+    return make_gemm(rows, step, static_cast<std::size_t>(step.groups), context);
+  }
+  WindowRows rows;
+  if (!rows.init(step, input, output)) return no_memory_for(static_cast<std::uint64_t>(input.c) * 4, "zeros");
+  if (step.groups == input.c && step.groups == output.c && step.groups > 1) {
+    auto op = std::make_unique<DepthwiseOp>(std::move(rows));
+    RUSHLIGHT_TRY(op->init(step, context));
+    return std::unique_ptr<Op>(std::move(op));
+  }
+  return make_gemm(std::move(rows), step, static_cast<std::size_t>(step.groups), context);
+}
+
+MadeOp make_op(const LinearStep& step, const OpContext& context) {
+  const PlannedTensor& input = context.tensor(step.input);
+  const AdjacentRows rows{static_cast<std::size_t>(input.row_stride), static_cast<std::size_t>(input.c)};
+  return make_gemm(rows, step, 1, context);
+}
+
+}  // namespace rushlight::runtime::cpu

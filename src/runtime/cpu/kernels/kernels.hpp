@@ -1,0 +1,140 @@
+// The border between ordinary code and code compiled for one instruction set.
+//
+// Everything that crosses it is a raw pointer, a number or a plain struct. On the far side nothing instantiates a
+// template of the standard library or anything else with a name of its own: two object files may both hold such a
+// function, the linker keeps either, and the one it keeps may use instructions that this processor lacks. A test looks
+// at the symbols (tests/runtime/isa_symbols.cmake).
+//
+// All tensors are float32. Kernels read only what their structs describe, and never past the end of a row.
+#pragma once
+
+#include <cstddef>
+
+namespace rushlight::runtime::cpu {
+
+// Panels and vectors of weights are padded with zeros to a multiple of this many floats: the widest panel.
+inline constexpr std::size_t kPanelPadding = 64;
+
+// Products of rows with panels of weights: convolutions, 1x1 convolutions and Linear alike.
+//
+//   output[r][o] = relu(bias[o] + sum over segments s and i < length of rows[s][r][i] * weight[o][s][i] +
+//   residual[r][o])
+//
+// A row's operands lie in `segments` runs of `segment_length` floats, each with a pointer of its own (XNNPACK's
+// indirection): the taps of a window, with a run of zeros for those outside the image. Weights come in panels of
+// `width` outputs, [segment][i][width]. Every output is one chain of multiply-adds over (s, i) in this order, so it has
+// the same bits whatever the block it is computed in.
+struct GemmCall {
+  const float* const* rows = nullptr;  // [segments][row_pitch]
+  std::size_t row_pitch = 0;
+  std::size_t row_count = 0;
+  std::size_t row_shift = 0;  // floats to add to each pointer: where a group's channels begin
+  std::size_t segments = 0;
+  std::size_t segment_length = 0;
+  const float* weights = nullptr;  // the first panel
+  const float* bias = nullptr;     // of the first panel, padded; or null
+  std::size_t panel_count = 0;
+  std::size_t columns = 0;  // outputs to store: at most panel_count * width
+  float* output = nullptr;  // the first row, first column
+  std::size_t output_stride = 0;
+  const float* residual = nullptr;  // as output, or null; may be the output itself
+  std::size_t residual_stride = 0;
+  bool relu = false;
+};
+
+// One weight for each tap and channel: rows as above, a segment is a tap of `channels` floats.
+struct DepthwiseCall {
+  const float* const* rows = nullptr;  // [taps][row_pitch]
+  std::size_t row_pitch = 0;
+  std::size_t row_count = 0;
+  std::size_t taps = 0;
+  const float* weights = nullptr;  // [taps][weight_stride]
+  std::size_t weight_stride = 0;
+  const float* bias = nullptr;  // or null
+  std::size_t channels = 0;
+  float* output = nullptr;
+  std::size_t output_stride = 0;
+  const float* residual = nullptr;
+  std::size_t residual_stride = 0;
+  bool relu = false;
+};
+
+// One window of a pooling: a grid of places, each a row of `channels` floats.
+struct WindowCall {
+  const float* first = nullptr;
+  std::size_t rows = 0;
+  std::size_t columns = 0;
+  std::size_t row_stride = 0;     // in floats
+  std::size_t column_stride = 0;  // in floats
+  std::size_t channels = 0;
+  float divisor = 1;  // of the sum; not used by the maximum
+  float* output = nullptr;
+};
+
+// Rows of `channels` floats.
+struct NormCall {
+  const float* input = nullptr;
+  std::size_t input_stride = 0;
+  float* output = nullptr;
+  std::size_t output_stride = 0;
+  std::size_t rows = 0;
+  std::size_t channels = 0;
+  const float* mean = nullptr;
+  const float* scale = nullptr;
+  const float* shift = nullptr;
+  bool relu = false;
+};
+
+struct AddCall {
+  const float* a = nullptr;
+  const float* b = nullptr;
+  float* output = nullptr;
+  std::size_t count = 0;
+  bool relu = false;
+};
+
+// Softmax along the middle of [axis][inner].
+struct SoftmaxCall {
+  const float* input = nullptr;
+  float* output = nullptr;
+  std::size_t axis = 0;
+  std::size_t inner = 0;
+};
+
+// output[column][row] = input[row][column] for a part of the columns.
+struct TransposeCall {
+  const float* input = nullptr;
+  float* output = nullptr;
+  std::size_t rows = 0;
+  std::size_t columns = 0;
+  std::size_t first_column = 0;
+  std::size_t last_column = 0;  // one past it
+};
+
+// A GEMM kernel and the width of its panels; null where the instruction set has none.
+struct GemmKernel {
+  std::size_t width = 0;
+  void (*run)(const GemmCall&) = nullptr;
+};
+
+// What one instruction set offers.
+struct Kernels {
+  GemmKernel gemm[3];  // the widest first
+  void (*depthwise)(const DepthwiseCall&);
+  void (*max_window)(const WindowCall&);
+  void (*mean_window)(const WindowCall&);
+  void (*norm)(const NormCall&);
+  void (*relu)(const float* input, float* output, std::size_t count);
+  void (*add)(const AddCall&);
+  void (*softmax)(const SoftmaxCall&);
+  void (*transpose)(const TransposeCall&);
+};
+
+// One function for each object file; the same code, other flags. Call only what the processor has.
+[[nodiscard]] const Kernels& baseline_kernels() noexcept;
+#if defined(__x86_64__)
+[[nodiscard]] const Kernels& avx2_kernels() noexcept;
+[[nodiscard]] const Kernels& avx512_kernels() noexcept;
+#endif
+
+}  // namespace rushlight::runtime::cpu

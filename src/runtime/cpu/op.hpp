@@ -1,0 +1,84 @@
+// Op: a step of a plan, ready to run on the CPU: weights packed, tasks cut, everything known but the addresses.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "runtime/cpu/kernels/kernels.hpp"
+#include "runtime/cpu/packed_weights.hpp"
+#include "runtime/plan.hpp"
+#include "rushlight/result.hpp"
+
+namespace rushlight::runtime::cpu {
+
+// Tasks are independent of each other and cut by shapes alone, never by the number of threads.
+class Op {
+ public:
+  virtual ~Op() = default;
+  Op(const Op&) = delete;
+  Op& operator=(const Op&) = delete;
+
+  // tensors[id] is where a tensor begins. `scratch` holds scratch_bytes() bytes, aligned to a cache line, for this
+  // call.
+  virtual void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept = 0;
+
+  [[nodiscard]] std::size_t task_count() const noexcept { return task_count_; }
+  [[nodiscard]] std::size_t scratch_bytes() const noexcept { return scratch_bytes_; }
+  // Not worth waking another thread for.
+  [[nodiscard]] bool is_small() const noexcept { return operations_ < kSmall; }
+
+ protected:
+  Op() = default;
+
+  std::size_t task_count_ = 0;
+  std::size_t scratch_bytes_ = 0;
+  double operations_ = 0;  // roughly; an element moved counts as a few
+
+ private:
+  // About 5 us of one core, which is what waking another one costs.
+  static constexpr double kSmall = 500'000;
+};
+
+// What makers of Ops need.
+struct OpContext {
+  const Network& network;
+  const Plan& plan;
+  const Kernels& kernels;
+  CpuWeights& weights;
+
+  [[nodiscard]] const PlannedTensor& tensor(TensorId id) const { return plan.tensors[id]; }
+  // Null for kNone.
+  [[nodiscard]] Result<std::shared_ptr<const PackedArray>> packed(ConstantId id, Packing packing, std::size_t width = 0,
+                                                                  std::size_t groups = 1) const;
+};
+
+using MadeOp = Result<std::unique_ptr<Op>>;
+
+[[nodiscard]] MadeOp make_op(const ConvStep& step, const OpContext& context);
+[[nodiscard]] MadeOp make_op(const LinearStep& step, const OpContext& context);
+[[nodiscard]] MadeOp make_op(const NormStep& step, const OpContext& context);
+[[nodiscard]] MadeOp make_op(const MaxPoolStep& step, const OpContext& context);
+[[nodiscard]] MadeOp make_op(const AvgPoolStep& step, const OpContext& context);
+[[nodiscard]] MadeOp make_op(const AdaptiveAvgPoolStep& step, const OpContext& context);
+[[nodiscard]] MadeOp make_op(const ReluStep& step, const OpContext& context);
+[[nodiscard]] MadeOp make_op(const AddStep& step, const OpContext& context);
+[[nodiscard]] MadeOp make_op(const BroadcastAddStep& step, const OpContext& context);
+[[nodiscard]] MadeOp make_op(const SoftmaxStep& step, const OpContext& context);
+[[nodiscard]] MadeOp make_op(const LayoutStep& step, const OpContext& context);
+[[nodiscard]] MadeOp make_op(const CopyStep& step, const OpContext& context);
+
+// Items [first, last) of `count`, cut into equal parts of `part` items.
+struct Range {
+  std::size_t first;
+  std::size_t last;
+};
+[[nodiscard]] constexpr std::size_t parts_of(std::size_t count, std::size_t part) noexcept {
+  return (count + part - 1) / part;
+}
+[[nodiscard]] constexpr Range part_range(std::size_t task, std::size_t count, std::size_t part) noexcept {
+  const std::size_t first = task * part;
+  return {first, count - first < part ? count : first + part};
+}
+
+}  // namespace rushlight::runtime::cpu

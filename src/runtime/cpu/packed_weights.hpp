@@ -1,0 +1,53 @@
+// Weights as the kernels read them, packed once a model and shared by all its sessions on this backend.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "runtime/backend.hpp"
+#include "runtime/constant.hpp"
+#include "runtime/cpu/aligned_buffer.hpp"
+#include "rushlight/result.hpp"
+
+namespace rushlight::runtime::cpu {
+
+enum class Packing : std::uint8_t {
+  vector,     // padded with zeros to kPanelPadding
+  panels,     // [group][panel][k][width], the last panel of each group padded with zeros (GemmCall)
+  depthwise,  // [tap][channels, padded to kPanelPadding] (DepthwiseCall)
+};
+
+struct PackedForm {
+  Constant constant;
+  Packing packing = Packing::vector;
+  std::size_t width = 0;   // of panels
+  std::size_t groups = 1;  // of panels, and of vectors that go with them: each group is padded on its own
+
+  friend auto operator<=>(const PackedForm&, const PackedForm&) = default;
+};
+
+// Immutable once made.
+struct PackedArray {
+  AlignedBuffer memory;
+  [[nodiscard]] const float* data() const noexcept { return memory.floats(); }
+};
+
+class CpuWeights final : public PackedWeights {
+ public:
+  // The constant in this form, made at the first call. Others wait meanwhile.
+  [[nodiscard]] Result<std::shared_ptr<const PackedArray>> get(const PackedForm& form, const Network& network);
+
+ private:
+  std::mutex mutex_;
+  std::map<PackedForm, std::shared_ptr<const PackedArray>> arrays_;
+};
+
+// Outputs of one group, and of all of them, when they are cut into panels.
+[[nodiscard]] constexpr std::size_t panels_for(std::size_t outputs, std::size_t width) noexcept {
+  return (outputs + width - 1) / width;
+}
+
+}  // namespace rushlight::runtime::cpu

@@ -1,0 +1,99 @@
+#include "runtime/cpu/program.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "base/checked.hpp"
+#include "base/fail.hpp"
+#include "runtime/failure.hpp"
+
+namespace rushlight::runtime::cpu {
+namespace {
+
+// More threads than this find nothing to do in one operator, and each slot has its scratch.
+constexpr std::size_t kMostSlots = 256;
+
+}  // namespace
+
+CpuProgram::CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& options)
+    : weights_(std::move(weights)), options_(options) {
+  if (options_.executor != nullptr) {
+    slots_ = std::clamp<std::size_t>(options_.executor->concurrency(), 1, kMostSlots);
+  }
+}
+
+Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan plan, const Kernels& kernels,
+                                                  std::shared_ptr<CpuWeights> weights, const RunOptions& options) {
+  const OpContext context{network, plan, kernels, *weights};
+  std::unique_ptr<CpuProgram> program(new CpuProgram(std::move(weights), options));
+  program->ops_.reserve(plan.steps.size());
+  for (const Step& step : plan.steps) {
+    RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op,
+                         std::visit([&](const auto& work) { return make_op(work, context); }, step.work));
+    program->ops_.push_back(std::move(op));
+  }
+  RUSHLIGHT_TRY(program->allocate(plan));
+  return std::unique_ptr<Program>(std::move(program));
+}
+
+Status CpuProgram::allocate(const Plan& plan) {
+  for (const std::unique_ptr<Op>& op : ops_) scratch_pitch_ = std::max(scratch_pitch_, op->scratch_bytes());
+  scratch_pitch_ = (scratch_pitch_ + kCacheLine - 1) / kCacheLine * kCacheLine;
+  const auto bytes = checked_add<std::uint64_t>(plan.arena_bytes, slots_ * scratch_pitch_);
+  if (!bytes || *bytes > options_.limits.arena_bytes) return arena_too_large(bytes, options_.limits);
+  workspace_ = AlignedBuffer::allocate(*bytes);
+  if (workspace_.data() == nullptr && *bytes > 0) return no_memory_for(*bytes, "activations");
+  workspace_bytes_ = *bytes;
+  scratch_ = workspace_.data() + plan.arena_bytes;
+  for (TensorId id = 0; id < plan.tensors.size(); ++id) {
+    const PlannedTensor& tensor = plan.tensors[id];
+    if (tensor.place == Place::arena) {
+      addresses_.push_back(reinterpret_cast<float*>(workspace_.data() + tensor.offset_bytes));
+    } else {
+      addresses_.push_back(nullptr);
+      port_tensors_.push_back({id, tensor.place, tensor.port});
+    }
+  }
+  return {};
+}
+
+Status CpuProgram::run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) {
+  for (const PortTensor& port : port_tensors_) {
+    if (port.place == Place::input) {
+      // Inputs are never written; one table of addresses for all tensors is worth the cast.
+      addresses_[port.tensor] = const_cast<float*>(static_cast<const float*>(inputs[port.port].data));
+    } else {
+      addresses_[port.tensor] = static_cast<float*>(outputs[port.port].data);
+    }
+  }
+  for (std::size_t i = 0; i < ops_.size(); ++i) {
+    run_op(*ops_[i]);
+    if (options_.progress != nullptr && !options_.progress->on_progress("run", i + 1, ops_.size())) {
+      return run_was_cancelled();
+    }
+  }
+  return {};
+}
+
+void CpuProgram::run_op(const Op& op) noexcept {
+  const std::size_t count = op.task_count();
+  const std::size_t slots = std::min(slots_, count);
+  if (slots <= 1 || op.is_small()) {
+    for (std::size_t task = 0; task < count; ++task) op.run(task, addresses_.data(), scratch_);
+    return;
+  }
+  // Each slot takes the next task when it is done with one, so a thread that loses its core holds up one task at most.
+  std::atomic<std::size_t> next{0};
+  options_.executor->for_each_index(slots, [&](std::size_t slot) {
+    std::byte* const scratch = scratch_ + slot * scratch_pitch_;
+    for (std::size_t task = next.fetch_add(1, std::memory_order_relaxed); task < count;
+         task = next.fetch_add(1, std::memory_order_relaxed)) {
+      op.run(task, addresses_.data(), scratch);
+    }
+  });
+}
+
+}  // namespace rushlight::runtime::cpu

@@ -1,0 +1,50 @@
+// A plan on the CPU: its operators one after the other, each spread over the executor's threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "runtime/backend.hpp"
+#include "runtime/cpu/aligned_buffer.hpp"
+#include "runtime/cpu/op.hpp"
+#include "runtime/plan.hpp"
+
+namespace rushlight::runtime::cpu {
+
+class CpuProgram final : public Program {
+ public:
+  // ErrorCode::out_of_memory, ::limit_exceeded.
+  static Result<std::unique_ptr<Program>> make(const Network& network, Plan plan, const Kernels& kernels,
+                                               std::shared_ptr<CpuWeights> weights, const RunOptions& options);
+
+  Status run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) override;
+  [[nodiscard]] std::uint64_t workspace_bytes() const noexcept override { return workspace_bytes_; }
+
+ private:
+  // A tensor in a caller's buffer.
+  struct PortTensor {
+    TensorId tensor;
+    Place place;
+    std::size_t port;
+  };
+
+  CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& options);
+  Status allocate(const Plan& plan);
+  void run_op(const Op& op) noexcept;
+
+  std::shared_ptr<CpuWeights> weights_;
+  RunOptions options_;
+  std::vector<std::unique_ptr<Op>> ops_;
+  std::vector<float*> addresses_;  // of each tensor; those of port tensors are set by run()
+  std::vector<PortTensor> port_tensors_;
+  AlignedBuffer workspace_;  // the arena, then scratch for each slot
+  std::byte* scratch_ = nullptr;
+  std::size_t scratch_pitch_ = 0;
+  std::size_t slots_ = 1;  // tasks that may run at the same time
+  std::uint64_t workspace_bytes_ = 0;
+};
+
+}  // namespace rushlight::runtime::cpu

@@ -1,0 +1,49 @@
+// Where the operands of a convolution's outputs lie: for each output pixel and each tap of the window a pointer to a
+// run of floats. Strides, dilation and padding are all in these pointers; kernels know nothing of them.
+#pragma once
+
+#include <cstddef>
+
+#include "runtime/cpu/aligned_buffer.hpp"
+#include "runtime/plan.hpp"
+
+namespace rushlight::runtime::cpu {
+
+class WindowRows {
+ public:
+  WindowRows() = default;
+  // False when there is no memory for a row of zeros.
+  bool init(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output);
+
+  // Runs a row, and floats a run. Usually one run for each tap, of all channels. Where there are few channels, the taps
+  // of a window's row are one run: they are neighbours in memory.
+  [[nodiscard]] std::size_t segments() const noexcept { return segments_; }
+  [[nodiscard]] std::size_t segment_length() const noexcept { return segment_length_; }
+  // Scratch for fill() with `rows` rows.
+  [[nodiscard]] std::size_t scratch_bytes(std::size_t rows) const noexcept;
+
+  // Pointers [segments][rows] for output pixels first .. first + rows - 1, counted through the whole batch. They point
+  // into the input, to zeros, or into `scratch`, where they lie themselves.
+  const float* const* fill(const float* input, std::size_t first, std::size_t rows, std::byte* scratch) const noexcept;
+
+ private:
+  void fill_taps(const float* input, std::size_t first, std::size_t rows, const float** pointers) const noexcept;
+  void fill_joined(const float* input, std::size_t first, std::size_t rows, const float** pointers,
+                   float* copies) const noexcept;
+
+  std::ptrdiff_t height_ = 0;  // of the input
+  std::ptrdiff_t width_ = 0;
+  std::ptrdiff_t pixel_stride_ = 0;
+  std::ptrdiff_t out_height_ = 0;
+  std::ptrdiff_t out_width_ = 0;
+  std::ptrdiff_t kernel_h_ = 0, kernel_w_ = 0;
+  std::ptrdiff_t stride_h_ = 0, stride_w_ = 0;
+  std::ptrdiff_t padding_h_ = 0, padding_w_ = 0;
+  std::ptrdiff_t dilation_h_ = 0, dilation_w_ = 0;
+  bool joined_ = false;
+  std::size_t segments_ = 0;
+  std::size_t segment_length_ = 0;
+  AlignedBuffer zeros_;
+};
+
+}  // namespace rushlight::runtime::cpu

@@ -1,0 +1,47 @@
+#include "runtime/draft.hpp"
+
+#include <utility>
+
+#include "base/fail.hpp"
+
+namespace rushlight::runtime {
+
+Uses::Uses(const Draft& draft) : count(draft.shapes.size(), 0), producer(draft.shapes.size(), kNoNode) {
+  for (std::size_t i = 0; i < draft.ops.size(); ++i) {
+    const DraftOp& op = draft.ops[i];
+    for (const ValueId input : op.inputs) ++count[input];
+    if (op.residual != kNoValue) ++count[op.residual];
+    producer[op.output] = i;
+  }
+  for (const ValueId output : draft.outputs) ++count[output];
+}
+
+void erase_ops(Draft& draft, const std::vector<bool>& erase) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < draft.ops.size(); ++i) {
+    if (erase[i]) continue;
+    if (kept != i) draft.ops[kept] = std::move(draft.ops[i]);
+    ++kept;
+  }
+  draft.ops.resize(kept);
+}
+
+Result<Draft> make_draft(const Network& network, std::span<const Shape> input_shapes) {
+  RUSHLIGHT_TRY_ASSIGN(std::vector<Shape> shapes, network.graph.infer_shapes(input_shapes));
+  Draft draft{.network = network, .shapes = std::move(shapes), .ops = {}, .inputs = {}, .outputs = {}};
+  const auto value = [](Edge edge) { return static_cast<ValueId>(edge.index); };
+  for (const Port& port : network.graph.inputs()) draft.inputs.push_back(value(port.edge));
+  for (const Port& port : network.graph.outputs()) draft.outputs.push_back(value(port.edge));
+  const std::span<const Node> nodes = network.graph.nodes();
+  draft.ops.reserve(nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    DraftOp op;
+    op.node = i;
+    op.output = value(nodes[i].output);
+    for (const Edge edge : nodes[i].inputs) op.inputs.push_back(value(edge));
+    draft.ops.push_back(std::move(op));
+  }
+  return draft;
+}
+
+}  // namespace rushlight::runtime

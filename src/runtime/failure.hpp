@@ -1,0 +1,22 @@
+// Failures that every backend can have, worded once.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "rushlight/error.hpp"
+#include "rushlight/limits.hpp"
+
+namespace rushlight::runtime {
+
+// Progress said no.
+[[nodiscard]] Error run_was_cancelled();
+
+// `what` as in "no memory for 4096 bytes of packed weights".
+[[nodiscard]] Error no_memory_for(std::uint64_t size_bytes, std::string_view what);
+
+// nullopt: more than 63 bits can count.
+[[nodiscard]] Error arena_too_large(std::optional<std::uint64_t> needed_bytes, const Limits& limits);
+
+}  // namespace rushlight::runtime

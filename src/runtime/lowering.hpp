@@ -1,0 +1,15 @@
+// From a Draft to the steps of a Plan: chooses each value's layout, inserts the layout steps that cannot be avoided,
+// and gives every value a buffer of its own (placement.hpp finds out which can share).
+#pragma once
+
+#include "runtime/draft.hpp"
+#include "runtime/plan.hpp"
+#include "rushlight/limits.hpp"
+#include "rushlight/result.hpp"
+
+namespace rushlight::runtime {
+
+// Offsets of buffers are still open. ErrorCode::limit_exceeded for values whose bytes cannot be counted.
+[[nodiscard]] Result<Plan> lower(const Draft& draft, const Limits& limits);
+
+}  // namespace rushlight::runtime

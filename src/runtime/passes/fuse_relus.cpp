@@ -1,0 +1,38 @@
+// A ReLU after something that stores each element once is done while it stores.
+#include <cstddef>
+#include <variant>
+#include <vector>
+
+#include "runtime/draft.hpp"
+
+namespace rushlight::runtime {
+namespace {
+
+bool has_epilogue(const Operator& op) {
+  return std::holds_alternative<Conv2d>(op) || std::holds_alternative<Linear>(op) ||
+         std::holds_alternative<BatchNorm1d>(op) || std::holds_alternative<BatchNorm2d>(op) ||
+         std::holds_alternative<Add>(op) || std::holds_alternative<ReLU>(op);
+}
+
+}  // namespace
+
+void fuse_relus(Draft& draft) {
+  Uses uses(draft);
+  std::vector<bool> fused(draft.ops.size(), false);
+  for (std::size_t i = 0; i < draft.ops.size(); ++i) {
+    const DraftOp& relu = draft.ops[i];
+    if (!std::holds_alternative<ReLU>(draft.node(relu).op)) continue;
+    const ValueId value = relu.inputs[0];
+    const std::size_t producer = uses.producer[value];
+    if (producer == kNoNode || uses.count[value] != 1) continue;
+    DraftOp& maker = draft.ops[producer];
+    if (!has_epilogue(draft.node(maker).op)) continue;
+    maker.relu = true;  // twice is once
+    maker.output = relu.output;
+    uses.producer[relu.output] = producer;
+    fused[i] = true;
+  }
+  erase_ops(draft, fused);
+}
+
+}  // namespace rushlight::runtime

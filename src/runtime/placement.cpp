@@ -1,0 +1,112 @@
+#include "runtime/placement.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "runtime/arena.hpp"
+#include "runtime/failure.hpp"
+
+namespace rushlight::runtime {
+namespace {
+
+// The operands that the output of this step may lie on.
+struct Candidates {
+  TensorId tensors[2] = {kNone, kNone};
+};
+
+Candidates in_place_candidates(const Step& step) {
+  if (const auto* conv = std::get_if<ConvStep>(&step.work)) return {{conv->epilogue.residual, kNone}};
+  if (const auto* linear = std::get_if<LinearStep>(&step.work)) return {{linear->epilogue.residual, kNone}};
+  if (const auto* norm = std::get_if<NormStep>(&step.work)) return {{norm->input, kNone}};
+  if (const auto* relu = std::get_if<ReluStep>(&step.work)) return {{relu->input, kNone}};
+  if (const auto* softmax = std::get_if<SoftmaxStep>(&step.work)) return {{softmax->input, kNone}};
+  if (const auto* add = std::get_if<AddStep>(&step.work)) return {{add->a, add->b}};
+  return {};
+}
+
+// What a convolution or a Linear reads at other places than where it writes.
+TensorId read_elsewhere(const Step& step) {
+  if (const auto* conv = std::get_if<ConvStep>(&step.work)) return conv->input;
+  if (const auto* linear = std::get_if<LinearStep>(&step.work)) return linear->input;
+  return kNone;
+}
+
+}  // namespace
+
+void share_in_place(Plan& plan) {
+  // merged[b]: the buffer that b has become part of. Buffers only ever join later ones, so paths lead forward in time.
+  std::vector<std::uint32_t> merged(plan.buffers.size());
+  std::iota(merged.begin(), merged.end(), 0U);
+  const auto buffer_of = [&](TensorId tensor) {
+    std::uint32_t buffer = plan.tensors[tensor].buffer;
+    while (merged[buffer] != buffer) buffer = merged[buffer] = merged[merged[buffer]];
+    return buffer;
+  };
+  std::vector<std::size_t> last_use(plan.buffers.size(), 0);
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const StepTensors used = tensors_of(plan.steps[i]);
+    for (const TensorId input : used.inputs) {
+      if (input != kNone) last_use[plan.tensors[input].buffer] = i;
+    }
+    last_use[plan.tensors[used.output].buffer] = i;
+  }
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const TensorId output = tensors_of(plan.steps[i]).output;
+    const TensorId elsewhere = read_elsewhere(plan.steps[i]);
+    for (const TensorId operand : in_place_candidates(plan.steps[i]).tensors) {
+      if (operand == kNone) continue;
+      const std::uint32_t from = buffer_of(operand);
+      const std::uint32_t to = buffer_of(output);
+      if (from == to || plan.buffers[from].place != Place::arena || last_use[from] != i) continue;
+      if (plan.buffers[from].size_bytes != plan.buffers[to].size_bytes) continue;
+      if (elsewhere != kNone && buffer_of(elsewhere) == from) continue;
+      merged[from] = to;
+      break;
+    }
+  }
+  for (TensorId tensor = 0; tensor < plan.tensors.size(); ++tensor) plan.tensors[tensor].buffer = buffer_of(tensor);
+}
+
+Status place_buffers(Plan& plan, const Limits& limits) {
+  std::vector<bool> used(plan.buffers.size(), false);
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const StepTensors tensors = tensors_of(plan.steps[i]);
+    const auto touch = [&](TensorId tensor) {
+      if (tensor == kNone) return;
+      const std::uint32_t id = plan.tensors[tensor].buffer;
+      PlannedBuffer& buffer = plan.buffers[id];
+      if (!used[id]) buffer.first_step = i;
+      used[id] = true;
+      buffer.last_step = i;
+    };
+    for (const TensorId input : tensors.inputs) touch(input);
+    touch(tensors.output);
+  }
+  std::vector<Lifetime> lifetimes;
+  std::vector<std::uint32_t> owners;
+  for (std::uint32_t id = 0; id < plan.buffers.size(); ++id) {
+    const PlannedBuffer& buffer = plan.buffers[id];
+    if (!used[id] || buffer.place != Place::arena) continue;
+    lifetimes.push_back({buffer.size_bytes, buffer.first_step, buffer.last_step});
+    owners.push_back(id);
+  }
+  const std::optional<ArenaLayout> layout = plan_arena(lifetimes, kArenaAlignment);
+  if (!layout || layout->size_bytes > limits.arena_bytes) {
+    return arena_too_large(layout ? std::optional(layout->size_bytes) : std::nullopt, limits);
+  }
+  for (std::size_t i = 0; i < owners.size(); ++i) plan.buffers[owners[i]].offset_bytes = layout->offsets_bytes[i];
+  plan.arena_bytes = layout->size_bytes;
+  for (PlannedTensor& tensor : plan.tensors) {
+    const PlannedBuffer& buffer = plan.buffers[tensor.buffer];
+    tensor.place = buffer.place;
+    tensor.port = buffer.port;
+    tensor.offset_bytes = buffer.offset_bytes;
+  }
+  return {};
+}
+
+}  // namespace rushlight::runtime

@@ -1,0 +1,229 @@
+// Plan: a network for fixed shapes as a list of steps over planned memory. What every optimising backend shares.
+//
+// Inside, images are NHWC and matrices are rows: every tensor is n x h x w rows of c floats. Batch norms are folded
+// into the layers before them, ReLUs and additions into epilogues, and everything that lives between steps has its
+// place in one arena. make_plan() does all this; a backend packs the constants and runs the steps one after the other.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "runtime/backend.hpp"
+#include "runtime/constant.hpp"
+#include "rushlight/graph.hpp"
+#include "rushlight/limits.hpp"
+#include "rushlight/result.hpp"
+#include "rushlight/tensor.hpp"
+
+namespace rushlight::runtime {
+
+// Indices into Plan::tensors and Plan::constants.
+using TensorId = std::uint32_t;
+using ConstantId = std::uint32_t;
+inline constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+
+enum class Place : std::uint8_t {
+  arena,   // at offset_bytes of the program's workspace
+  input,   // the caller's buffer of input `port`: never written
+  output,  // the caller's buffer of output `port`; also read, when later steps need the value
+};
+
+// A value between steps: n x h x w rows of c floats, element (n, h, w, c) at ((n * H + h) * W + w) * row_stride + c.
+//
+// Matrices and everything that is not an image have h = w = 1 and n rows. A Flatten makes a second tensor on the memory
+// of the first. A tensor in torch's NCHW order (an input or output as the caller has it, before or after its
+// LayoutStep) is dense as well: n rows, and only a LayoutStep, CopyStep, SoftmaxStep or BroadcastAddStep touches it, by
+// its own numbers.
+struct PlannedTensor {
+  Place place = Place::arena;
+  std::size_t port = 0;            // of inputs or outputs; 0 in the arena
+  std::uint64_t offset_bytes = 0;  // within the arena, a multiple of kArenaAlignment; 0 in ports
+  std::uint32_t buffer = kNone;    // index into Plan::buffers: tensors of one buffer share memory on purpose
+  std::int64_t n = 0;
+  std::int64_t h = 1;
+  std::int64_t w = 1;
+  std::int64_t c = 0;
+  std::int64_t row_stride = 0;  // in floats, >= c; equal to c unless the tensor is a slice of a wider one
+
+  [[nodiscard]] std::int64_t rows() const noexcept { return n * h * w; }
+  [[nodiscard]] std::int64_t elements() const noexcept { return rows() * c; }
+  [[nodiscard]] bool is_dense() const noexcept { return row_stride == c; }
+  friend bool operator==(const PlannedTensor&, const PlannedTensor&) = default;
+};
+
+// Offsets in the arena are multiples of this: a cache line, an AVX-512 register, and what CUDA's vector loads want.
+inline constexpr std::uint64_t kArenaAlignment = 64;
+
+// A piece of the arena, or a whole port. No two buffers that live at the same time overlap.
+struct PlannedBuffer {
+  Place place = Place::arena;
+  std::size_t port = 0;
+  std::uint64_t size_bytes = 0;
+  std::uint64_t offset_bytes = 0;
+  std::size_t first_step = 0;  // in the arena: from the step that first writes it
+  std::size_t last_step = 0;   // to the end of the last one that uses it
+};
+
+// Steps. `output` may have the memory of an input that dies in the step where a comment says "in place"; the kernel
+// then reads an element before it writes the one at the same place.
+
+// What a kernel does to an element before it stores it: y = relu(x + residual), each part optional. The residual has
+// the output's geometry (its row stride may differ). In place: the output may be on the residual's memory.
+struct Epilogue {
+  TensorId residual = kNone;
+  bool relu = false;  // keeps NaN
+};
+
+// Cross-correlation, torch.nn.Conv2d. Window (oh, ow) covers rows oh * stride.h - padding.h + kh * dilation.h; what
+// lies outside the input is zero. The output's size has the rest: padding at the bottom and right follows from it and
+// can differ from that at the top and left ("same" with even windows).
+struct ConvStep {
+  TensorId input = kNone;
+  TensorId output = kNone;
+  ConstantId weights = kNone;  // Form::conv_weight: [out][kh][kw][in / groups]
+  ConstantId bias = kNone;     // [out], or kNone
+  IntPair kernel;
+  IntPair stride;
+  IntPair padding;  // above and to the left
+  IntPair dilation;
+  std::int64_t groups = 1;
+  Epilogue epilogue;
+};
+
+// output[row][o] = bias[o] + sum over i of input[row][i] * weights[o][i].
+struct LinearStep {
+  TensorId input = kNone;
+  TensorId output = kNone;
+  ConstantId weights = kNone;  // Form::linear_weight: [out][in]
+  ConstantId bias = kNone;     // [out], or kNone
+  Epilogue epilogue;
+};
+
+// A batch norm that could not be folded: y = (x - mean[c]) * scale[c] + shift[c]. Subtracting first loses nothing where
+// the mean is large. In place.
+struct NormStep {
+  TensorId input = kNone;
+  TensorId output = kNone;
+  ConstantId mean = kNone;  // [c] each
+  ConstantId scale = kNone;
+  ConstantId shift = kNone;
+  bool relu = false;
+};
+
+// torch.nn.MaxPool2d: places outside the input do not count; NaN wins. Sizes as in ConvStep; with ceil_mode the last
+// window may overhang the padded input.
+struct MaxPoolStep {
+  TensorId input = kNone;
+  TensorId output = kNone;
+  IntPair kernel;
+  IntPair stride;
+  IntPair padding;
+  IntPair dilation;
+};
+
+// torch.nn.AvgPool2d: the sum over the places inside the input, divided by divisor_override if that is not 0, otherwise
+// by the area of the window clipped to the padded input (count_include_pad) or to the input.
+struct AvgPoolStep {
+  TensorId input = kNone;
+  TensorId output = kNone;
+  IntPair kernel;
+  IntPair stride;
+  IntPair padding;
+  bool count_include_pad = true;
+  std::int64_t divisor_override = 0;
+};
+
+// Output row i averages input rows floor(i * H / O) up to, not including, ceil((i + 1) * H / O); columns alike.
+struct AdaptiveAvgPoolStep {
+  TensorId input = kNone;
+  TensorId output = kNone;
+};
+
+// Keeps NaN. In place.
+struct ReluStep {
+  TensorId input = kNone;
+  TensorId output = kNone;
+};
+
+// Of equal geometry. In place, on either.
+struct AddStep {
+  TensorId a = kNone;
+  TensorId b = kNone;
+  TensorId output = kNone;
+  bool relu = false;
+};
+
+// torch's broadcasting. All three are dense in torch's order; the strides, in floats, are 0 along broadcast dimensions.
+struct BroadcastAddStep {
+  TensorId a = kNone;
+  TensorId b = kNone;
+  TensorId output = kNone;
+  std::vector<std::int64_t> shape;  // of the output
+  std::vector<std::int64_t> a_strides;
+  std::vector<std::int64_t> b_strides;
+  bool relu = false;
+};
+
+// Softmax along the middle of a dense [outer][axis][inner], the maximum subtracted first. In place.
+struct SoftmaxStep {
+  TensorId input = kNone;
+  TensorId output = kNone;
+  std::int64_t outer = 0;
+  std::int64_t axis = 0;
+  std::int64_t inner = 0;
+};
+
+// output[image][column][row] = input[image][row][column]: from [n][c][h*w] to [n][h*w][c] or back. Both are dense.
+struct LayoutStep {
+  TensorId input = kNone;
+  TensorId output = kNone;
+  std::int64_t images = 0;
+  std::int64_t rows = 0;     // of the input
+  std::int64_t columns = 0;  // of the input
+};
+
+// Both dense, of the same number of elements.
+struct CopyStep {
+  TensorId input = kNone;
+  TensorId output = kNone;
+};
+
+struct Step {
+  std::variant<ConvStep, LinearStep, NormStep, MaxPoolStep, AvgPoolStep, AdaptiveAvgPoolStep, ReluStep, AddStep,
+               BroadcastAddStep, SoftmaxStep, LayoutStep, CopyStep>
+      work;
+  std::string name;  // of the node it computes: "layer1.0.conv1"; "input 'image'" for the steps at the borders
+};
+
+// Where a step's operands are, for code that looks at any step: the planner, checks, CUDA graph building.
+struct StepTensors {
+  TensorId inputs[3] = {kNone, kNone, kNone};  // the residual last
+  TensorId output = kNone;
+};
+[[nodiscard]] StepTensors tensors_of(const Step& step) noexcept;
+
+struct Plan {
+  std::vector<PlannedTensor> tensors;
+  std::vector<PlannedBuffer> buffers;
+  std::vector<Constant> constants;  // no two are equal
+  std::vector<Step> steps;          // in the order in which they run
+  std::vector<TensorId> inputs;     // in port order: tensors of Place::input, dense in torch's order
+  std::vector<TensorId> outputs;    // in port order: tensors of Place::output, likewise
+  std::vector<Shape> output_shapes;
+  std::uint64_t arena_bytes = 0;  // a multiple of kArenaAlignment
+};
+
+// ErrorCode::mismatch when the shapes do not fit the graph, ::limit_exceeded when the arena would exceed
+// limits.arena_bytes.
+[[nodiscard]] Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shapes, const Limits& limits);
+
+// One line a step, for tests and people: "conv1 conv 1x28x28x1 -> 1x28x28x32 k3x3 p1x1 relu".
+[[nodiscard]] std::string to_string(const Plan& plan);
+
+}  // namespace rushlight::runtime

@@ -1,0 +1,64 @@
+#include <utility>
+
+#include "base/fail.hpp"
+#include "rushlight/tensor.hpp"
+#include "tensor/memory.hpp"
+
+namespace rushlight {
+
+Memory::~Memory() = default;
+
+Result<std::span<std::byte>> Memory::mutable_bytes() {
+  return Error::of({.category = Category::argument,
+                    .code = "ARG-READ-ONLY",
+                    .message = "the bytes of a file cannot be written through a tensor",
+                    .hint = "copy them first: Tensor::from_bytes"});
+}
+
+std::string_view to_string(Integrity integrity) noexcept {
+  switch (integrity) {
+    case Integrity::not_checked:
+      return "not_checked";
+    case Integrity::verified:
+      return "verified";
+    case Integrity::mismatch:
+      return "mismatch";
+    case Integrity::not_computed:
+      return "not_computed";
+    case Integrity::none:
+      return "none";
+  }
+  return "?";
+}
+
+Storage::Storage(std::shared_ptr<Memory> memory) noexcept : memory_(std::move(memory)) {}
+
+std::uint64_t Storage::size_bytes() const noexcept {
+  return memory_->size_bytes();
+}
+
+Device Storage::device() const noexcept {
+  return memory_->device();
+}
+
+std::string_view Storage::recorded_device() const noexcept {
+  return memory_->recorded_device();
+}
+
+std::string_view Storage::record() const noexcept {
+  return memory_->record();
+}
+
+Integrity Storage::integrity() const noexcept {
+  return memory_->integrity();
+}
+
+Result<std::span<const std::byte>> Storage::bytes() const {
+  return memory_->bytes();
+}
+
+Result<std::span<std::byte>> Storage::mutable_bytes() const {
+  return memory_->mutable_bytes();
+}
+
+}  // namespace rushlight

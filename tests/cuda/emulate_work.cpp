@@ -1,0 +1,113 @@
+#include "cuda/emulate_work.hpp"
+
+namespace rushlight::cuda::emulation {
+namespace {
+
+template <class Tile, GemmAccess Access>
+void run_gemm(const GemmArguments& a, Emulator& emulator) {
+  emulator.run_with_shared<GemmShared<Tile>>(gemm_grid<Tile>(a), [&](EmulatedBlock& block, GemmShared<Tile>& shared) {
+    gemm_kernel<Tile, Access>(block, shared, a);
+  });
+}
+template <class Tile>
+void run_gemm(const GemmCall& call, Emulator& emulator) {
+  switch (call.access) {
+    case GemmAccess::rows:
+      return run_gemm<Tile, GemmAccess::rows>(call.arguments, emulator);
+    case GemmAccess::window:
+      return run_gemm<Tile, GemmAccess::window>(call.arguments, emulator);
+    case GemmAccess::window_singles:
+      return run_gemm<Tile, GemmAccess::window_singles>(call.arguments, emulator);
+  }
+}
+
+// Kernels of which each block steps on by the size of the grid.
+struct RunElements {
+  Emulator& emulator;
+  std::int64_t blocks;  // 0: as many as the kernel wants
+
+  template <class Arguments>
+  [[nodiscard]] Grid grid(const Arguments& a) const {
+    Grid wanted = grid_of(a);
+    if (blocks != 0 && wanted.blocks != 0) wanted.blocks = blocks;
+    return wanted;
+  }
+
+  bool operator()(const GemmCall&) const { return false; }
+  bool operator()(const RowProductArguments&) const { return false; }
+  bool operator()(const DirectConvArguments& a) const {
+    emulator.run(grid(a), [&](EmulatedBlock& block) { direct_conv_kernel(block, a); });
+    return true;
+  }
+  bool operator()(const MaxPoolArguments& a) const {
+    emulator.run(grid(a), [&](EmulatedBlock& block) { max_pool_kernel(block, a); });
+    return true;
+  }
+  bool operator()(const AvgPoolArguments& a) const {
+    emulator.run(grid(a), [&](EmulatedBlock& block) { avg_pool_kernel(block, a); });
+    return true;
+  }
+  bool operator()(const AdaptiveAvgPoolArguments& a) const {
+    emulator.run(grid(a), [&](EmulatedBlock& block) { adaptive_avg_pool_kernel(block, a); });
+    return true;
+  }
+  bool operator()(const CombineArguments& a) const {
+    emulator.run(grid(a), [&](EmulatedBlock& block) { combine_kernel(block, a); });
+    return true;
+  }
+  bool operator()(const NormArguments& a) const {
+    emulator.run(grid(a), [&](EmulatedBlock& block) { norm_kernel(block, a); });
+    return true;
+  }
+  bool operator()(const BroadcastArguments& a) const {
+    emulator.run(grid(a), [&](EmulatedBlock& block) { broadcast_kernel(block, a); });
+    return true;
+  }
+  bool operator()(const SoftmaxArguments& a) const {
+    emulator.run(grid(a), [&](EmulatedBlock& block) {
+      if (softmax_is_innermost(a)) {
+        softmax_rows_kernel(block, a);
+      } else {
+        softmax_lines_kernel(block, a);
+      }
+    });
+    return true;
+  }
+  bool operator()(const LayoutArguments& a) const {
+    if (layout_uses_tiles(a)) {
+      emulator.run_with_shared<LayoutShared>(
+          grid(a), [&](EmulatedBlock& block, LayoutShared& shared) { layout_tiles_kernel(block, shared, a); });
+    } else {
+      emulator.run(grid(a), [&](EmulatedBlock& block) { layout_elements_kernel(block, a); });
+    }
+    return true;
+  }
+};
+
+// Kernels with a block for each tile.
+void run_tiles(const GemmCall& call, Emulator& emulator) {
+  switch (call.tile) {
+    case GemmTile::rows128_columns64:
+      return run_gemm<Tile128x64>(call, emulator);
+    case GemmTile::rows64_columns64:
+      return run_gemm<Tile64x64>(call, emulator);
+    case GemmTile::rows64_columns32:
+      return run_gemm<Tile64x32>(call, emulator);
+  }
+}
+
+}  // namespace
+
+void emulate(const Work& work, Emulator& emulator) {
+  if (const auto* gemm = std::get_if<GemmCall>(&work)) return run_tiles(*gemm, emulator);
+  if (const auto* rows = std::get_if<RowProductArguments>(&work)) {
+    return emulator.run(grid_of(*rows), [&](EmulatedBlock& block) { row_product_kernel(block, *rows); });
+  }
+  emulate_with_blocks(work, 0, emulator);
+}
+
+bool emulate_with_blocks(const Work& work, std::int64_t blocks, Emulator& emulator) {
+  return std::visit(RunElements{emulator, blocks}, work);
+}
+
+}  // namespace rushlight::cuda::emulation

@@ -1,0 +1,135 @@
+#include "cuda/emulated_backend.hpp"
+
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/fail.hpp"
+#include "cuda/calls.hpp"
+#include "cuda/emulate_work.hpp"
+#include "runtime/constant.hpp"
+#include "runtime/plan.hpp"
+
+namespace rushlight::cuda::emulation {
+namespace {
+
+class NoWeights final : public runtime::PackedWeights {};
+
+// Of the alignment cudaMalloc gives, and full of NaNs.
+class Block {
+ public:
+  explicit Block(std::uint64_t size_bytes)
+      : floats_((size_bytes + kAlignment) / sizeof(float), std::numeric_limits<float>::quiet_NaN()) {
+    const auto address = reinterpret_cast<std::uintptr_t>(floats_.data());
+    begin_ = reinterpret_cast<std::byte*>(floats_.data()) + (kAlignment - address % kAlignment) % kAlignment;
+  }
+  [[nodiscard]] std::byte* data() const noexcept { return begin_; }
+
+ private:
+  static constexpr std::uint64_t kAlignment = 256;
+  std::vector<float> floats_;
+  std::byte* begin_ = nullptr;
+};
+
+class EmulatedProgram final : public runtime::Program {
+ public:
+  EmulatedProgram(const runtime::Plan& plan, int processors)
+      : processors_(processors), arena_bytes_(plan.arena_bytes) {}
+
+  Status prepare(const runtime::Plan& plan, const runtime::Network& network) {
+    Addresses addresses;
+    for (const runtime::Constant& constant : plan.constants) {
+      RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, runtime::materialise(constant, network));
+      RUSHLIGHT_TRY_ASSIGN(const std::span<const float> values, tensor.values<float>());
+      std::byte* const place = add(values.size_bytes());
+      if (!values.empty()) std::memcpy(place, values.data(), values.size_bytes());
+      addresses.constants.push_back(reinterpret_cast<const float*>(place));
+    }
+    addresses.arena = add(plan.arena_bytes);
+    for (const runtime::TensorId id : plan.inputs) addresses.inputs.push_back(add_port(plan.tensors[id], inputs_));
+    for (const runtime::TensorId id : plan.outputs) addresses.outputs.push_back(add_port(plan.tensors[id], outputs_));
+    RUSHLIGHT_TRY_ASSIGN(calls_, make_calls(plan, addresses, processors_));
+    return {};
+  }
+
+  Status run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) override {
+    for (std::size_t port = 0; port < inputs.size(); ++port) {
+      if (inputs_[port].size_bytes != 0) {
+        std::memcpy(inputs_[port].data, inputs[port].data, inputs_[port].size_bytes);
+      }
+    }
+    Emulator emulator(Order::shuffled);
+    for (const Call& call : calls_) {
+      emulate(call.work, emulator);
+      if (!emulator.failure().empty()) {
+        return Error::of(
+            {.category = Category::device,
+             .code = "EMULATION",
+             .message = call.name + ": " + std::string(kernel_name(call.work)) + ": " + emulator.failure()});
+      }
+    }
+    for (std::size_t port = 0; port < outputs.size(); ++port) {
+      if (outputs_[port].size_bytes != 0) {
+        std::memcpy(outputs[port].data, outputs_[port].data, outputs_[port].size_bytes);
+      }
+    }
+    return {};
+  }
+
+  [[nodiscard]] std::uint64_t workspace_bytes() const noexcept override { return arena_bytes_; }
+
+ private:
+  struct Port {
+    std::byte* data = nullptr;
+    std::size_t size_bytes = 0;
+  };
+  // Blocks of their own, so that a sanitizer sees who leaves one.
+  std::byte* add(std::uint64_t size_bytes) {
+    blocks_.push_back(std::make_unique<Block>(size_bytes));
+    return blocks_.back()->data();
+  }
+  std::byte* add_port(const runtime::PlannedTensor& tensor, std::vector<Port>& ports) {
+    const auto size_bytes = static_cast<std::size_t>(tensor.elements()) * sizeof(float);
+    ports.push_back({add(size_bytes), size_bytes});
+    return ports.back().data;
+  }
+
+  const int processors_;
+  const std::uint64_t arena_bytes_;
+  std::vector<std::unique_ptr<Block>> blocks_;
+  std::vector<Port> inputs_;
+  std::vector<Port> outputs_;
+  std::vector<Call> calls_;
+};
+
+class EmulatedBackend final : public runtime::Backend {
+ public:
+  explicit EmulatedBackend(int processors) : processors_(processors) {}
+  [[nodiscard]] Device device() const noexcept override { return Device::cpu(); }
+  [[nodiscard]] std::string_view name() const noexcept override { return "emulated"; }
+  [[nodiscard]] std::string lacks(const Operator&) const override { return {}; }
+  [[nodiscard]] Result<std::shared_ptr<runtime::PackedWeights>> make_weights(const runtime::Network&) const override {
+    return std::shared_ptr<runtime::PackedWeights>(std::make_shared<NoWeights>());
+  }
+  [[nodiscard]] Result<std::unique_ptr<runtime::Program>> compile(const runtime::Network& network,
+                                                                  std::span<const Shape> input_shapes,
+                                                                  const std::shared_ptr<runtime::PackedWeights>&,
+                                                                  const runtime::RunOptions& options) const override {
+    RUSHLIGHT_TRY_ASSIGN(const runtime::Plan plan, runtime::make_plan(network, input_shapes, options.limits));
+    auto program = std::make_unique<EmulatedProgram>(plan, processors_);
+    RUSHLIGHT_TRY(program->prepare(plan, network));
+    return std::unique_ptr<runtime::Program>(std::move(program));
+  }
+
+ private:
+  const int processors_;
+};
+
+}  // namespace
+
+std::shared_ptr<const runtime::Backend> make_backend(int processors) {
+  return std::make_shared<EmulatedBackend>(processors);
+}
+
+}  // namespace rushlight::cuda::emulation

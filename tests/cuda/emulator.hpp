@@ -1,0 +1,77 @@
+// Emulator: runs the bodies of kernels on the host, a block thread by thread.
+//
+// Each thread of a block is a fiber that runs until it meets a barrier or a warp operation; the next one follows, in an
+// order of the test's choice. A missing barrier thus shows: some order finds the shared memory unwritten, which starts
+// as NaNs. A barrier that only some threads reach is reported and ends the grid. Everything runs on the calling thread,
+// under whatever sanitizers the build has.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <type_traits>
+
+#include "cuda/kernels/execution.cuh"
+
+namespace rushlight::cuda::emulation {
+
+// In which order threads run between two barriers.
+enum class Order : std::uint8_t { forward, backward, shuffled };
+
+class Fibers;
+
+// What a kernel body knows of the machine: see cuda/kernels/execution.cuh.
+class EmulatedBlock {
+ public:
+  EmulatedBlock(Fibers& fibers, std::int64_t index, std::int64_t count, int thread) noexcept
+      : fibers_(fibers), index_(index), count_(count), thread_(thread) {}
+  [[nodiscard]] std::int64_t index() const noexcept { return index_; }
+  [[nodiscard]] std::int64_t count() const noexcept { return count_; }
+  [[nodiscard]] int thread() const noexcept { return thread_; }
+  void sync();
+  [[nodiscard]] float shuffle_xor(float value, int mask);
+
+ private:
+  Fibers& fibers_;
+  std::int64_t index_;
+  std::int64_t count_;
+  int thread_;
+};
+
+class Emulator {
+ public:
+  explicit Emulator(Order order = Order::forward);
+  ~Emulator();
+  Emulator(const Emulator&) = delete;
+  Emulator& operator=(const Emulator&) = delete;
+
+  // body(block), for each thread of each block.
+  template <class Body>
+  void run(Grid grid, Body&& body) {
+    run_grid(
+        grid, [] {}, [&](EmulatedBlock& block) { body(block); });
+  }
+  // body(block, shared): each block has a Shared of its own, full of NaNs at first.
+  template <class Shared, class Body>
+  void run_with_shared(Grid grid, Body&& body) {
+    static_assert(std::is_trivially_copyable_v<Shared>);
+    const auto shared = std::make_unique<Shared>();
+    run_grid(
+        grid, [&] { std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(Shared)); },
+        [&](EmulatedBlock& block) { body(block, *shared); });
+  }
+
+  // Empty, or what no GPU would have survived.
+  [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
+
+ private:
+  void run_grid(Grid grid, const std::function<void()>& before_block, const std::function<void(EmulatedBlock&)>& body);
+
+  std::unique_ptr<Fibers> fibers_;
+  std::string failure_;
+};
+
+}  // namespace rushlight::cuda::emulation

@@ -1,0 +1,198 @@
+// The same cases on a real GPU. Skipped, with the reason, where there is none.
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "cuda/backend.hpp"
+#include "cuda/calls.hpp"
+#include "cuda/device_memory.hpp"
+#include "cuda/emulate_work.hpp"
+#include "cuda/fashion_case.hpp"
+#include "cuda/kernels/launch.hpp"
+#include "cuda/network_cases.hpp"
+#include "cuda/step_case.hpp"
+#include "cuda/stream.hpp"
+#include "cuda/usable_gpu.hpp"
+#include "runtime/networks.hpp"
+
+namespace rushlight::cuda {
+namespace {
+
+class GpuMemory : public OnGpu {};
+class GpuKernels : public OnGpu {};
+class GpuNetworks : public OnGpu {};
+
+// --- memory
+// -----------------------------------------------------------------------------------------------------------
+
+TEST_F(GpuMemory, BytesGoThereAndComeBack) {
+  for (const std::int64_t size : {0, 1, 1000, 3'000'000}) {
+    const Tensor tensor = test::made_up("x", {size});
+    const Tensor there = tensor.to(Device::cuda(gpu_)).value();
+    EXPECT_EQ(there.device(), Device::cuda(gpu_));
+    EXPECT_EQ(there.shape()[0], size);
+    const Tensor back = there.to(Device::cpu()).value();
+    EXPECT_EQ(test::floats_of(back), test::floats_of(tensor));
+    const Tensor other =
+        Tensor::view(Storage(cuda::copy_to_device(*there.storage().memory(), Device::cuda(gpu_)).value()), DType::f32,
+                     {size}, {1}, 0)
+            .value();
+    EXPECT_EQ(test::floats_of(other.to(Device::cpu()).value()), test::floats_of(tensor));
+  }
+}
+
+TEST_F(GpuMemory, BytesOfADeviceAreNotTheHosts) {
+  const Tensor there = test::made_up("x", {10}).to(Device::cuda(gpu_)).value();
+  const auto bytes = there.storage().bytes();
+  ASSERT_FALSE(bytes);
+  EXPECT_EQ(bytes.error().code, ErrorCode::device);
+}
+
+TEST_F(GpuMemory, MoreThanThereIsIsRefusedAndLessIsGivenAfterwards) {
+  const auto huge = DeviceBuffer::allocate(gpu_, std::uint64_t{1} << 46, "tensors");
+  ASSERT_FALSE(huge);
+  EXPECT_EQ(huge.error().code, ErrorCode::out_of_memory);
+  EXPECT_NE(huge.error().finding.message.find("for 70368744177664 bytes of tensors"), std::string::npos)
+      << huge.error().finding.message;
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+  EXPECT_TRUE(DeviceBuffer::allocate(gpu_, 1 << 20, "tensors"));
+}
+
+TEST_F(GpuMemory, TheCallersDeviceStaysCurrent) {
+  int count = 0;
+  ASSERT_EQ(cudaGetDeviceCount(&count), cudaSuccess);
+  if (count < 2) GTEST_SKIP() << "there is one GPU only";
+  ASSERT_EQ(cudaSetDevice(1), cudaSuccess);
+  ASSERT_TRUE(test::made_up("x", {10}).to(Device::cuda(0)));
+  int current = -1;
+  ASSERT_EQ(cudaGetDevice(&current), cudaSuccess);
+  EXPECT_EQ(current, 1);
+}
+
+// --- kernels
+// ----------------------------------------------------------------------------------------------------------
+
+TEST_F(GpuKernels, StepsAreTheirDefinitionAndHaveTheEmulationsBits) {
+  const CurrentDevice current = CurrentDevice::use(gpu_).value();
+  const Stream stream = Stream::make().value();
+  for (const StepCase& step_case : all_step_cases()) {
+    SCOPED_TRACE(step_case.name);
+    const std::size_t size_bytes = step_case.memory.size() * sizeof(float);
+    const DeviceBuffer buffer = DeviceBuffer::allocate(gpu_, size_bytes, "a test").value();
+    ASSERT_EQ(cudaMemcpy(buffer.data(), step_case.memory.data(), size_bytes, cudaMemcpyHostToDevice), cudaSuccess);
+    auto* const base = reinterpret_cast<float*>(buffer.data());
+    const std::vector<Call> calls = make_calls(step_case.plan, addresses_of(step_case, base), 132).value();
+    for (const Call& call : calls) {
+      ASSERT_EQ(std::visit([&](const auto& work) { return launch(work, stream.get()); }, call.work), cudaSuccess);
+    }
+    ASSERT_TRUE(stream.synchronise());
+    std::vector<float> memory(step_case.memory.size());
+    ASSERT_EQ(cudaMemcpy(memory.data(), buffer.data(), size_bytes, cudaMemcpyDeviceToHost), cudaSuccess);
+    EXPECT_EQ(judge(step_case, compute_naively(step_case), memory), "");
+
+    if (std::holds_alternative<runtime::SoftmaxStep>(step_case.step().work)) continue;  // exp() is the GPU's own
+    std::vector<float> emulated = step_case.memory;
+    emulation::Emulator emulator;
+    const std::vector<Call> same = make_calls(step_case.plan, addresses_of(step_case, emulated.data()), 132).value();
+    for (const Call& call : same) emulation::emulate(call.work, emulator);
+    for (std::size_t i = 0; i < memory.size(); ++i) {
+      const bool both_nan = memory[i] != memory[i] && emulated[i] != emulated[i];  // payloads are not specified
+      ASSERT_TRUE(both_nan || std::memcmp(&memory[i], &emulated[i], sizeof(float)) == 0)
+          << "float " << i << ": " << memory[i] << " on the GPU, " << emulated[i] << " emulated";
+    }
+  }
+}
+
+// --- networks
+// ---------------------------------------------------------------------------------------------------------
+
+TEST_F(GpuNetworks, GiveWhatTheReferenceGives) {
+  const auto backend = make_backend(gpu_).value();
+  for (const NetworkCase& network : network_cases()) {
+    SCOPED_TRACE(network.name);
+    const auto expected = test::run_on(*runtime::reference::make_backend().value(), network.model, network.inputs);
+    const auto found = test::run_on(*backend, network.model, network.inputs);
+    ASSERT_EQ(expected.size(), found.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      test::expect_close(expected[i], found[i], kNetworkTolerance);
+    }
+  }
+}
+
+TEST_F(GpuNetworks, TheFashionNetGivesPyTorchsLogitsForAThousandImages) {
+  const FashionCase fashion = fashion_case(1000);
+  Session session = fashion.model.session(Device::cuda(gpu_)).value();
+  test::expect_close(fashion.logits, test::floats_of(session.run(fashion.images).value()), kFashionTolerance);
+}
+
+// With caller-owned buffers on either side, and several sessions of one model.
+TEST_F(GpuNetworks, SessionsTakeBuffersOfTheHostAndOfTheDevice) {
+  const Model model = test::made_up_model(Sequential{Linear{64, 33}, ReLU{}, Linear{33, 5}}.graph({64}).value());
+  const Tensor input = test::made_up("x", {7, 64});
+  const std::vector<float> expected = test::floats_of(model.session().value().run(input).value());
+  const Shape in_shape = {7, 64};
+  const Shape out_shape = {7, 5};
+  const DeviceBuffer in_there = DeviceBuffer::allocate(gpu_, 7 * 64 * sizeof(float), "a test").value();
+  const DeviceBuffer out_there = DeviceBuffer::allocate(gpu_, 7 * 5 * sizeof(float), "a test").value();
+  const std::span<const std::byte> bytes = input.bytes().value();
+  ASSERT_EQ(cudaMemcpy(in_there.data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice), cudaSuccess);
+  for (int round = 0; round < 2; ++round) {
+    Session session = model.session(Device::cuda(gpu_)).value();
+    const TensorView from_host{.data = bytes.data(), .shape = in_shape};
+    const TensorView from_device{.data = in_there.data(), .shape = in_shape, .device = Device::cuda(gpu_)};
+    for (const TensorView& in : {from_host, from_device}) {
+      std::vector<float> found(expected.size());
+      const MutableTensorView to_host{.data = found.data(), .shape = out_shape};
+      ASSERT_TRUE(session.run({&in, 1}, {&to_host, 1}));
+      test::expect_close(expected, found, kNetworkTolerance);
+      const MutableTensorView to_device{.data = out_there.data(), .shape = out_shape, .device = Device::cuda(gpu_)};
+      ASSERT_TRUE(session.run({&in, 1}, {&to_device, 1}));
+      std::vector<float> fetched(expected.size());
+      ASSERT_EQ(cudaMemcpy(fetched.data(), out_there.data(), out_there.size_bytes(), cudaMemcpyDeviceToHost),
+                cudaSuccess);
+      EXPECT_EQ(found, fetched);
+    }
+  }
+}
+
+TEST_F(GpuNetworks, RunsAllocateNothingAndSessionsShareTheirWeights) {
+  const Model model = test::made_up_model(Sequential{Linear{4096, 4096}}.graph({4096}).value());  // 64 MiB
+  const Tensor input = test::made_up("x", {1, 4096});
+  const auto free_bytes = [] {
+    std::size_t free = 0;
+    std::size_t total = 0;
+    EXPECT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
+    return free;
+  };
+  Session first = model.session(Device::cuda(gpu_)).value();
+  ASSERT_TRUE(first.run(input));
+  const std::size_t after_first = free_bytes();
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(first.run(input));
+  EXPECT_EQ(free_bytes(), after_first);
+  Session second = model.session(Device::cuda(gpu_)).value();
+  ASSERT_TRUE(second.run(input));
+  EXPECT_LT(after_first - free_bytes(), std::size_t{16} << 20) << "the weights were uploaded twice";
+}
+
+class StopAtOnce final : public Progress {
+ public:
+  [[nodiscard]] bool on_progress(std::string_view, std::uint64_t, std::uint64_t) override { return !stops; }
+  bool stops = true;
+};
+
+TEST_F(GpuNetworks, ACancelledRunCanBeRunAgain) {
+  const Model model = test::made_up_model(Sequential{Linear{8, 8}, ReLU{}, Linear{8, 3}}.graph({8}).value());
+  const Tensor input = test::made_up("x", {2, 8});
+  StopAtOnce progress;
+  Session session = model.session(Device::cuda(gpu_), {.progress = &progress, .limits = {}}).value();
+  const auto stopped = session.run(input);
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, ErrorCode::cancelled);
+  progress.stops = false;
+  const std::vector<float> expected = test::floats_of(model.session().value().run(input).value());
+  test::expect_close(expected, test::floats_of(session.run(input).value()), kNetworkTolerance);
+}
+
+}  // namespace
+}  // namespace rushlight::cuda

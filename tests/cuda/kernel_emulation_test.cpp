@@ -1,0 +1,166 @@
+// Kernels against their definitions, emulated: each case runs with the threads in three orders.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "cuda/emulate_work.hpp"
+#include "cuda/step_case.hpp"
+
+namespace rushlight::cuda {
+namespace {
+
+using emulation::Emulator;
+using emulation::Order;
+
+// The memory after the step, the same for any order of the threads.
+std::vector<float> emulate_step(const StepCase& step_case, int processors = 4) {
+  std::vector<float> memory = step_case.memory;
+  const Result<std::vector<Call>> calls =
+      make_calls(step_case.plan, addresses_of(step_case, memory.data()), processors);
+  if (!calls) {
+    ADD_FAILURE() << step_case.name << ": " << to_string(calls.error());
+    return memory;
+  }
+  EXPECT_EQ(calls->size(), 1U) << step_case.name;
+  std::vector<float> first;
+  for (const Order order : {Order::forward, Order::backward, Order::shuffled}) {
+    std::copy(step_case.memory.begin(), step_case.memory.end(), memory.begin());
+    Emulator emulator(order);
+    for (const Call& call : *calls) emulation::emulate(call.work, emulator);
+    EXPECT_EQ(emulator.failure(), "") << step_case.name;
+    if (first.empty()) first = memory;
+    EXPECT_EQ(std::memcmp(first.data(), memory.data(), memory.size() * sizeof(float)), 0)
+        << step_case.name << ": the order of the threads shows";
+  }
+  return first;
+}
+
+void check(const std::vector<StepCase>& cases) {
+  ASSERT_FALSE(cases.empty());
+  for (const StepCase& step_case : cases) {
+    EXPECT_EQ(judge(step_case, compute_naively(step_case), emulate_step(step_case)), "");
+  }
+}
+
+TEST(EmulatedKernels, ConvolutionsAreTheirDefinition) {
+  check(conv_cases());
+}
+TEST(EmulatedKernels, LinearsAreTheirDefinition) {
+  check(linear_cases());
+}
+TEST(EmulatedKernels, PoolingsAreTheirDefinition) {
+  check(pool_cases());
+}
+TEST(EmulatedKernels, ElementwiseStepsAreTheirDefinition) {
+  check(element_cases());
+}
+TEST(EmulatedKernels, SoftmaxIsItsDefinition) {
+  check(softmax_cases());
+}
+TEST(EmulatedKernels, LayoutsAreTheirDefinition) {
+  check(layout_cases());
+}
+
+// --- what the cases above do not reach by themselves ---
+
+// Products in every tile and by the access that reads any geometry: sums run in the same order, so the bits are the
+// same. Every second case will do.
+TEST(EmulatedKernels, ProductsHaveTheSameBitsInEveryTileAndByEveryAccess) {
+  int compared = 0;
+  std::vector<StepCase> cases = conv_cases();
+  for (StepCase& step_case : linear_cases()) cases.push_back(std::move(step_case));
+  for (std::size_t i = 0; i < cases.size(); i += 2) {
+    const StepCase& step_case = cases[i];
+    std::vector<float> memory = step_case.memory;
+    const auto calls = make_calls(step_case.plan, addresses_of(step_case, memory.data()), 1);
+    ASSERT_TRUE(calls);
+    const auto* chosen = std::get_if<GemmCall>(&calls->at(0).work);
+    if (chosen == nullptr) continue;
+    std::vector<float> first;
+    for (const GemmTile tile : {GemmTile::rows128_columns64, GemmTile::rows64_columns64, GemmTile::rows64_columns32}) {
+      for (const GemmAccess access : {chosen->access, GemmAccess::window_singles}) {
+        std::copy(step_case.memory.begin(), step_case.memory.end(), memory.begin());
+        GemmCall call = *chosen;
+        call.tile = tile;
+        call.access = access;
+        Emulator emulator;
+        emulation::emulate(call, emulator);
+        ASSERT_EQ(emulator.failure(), "") << step_case.name;
+        if (first.empty()) first = memory;
+        ASSERT_EQ(std::memcmp(first.data(), memory.data(), memory.size() * sizeof(float)), 0) << step_case.name;
+        ++compared;
+      }
+    }
+  }
+  EXPECT_GT(compared, 200);
+}
+
+// Sums of thousands of positive products: the error must not grow with their number, as that of one fp32 sum does.
+TEST(EmulatedKernels, LongSumsStayAccurate) {
+  constexpr std::size_t kDepth = 20'000;
+  for (const std::int64_t rows : {1, 9}) {
+    StepCaseBuilder builder("a long sum", 7);
+    runtime::LinearStep step;
+    step.input = builder.tensor(rows, 1, 1, kDepth);
+    for (float& value : builder.values(step.input)) value = std::abs(value);
+    step.weights = builder.constant(kDepth);
+    step.output = builder.output(rows, 1, 1, 1);
+    StepCase step_case = builder.build(step, 2e-7);
+    const std::span<float> weights = std::span(step_case.memory).subspan(step_case.constant_floats[0], kDepth);
+    for (float& weight : weights) weight = std::abs(weight);
+    const Expected expected = compute_naively(step_case);
+    EXPECT_EQ(judge(step_case, expected, emulate_step(step_case)), "");
+    // One sum does not pass for the right one.
+    std::vector<float> memory = step_case.memory;
+    const Addresses addresses = addresses_of(step_case, memory.data());
+    const auto place = [&](runtime::TensorId id) { return step_case.plan.tensors[id].offset_bytes / sizeof(float); };
+    for (std::size_t row = 0; row < static_cast<std::size_t>(rows); ++row) {
+      float sum = 0.0F;
+      for (std::size_t k = 0; k < kDepth; ++k) {
+        sum = fused(memory[place(step.input) + row * kDepth + k], addresses.constants[0][k], sum);
+      }
+      memory[place(step.output) + row] = sum;
+    }
+    EXPECT_NE(judge(step_case, expected, memory), "");
+  }
+}
+
+TEST(EmulatedKernels, NaNAndInfinityInTheInputReachTheOutputsTheyBelongTo) {
+  StepCaseBuilder builder("conv with a NaN", 8);
+  runtime::ConvStep step;
+  step.input = builder.tensor(1, 6, 6, 4);
+  builder.values(step.input)[0] = std::numeric_limits<float>::quiet_NaN();
+  builder.values(step.input)[100] = std::numeric_limits<float>::infinity();
+  step.weights = builder.constant(std::int64_t{8} * 9 * 4);
+  step.output = builder.output(1, 6, 6, 8);
+  step.kernel = 3;
+  step.stride = 1;
+  step.padding = 1;
+  step.dilation = 1;
+  step.epilogue.relu = true;
+  const StepCase step_case = builder.build(step, 5e-6);
+  EXPECT_EQ(judge(step_case, compute_naively(step_case), emulate_step(step_case)), "");
+}
+
+// Kernels that walk the elements by the grid's size must do so with any number of blocks.
+TEST(EmulatedKernels, FewBlocksDoTheWorkOfMany) {
+  int cases_run = 0;
+  for (const StepCase& step_case : all_step_cases()) {
+    std::vector<float> memory = step_case.memory;
+    const auto calls = make_calls(step_case.plan, addresses_of(step_case, memory.data()), 4);
+    ASSERT_TRUE(calls);
+    Emulator emulator(Order::shuffled);
+    const bool steps_by_grid = emulation::emulate_with_blocks(calls->at(0).work, 1, emulator);
+    if (!steps_by_grid) continue;
+    EXPECT_EQ(emulator.failure(), "") << step_case.name;
+    EXPECT_EQ(judge(step_case, compute_naively(step_case), memory), "");
+    ++cases_run;
+  }
+  EXPECT_GT(cases_run, 100);
+}
+
+}  // namespace
+}  // namespace rushlight::cuda

@@ -1,0 +1,108 @@
+#include "cuda/network_cases.hpp"
+
+#include <utility>
+
+#include "runtime/networks.hpp"
+
+namespace rushlight::cuda {
+namespace {
+
+using test::made_up;
+using test::made_up_model;
+
+Model mlp() {
+  return made_up_model(Sequential{Linear{784, 128}, ReLU{}, Linear{128, 10}}.graph({784}).value());
+}
+
+Model fashion_cnn() {
+  return made_up_model(
+      Sequential{{"conv1", Conv2d{.in_channels = 1, .out_channels = 32, .kernel_size = 3, .padding = 1}},
+                 {"bn1", BatchNorm2d{.num_features = 32}},
+                 ReLU{},
+                 MaxPool2d{.kernel_size = 2},
+                 {"conv2", Conv2d{.in_channels = 32, .out_channels = 64, .kernel_size = 3, .padding = 1}},
+                 {"bn2", BatchNorm2d{.num_features = 64}},
+                 ReLU{},
+                 MaxPool2d{.kernel_size = 2},
+                 Flatten{},
+                 {"fc1", Linear{3136, 128}},
+                 ReLU{},
+                 {"fc2", Linear{128, 10}}}
+          .graph({1, 28, 28})
+          .value());
+}
+
+// Residuals, a projection of stride 2, a global average, and an output in torch's order in the middle.
+Model residual_blocks() {
+  GraphBuilder g;
+  Edge x = g.input("image", {-1, 3, 17, 15});
+  x = g.apply("conv1", Conv2d{.in_channels = 3, .out_channels = 16, .kernel_size = 3, .padding = 1, .bias = false}, x);
+  x = g.apply("bn1", BatchNorm2d{.num_features = 16}, x);
+  x = g.apply("", ReLU{}, x);
+  Edge y = g.apply("a.conv1", Conv2d{.in_channels = 16, .out_channels = 16, .kernel_size = 3, .padding = 1}, x);
+  y = g.apply("", ReLU{}, y);
+  y = g.apply("a.conv2", Conv2d{.in_channels = 16, .out_channels = 16, .kernel_size = 3, .padding = 1}, y);
+  x = g.apply("", ReLU{}, g.apply("", Add{}, y, x));
+  y = g.apply("b.conv1", Conv2d{.in_channels = 16, .out_channels = 24, .kernel_size = 3, .stride = 2, .padding = 1}, x);
+  y = g.apply("b.bn", BatchNorm2d{.num_features = 24}, y);
+  const Edge shortcut =
+      g.apply("b.down", Conv2d{.in_channels = 16, .out_channels = 24, .kernel_size = 1, .stride = 2}, x);
+  x = g.apply("", ReLU{}, g.apply("", Add{}, y, shortcut));
+  g.output("features", x);
+  x = g.apply("", AdaptiveAvgPool2d{.output_size = 1}, x);
+  x = g.apply("fc", Linear{24, 7}, g.apply("", Flatten{}, x));
+  g.output("probabilities", g.apply("", Softmax{.dim = 1}, x));
+  return made_up_model(g.build().value());
+}
+
+// A batch norm that nothing takes in, depthwise and grouped convolutions, both poolings, softmax over channels and
+// rows.
+Model what_does_not_fold() {
+  GraphBuilder g;
+  Edge x = g.input("image", {-1, 6, 14, 14});
+  x = g.apply("norm", BatchNorm2d{.num_features = 6}, x);
+  x = g.apply("", ReLU{}, x);
+  x = g.apply("depthwise", Conv2d{.in_channels = 6, .out_channels = 6, .kernel_size = 3, .padding = 1, .groups = 6}, x);
+  x = g.apply("", AvgPool2d{.kernel_size = 3, .stride = 2, .padding = 1, .ceil_mode = true}, x);
+  x = g.apply(
+      "grouped",
+      Conv2d{.in_channels = 6, .out_channels = 40, .kernel_size = {3, 2}, .padding = Padding::same(), .groups = 2}, x);
+  x = g.apply("", MaxPool2d{.kernel_size = 2, .stride = 1}, x);
+  g.output("map", g.apply("", Softmax{.dim = 1}, x));
+  g.output("rows", g.apply("", Softmax{.dim = 2}, x));
+  return made_up_model(g.build().value());
+}
+
+Model broadcast_addition() {
+  GraphBuilder g;
+  const Edge a = g.input("a", {2, 3, 4, 5});
+  const Edge b = g.input("b", {3, 1, 5});
+  g.output("sum", g.apply("", ReLU{}, g.apply("", Add{}, a, b)));
+  return made_up_model(g.build().value());
+}
+
+// An output that is an input, and an input that two outputs want: copies.
+Model pass_through() {
+  GraphBuilder g;
+  const Edge x = g.input("x", {-1, 5});
+  g.output("same", g.apply("", Identity{}, x));
+  g.output("norm", g.apply("bn", BatchNorm1d{.num_features = 5}, x));
+  return made_up_model(g.build().value());
+}
+
+}  // namespace
+
+std::vector<NetworkCase> network_cases() {
+  std::vector<NetworkCase> cases;
+  for (const std::int64_t batch : {1, 5, 20}) {
+    cases.push_back({"mlp, batch " + std::to_string(batch), mlp(), {made_up("input", {batch, 784})}});
+  }
+  cases.push_back({"fashion cnn", fashion_cnn(), {made_up("input", {2, 1, 28, 28})}});
+  cases.push_back({"residual blocks", residual_blocks(), {made_up("input", {3, 3, 17, 15})}});
+  cases.push_back({"what does not fold", what_does_not_fold(), {made_up("input", {2, 6, 14, 14})}});
+  cases.push_back({"broadcast addition", broadcast_addition(), {made_up("a", {2, 3, 4, 5}), made_up("b", {3, 1, 5})}});
+  cases.push_back({"pass through", pass_through(), {made_up("input", {4, 5})}});
+  return cases;
+}
+
+}  // namespace rushlight::cuda

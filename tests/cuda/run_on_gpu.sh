@@ -1,0 +1,68 @@
+#!/bin/sh
+# Runs what needs a GPU, from a built tree:  tests/cuda/run_on_gpu.sh [BUILD_DIR]
+# With compute-sanitizer on the PATH the kernels run a second time under it. The last line is "N passed, N failed,
+# N skipped". Exit: 0 when something ran and nothing failed, 1 when something failed, 77 when all was skipped.
+set -u
+
+build=${1:-$(cd "$(dirname "$0")/../.." && pwd)/build/cuda}
+passed=0
+failed=0
+skipped=0
+log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
+
+# count WORD: the number in the summary line "[  WORD  ] N tests..."
+count() {
+  sed -n "s/^\[ *$1 *\] \([0-9][0-9]*\) tests\{0,1\}[.,].*/\1/p" "$log" | head -n 1 | grep . || echo 0
+}
+
+# run NAME COMMAND...: a GoogleTest program
+run() {
+  name=$1
+  shift
+  echo "== $name"
+  "$@" > "$log" 2>&1
+  status=$?
+  # One line a test, each reason for skipping once; everything where something failed.
+  if [ "$status" -eq 0 ]; then
+    grep -A 1 ': Skipped$' "$log" | grep -v -e ': Skipped$' -e '^--$' | sort -u
+    grep -E '^\[ +(OK|SKIPPED) \] .* \([0-9]+ ms\)$' "$log"
+  else
+    cat "$log"
+  fi
+  p=$(count PASSED)
+  f=$(count FAILED)
+  s=$(count SKIPPED)
+  # A program that ends badly without a summary, or whose sanitizer objects, is a failure even if no test says so.
+  if [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
+    echo "$name ended with status $status"
+    f=1
+  fi
+  if [ $((p + f + s)) -eq 0 ]; then
+    echo "no test was found in $name"
+    f=1
+  fi
+  passed=$((passed + p))
+  failed=$((failed + f))
+  skipped=$((skipped + s))
+}
+
+tests=$build/tests/cuda
+if [ ! -x "$tests/cuda_gpu_test" ]; then
+  echo "$tests/cuda_gpu_test is missing: build with -DRUSHLIGHT_CUDA=ON -DRUSHLIGHT_BUILD_TESTS=ON first"
+  echo "0 passed, 1 failed, 0 skipped"
+  exit 1
+fi
+
+command -v nvidia-smi > /dev/null && nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
+run "GPU tests" "$tests/cuda_gpu_test"
+if command -v compute-sanitizer > /dev/null && [ "$passed" -gt 0 ]; then
+  for tool in memcheck racecheck synccheck initcheck; do
+    run "kernels under $tool" compute-sanitizer --tool "$tool" --error-exitcode 9 \
+      "$tests/cuda_gpu_test" --gtest_filter='GpuKernels.*:GpuNetworks.Give*'
+  done
+fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+if [ "$failed" -ne 0 ]; then exit 1; fi
+if [ "$passed" -eq 0 ]; then exit 77; fi

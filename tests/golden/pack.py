@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Packs the golden files and writes MANIFEST.json.
+
+    pack.py TESTDATA_DIR          TESTDATA_DIR holds fashion/, format/, torch-releases/ with their READMEs
+
+Each set becomes SET.tar.xz, the same bytes on every run; CMake unpacks them into <build>/golden. The manifest gives the
+origin and the SHA-256 of every archive and of every file inside.
+"""
+import hashlib
+import io
+import json
+import lzma
+import pathlib
+import sys
+import tarfile
+
+SETS = {
+    "fashion": "Fashion-MNIST CNN trained with PyTorch 1.13.1; images MIT licence, Zalando Research",
+    "format": "one small file per feature, PyTorch 2.15.0, torchvision 0.29.2, NumPy 2.4.6 (make_format_goldens.py)",
+    "torch-releases": "files written by 23 PyTorch releases from 1.0.1 to 2.15.0 (make_release_goldens.py)",
+}
+
+
+def pack(source: pathlib.Path, name: str) -> tuple[bytes, dict]:
+    files = {}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for path in sorted((source / name).rglob("*")):
+            relative = path.relative_to(source).as_posix()
+            if path.is_dir() or path.is_symlink():
+                continue
+            data = path.read_bytes()
+            files[relative] = hashlib.sha256(data).hexdigest()
+            entry = tarfile.TarInfo(relative)
+            entry.size = len(data)
+            entry.mode = 0o644
+            tar.addfile(entry, io.BytesIO(data))
+    packed = lzma.compress(buffer.getvalue(), preset=9 | lzma.PRESET_EXTREME)
+    return packed, files
+
+
+def main() -> None:
+    source = pathlib.Path(sys.argv[1])
+    here = pathlib.Path(__file__).parent
+    manifest = {"schema": 1, "sets": []}
+    for name, origin in SETS.items():
+        packed, files = pack(source, name)
+        archive = here / f"{name}.tar.xz"
+        archive.write_bytes(packed)
+        manifest["sets"].append({"name": name, "archive": archive.name, "origin": origin, "size_bytes": len(packed),
+                                 "sha256": hashlib.sha256(packed).hexdigest(), "files": files})
+    (here / "MANIFEST.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+// Session::run allocates nothing after the first run with a shape: every way to the heap is counted here.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <new>
+
+#include "runtime/nets.hpp"
+#include "runtime/networks.hpp"
+
+// Sanitizers bring allocators of their own; then nothing is replaced and the tests skip.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define RUSHLIGHT_COUNTS_ALLOCATIONS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define RUSHLIGHT_COUNTS_ALLOCATIONS 0
+#endif
+#endif
+#if !defined(RUSHLIGHT_COUNTS_ALLOCATIONS)
+#if defined(__GLIBC__)
+#define RUSHLIGHT_COUNTS_ALLOCATIONS 1
+#else
+#define RUSHLIGHT_COUNTS_ALLOCATIONS 0
+#endif
+#endif
+
+namespace {
+std::atomic<bool> counting{false};
+std::atomic<std::size_t> allocations{0};
+}  // namespace
+
+#if RUSHLIGHT_COUNTS_ALLOCATIONS
+// operator new of libstdc++ ends in malloc or aligned_alloc, so these see both; glibc keeps its own under these names.
+extern "C" {
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* old, std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+
+void* malloc(std::size_t size) {
+  if (counting) ++allocations;
+  return __libc_malloc(size);
+}
+void* calloc(std::size_t count, std::size_t size) {
+  if (counting) ++allocations;
+  return __libc_calloc(count, size);
+}
+void* realloc(void* old, std::size_t size) {
+  if (counting) ++allocations;
+  return __libc_realloc(old, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  if (counting) ++allocations;
+  return __libc_memalign(alignment, size);
+}
+int posix_memalign(void** out, std::size_t alignment, std::size_t size) {
+  if (counting) ++allocations;
+  *out = __libc_memalign(alignment, size);
+  return *out == nullptr ? ENOMEM : 0;
+}
+}
+#endif
+
+namespace rushlight::test {
+namespace {
+
+// Allocations of `runs` calls of run() on one set of buffers.
+std::size_t allocations_of_runs(Session& session, const Shape& shape, int runs) {
+  const std::vector<float> input = values_for("input", shape);
+  const Shape out_shape = session.output_shapes(std::span(&shape, 1)).value()[0];
+  std::vector<float> output(static_cast<std::size_t>(numel_of(out_shape)));
+  const TensorView in{.data = input.data(), .shape = shape};
+  const MutableTensorView out{.data = output.data(), .shape = out_shape};
+  EXPECT_TRUE(session.run(std::span(&in, 1), std::span(&out, 1)));
+  const std::size_t before = allocations;
+  counting = true;
+  bool good = true;
+  for (int i = 0; i < runs; ++i) good = session.run(std::span(&in, 1), std::span(&out, 1)).has_value() && good;
+  counting = false;
+  EXPECT_TRUE(good);
+  return allocations - before;
+}
+
+TEST(Allocation, TheCounterCounts) {
+  if (!RUSHLIGHT_COUNTS_ALLOCATIONS) GTEST_SKIP() << "allocations cannot be counted in this build";
+  counting = true;
+  void* const volatile one = std::malloc(10);
+  void* const volatile two = ::operator new(10);
+  void* const volatile three = ::operator new (128, std::align_val_t{64});
+  counting = false;
+  std::free(one);
+  ::operator delete(two);
+  ::operator delete (three, std::align_val_t{64});
+  EXPECT_GE(allocations, 3U);
+}
+
+TEST(Allocation, RunsAfterTheFirstMakeNone) {
+  if (!RUSHLIGHT_COUNTS_ALLOCATIONS) GTEST_SKIP() << "allocations cannot be counted in this build";
+  const std::pair<Model, Shape> cases[] = {{made_up_model(mlp_net()), {4, 784}},
+                                           {made_up_model(normed_mlp_net()), {4, 12}},
+                                           {made_up_model(fashion_net()), {8, 1, 28, 28}},
+                                           {made_up_model(vgg_net()), {2, 3, 48, 50}},
+                                           {made_up_model(resnet_net()), {2, 3, 65, 63}}};
+  for (const auto& [model, shape] : cases) {
+    for (const unsigned threads : {1U, 3U}) {
+      Session session = model.session(Device::cpu(), {.threads = threads}).value();
+      EXPECT_EQ(0U, allocations_of_runs(session, shape, 5)) << threads << " threads";
+    }
+    Session reference = model.session(Device::cpu(), {.implementation = Implementation::reference}).value();
+    EXPECT_EQ(0U, allocations_of_runs(reference, shape, 2)) << "reference";
+  }
+}
+
+TEST(Allocation, GoingBackAndForthBetweenKnownShapesMakesNone) {
+  if (!RUSHLIGHT_COUNTS_ALLOCATIONS) GTEST_SKIP() << "allocations cannot be counted in this build";
+  const Model model = made_up_model(mlp_net());
+  Session session = model.session().value();
+  const Shape shapes[] = {{1, 784}, {8, 784}};
+  const std::vector<float> input = values_for("input", {8, 784});
+  std::vector<float> output(80);
+  const auto run = [&](const Shape& shape) {
+    const Shape out_shape{shape[0], 10};
+    const TensorView in{.data = input.data(), .shape = shape};
+    const MutableTensorView out{.data = output.data(), .shape = out_shape};
+    const std::size_t before = allocations;
+    counting = true;
+    const bool good = session.run(std::span(&in, 1), std::span(&out, 1)).has_value();
+    counting = false;
+    EXPECT_TRUE(good);
+    return allocations - before;
+  };
+  run(shapes[0]);
+  run(shapes[1]);
+  EXPECT_EQ(0U, run(shapes[0]));
+  EXPECT_EQ(0U, run(shapes[1]));
+}
+
+}  // namespace
+}  // namespace rushlight::test

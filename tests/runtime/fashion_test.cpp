@@ -1,0 +1,60 @@
+// The trained Fashion-MNIST network from its file to PyTorch's own logits.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "runtime/nets.hpp"
+#include "runtime/networks.hpp"
+#include "rushlight/checkpoint.hpp"
+#include "rushlight/evaluate.hpp"
+#include "rushlight/npy.hpp"
+
+namespace rushlight::test {
+namespace {
+
+// The bytes of an IDX file after its header of `header` bytes.
+std::vector<std::uint8_t> read_idx(const std::string& path, std::size_t header, std::size_t count) {
+  std::vector<std::uint8_t> bytes(count);
+  std::FILE* const file = std::fopen(path.c_str(), "rb");
+  if (file == nullptr) return {};
+  const bool good =
+      std::fseek(file, static_cast<long>(header), SEEK_SET) == 0 && std::fread(bytes.data(), 1, count, file) == count;
+  std::fclose(file);
+  return good ? bytes : std::vector<std::uint8_t>();
+}
+
+TEST(Fashion, LogitsOfAThousandImagesAreThoseOfPyTorchOnBothBackends) {
+  constexpr std::size_t kItems = 1000;
+  const std::string folder = RUSHLIGHT_GOLDEN_DIR "/fashion/";
+  const Checkpoint checkpoint = Checkpoint::open(folder + "fashion_cnn.pt").value();
+  const Model model = Model::create(fashion_net(), checkpoint.state_dict().value()).value();
+  const auto pixels = read_idx(folder + "images-1000.idx3-ubyte", 16, kItems * 784);
+  const auto labels = read_idx(folder + "labels-1000.idx1-ubyte", 8, kItems);
+  ASSERT_EQ(kItems * 784, pixels.size());
+  ASSERT_EQ(kItems, labels.size());
+  std::vector<float> scaled;
+  for (const std::uint8_t pixel : pixels) scaled.push_back(static_cast<float>(pixel) / 255.0F);
+  const Tensor images = tensor_of(scaled, {kItems, 1, 28, 28});
+  const Tensor targets = Tensor::from_values<std::uint8_t>(labels, {kItems}).value();
+  const Tensor all_logits = read_npy(folder + "logits-10000.npy").value();
+  const std::vector<float> torch = floats_of(all_logits);
+  const std::span<const float> expected = std::span(torch).first(kItems * 10);
+  std::size_t right = 0;
+  for (std::size_t i = 0; i < kItems; ++i) {
+    const auto row = expected.subspan(i * 10, 10);
+    if (std::max_element(row.begin(), row.end()) - row.begin() == labels[i]) ++right;
+  }
+  for (const auto implementation : {Implementation::automatic, Implementation::reference}) {
+    EvaluateOptions options;
+    options.session.implementation = implementation;
+    options.batch = 128;
+    options.targets = &targets;
+    const Evaluation evaluation = evaluate(model, images, options).value();
+    expect_close(expected, floats_of(evaluation.output), 1e-5);
+    EXPECT_DOUBLE_EQ(static_cast<double>(right) / 1000.0, evaluation.accuracy.value());
+  }
+}
+
+}  // namespace
+}  // namespace rushlight::test

@@ -1,0 +1,25 @@
+# cmake -D NM=nm -D OBJECTS=a.o;b.o -P isa_symbols.cmake
+# An object that was compiled for AVX must define one symbol that others can see: the function that hands out its kernels.
+# A weak one (an inline function, a template of the standard library) may be the copy the linker keeps for the whole
+# program, which then dies on processors without AVX.
+set(seen 0)
+foreach(object IN LISTS OBJECTS)
+  if(NOT object MATCHES "kernels/(baseline|avx2|avx512)\\.cpp")
+    continue()
+  endif()
+  set(isa ${CMAKE_MATCH_1})
+  math(EXPR seen "${seen} + 1")
+  execute_process(COMMAND ${NM} -C --defined-only --extern-only ${object} OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX REPLACE "\n$" "" symbols "${symbols}")
+  string(REPLACE "\n" ";" symbols "${symbols}")
+  set(others ${symbols})
+  list(FILTER others EXCLUDE REGEX " T rushlight::runtime::cpu::${isa}_kernels\\(\\)$")
+  list(LENGTH symbols count)
+  if(others OR NOT count EQUAL 1)
+    message(SEND_ERROR "${object} defines ${symbols}, expected ${isa}_kernels() only")
+  endif()
+endforeach()
+message(STATUS "looked at ${seen} objects")
+if(seen LESS 1)
+  message(SEND_ERROR "no kernel objects among ${OBJECTS}")
+endif()

@@ -1,0 +1,292 @@
+#include "runtime/plan.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "runtime/nets.hpp"
+#include "runtime/networks.hpp"
+
+namespace rushlight::test {
+namespace {
+
+using runtime::Place;
+using runtime::Plan;
+using runtime::PlannedBuffer;
+using runtime::PlannedTensor;
+using runtime::StepTensors;
+
+Plan plan_of(const Graph& graph, std::vector<Shape> shapes) {
+  const StateDict none;  // plans look at no values
+  return runtime::make_plan({graph, none}, shapes, {}).value();
+}
+std::string text_of(const Graph& graph, std::vector<Shape> shapes) {
+  return to_string(plan_of(graph, std::move(shapes)));
+}
+
+// What every plan must keep.
+void expect_sound(const Plan& plan) {
+  std::vector<bool> written(plan.buffers.size(), false);
+  for (const runtime::TensorId input : plan.inputs) written[plan.tensors[input].buffer] = true;
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const StepTensors used = tensors_of(plan.steps[i]);
+    for (const runtime::TensorId input : used.inputs) {
+      if (input == runtime::kNone) continue;
+      EXPECT_TRUE(written[plan.tensors[input].buffer]) << "step " << i << " reads what nobody wrote";
+    }
+    EXPECT_NE(Place::input, plan.tensors[used.output].place) << "step " << i << " writes an input";
+    written[plan.tensors[used.output].buffer] = true;
+  }
+  for (const PlannedTensor& tensor : plan.tensors) {
+    const PlannedBuffer& buffer = plan.buffers[tensor.buffer];
+    EXPECT_EQ(buffer.place, tensor.place);
+    EXPECT_EQ(buffer.offset_bytes, tensor.offset_bytes);
+    EXPECT_LE(static_cast<std::uint64_t>(tensor.elements()) * sizeof(float), buffer.size_bytes);
+  }
+  std::vector<const PlannedBuffer*> live;
+  std::vector<bool> used(plan.buffers.size(), false);
+  for (const PlannedTensor& tensor : plan.tensors) used[tensor.buffer] = true;
+  for (std::size_t id = 0; id < plan.buffers.size(); ++id) {
+    const PlannedBuffer& buffer = plan.buffers[id];
+    if (!used[id] || buffer.place != Place::arena) continue;
+    EXPECT_LE(buffer.offset_bytes + buffer.size_bytes, plan.arena_bytes);
+    for (const PlannedBuffer* other : live) {
+      if (buffer.last_step < other->first_step || other->last_step < buffer.first_step) continue;
+      EXPECT_TRUE(buffer.offset_bytes + buffer.size_bytes <= other->offset_bytes ||
+                  other->offset_bytes + other->size_bytes <= buffer.offset_bytes)
+          << "two buffers that live at once share memory";
+    }
+    live.push_back(&buffer);
+  }
+}
+
+TEST(Plan, FashionNetIsSixSteps) {
+  // Batch norms and ReLUs are gone, the flattened image is not moved, the last layer writes to the caller.
+  EXPECT_EQ(
+      "conv1 conv 2x28x28x1 -> 2x28x28x32 k3x3 s1x1 p1x1 +relu\n"
+      "3 maxpool 2x28x28x32 -> 2x14x14x32 k2x2 s2x2 p0x0\n"
+      "conv2 conv 2x14x14x32 -> 2x14x14x64 k3x3 s1x1 p1x1 +relu\n"
+      "7 maxpool 2x14x14x64 -> 2x7x7x64 k2x2 s2x2 p0x0\n"
+      "fc1 linear 2x1x1x3136 -> 2x1x1x128 +relu\n"
+      "fc2 linear 2x1x1x128 -> 2x1x1x10 (output)\n",
+      text_of(fashion_net(), {{2, 1, 28, 28}}));
+}
+
+TEST(Plan, ResidualBlocksAddInTheConvolutionThatRunsLast) {
+  const std::string text = text_of(resnet_net(), {{1, 3, 32, 32}});
+  EXPECT_NE(std::string::npos, text.find("conv1 layout 96x1x1x32 -> 1x32x32x3\n")) << text;
+  EXPECT_EQ(std::string::npos, text.find(" add ")) << text;
+  EXPECT_EQ(std::string::npos, text.find(" norm ")) << text;
+  EXPECT_NE(std::string::npos, text.find("layer1.0.conv2 conv 1x8x8x8 -> 1x8x8x8 k3x3 s1x1 p1x1 +residual +relu\n"))
+      << text;
+  // The branch without a projection is computed first; the projection adds it.
+  EXPECT_NE(std::string::npos, text.find("layer2.0.conv2 conv 1x4x4x20 -> 1x4x4x20 k3x3 s1x1 p1x1\n")) << text;
+  EXPECT_NE(std::string::npos,
+            text.find("layer2.0.downsample.0 conv 1x8x8x8 -> 1x4x4x20 k1x1 s2x2 p0x0 +residual +relu\n"))
+      << text;
+}
+
+TEST(Plan, ABatchNormWithAnotherReaderOfItsInputStays) {
+  GraphBuilder g;
+  const Edge conv = g.apply("conv", conv3x3(2, 4), g.input("x"));
+  const Edge norm = g.apply("bn", BatchNorm2d{.num_features = 4}, conv);
+  g.output("both", g.apply("", Add{}, norm, g.apply("", ReLU{}, conv)));
+  const std::string text = text_of(g.build().value(), {{1, 2, 4, 4}});
+  EXPECT_NE(std::string::npos, text.find("bn norm")) << text;
+}
+
+TEST(Plan, ABatchNormOfAnOutputStays) {
+  GraphBuilder g;
+  const Edge conv = g.apply("conv", conv3x3(2, 4), g.input("x"));
+  g.output("raw", conv);
+  g.output("normed", g.apply("bn", BatchNorm2d{.num_features = 4}, conv));
+  const Graph graph = g.build().value();
+  EXPECT_NE(std::string::npos, text_of(graph, {{1, 2, 4, 4}}).find("bn norm"));
+}
+
+TEST(Plan, ASecondBatchNormIsNotFoldedIntoTheSameLayer) {
+  GraphBuilder g;
+  Edge x = g.apply("conv", conv3x3(2, 4), g.input("x"));
+  x = g.apply("bn1", BatchNorm2d{.num_features = 4}, x);
+  g.output("y", g.apply("bn2", BatchNorm2d{.num_features = 4}, x));
+  const std::string text = text_of(g.build().value(), {{1, 2, 4, 4}});
+  EXPECT_EQ(std::string::npos, text.find("bn1")) << text;
+  EXPECT_NE(std::string::npos, text.find("bn2 norm")) << text;
+}
+
+TEST(Plan, ABatchNormOverAnotherDimensionThanALinearsOutputsIsNotFolded) {
+  GraphBuilder g;
+  const Edge linear = g.apply("fc", Linear{5, 6}, g.input("x"));
+  g.output("y", g.apply("bn", BatchNorm1d{.num_features = 3}, linear));
+  const Graph graph = g.build().value();
+  EXPECT_NE(std::string::npos, text_of(graph, {{2, 3, 5}}).find("bn norm"));
+  expect_cpu_fits_reference(made_up_model(graph), made_up("input", {2, 3, 5}));
+}
+
+TEST(Plan, WhatNoOutputNeedsIsNotComputed) {
+  GraphBuilder g;
+  const Edge x = g.input("x", {-1, 4});
+  const Edge trunk = g.apply("trunk", Linear{4, 4}, x);
+  g.apply("auxiliary", Linear{4, 9}, trunk);
+  g.output("y", g.apply("head", Linear{4, 2}, trunk));
+  EXPECT_EQ("trunk linear 1x1x1x4 -> 1x1x1x4\nhead linear 1x1x1x4 -> 1x1x1x2 (output)\n",
+            text_of(g.build().value(), {{1, 4}}));
+}
+
+TEST(Plan, IdentitiesAndDropoutsVanishEvenAtTheBorders) {
+  GraphBuilder g;
+  const Edge x = g.apply("", Identity{}, g.apply("", Dropout{}, g.input("x")));
+  const Edge y = g.apply("fc", Linear{4, 2}, x);
+  g.output("y", g.apply("", Dropout{}, g.apply("", Identity{}, y)));
+  EXPECT_EQ("fc linear 1x1x1x4 -> 1x1x1x2 (output)\n", text_of(g.build().value(), {{1, 4}}));
+}
+
+TEST(Plan, AnInputThatIsAnOutputIsCopied) {
+  GraphBuilder g;
+  const Edge x = g.input("x");
+  g.output("same", x);
+  g.output("again", g.apply("", Identity{}, x));
+  const Graph graph = g.build().value();
+  EXPECT_EQ("output 'same' copy 2x1x1x3 -> 2x1x1x3 (output)\noutput 'again' copy 2x1x1x3 -> 2x1x1x3 (output)\n",
+            text_of(graph, {{2, 3}}));
+  expect_cpu_fits_reference(Model::create(graph, {}).value(), made_up("x", {2, 3}), 0.0);
+}
+
+TEST(Plan, ImagesOfOneChannelOrOnePixelAreNeverMoved) {
+  EXPECT_EQ("op conv 1x5x5x1 -> 1x5x5x1 k3x3 s1x1 p1x1 (output)\n", text_of(graph_of(conv3x3(1, 1)), {{1, 1, 5, 5}}));
+  EXPECT_EQ("op adaptiveavgpool 2x1x1x7 -> 2x1x1x7 (output)\n",
+            text_of(graph_of(AdaptiveAvgPool2d{.output_size = 1}), {{2, 7, 1, 1}}));
+}
+
+TEST(Plan, AFlattenBehindElementwiseOperatorsStillMovesNothing) {
+  GraphBuilder g;
+  Edge x = g.apply("pool", MaxPool2d{.kernel_size = 2}, g.input("x"));
+  x = g.apply("relu", ReLU{}, g.apply("", Flatten{}, x));
+  g.output("y", g.apply("fc", Linear{12, 3}, x));
+  const Graph graph = g.build().value();
+  EXPECT_EQ(
+      "pool layout 24x1x1x4 -> 2x4x4x3\n"
+      "pool maxpool 2x4x4x3 -> 2x2x2x3 k2x2 s2x2 p0x0\n"
+      "relu relu 2x2x2x3 -> 2x2x2x3\n"
+      "fc linear 2x1x1x12 -> 2x1x1x3 (output)\n",
+      text_of(graph, {{2, 3, 4, 4}}));
+  expect_cpu_fits_reference(made_up_model(graph), made_up("x", {2, 3, 4, 4}));
+}
+
+TEST(Plan, InPlaceStepsUseNoMemoryOfTheirOwn) {
+  GraphBuilder g;
+  Edge x = g.apply("pool", MaxPool2d{.kernel_size = 1}, g.input("x"));
+  x = g.apply("bn", BatchNorm2d{.num_features = 16}, x);
+  x = g.apply("", MaxPool2d{.kernel_size = 1}, g.apply("", ReLU{}, x));
+  g.output("y", g.apply("", AdaptiveAvgPool2d{.output_size = 1}, x));
+  // One image of 16 x 8 x 8 that is read and one that is written: 4 KiB each.
+  EXPECT_EQ(8192U, plan_of(g.build().value(), {{1, 16, 8, 8}}).arena_bytes);
+}
+
+TEST(Plan, AConvolutionNeverWritesOverItsOwnInput) {
+  GraphBuilder g;
+  const Edge x = g.apply("pool", MaxPool2d{.kernel_size = 1}, g.input("x"));
+  const Edge y = g.apply("", Add{}, g.apply("conv", conv3x3(4, 4), x), x);
+  g.output("y", g.apply("last", MaxPool2d{.kernel_size = 1}, y));
+  const Graph graph = g.build().value();
+  const Plan plan = plan_of(graph, {{1, 4, 6, 6}});
+  expect_sound(plan);
+  for (const runtime::Step& step : plan.steps) {
+    const auto* conv = std::get_if<runtime::ConvStep>(&step.work);
+    if (conv == nullptr) continue;
+    EXPECT_NE(runtime::kNone, conv->epilogue.residual);
+    EXPECT_NE(plan.tensors[conv->input].buffer, plan.tensors[conv->output].buffer);
+  }
+  expect_cpu_fits_reference(made_up_model(graph), made_up("x", {1, 4, 6, 6}));
+}
+
+TEST(Plan, TheArenaIsBounded) {
+  const Graph graph = fashion_net();
+  const StateDict none;
+  const Shape shape{64, 1, 28, 28};
+  Limits limits;
+  limits.arena_bytes = 1'000'000;
+  const auto plan = runtime::make_plan({graph, none}, std::span(&shape, 1), limits);
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(ErrorCode::limit_exceeded, plan.error().code);
+  EXPECT_EQ("LIMIT-ARENA-BYTES", plan.error().finding.code);
+  EXPECT_EQ(
+      "activations need more memory than limits.arena_bytes allows, expected at most 1000000 bytes, found 8028160",
+      plan.error().finding.message);
+}
+
+// A random network of image operators, with branches, unused values and several outputs.
+Graph random_graph(std::mt19937& random) {
+  const auto pick = [&](std::size_t count) { return static_cast<std::size_t>(random() % count); };
+  GraphBuilder g;
+  constexpr std::int64_t kChannels = 3;
+  std::vector<Edge> images{g.input("a", {-1, kChannels, 6, 6}), g.input("b", {-1, kChannels, 6, 6})};
+  const std::size_t count = 3 + pick(12);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string name = "n" + std::to_string(i);
+    const Edge x = images[pick(images.size())];
+    const Edge last = images.back();
+    switch (pick(9)) {
+      case 0:
+      case 1:
+        images.push_back(g.apply(name, conv3x3(kChannels, kChannels), last));
+        break;
+      case 2:
+        images.push_back(g.apply(name, BatchNorm2d{.num_features = kChannels}, last));
+        break;
+      case 3:
+        images.push_back(g.apply(name, ReLU{}, last));
+        break;
+      case 4:
+      case 5:
+        images.push_back(g.apply(name, Add{}, last, x));
+        break;
+      case 6:
+        images.push_back(g.apply(name, MaxPool2d{.kernel_size = 3, .stride = 1, .padding = 1}, x));
+        break;
+      case 7:
+        images.push_back(g.apply(name, Softmax{.dim = static_cast<std::int64_t>(pick(4))}, x));
+        break;
+      default:
+        images.push_back(g.apply(name, Dropout{}, x));
+    }
+  }
+  g.output("image", images.back());
+  if (pick(2) == 0) g.output("other", images[pick(images.size())]);
+  Edge flat = g.apply("flatten", Flatten{}, images[pick(images.size())]);
+  if (pick(2) == 0) flat = g.apply("flat_relu", ReLU{}, flat);
+  if (pick(3) == 0) flat = g.apply("flat_norm", BatchNorm1d{.num_features = kChannels * 36}, flat);
+  if (pick(3) == 0) g.output("flat", flat);
+  Edge scores = g.apply("fc1", Linear{kChannels * 36, 5}, flat);
+  scores = g.apply("norm", BatchNorm1d{.num_features = 5}, scores);
+  scores = g.apply("sum", Add{}, g.apply("fc2", Linear{kChannels * 36, 5}, flat), scores);
+  g.output("scores", g.apply("relu", ReLU{}, scores));
+  return g.build().value();
+}
+
+TEST(Plan, RandomGraphsAreSoundAndComputeWhatTheyDidUnplanned) {
+  for (std::uint32_t seed = 0; seed < 300; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    const Graph graph = random_graph(random);
+    const Shape shape{2, 3, 6, 6};
+    expect_sound(plan_of(graph, {shape, shape}));
+    const Tensor inputs[] = {made_up("a", shape), made_up("b", shape)};
+    expect_cpu_fits_reference(made_up_model(graph), inputs, 1e-4);
+    if (HasFailure()) {
+      ADD_FAILURE() << text_of(graph, {shape, shape});
+      return;
+    }
+  }
+}
+
+TEST(Plan, AVeryLongChainIsPlannedInLinearTime) {
+  GraphBuilder g;
+  Edge x = g.input("x");
+  for (int i = 0; i < 50'000; ++i) x = g.apply("", i % 2 == 0 ? Operator(Softmax{}) : Operator(ReLU{}), x);
+  g.output("y", x);
+  expect_sound(plan_of(g.build().value(), {{1, 4}}));
+}
+
+}  // namespace
+}  // namespace rushlight::test

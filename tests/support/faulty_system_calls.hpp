@@ -1,0 +1,135 @@
+// An operating system that fails on demand: any call, at any time, with any errno; and one that does things by halves.
+// Needs layer io.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/system_calls.hpp"
+
+namespace rushlight::test {
+
+// Installed from its construction to its destruction; one at a time, one thread.
+class FaultySystemCalls {
+ public:
+  struct Plan {
+    int fail_at = -1;                          // the call to fail, counted from 0 over all calls; -1 for none
+    int error_number = 0;                      // its errno; EINTR and all else alike
+    int failures = 1;                          // how many calls in a row, from fail_at on
+    const char* only = nullptr;                // counts and fails calls of this name alone
+    std::size_t most_bytes = ~std::size_t{0};  // a pread or write moves no more
+    bool writes_nothing = false;               // write returns 0
+  };
+
+  explicit FaultySystemCalls(Plan plan) {
+    state() = State{};
+    state().plan = plan;
+    scope_.emplace(table());
+  }
+
+  // The calls so far, by name, the failed ones too.
+  [[nodiscard]] const std::vector<std::string>& log() const { return state().log; }
+  [[nodiscard]] int count() const { return state().seen; }
+  // The name of the call that failed first; empty when none did.
+  [[nodiscard]] const std::string& failed_call() const { return state().failed; }
+
+ private:
+  struct State {
+    Plan plan;
+    int seen = 0;
+    std::vector<std::string> log;
+    std::string failed;
+  };
+  static State& state() {
+    static State state;
+    return state;
+  }
+
+  static bool fails(const char* name) {
+    State& s = state();
+    s.log.emplace_back(name);
+    if (s.plan.only != nullptr && s.log.back() != s.plan.only) return false;
+    const int index = s.seen++;
+    if (s.plan.fail_at < 0 || index < s.plan.fail_at || index >= s.plan.fail_at + s.plan.failures) return false;
+    if (s.failed.empty()) s.failed = name;
+    errno = s.plan.error_number;
+    return true;
+  }
+
+  static const io::SystemCalls& table() {
+    static const io::SystemCalls calls = [] {
+      io::SystemCalls c{};
+      c.stat = [](const char* path, struct stat* out) {
+        return fails("stat") ? -1 : io::real_system_calls().stat(path, out);
+      };
+      c.open = [](const char* path, int flags) {
+        return fails("open") ? -1 : io::real_system_calls().open(path, flags);
+      };
+      // The descriptor is gone whatever close says, as on Linux.
+      c.close = [](int fd) {
+        const bool failed = fails("close");
+        const int error_number = errno;
+        const int result = io::real_system_calls().close(fd);
+        if (!failed) return result;
+        errno = error_number;
+        return -1;
+      };
+      c.fstat = [](int fd, struct stat* out) { return fails("fstat") ? -1 : io::real_system_calls().fstat(fd, out); };
+      c.pread = [](int fd, void* buffer, std::size_t count, off_t offset) -> ssize_t {
+        if (fails("pread")) return -1;
+        return io::real_system_calls().pread(fd, buffer, std::min(count, state().plan.most_bytes), offset);
+      };
+      c.mmap = [](void* address, std::size_t length, int protection, int flags, int fd, off_t offset) {
+        return fails("mmap") ? MAP_FAILED
+                             : io::real_system_calls().mmap(address, length, protection, flags, fd, offset);
+      };
+      c.munmap = [](void* address, std::size_t length) {
+        return fails("munmap") ? -1 : io::real_system_calls().munmap(address, length);
+      };
+      c.openat = [](int folder, const char* name, int flags, unsigned mode) {
+        return fails("openat") ? -1 : io::real_system_calls().openat(folder, name, flags, mode);
+      };
+      c.readlinkat = [](int folder, const char* name, char* buffer, std::size_t count) -> ssize_t {
+        return fails("readlinkat") ? -1 : io::real_system_calls().readlinkat(folder, name, buffer, count);
+      };
+      c.fstatat = [](int folder, const char* name, struct stat* out, int flags) {
+        return fails("fstatat") ? -1 : io::real_system_calls().fstatat(folder, name, out, flags);
+      };
+      c.fallocate = [](int fd, off_t size_bytes) {
+        return fails("fallocate") ? -1 : io::real_system_calls().fallocate(fd, size_bytes);
+      };
+      c.write = [](int fd, const void* buffer, std::size_t count) -> ssize_t {
+        if (fails("write")) return -1;
+        if (state().plan.writes_nothing) return 0;
+        return io::real_system_calls().write(fd, buffer, std::min(count, state().plan.most_bytes));
+      };
+      c.fchown = [](int fd, uid_t owner, gid_t group) {
+        return fails("fchown") ? -1 : io::real_system_calls().fchown(fd, owner, group);
+      };
+      c.fchmod = [](int fd, unsigned mode) { return fails("fchmod") ? -1 : io::real_system_calls().fchmod(fd, mode); };
+      c.fsync = [](int fd) { return fails("fsync") ? -1 : io::real_system_calls().fsync(fd); };
+      c.renameat = [](int from_folder, const char* from, int to_folder, const char* to) {
+        return fails("renameat") ? -1 : io::real_system_calls().renameat(from_folder, from, to_folder, to);
+      };
+      c.unlinkat = [](int folder, const char* name) {
+        return fails("unlinkat") ? -1 : io::real_system_calls().unlinkat(folder, name);
+      };
+      c.getrandom = [](void* buffer, std::size_t count) -> ssize_t {
+        return fails("getrandom") ? -1 : io::real_system_calls().getrandom(buffer, count);
+      };
+      return c;
+    }();
+    return calls;
+  }
+
+  std::optional<io::ScopedSystemCalls> scope_;
+};
+
+}  // namespace rushlight::test
