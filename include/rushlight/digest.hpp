@@ -1,5 +1,5 @@
 /// \file
-/// Digests of tensors and of whole checkpoints that do not depend on the container (format-spec/05, "content digest").
+/// Digests of tensors and of whole checkpoints that do not depend on the container (src/open/digest.cpp states the bytes).
 #pragma once
 
 #include <cstdint>

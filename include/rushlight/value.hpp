@@ -176,7 +176,7 @@ struct PathStep {
 };
 
 /// String keys and attributes joined with '.', everything else in brackets: `model_state_dict.conv1.weight`,
-/// `optimizer.state[0].exp_avg`, `cache[(1, 2)]` (format-spec/05, "names").
+/// `optimizer.state[0].exp_avg`, `cache[(1, 2)]` (the contract of the command line, "names of tensors").
 RUSHLIGHT_API std::string to_string(std::span<const PathStep> path);
 
 /// What a walk over a value graph visits; see walk().

@@ -39,27 +39,27 @@ Status Arguments::count(std::size_t least, std::size_t most) const {
 }
 
 Result<bool> Arguments::boolean(std::size_t position, std::string_view what) const {
-  if (builder_.graph_.kind(items_[position]) != ObjectKind::boolean) return wrong_type(position, what, "bool");
+  if (builder_.kind_of(items_[position]) != ObjectKind::boolean) return wrong_type(position, what, "bool");
   return builder_.graph_.boolean(items_[position]);
 }
 
 Result<std::int64_t> Arguments::integer(std::size_t position, std::string_view what) const {
   const ObjectId id = items_[position];
-  if (builder_.graph_.kind(id) == ObjectKind::big_integer) {
+  if (builder_.kind_of(id) == ObjectKind::big_integer) {
     return too_large("argument " + std::to_string(position) + " (" + std::string(what) + ")", call_);
   }
-  if (builder_.graph_.kind(id) != ObjectKind::integer) return wrong_type(position, what, "int");
+  if (builder_.kind_of(id) != ObjectKind::integer) return wrong_type(position, what, "int");
   return builder_.graph_.integer(id);
 }
 
 Status Arguments::integers(std::size_t position, std::string_view what, std::vector<std::int64_t>& out) const {
   const pickle::ObjectGraph& graph = builder_.graph_;
   ObjectId id = items_[position];
-  if (graph.kind(id) == ObjectKind::call && builder_.roles_[id] == Role::size) {
+  if (builder_.kind_of(id) == ObjectKind::call && builder_.roles_[id] == Role::size) {
     const std::span<const ObjectId> arguments = graph.items(graph.arguments(id));
     if (arguments.size() == 1) id = arguments[0];
   }
-  if (graph.kind(id) != ObjectKind::tuple && graph.kind(id) != ObjectKind::list) {
+  if (builder_.kind_of(id) != ObjectKind::tuple && builder_.kind_of(id) != ObjectKind::list) {
     return wrong_type(position, what, "a tuple of int");
   }
   const std::span<const ObjectId> parts = graph.items(id);
@@ -73,7 +73,7 @@ Status Arguments::integers(std::size_t position, std::string_view what, std::vec
   }
   out.clear();
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    const ObjectKind kind = graph.kind(parts[i]);
+    const ObjectKind kind = builder_.kind_of(parts[i]);
     if (kind == ObjectKind::integer) {
       out.push_back(graph.integer(parts[i]));
       continue;
@@ -90,7 +90,7 @@ Status Arguments::integers(std::size_t position, std::string_view what, std::vec
 
 Result<DType> Arguments::dtype(std::size_t position, std::string_view what) const {
   const ObjectId id = items_[position];
-  if (builder_.graph_.kind(id) == ObjectKind::global) {
+  if (builder_.kind_of(id) == ObjectKind::global) {
     const auto& known = builder_.names_[id].known;
     if (known && known->meaning == Meaning::dtype) return known->dtype;
   }
@@ -100,7 +100,7 @@ Result<DType> Arguments::dtype(std::size_t position, std::string_view what) cons
 Status Arguments::hooks(std::size_t position) const {
   const pickle::ObjectGraph& graph = builder_.graph_;
   const ObjectId id = items_[position];
-  const ObjectKind kind = graph.kind(id);
+  const ObjectKind kind = builder_.kind_of(id);
   if (kind == ObjectKind::none || kind == ObjectKind::dict) return {};
   if (kind == ObjectKind::call && builder_.roles_[id] == Role::dict) return {};
   return wrong_type(position, "backward hooks", "a dict or None");
@@ -109,12 +109,12 @@ Status Arguments::hooks(std::size_t position) const {
 Status Arguments::bits(std::size_t position, TensorOptions& options) const {
   const pickle::ObjectGraph& graph = builder_.graph_;
   const ObjectId id = items_[position];
-  if (graph.kind(id) == ObjectKind::none) return {};
-  if (graph.kind(id) != ObjectKind::dict) return wrong_type(position, "metadata", "a dict");
+  if (builder_.kind_of(id) == ObjectKind::none) return {};
+  if (builder_.kind_of(id) != ObjectKind::dict) return wrong_type(position, "metadata", "a dict");
   const std::span<const ObjectId> pairs = graph.pairs(id);
   for (std::size_t i = 0; i + 1 < pairs.size(); i += 2) {
     const std::string_view key = builder_.is_text(pairs[i]) ? graph.text(pairs[i]) : std::string_view();
-    if ((key != "conj" && key != "neg") || graph.kind(pairs[i + 1]) != ObjectKind::boolean) {
+    if ((key != "conj" && key != "neg") || builder_.kind_of(pairs[i + 1]) != ObjectKind::boolean) {
       return wrong_type(position, "metadata", "'conj' and 'neg' with a bool each");
     }
     (key == "conj" ? options.conj : options.neg) = graph.boolean(pairs[i + 1]);
@@ -124,7 +124,7 @@ Status Arguments::bits(std::size_t position, TensorOptions& options) const {
 
 Status Arguments::device(std::size_t position) const {
   const ObjectId id = items_[position];
-  const bool object = builder_.graph_.kind(id) == ObjectKind::call && builder_.roles_[id] == Role::device;
+  const bool object = builder_.kind_of(id) == ObjectKind::call && builder_.roles_[id] == Role::device;
   if (object || builder_.is_text(id)) return {};
   return wrong_type(position, "device", "a device");
 }
@@ -132,13 +132,13 @@ Status Arguments::device(std::size_t position) const {
 Status Arguments::state(std::size_t position) const {
   const pickle::ObjectGraph& graph = builder_.graph_;
   const auto is_dict = [&](ObjectId id) {
-    const ObjectKind kind = graph.kind(id);
+    const ObjectKind kind = builder_.kind_of(id);
     return kind == ObjectKind::none || kind == ObjectKind::dict ||
            (kind == ObjectKind::call && builder_.roles_[id] == Role::dict);
   };
   const ObjectId id = items_[position];
   if (is_dict(id)) return {};
-  if (graph.kind(id) == ObjectKind::tuple && graph.items(id).size() == 2 && is_dict(graph.items(id)[0]) &&
+  if (builder_.kind_of(id) == ObjectKind::tuple && graph.items(id).size() == 2 && is_dict(graph.items(id)[0]) &&
       is_dict(graph.items(id)[1])) {
     return {};
   }

@@ -30,24 +30,20 @@ FoundName judge(std::string_view module, std::string_view name, int protocol,
 }  // namespace
 
 FoundNames::FoundNames(const pickle::Pickle& pickle, const std::vector<std::string>& accepted)
-    : of_object_(pickle.graph.size()) {
-  const pickle::ObjectGraph& graph = pickle.graph;
-  const std::uint64_t seed = random_seed();
-  std::vector<pickle::ObjectId> first;  // by index into names_
-  HashIndex index;
-  for (pickle::ObjectId id = 0; id < graph.size(); ++id) {
-    if (graph.kind(id) != pickle::ObjectKind::global) continue;
-    const std::string_view module = graph.module(id);
-    const std::string_view name = graph.name(id);
-    const std::uint64_t hash = hash_pair(hash_text(module, seed), hash_text(name, seed), seed);
-    const auto known = index.find(
-        hash, [&](std::uint32_t i) { return graph.name(first[i]) == name && graph.module(first[i]) == module; });
-    of_object_[id] = known.value_or(static_cast<std::uint32_t>(names_.size()));
-    if (known) continue;
-    index.insert(hash, static_cast<std::uint32_t>(names_.size()));
-    first.push_back(id);
-    names_.push_back(judge(module, name, pickle.protocol, accepted));
-  }
+    : pickle_(pickle), accepted_(accepted), seed_(random_seed()), of_object_(pickle.graph.size()) {}
+
+void FoundNames::add(pickle::ObjectId id) {
+  const pickle::ObjectGraph& graph = pickle_.graph;
+  const std::string_view module = graph.module(id);
+  const std::string_view name = graph.name(id);
+  const std::uint64_t hash = hash_pair(hash_text(module, seed_), hash_text(name, seed_), seed_);
+  const auto known = index_.find(
+      hash, [&](std::uint32_t i) { return graph.name(first_[i]) == name && graph.module(first_[i]) == module; });
+  of_object_[id] = known.value_or(static_cast<std::uint32_t>(names_.size()));
+  if (known) return;
+  index_.insert(hash, static_cast<std::uint32_t>(names_.size()));
+  first_.push_back(id);
+  names_.push_back(judge(module, name, pickle_.protocol, accepted_));
 }
 
 std::vector<GlobalUse> list_uses(const std::vector<pickle::NamedGlobal>& globals, int protocol,

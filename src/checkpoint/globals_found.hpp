@@ -10,6 +10,7 @@
 #include "checkpoint/pickle_place.hpp"
 #include "pickle/machine.hpp"
 #include "rushlight/checkpoint.hpp"
+#include "value/hash_index.hpp"
 
 namespace rushlight::checkpoint {
 
@@ -21,17 +22,25 @@ struct FoundName {
   bool accepted = false;             // by the caller
 };
 
-// The name of every object of kind global, found once for each pair of names.
+// The names of the objects of kind global, each pair of names judged once.
 class FoundNames {
  public:
+  // Both must outlive it.
   FoundNames(const pickle::Pickle& pickle, const std::vector<std::string>& accepted);
 
-  // `id` is of kind global.
+  // `id` is of kind global, here and below.
+  void add(pickle::ObjectId id);
+  // Of one that was added.
   [[nodiscard]] const FoundName& operator[](pickle::ObjectId id) const noexcept { return names_[of_object_[id]]; }
 
  private:
+  const pickle::Pickle& pickle_;
+  const std::vector<std::string>& accepted_;
+  std::uint64_t seed_;
   std::vector<FoundName> names_;
-  std::vector<std::uint32_t> of_object_;  // by object; meaningless for other kinds
+  std::vector<pickle::ObjectId> first_;   // the object that brought each of names_
+  std::vector<std::uint32_t> of_object_;  // by object: index into names_; meaningless for other kinds
+  HashIndex index_;
 };
 
 // One line each, in stream order.

@@ -20,19 +20,17 @@ constexpr int kMaxNesting = 8;
 }  // namespace
 
 Result<NodeId> ValueBuilder::create_tensor(ObjectId call) {
-  if (tensors_.size() >= options_.limits.tensors) {
+  if (values_.graph().tensors.size() >= options_.limits.tensors) {
     return failure(
         Category::limit, "LIMIT-TENSORS", call,
         "there are more tensors than the limit tensors, expected at most " + std::to_string(options_.limits.tensors));
   }
   Result<Rebuilt> rebuilt = rebuild(call);
   if (!rebuilt) return of_tensor(std::move(rebuilt).error(), call);
-  tensors_.push_back(rebuilt->tensor);
-  tensor_[call] = static_cast<std::uint32_t>(tensors_.size());
   const NodeId node = values_.tensor(std::move(rebuilt->tensor));
   if (!rebuilt->class_name.empty()) values_.set_class(node, rebuilt->class_name);
   // The state came before the call, so its node exists; it is filled later like all others.
-  if (rebuilt->state != pickle::kNoObject && graph_.kind(rebuilt->state) != ObjectKind::none) {
+  if (rebuilt->state != pickle::kNoObject && kind_of(rebuilt->state) != ObjectKind::none) {
     values_.set_state(node, nodes_[rebuilt->state]);
   }
   return node;
@@ -101,7 +99,7 @@ Result<Tensor> ValueBuilder::rebuild_strided(Meaning meaning, const Arguments& a
   const bool v1 = meaning == Meaning::rebuild_tensor;
   const bool v3 = meaning == Meaning::rebuild_tensor_v3;
   RUSHLIGHT_TRY(v1 ? arguments.count(4, 4) : v3 ? arguments.count(7, 8) : arguments.count(6, 7));
-  if (graph_.kind(arguments[0]) != ObjectKind::persistent) return arguments.wrong_type(0, "storage", "a storage");
+  if (kind_of(arguments[0]) != ObjectKind::persistent) return arguments.wrong_type(0, "storage", "a storage");
   RUSHLIGHT_TRY_ASSIGN(const StorageUse use, storage_of(arguments[0]));
   RUSHLIGHT_TRY_ASSIGN(const std::int64_t offset, arguments.integer(1, "storage_offset"));
   RUSHLIGHT_TRY(arguments.integers(2, "size", shape_));
@@ -153,9 +151,9 @@ Result<Tensor> ValueBuilder::rebuild_meta(const Arguments& arguments) {
 Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_typed(const Arguments& arguments) {
   RUSHLIGHT_TRY(arguments.count(4, 4));
   if (arguments.nesting() == kMaxNesting) return arguments.too_deep();
-  if (graph_.kind(arguments[0]) != ObjectKind::global) return arguments.wrong_type(0, "function", "a rebuild function");
-  if (graph_.kind(arguments[1]) != ObjectKind::global) return arguments.wrong_type(1, "type", "a tensor class");
-  if (graph_.kind(arguments[2]) != ObjectKind::tuple) return arguments.wrong_type(2, "arguments", "a tuple");
+  if (kind_of(arguments[0]) != ObjectKind::global) return arguments.wrong_type(0, "function", "a rebuild function");
+  if (kind_of(arguments[1]) != ObjectKind::global) return arguments.wrong_type(1, "type", "a tensor class");
+  if (kind_of(arguments[2]) != ObjectKind::tuple) return arguments.wrong_type(2, "arguments", "a tuple");
   const FoundName& function = names_[arguments[0]];
   if (!function.known || function.known->meaning == Meaning::rebuild_from_type ||
       function.known->meaning == Meaning::rebuild_from_type_v2) {
@@ -184,11 +182,11 @@ Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_typed(const Arguments& argum
 
 // nn.Buffer is a plain tensor with an attribute (torch/nn/parameter.py).
 bool ValueBuilder::is_buffer(ObjectId state) const {
-  if (graph_.kind(state) != ObjectKind::dict) return false;
+  if (kind_of(state) != ObjectKind::dict) return false;
   const std::span<const ObjectId> pairs = graph_.pairs(state);
   for (std::size_t i = 0; i + 1 < pairs.size(); i += 2) {
     if (is_text(pairs[i]) && text(pairs[i]) == "_is_buffer") {
-      return graph_.kind(pairs[i + 1]) == ObjectKind::boolean && graph_.boolean(pairs[i + 1]);
+      return kind_of(pairs[i + 1]) == ObjectKind::boolean && graph_.boolean(pairs[i + 1]);
     }
   }
   return false;
@@ -214,7 +212,7 @@ Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_object(const KnownGlobal& kn
   }
   for (const ObjectId state_id : graph_.states(made.call())) {
     const std::string callee = std::string(made.callee()) + " state";
-    if (graph_.kind(state_id) != ObjectKind::tuple) {
+    if (kind_of(state_id) != ObjectKind::tuple) {
       const std::string found = describe(state_id);
       return failure(Category::type, "TYPE-BUILD", state_id, callee + ", expected a tuple, found " + found, found,
                      "tuple");
@@ -246,10 +244,11 @@ Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_object(const KnownGlobal& kn
 
 Result<Tensor> ValueBuilder::tensor_of(const Arguments& arguments, std::size_t position, std::string_view what) {
   const ObjectId id = arguments[position];
-  if (graph_.kind(id) != ObjectKind::call || roles_[id] != Role::tensor) {
+  if (kind_of(id) != ObjectKind::call || roles_[id] != Role::tensor) {
     return arguments.wrong_type(position, what, "a tensor");
   }
-  if (tensor_[id] != 0) return tensors_[tensor_[id] - 1];
+  // Made already, where it is a value of its own too.
+  if (nodes_[id] != kNoNode) return values_.graph().tensors[values_.graph()[nodes_[id]].index];
   if (arguments.nesting() == kMaxNesting) return arguments.too_deep();
   const ObjectId callable = graph_.callable(id);
   RUSHLIGHT_TRY(check_additions(id, Role::tensor));
@@ -283,7 +282,7 @@ Result<StorageRequest> ValueBuilder::parse_storage(ObjectId persistent) const {
                    "persistent id" + std::string(what) + ", expected " + std::string(expected) + ", found " + found,
                    found, std::string(expected));
   };
-  if (graph_.kind(argument) != ObjectKind::tuple) {
+  if (kind_of(argument) != ObjectKind::tuple) {
     return wrong(Category::type, "", "a tuple of 5", describe(argument));
   }
   const std::span<const ObjectId> parts = graph_.items(argument);
@@ -306,7 +305,7 @@ Result<StorageRequest> ValueBuilder::parse_storage(ObjectId persistent) const {
   }
   if (!is_text(parts[2])) return wrong(Category::type, " part 2 (key)", "str", describe(parts[2]));
   if (!is_text(parts[3])) return wrong(Category::type, " part 3 (location)", "str", describe(parts[3]));
-  if (graph_.kind(parts[4]) != ObjectKind::integer) {
+  if (kind_of(parts[4]) != ObjectKind::integer) {
     return wrong(Category::type, " part 4 (numel)", "int", describe(parts[4]));
   }
   if (graph_.integer(parts[4]) < 0) {

@@ -36,28 +36,37 @@ constexpr OpaqueTensorText kOpaqueTensors[] = {
 }  // namespace
 
 std::optional<KnownGlobal> ValueBuilder::known(ObjectId callable) const {
-  if (graph_.kind(callable) != ObjectKind::global) return std::nullopt;
+  if (kind_of(callable) != ObjectKind::global) return std::nullopt;
   return names_[callable].known;
 }
 
 bool ValueBuilder::is_unknown_name(ObjectId id) const {
-  return graph_.kind(id) == ObjectKind::global && !names_[id].known;
+  return kind_of(id) == ObjectKind::global && !names_[id].known;
 }
 
 void ValueBuilder::find_roles() {
-  // By ascending number: the arguments of a call come before it.
-  for (ObjectId id = 0; id < graph_.size(); ++id) {
-    if (graph_.kind(id) == ObjectKind::call) {
-      roles_[id] = role_of_call(id);
-    } else if (graph_.kind(id) == ObjectKind::persistent) {
-      roles_[id] = role_of_persistent(id);
+  // By ascending number: names and arguments come before the call that uses them.
+  const auto count = static_cast<ObjectId>(graph_.size());
+  for (ObjectId id = 0; id < count; ++id) {
+    switch (kind_of(id)) {
+      case ObjectKind::global:
+        names_.add(id);
+        break;
+      case ObjectKind::call:
+        roles_[id] = role_of_call(id);
+        break;
+      case ObjectKind::persistent:
+        roles_[id] = role_of_persistent(id);
+        break;
+      default:
+        break;
     }
   }
 }
 
 Role ValueBuilder::role_of_persistent(ObjectId persistent) const {
   const ObjectId id = graph_.persistent_argument(persistent);
-  if (graph_.kind(id) != ObjectKind::tuple) return Role::storage;
+  if (kind_of(id) != ObjectKind::tuple) return Role::storage;
   const std::span<const ObjectId> parts = graph_.items(id);
   // A storage class that nobody here knows leaves the size of its elements open.
   return parts.size() >= 2 && is_unknown_name(parts[1]) ? Role::opaque : Role::storage;
@@ -92,7 +101,7 @@ Role ValueBuilder::role_of_call(ObjectId call) {
     case Meaning::parameter_class: {
       const std::span<const ObjectId> arguments = graph_.items(graph_.arguments(call));
       const bool around_opaque = callee->meaning == Meaning::parameter_class && !arguments.empty() &&
-                                 graph_.kind(arguments[0]) == ObjectKind::call && roles_[arguments[0]] == Role::opaque;
+                                 kind_of(arguments[0]) == ObjectKind::call && roles_[arguments[0]] == Role::opaque;
       return around_opaque ? Role::opaque : Role::tensor;
     }
     default:
@@ -104,7 +113,7 @@ Role ValueBuilder::role_of_call(ObjectId call) {
 // arguments leave it Role::tensor: making it then says what is wrong.
 Role ValueBuilder::role_of_rebuild(Meaning meaning, std::span<const ObjectId> arguments) const {
   const auto opaque_at = [&](std::size_t i, ObjectKind kind) {
-    return i < arguments.size() && graph_.kind(arguments[i]) == kind && roles_[arguments[i]] == Role::opaque;
+    return i < arguments.size() && kind_of(arguments[i]) == kind && roles_[arguments[i]] == Role::opaque;
   };
   const auto unknown_at = [&](std::size_t i) { return i < arguments.size() && is_unknown_name(arguments[i]); };
   switch (meaning) {
@@ -121,8 +130,8 @@ Role ValueBuilder::role_of_rebuild(Meaning meaning, std::span<const ObjectId> ar
       return unknown_at(0) ? Role::opaque : Role::tensor;
     case Meaning::rebuild_from_type:
     case Meaning::rebuild_from_type_v2: {
-      if (arguments.size() != 4 || graph_.kind(arguments[0]) != ObjectKind::global ||
-          graph_.kind(arguments[2]) != ObjectKind::tuple) {
+      if (arguments.size() != 4 || kind_of(arguments[0]) != ObjectKind::global ||
+          kind_of(arguments[2]) != ObjectKind::tuple) {
         return Role::tensor;
       }
       const std::optional<KnownGlobal> inner = known(arguments[0]);
@@ -140,12 +149,12 @@ Role ValueBuilder::role_of_rebuild(Meaning meaning, std::span<const ObjectId> ar
 std::string ValueBuilder::class_of_call(ObjectId call) const {
   const ObjectId callable = graph_.callable(call);
   const std::span<const ObjectId> arguments = graph_.items(graph_.arguments(call));
-  if (graph_.kind(callable) == ObjectKind::call) {
+  if (kind_of(callable) == ObjectKind::call) {
     // Something got by a call and called in turn, such as getattr(x, "y")().
     const ObjectId inner = graph_.callable(callable);
-    return (graph_.kind(inner) == ObjectKind::global ? names_[inner].dotted : std::string("?")) + "(...)";
+    return (kind_of(inner) == ObjectKind::global ? names_[inner].dotted : std::string("?")) + "(...)";
   }
-  if (graph_.kind(callable) != ObjectKind::global) return "?";
+  if (kind_of(callable) != ObjectKind::global) return "?";
   const FoundName& name = names_[callable];
   // How protocols 0 and 1 make any object, and how torch keeps the type of a tensor.
   const bool names_class_first = name.dotted == "copyreg._reconstructor";
@@ -153,7 +162,7 @@ std::string ValueBuilder::class_of_call(ObjectId call) const {
                                                  name.known->meaning == Meaning::rebuild_from_type);
   const std::size_t position = names_class_second ? 1 : 0;
   if ((names_class_first || names_class_second) && position < arguments.size() &&
-      graph_.kind(arguments[position]) == ObjectKind::global) {
+      kind_of(arguments[position]) == ObjectKind::global) {
     return names_[arguments[position]].dotted;
   }
   return name.dotted;
@@ -194,7 +203,7 @@ void ValueBuilder::mark() {
     pending.pop_back();
     if (marked_[id]) continue;
     marked_[id] = true;
-    switch (graph_.kind(id)) {
+    switch (kind_of(id)) {
       case ObjectKind::list:
       case ObjectKind::tuple:
       case ObjectKind::set:
@@ -239,10 +248,10 @@ void ValueBuilder::mark_call(ObjectId call, std::vector<ObjectId>& pending) {
       push_all(graph_.pairs(call));
       push_all(graph_.states(call));
       for (const ObjectId source : arguments) {
-        if (graph_.kind(source) == ObjectKind::dict) push_all(graph_.pairs(source));
-        if (graph_.kind(source) != ObjectKind::list && graph_.kind(source) != ObjectKind::tuple) continue;
+        if (kind_of(source) == ObjectKind::dict) push_all(graph_.pairs(source));
+        if (kind_of(source) != ObjectKind::list && kind_of(source) != ObjectKind::tuple) continue;
         for (const ObjectId pair : graph_.items(source)) {
-          const ObjectKind kind = graph_.kind(pair);
+          const ObjectKind kind = kind_of(pair);
           if (kind == ObjectKind::list || kind == ObjectKind::tuple) push_all(graph_.items(pair));
         }
       }
@@ -251,7 +260,7 @@ void ValueBuilder::mark_call(ObjectId call, std::vector<ObjectId>& pending) {
     case Role::frozenset:
     case Role::size:
       for (const ObjectId source : arguments) {
-        const ObjectKind kind = graph_.kind(source);
+        const ObjectKind kind = kind_of(source);
         if (kind == ObjectKind::list || kind == ObjectKind::tuple) push_all(graph_.items(source));
       }
       break;
@@ -274,7 +283,7 @@ void ValueBuilder::locate(std::vector<GlobalUse>& uses) {
   }
   if (refused.empty()) return;
   const auto note = [&](ObjectId name, ObjectId at) {
-    if (graph_.kind(name) != ObjectKind::global || names_[name].known || names_[name].accepted) return;
+    if (kind_of(name) != ObjectKind::global || names_[name].known || names_[name].accepted) return;
     const auto use = refused.find(names_[name].escaped);
     if (use == refused.end() || use->second->paths.size() == kPlacesOfOneName) return;
     std::string path = paths().name(at);
@@ -285,8 +294,8 @@ void ValueBuilder::locate(std::vector<GlobalUse>& uses) {
   };
   for (ObjectId id = 0; id < graph_.size(); ++id) {
     if (!marked_[id]) continue;
-    if (graph_.kind(id) == ObjectKind::global) note(id, id);
-    if (graph_.kind(id) != ObjectKind::call) continue;
+    if (kind_of(id) == ObjectKind::global) note(id, id);
+    if (kind_of(id) != ObjectKind::call) continue;
     note(graph_.callable(id), id);
     // Types that stand among the arguments: _rebuild_from_type_v2, _reconstructor.
     for (const ObjectId argument : graph_.items(graph_.arguments(id))) note(argument, id);
@@ -303,7 +312,7 @@ void ValueBuilder::report_opaque_tensors(std::vector<Finding>& findings) {
   };
   std::vector<Kind> kinds;  // in stream order
   for (ObjectId id = 0; id < graph_.size(); ++id) {
-    if (!marked_[id] || graph_.kind(id) != ObjectKind::call) continue;
+    if (!marked_[id] || kind_of(id) != ObjectKind::call) continue;
     const std::optional<Meaning> meaning = opaque_tensor(id);
     if (!meaning) continue;
     const auto* text = std::find_if(std::begin(kOpaqueTensors), std::end(kOpaqueTensors),

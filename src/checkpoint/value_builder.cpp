@@ -14,8 +14,7 @@ using pickle::ObjectKind;
 
 ValueBuilder::ValueBuilder(const pickle::Pickle& pickle, const PickleBytes& bytes, StorageProvider& storages,
                            const LoadOptions& options)
-    : pickle_(pickle),
-      graph_(pickle.graph),
+    : graph_(pickle.graph),
       bytes_(bytes),
       options_(options),
       names_(pickle, options.accepted_globals),
@@ -23,8 +22,7 @@ ValueBuilder::ValueBuilder(const pickle::Pickle& pickle, const PickleBytes& byte
       values_(bytes.owner),
       roles_(pickle.graph.size(), Role::opaque),
       marked_(pickle.graph.size()),
-      nodes_(pickle.graph.size(), kNoNode),
-      tensor_(pickle.graph.size()) {
+      nodes_(pickle.graph.size(), kNoNode) {
   dtype_nodes_.fill(kNoNode);
 }
 
@@ -71,7 +69,7 @@ Error ValueBuilder::of_tensor(Error error, ObjectId call) {
 }
 
 std::string ValueBuilder::describe(ObjectId id) const {
-  switch (graph_.kind(id)) {
+  switch (kind_of(id)) {
     case ObjectKind::global:
       return "global " + rushlight::quoted(names_[id].dotted);
     case ObjectKind::call:
@@ -79,7 +77,7 @@ std::string ValueBuilder::describe(ObjectId id) const {
     case ObjectKind::persistent:
       return "a storage";
     default:
-      return std::string(pickle::to_string(graph_.kind(id)));
+      return std::string(pickle::to_string(kind_of(id)));
   }
 }
 
@@ -89,7 +87,7 @@ ObjectPaths& ValueBuilder::paths() {
 }
 
 bool ValueBuilder::is_text(ObjectId id) const {
-  const ObjectKind kind = graph_.kind(id);
+  const ObjectKind kind = kind_of(id);
   return kind == ObjectKind::string || kind == ObjectKind::byte_string;
 }
 
@@ -103,7 +101,7 @@ bool ValueBuilder::is_borrowed(std::string_view text) const noexcept {
 // ------------------------------------------------------------------------------------------------------------
 
 Result<NodeId> ValueBuilder::create(ObjectId id) {
-  switch (graph_.kind(id)) {
+  switch (kind_of(id)) {
     case ObjectKind::none:
       return values_.none();
     case ObjectKind::boolean:
@@ -135,7 +133,7 @@ Result<NodeId> ValueBuilder::create(ObjectId id) {
       std::vector<NodeId> items;
       items.reserve(graph_.items(id).size());
       for (const ObjectId item : graph_.items(id)) items.push_back(nodes_[item]);
-      if (graph_.kind(id) == ObjectKind::tuple) return values_.tuple(items);
+      if (kind_of(id) == ObjectKind::tuple) return values_.tuple(items);
       const NodeId node = values_.frozenset(items);
       if (node == kNoNode) {
         return failure(Category::type, "TYPE-UNHASHABLE", id, "an item of a frozenset is not hashable in Python");
@@ -195,7 +193,7 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
       RUSHLIGHT_TRY(checked.count(0, 1));
       std::vector<NodeId> items;
       if (!arguments.empty()) {
-        const ObjectKind kind = graph_.kind(arguments[0]);
+        const ObjectKind kind = kind_of(arguments[0]);
         if (kind != ObjectKind::list && kind != ObjectKind::tuple) {
           return checked.wrong_type(0, "items", "a list or tuple");
         }
@@ -239,7 +237,7 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
 }
 
 Result<NodeId> ValueBuilder::create_opaque(ObjectId call) {
-  const ObjectKind callable = graph_.kind(graph_.callable(call));
+  const ObjectKind callable = kind_of(graph_.callable(call));
   if (callable == ObjectKind::persistent) {
     // A storage cannot be called; a class of the legacy format could, and is refused by its own name.
     if (Result<StorageRequest> storage = parse_storage(graph_.callable(call)); !storage) {
@@ -268,7 +266,7 @@ Result<NodeId> ValueBuilder::create_complex(ObjectId call, std::span<const Objec
   RUSHLIGHT_TRY(checked.count(2, 2));
   std::array<double, 2> parts{};
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    const ObjectKind kind = graph_.kind(arguments[i]);
+    const ObjectKind kind = kind_of(arguments[i]);
     if (kind == ObjectKind::real) {
       parts[i] = graph_.real(arguments[i]);
     } else if (kind == ObjectKind::integer) {
@@ -297,7 +295,7 @@ Result<NodeId> ValueBuilder::create_device(ObjectId call, std::span<const Object
   RUSHLIGHT_TRY(checked.count(1, 2));
   if (!is_text(arguments[0])) return checked.wrong_type(0, "type", "str");
   std::string device(text(arguments[0]));
-  if (arguments.size() == 2 && graph_.kind(arguments[1]) != ObjectKind::none) {
+  if (arguments.size() == 2 && kind_of(arguments[1]) != ObjectKind::none) {
     RUSHLIGHT_TRY_ASSIGN(const std::int64_t index, checked.integer(1, "index"));
     device += ":" + std::to_string(index);
   }
@@ -338,7 +336,7 @@ Result<std::string> ValueBuilder::encoded_latin1(ObjectId text_id, ObjectId enco
   }
   std::string bytes;
   const std::string_view utf8 = text(text_id);
-  if (graph_.kind(text_id) == ObjectKind::byte_string) return std::string(utf8);
+  if (kind_of(text_id) == ObjectKind::byte_string) return std::string(utf8);
   bytes.reserve(utf8.size());
   for (std::size_t i = 0; i < utf8.size(); ++i) {
     const auto lead = static_cast<unsigned char>(utf8[i]);
@@ -355,7 +353,7 @@ Result<std::string> ValueBuilder::encoded_latin1(ObjectId text_id, ObjectId enco
 }
 
 Result<std::string> ValueBuilder::bytes_of(ObjectId id, ObjectId site, std::string_view callee) const {
-  const ObjectKind kind = graph_.kind(id);
+  const ObjectKind kind = kind_of(id);
   if (kind == ObjectKind::bytes || kind == ObjectKind::bytearray || kind == ObjectKind::byte_string) {
     return std::string(text(id));
   }
@@ -412,7 +410,7 @@ Status ValueBuilder::check_additions(ObjectId call, Role role) const {
 }
 
 Status ValueBuilder::fill(ObjectId id) {
-  switch (graph_.kind(id)) {
+  switch (kind_of(id)) {
     case ObjectKind::list:
       for (const ObjectId item : graph_.items(id)) values_.append(nodes_[id], nodes_[item]);
       return {};
@@ -460,7 +458,7 @@ Status ValueBuilder::fill_call(ObjectId call) {
       const Arguments checked(*this, call, "builtins.set", arguments);
       RUSHLIGHT_TRY(checked.count(0, 1));
       if (arguments.empty()) return {};
-      const ObjectKind kind = graph_.kind(arguments[0]);
+      const ObjectKind kind = kind_of(arguments[0]);
       if (kind != ObjectKind::list && kind != ObjectKind::tuple) {
         return checked.wrong_type(0, "items", "a list or tuple");
       }
@@ -482,12 +480,12 @@ Status ValueBuilder::fill_dict_call(ObjectId call) {
   const Arguments checked(*this, call, names_[graph_.callable(call)].dotted, arguments);
   RUSHLIGHT_TRY(checked.count(0, 1));
   if (!arguments.empty()) {
-    const ObjectKind kind = graph_.kind(arguments[0]);
+    const ObjectKind kind = kind_of(arguments[0]);
     if (kind == ObjectKind::dict) {
       RUSHLIGHT_TRY(add_pairs(call, graph_.pairs(arguments[0])));
     } else if (kind == ObjectKind::list || kind == ObjectKind::tuple) {
       for (const ObjectId pair : graph_.items(arguments[0])) {
-        const ObjectKind pair_kind = graph_.kind(pair);
+        const ObjectKind pair_kind = kind_of(pair);
         const bool is_sequence = pair_kind == ObjectKind::list || pair_kind == ObjectKind::tuple;
         if (!is_sequence || graph_.items(pair).size() != 2) {
           return checked.wrong_type(0, "entries", "pairs of key and value");
@@ -500,7 +498,7 @@ Status ValueBuilder::fill_dict_call(ObjectId call) {
   }
   RUSHLIGHT_TRY(add_pairs(call, graph_.pairs(call)));
   for (const ObjectId state : graph_.states(call)) {
-    if (graph_.kind(state) == ObjectKind::dict) continue;
+    if (kind_of(state) == ObjectKind::dict) continue;
     return failure(Category::type, "TYPE-BUILD", state,
                    "the attributes of a dict are no dict, found " + describe(state), describe(state), "dict");
   }
@@ -511,7 +509,7 @@ Status ValueBuilder::fill_dict_call(ObjectId call) {
 Status ValueBuilder::set_states(ObjectId object, std::span<const ObjectId> states) {
   if (states.empty()) return {};
   bool all_dicts = true;
-  for (const ObjectId state : states) all_dicts = all_dicts && graph_.kind(state) == ObjectKind::dict;
+  for (const ObjectId state : states) all_dicts = all_dicts && kind_of(state) == ObjectKind::dict;
   if (states.size() == 1 || !all_dicts) {
     values_.set_state(nodes_[object], nodes_[states.back()]);
     return {};

@@ -21,6 +21,7 @@
 #include "checkpoint/build_value.hpp"
 #include "checkpoint/globals_found.hpp"
 #include "checkpoint/storage_table.hpp"
+#include "pickle/arena.hpp"
 #include "value/graph.hpp"
 
 namespace rushlight::checkpoint {
@@ -59,6 +60,9 @@ class ValueBuilder {
   friend class Arguments;
   using ObjectId = pickle::ObjectId;
   using ObjectKind = pickle::ObjectKind;
+
+  // As ObjectGraph::kind(), but inlined: asked a dozen times for every object.
+  [[nodiscard]] ObjectKind kind_of(ObjectId id) const noexcept { return graph_.storage().nodes[id].kind; }
 
   // --- roles (roles.cpp) ---
   void find_roles();
@@ -133,7 +137,6 @@ class ValueBuilder {
   [[nodiscard]] bool is_text(ObjectId id) const;
   [[nodiscard]] bool is_borrowed(std::string_view text) const noexcept;
 
-  const pickle::Pickle& pickle_;
   const pickle::ObjectGraph& graph_;
   const PickleBytes& bytes_;
   const LoadOptions& options_;
@@ -141,14 +144,12 @@ class ValueBuilder {
   StorageTable storages_;
   ValueGraphBuilder values_;
 
-  std::vector<Role> roles_;            // by object, of calls and persistent ids
-  std::vector<bool> marked_;           // becomes a value
-  std::vector<NodeId> nodes_;          // by object
-  std::vector<std::uint32_t> tensor_;  // by object: index into tensors_, plus one
-  std::vector<Tensor> tensors_;
+  std::vector<Role> roles_;                                          // by object, of calls and persistent ids
+  std::vector<bool> marked_;                                         // becomes a value
+  std::vector<NodeId> nodes_;                                        // by object
   std::map<std::pair<std::uint32_t, DType>, NodeId> storage_nodes_;  // by index into storages_, and class
-  std::array<NodeId, 256> dtype_nodes_;        // by DType: one object each, as in torch
-  std::vector<std::int64_t> shape_, strides_;  // of the tensor being made
+  std::array<NodeId, 256> dtype_nodes_;                              // by DType: one object each, as in torch
+  std::vector<std::int64_t> shape_, strides_;                        // of the tensor being made
   std::unique_ptr<ObjectPaths> paths_;
 };
 
