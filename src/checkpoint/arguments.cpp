@@ -98,7 +98,6 @@ Result<DType> Arguments::dtype(std::size_t position, std::string_view what) cons
 }
 
 Status Arguments::hooks(std::size_t position) const {
-  const pickle::ObjectGraph& graph = builder_.graph_;
   const ObjectId id = items_[position];
   const ObjectKind kind = builder_.kind_of(id);
   if (kind == ObjectKind::none || kind == ObjectKind::dict) return {};

@@ -347,10 +347,8 @@ class Machine {
 
   // Adds a node to the arena, not to the stack.
   bool add_node(const Node& node) {
-    if (storage_.nodes.size() >= limits_.pickle_nodes) [[unlikely]] {
-      return fail(beyond_limit(place_, "the pickle makes more objects", "pickle_nodes", limits_.pickle_nodes,
-                               std::to_string(storage_.nodes.size() + 1)));
-    }
+    if (storage_.nodes.size() >= limits_.pickle_nodes) [[unlikely]]
+      return fail_nodes();
     return storage_.nodes.push(node);
   }
   [[nodiscard]] ObjectId last_node() const noexcept {
@@ -459,10 +457,8 @@ class Machine {
         depth = child == kDeepest ? kDeepest : static_cast<std::uint16_t>(child + 1);
     }
     node.depth = depth;
-    if (depth > limits_.pickle_depth) [[unlikely]] {
-      return fail(beyond_limit(place_, "values are nested deeper", "pickle_depth", limits_.pickle_depth,
-                               std::to_string(depth)));
-    }
+    if (depth > limits_.pickle_depth) [[unlikely]]
+      return fail_depth(depth);
     return true;
   }
 
@@ -669,18 +665,14 @@ class Machine {
 
   bool get(std::uint64_t index) {
     const ObjectId id = memo_.get(index);
-    if (id == Memo::kNothing) [[unlikely]] {
-      return fail(
-          failure(Category::pkl, "PKL-MEMO-GET", place_, "memo entry " + std::to_string(index) + " was never stored"));
-    }
+    if (id == Memo::kNothing) [[unlikely]]
+      return fail_memo_get(index);
     return push_id(id);
   }
 
   bool put(std::uint64_t index) {
-    if (memo_.size() >= limits_.pickle_memo && memo_.get(index) == Memo::kNothing) [[unlikely]] {
-      return fail(beyond_limit(place_, "the memo has more entries", "pickle_memo", limits_.pickle_memo,
-                               std::to_string(memo_.size() + 1)));
-    }
+    if (memo_.size() >= limits_.pickle_memo && memo_.get(index) == Memo::kNothing) [[unlikely]]
+      return fail_memo_put();
     return memo_.put(index, top());
   }
 
@@ -741,6 +733,22 @@ class Machine {
     return false;
   }
 
+  [[gnu::cold, gnu::noinline]] bool fail_nodes() {
+    return fail(beyond_limit(place_, "the pickle makes more objects", "pickle_nodes", limits_.pickle_nodes,
+                             std::to_string(storage_.nodes.size() + 1)));
+  }
+  [[gnu::cold, gnu::noinline]] bool fail_depth(std::uint16_t depth) {
+    return fail(
+        beyond_limit(place_, "values are nested deeper", "pickle_depth", limits_.pickle_depth, std::to_string(depth)));
+  }
+  [[gnu::cold, gnu::noinline]] bool fail_memo_get(std::uint64_t index) {
+    return fail(
+        failure(Category::pkl, "PKL-MEMO-GET", place_, "memo entry " + std::to_string(index) + " was never stored"));
+  }
+  [[gnu::cold, gnu::noinline]] bool fail_memo_put() {
+    return fail(beyond_limit(place_, "the memo has more entries", "pickle_memo", limits_.pickle_memo,
+                             std::to_string(memo_.size() + 1)));
+  }
   [[gnu::cold, gnu::noinline]] bool fail_operand(std::string_view what, std::string expected, ObjectKind found) {
     return fail(
         differs(Category::type, "PKL-OPERAND", place_, what, std::move(expected), std::string(to_string(found))));

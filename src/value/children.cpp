@@ -1,7 +1,6 @@
 #include "value/children.hpp"
 
 #include "value/graph.hpp"
-#include "value/keys.hpp"
 #include "value/literal.hpp"
 
 namespace rushlight {
@@ -170,10 +169,7 @@ NodeId find_child(const ValueGraph& graph, NodeId node, const PathStep& step) {
   const Value key = step.integer_key ? Value(step.index) : *step.other_key;
   const ValueGraph& key_graph = key.graph() ? *key.graph() : graph;
   const NodeId key_node = key.graph() ? key.identity() : ValueGraph::kNone;
-  KeyMemo memo;
-  if (hash_key(key_graph, key_node, graph.seed, memo)) {
-    if (const auto position = graph.find_key(holder, key_graph, key_node)) return entries[2 * *position + 1];
-  }
+  if (const auto position = graph.find_key(holder, key_graph, key_node)) return entries[2 * *position + 1];
   if (!step.other_key) return kNoNode;
   // Objects are only equal to themselves: in a copy of the graph, the notation tells which one is meant.
   for (std::size_t i = 0; i < entries.size() / 2; ++i) {

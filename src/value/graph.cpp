@@ -190,7 +190,7 @@ void ValueGraphBuilder::becomes(NodeId placeholder, NodeId node) {
 bool ValueGraphBuilder::add_to_set(NodeId set, NodeId item) {
   const auto hash = hash_key(*graph_, item, graph_->seed, memo_);
   if (!hash) return false;
-  if (graph_->find_key(set, *graph_, item, &memo_)) return true;
+  if (graph_->find_hashed(set, *hash, *graph_, item, memo_, memo_)) return true;
   const std::uint32_t position = graph_->nodes[set].children.count;
   graph_->push(graph_->nodes[set].children, item);
   index_added(set, *hash, position);
@@ -206,7 +206,7 @@ bool ValueGraphBuilder::append(NodeId container, NodeId item) {
 bool ValueGraphBuilder::set_item(NodeId container, NodeId key, NodeId value) {
   const auto hash = hash_key(*graph_, key, graph_->seed, memo_);
   if (!hash) return false;
-  if (const auto known = graph_->find_key(container, *graph_, key, &memo_)) {
+  if (const auto known = graph_->find_hashed(container, *hash, *graph_, key, memo_, memo_)) {
     graph_->children_of_entries(container).data[2 * *known + 1] = value;
     return true;
   }

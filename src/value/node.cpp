@@ -75,12 +75,16 @@ std::optional<std::uint32_t> ValueGraph::find_text(NodeId container, std::string
   return std::nullopt;
 }
 
-std::optional<std::uint32_t> ValueGraph::find_key(NodeId container, const ValueGraph& key_graph, NodeId key,
-                                                  KeyMemo* memo) const {
-  KeyMemo own_memo;
-  KeyMemo other_memo;
-  KeyMemo& mine = memo != nullptr ? *memo : own_memo;
-  KeyMemo& theirs = &key_graph == this ? mine : other_memo;
+std::optional<std::uint32_t> ValueGraph::find_key(NodeId container, const ValueGraph& key_graph, NodeId key) const {
+  KeyMemo mine;
+  KeyMemo other;
+  KeyMemo& theirs = &key_graph == this ? mine : other;
+  const std::optional<std::uint64_t> hash = hash_key(key_graph, key, seed, theirs);
+  return hash ? find_hashed(container, *hash, key_graph, key, mine, theirs) : std::nullopt;
+}
+
+std::optional<std::uint32_t> ValueGraph::find_hashed(NodeId container, std::uint64_t hash, const ValueGraph& key_graph,
+                                                     NodeId key, KeyMemo& mine, KeyMemo& theirs) const {
   const bool is_set = nodes[container].kind == ValueKind::set || nodes[container].kind == ValueKind::frozenset;
   const std::span<const NodeId> all = is_set ? items(container) : entries(container);
   const std::uint32_t step = is_set ? 1 : 2;
@@ -88,10 +92,7 @@ std::optional<std::uint32_t> ValueGraph::find_key(NodeId container, const ValueG
     return equal_keys(*this, all[step * position], mine, key_graph, key, theirs, seed);
   };
   const NodeExtra* more = extra(container);
-  if (more != nullptr && more->index) {
-    const std::optional<std::uint64_t> hash = hash_key(key_graph, key, seed, theirs);
-    return hash ? more->index->find(*hash, is_it) : std::nullopt;
-  }
+  if (more != nullptr && more->index) return more->index->find(hash, is_it);
   for (std::uint32_t i = 0; step * i < all.size(); ++i) {
     if (is_it(i)) return i;
   }

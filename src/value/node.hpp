@@ -121,9 +121,11 @@ class ValueGraph {
 
   // The position of an entry among entries(id) / 2, or of an item of a set.
   [[nodiscard]] std::optional<std::uint32_t> find_text(NodeId container, std::string_view key) const;
-  // `memo`, where there is one, belongs to this graph, and the key is one of its nodes.
-  [[nodiscard]] std::optional<std::uint32_t> find_key(NodeId container, const ValueGraph& key_graph, NodeId key,
-                                                      KeyMemo* memo = nullptr) const;
+  [[nodiscard]] std::optional<std::uint32_t> find_key(NodeId container, const ValueGraph& key_graph, NodeId key) const;
+  // The same with a hash that is known, under this graph's seed; the memos belong to this graph and to the key's.
+  [[nodiscard]] std::optional<std::uint32_t> find_hashed(NodeId container, std::uint64_t hash,
+                                                         const ValueGraph& key_graph, NodeId key, KeyMemo& mine,
+                                                         KeyMemo& theirs) const;
   // The value under a string key, or kNoNode.
   [[nodiscard]] NodeId value_of(NodeId container, std::string_view key) const;
   // The value of an attribute, or kNoNode.

@@ -7,7 +7,6 @@
 #include "value/big_integer.hpp"
 #include "value/graft.hpp"
 #include "value/graph.hpp"
-#include "value/keys.hpp"
 #include "value/node.hpp"
 
 namespace rushlight {
@@ -270,9 +269,7 @@ Value Value::get(const Value& key) const {
   // None has no graph of its own: every graph has it.
   const ValueGraph& key_graph = key.graph_ ? *key.graph_ : *graph_;
   const NodeId key_node = key.graph_ ? key.node_ : ValueGraph::kNone;
-  KeyMemo memo;
-  if (!hash_key(key_graph, key_node, graph_->seed, memo)) return absent();
-  if (graph_->entries(node_).empty()) return absent();
+  if (graph_->entries(node_).empty()) return absent();  // sets are asked for items, not for values
   const auto position = graph_->find_key(node_, key_graph, key_node);
   return position ? entry(*position).second : absent();
 }
