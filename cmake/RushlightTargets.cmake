@@ -61,6 +61,7 @@ function(rushlight_make_library target export_name layers)
     list(APPEND libraries ${layer_libraries})
   endforeach()
   list(REMOVE_DUPLICATES libraries)
+  list(REMOVE_ITEM libraries Eigen3::Eigen)  # headers only: the objects are compiled, consumers need none of it
   add_library(${target} ${objects})
   add_library(rushlight::${export_name} ALIAS ${target})
   target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>

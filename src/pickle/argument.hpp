@@ -26,7 +26,7 @@ enum class ArgumentFault : std::uint8_t {
 namespace detail {
 
 template <std::integral T>
-[[nodiscard]] inline ArgumentFault read_number(ByteReader& reader, Argument& argument) noexcept {
+[[nodiscard, gnu::always_inline]] inline ArgumentFault read_number(ByteReader& reader, Argument& argument) noexcept {
   const auto value = reader.read<T>();
   if (!value) {
     argument.number = sizeof(T);

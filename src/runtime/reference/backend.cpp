@@ -37,7 +37,9 @@ Result<Call> make_call(const Node& node, const StateDict& parameters) {
   Call call;
   call.node = &node;
   const auto find = [&](std::string_view name, std::span<const float>& values) -> Status {
-    const Tensor* tensor = parameters.find(node.name + "." + std::string(name));
+    // The node of a lone layer has no name, and its parameters no prefix.
+    const Tensor* tensor =
+        parameters.find(node.name.empty() ? std::string(name) : node.name + "." + std::string(name));
     if (tensor == nullptr) return {};  // bias=False, affine=False
     RUSHLIGHT_TRY_ASSIGN(values, tensor->values<float>());
     return {};
