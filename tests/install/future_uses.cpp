@@ -144,8 +144,9 @@ static void a_source_of_the_caller(const std::string& folder) {
 
 static void an_executor_of_the_caller(const std::string& folder) {
   CountingExecutor executor;
-  const rl::VerifyReport report = rl::verify(folder + "/fashion_cnn.pt", {.executor = &executor}).value();
-  expect(report.ok && executor.jobs() > 0, "verify runs on the caller's executor");
+  const rl::Checkpoint checkpoint = rl::Checkpoint::open(folder + "/fashion_cnn.pt").value();
+  const rl::DigestReport report = rl::digest(checkpoint, rl::DigestAlgorithm::xxh3_128, &executor).value();
+  expect(report.tensors.size() == 18 && executor.jobs() > 0, "digests run on the caller's executor");
 }
 
 static void cancelling(const std::string& folder) {
