@@ -3,7 +3,6 @@
 #include <string>
 #include <utility>
 
-#include "base/build_config.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "runtime/cpu/backend.hpp"
