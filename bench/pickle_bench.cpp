@@ -1,5 +1,5 @@
 // Reading pickles: the data.pkl of a state dict of 20,000 tensors, in memory.
-//   RUSHLIGHT_BENCH_DATA=DIR pickle_bench      after: bench/rivals/pickle_loads.py DIR, which writes and times the same
+//   RUSHLIGHT_BENCH_DATA=DIR bench_pickle      after: bench/rivals/pickle_loads.py DIR, which writes and times the same
 //   bytes
 #include <benchmark/benchmark.h>
 

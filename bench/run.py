@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Runs one benchmark program and keeps everything it measured.
 
-    bench/run.py build/release/bench/bench_checksum
-    bench/run.py build/release/bench/bench_checksum --repetitions 15 -- --benchmark_filter=crc32
+    bench/run.py build/bench/bench/bench_checksum
+    bench/run.py build/bench/bench/bench_checksum --repetitions 15 -- --benchmark_filter=crc32
+    bench/run.py bench/rivals/load.py --python /usr/bin/python3 -- DIR --cli build/bench/rushlight
 
 Prints the median and the spread of each row, and writes bench/results/YYYY-MM-DD-NAME.json: the commit, the command,
-the machine, and every single sample. Figures quoted anywhere come from such a file.
+the machine, and every single sample. Figures quoted anywhere come from such a file. A program is one over Google
+Benchmark, or a script of bench/rivals that prints {"seconds": {row: [sample, ...]}, ...}.
 """
 import argparse
 import datetime
@@ -64,6 +66,11 @@ def machine():
     }
 
 
+def without_folder(option):
+    """Absolute paths are nobody's business."""
+    return pathlib.Path(option).name if option.startswith("/") else option
+
+
 def free_path(folder, name):
     """A file of this day that does not exist yet: samples are never overwritten."""
     day = datetime.date.today().isoformat()
@@ -114,10 +121,38 @@ def print_table(samples):
               "and these figures are not to be quoted", file=sys.stderr)
 
 
+def run_script(arguments, passed_on):
+    """A rival's script: its JSON as it is, and its rows as samples."""
+    done = subprocess.run([arguments.python, str(arguments.program), *passed_on], stdout=subprocess.PIPE, text=True,
+                          check=False)
+    if done.returncode != 0:
+        sys.exit(f"{arguments.program.name} ended with {done.returncode}")
+    printed = json.loads(done.stdout)
+    samples = [{"name": f"{name}/real_time", "real_time": sample, "cpu_time": sample, "time_unit": "s"}
+               for name, row in printed.pop("seconds").items() for sample in row]
+    for name, why in printed.get("skipped", {}).items():
+        print(f"skipped: {name}: {why}", file=sys.stderr)
+    return samples, printed
+
+
+def run_program(arguments, options):
+    """A program over Google Benchmark."""
+    done = subprocess.run([str(arguments.program.resolve()), *options], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{arguments.program.name} ended with {done.returncode}")
+    try:
+        measured = json.loads(done.stdout)
+    except json.JSONDecodeError as error:
+        sys.exit(f"{arguments.program.name} printed no JSON: {error}")
+    samples = [row for row in measured["benchmarks"] if row.get("run_type") != "aggregate"]
+    return samples, {"caches": measured["context"].get("caches")}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("program", type=pathlib.Path, help="a Google Benchmark program")
+    parser.add_argument("program", type=pathlib.Path, help="a Google Benchmark program, or a script of bench/rivals")
     parser.add_argument("--name", help="for the file; by default the program's, without bench_")
+    parser.add_argument("--python", default=sys.executable, help="what runs a script of bench/rivals")
     parser.add_argument("--repetitions", type=int, default=7, help="samples of each row (7)")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "bench" / "results", help="where to write")
     parser.add_argument("--dry-run", action="store_true", help="print the table, write no file")
@@ -129,33 +164,30 @@ def main():
     if not arguments.program.is_file():
         parser.error(f"no program at {arguments.program}; build it with RUSHLIGHT_BUILD_BENCHMARKS=ON")
 
-    options = ["--benchmark_format=json", f"--benchmark_repetitions={arguments.repetitions}",
-               "--benchmark_enable_random_interleaving=true", *passed_on]
+    is_script = arguments.program.suffix == ".py"
+    options = passed_on if is_script else [
+        "--benchmark_format=json", f"--benchmark_repetitions={arguments.repetitions}",
+        "--benchmark_enable_random_interleaving=true", *passed_on]
     facts = machine()
     start = datetime.datetime.now(datetime.timezone.utc)
-    done = subprocess.run([str(arguments.program.resolve()), *options], stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{arguments.program.name} ended with {done.returncode}")
-    try:
-        measured = json.loads(done.stdout)
-    except json.JSONDecodeError as error:
-        sys.exit(f"{arguments.program.name} printed no JSON: {error}")
-    samples = [row for row in measured["benchmarks"] if row.get("run_type") != "aggregate"]
+    samples, further = run_script(arguments, passed_on) if is_script else run_program(arguments, options)
     if not samples:
         sys.exit("nothing was measured: does the filter match?")
     print_table(samples)
 
+    name = arguments.name or (f"rivals-{arguments.program.stem}" if is_script
+                              else arguments.program.name.removeprefix("bench_"))
     commit = output_of("git", "rev-parse", "--verify", "--quiet", "HEAD")
     changes = output_of("git", "status", "--porcelain", "--", ".", ":!bench/results")
     document = {
         "schema": 1,
-        "name": arguments.name or arguments.program.name.removeprefix("bench_"),
+        "name": name,
         "date": start.isoformat(timespec="seconds"),
         "commit": commit,
         "uncommitted_changes": None if changes is None else bool(changes),
-        "command": [arguments.program.name, *options],
+        "command": [arguments.program.name, *map(without_folder, options)],
         "machine": facts,
-        "caches": measured["context"].get("caches"),
+        **further,
         "samples": samples,
     }
     if arguments.dry_run:

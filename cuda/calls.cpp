@@ -121,8 +121,7 @@ class CallMaker {
     a.input = address(step.input);
     a.input_stride = input.row_stride;
     complete(step, a);
-    const bool gathers = !(step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0} &&
-                           input.h == output.h && input.w == output.w);
+    const bool gathers = !(step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0});
     return emit_product(std::move(a), gathers);
   }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times CPython's pickle on the bytes that pickle_bench reads; prints one JSON object of raw samples.
+"""Times CPython's pickle on the bytes that bench_pickle reads; prints one JSON object of raw samples.
 
     pickle_loads.py DIR [--tensors 20000] [--rounds 9]
 

@@ -63,14 +63,14 @@ class RUSHLIGHT_API Value {
   /// Python's None.
   Value();
   static Value none() { return {}; }
-  Value(bool value);             // NOLINT(google-explicit-constructor)
-  Value(int value);              // NOLINT(google-explicit-constructor)
-  Value(std::int64_t value);     // NOLINT(google-explicit-constructor)
-  Value(double value);           // NOLINT(google-explicit-constructor)
-  Value(const char* utf8);       // NOLINT(google-explicit-constructor)
-  Value(std::string_view utf8);  // NOLINT(google-explicit-constructor)
-  Value(std::string utf8);       // NOLINT(google-explicit-constructor)
-  Value(Tensor tensor);          // NOLINT(google-explicit-constructor)
+  Value(bool value);               // NOLINT(google-explicit-constructor)
+  Value(int value);                // NOLINT(google-explicit-constructor)
+  Value(std::int64_t value);       // NOLINT(google-explicit-constructor)
+  Value(double value);             // NOLINT(google-explicit-constructor)
+  Value(const char* utf8);         // NOLINT(google-explicit-constructor)
+  Value(std::string_view utf8);    // NOLINT(google-explicit-constructor)
+  Value(const std::string& utf8);  // NOLINT(google-explicit-constructor)
+  Value(Tensor tensor);            // NOLINT(google-explicit-constructor)
   static Value bytes(std::span<const std::byte> bytes);
   static Value list(std::span<const Value> items);
   static Value tuple(std::span<const Value> items);

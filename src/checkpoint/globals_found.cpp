@@ -30,7 +30,7 @@ FoundName judge(std::string_view module, std::string_view name, int protocol,
 }  // namespace
 
 FoundNames::FoundNames(const pickle::Pickle& pickle, const std::vector<std::string>& accepted)
-    : pickle_(pickle), accepted_(accepted), seed_(random_seed()), of_object_(pickle.graph.size()) {}
+    : pickle_(pickle), accepted_(accepted), seed_(random_seed()) {}
 
 void FoundNames::add(pickle::ObjectId id) {
   const pickle::ObjectGraph& graph = pickle_.graph;
@@ -39,11 +39,17 @@ void FoundNames::add(pickle::ObjectId id) {
   const std::uint64_t hash = hash_pair(hash_text(module, seed_), hash_text(name, seed_), seed_);
   const auto known = index_.find(
       hash, [&](std::uint32_t i) { return graph.name(first_[i]) == name && graph.module(first_[i]) == module; });
-  of_object_[id] = known.value_or(static_cast<std::uint32_t>(names_.size()));
+  objects_.push_back({id, known.value_or(static_cast<std::uint32_t>(names_.size()))});
   if (known) return;
   index_.insert(hash, static_cast<std::uint32_t>(names_.size()));
   first_.push_back(id);
   names_.push_back(judge(module, name, pickle_.protocol, accepted_));
+}
+
+const FoundName& FoundNames::operator[](pickle::ObjectId id) const noexcept {
+  const auto found = std::lower_bound(objects_.begin(), objects_.end(), id,
+                                      [](const Object& object, pickle::ObjectId wanted) { return object.id < wanted; });
+  return names_[found->name];
 }
 
 std::vector<GlobalUse> list_uses(const std::vector<pickle::NamedGlobal>& globals, int protocol,

@@ -28,18 +28,22 @@ class FoundNames {
   // Both must outlive it.
   FoundNames(const pickle::Pickle& pickle, const std::vector<std::string>& accepted);
 
-  // `id` is of kind global, here and below.
+  // `id` is of kind global, here and below. Called once for each, by ascending number.
   void add(pickle::ObjectId id);
   // Of one that was added.
-  [[nodiscard]] const FoundName& operator[](pickle::ObjectId id) const noexcept { return names_[of_object_[id]]; }
+  [[nodiscard]] const FoundName& operator[](pickle::ObjectId id) const noexcept;
 
  private:
   const pickle::Pickle& pickle_;
   const std::vector<std::string>& accepted_;
   std::uint64_t seed_;
   std::vector<FoundName> names_;
-  std::vector<pickle::ObjectId> first_;   // the object that brought each of names_
-  std::vector<std::uint32_t> of_object_;  // by object: index into names_; meaningless for other kinds
+  std::vector<pickle::ObjectId> first_;  // the object that brought each of names_
+  struct Object {
+    pickle::ObjectId id;
+    std::uint32_t name;  // index into names_
+  };
+  std::vector<Object> objects_;  // a handful, as a rule: Python memoises names
   HashIndex index_;
 };
 

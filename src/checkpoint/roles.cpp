@@ -47,6 +47,7 @@ bool ValueBuilder::is_unknown_name(ObjectId id) const {
 void ValueBuilder::find_roles() {
   // By ascending number: names and arguments come before the call that uses them.
   const auto count = static_cast<ObjectId>(graph_.size());
+  std::size_t persistent_ids = 0;
   for (ObjectId id = 0; id < count; ++id) {
     switch (kind_of(id)) {
       case ObjectKind::global:
@@ -54,14 +55,17 @@ void ValueBuilder::find_roles() {
         break;
       case ObjectKind::call:
         roles_[id] = role_of_call(id);
+        any_opaque_ = any_opaque_ || roles_[id] == Role::opaque;
         break;
       case ObjectKind::persistent:
         roles_[id] = role_of_persistent(id);
+        ++persistent_ids;
         break;
       default:
         break;
     }
   }
+  storages_.reserve(persistent_ids);
 }
 
 Role ValueBuilder::role_of_persistent(ObjectId persistent) const {
@@ -304,6 +308,7 @@ void ValueBuilder::locate(std::vector<GlobalUse>& uses) {
 
 void ValueBuilder::report_opaque_tensors(std::vector<Finding>& findings) {
   constexpr std::size_t kNamed = 64;
+  if (!any_opaque_) return;
   struct Kind {
     const OpaqueTensorText* text;
     ObjectId first;

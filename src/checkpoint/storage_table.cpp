@@ -22,6 +22,11 @@ std::optional<std::uint64_t> bytes_of(const StorageRequest& request) noexcept {
 
 }  // namespace
 
+void StorageTable::reserve(std::size_t count) {
+  entries_.reserve(count);
+  index_.reserve(count);
+}
+
 Result<std::uint32_t> StorageTable::find(const StorageRequest& request) {
   const std::uint64_t hash = hash_text(request.key, seed_);
   const auto is_it = [&](std::uint32_t i) { return entries_[i].request.key == request.key; };

@@ -32,6 +32,8 @@ class StorageTable {
   StorageTable(StorageProvider& provider, const MapLocation& map_location)
       : provider_(&provider), map_location_(&map_location), seed_(random_seed()) {}
 
+  // Room for so many names of storages.
+  void reserve(std::size_t count);
   // The index of the storage's entry. ErrorCode::corrupt when the key was named before as something else, and what the
   // provider says.
   Result<std::uint32_t> find(const StorageRequest& request);

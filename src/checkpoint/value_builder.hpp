@@ -144,6 +144,7 @@ class ValueBuilder {
   StorageTable storages_;
   ValueGraphBuilder values_;
 
+  bool any_opaque_ = false;                                          // of the calls
   std::vector<Role> roles_;                                          // by object, of calls and persistent ids
   std::vector<bool> marked_;                                         // becomes a value
   std::vector<NodeId> nodes_;                                        // by object

@@ -128,7 +128,7 @@ std::optional<Sniffed> sniff_text(std::string_view head) {
   // The last character may be cut.
   std::string_view whole = head;
   for (int i = 0; i < 3 && !whole.empty() && !is_valid_utf8(whole); ++i) whole.remove_suffix(1);
-  if (!is_valid_utf8(whole)) return std::nullopt;
+  if (whole.empty() || !is_valid_utf8(whole)) return std::nullopt;
   if (head.front() == '{' || head.front() == '[') {
     if (head.find("\"weight_map\"") != std::string_view::npos) {
       return foreign("the JSON index of a sharded checkpoint, not the weights",

@@ -75,6 +75,14 @@ class ObjectGraph::Storage {
     return slots.span().subspan(part.begin, part.count);
   }
 
+  // Appends ids to a growing slice: in place when it has room or is the last one, else it moves to the end of the pool.
+  // These three say false, or null, when there is no memory.
+  [[nodiscard]] bool extend(Slice& slice, const ObjectId* ids, std::size_t count) noexcept;
+  // The record of what a call or persistent object collects beside its making, made when there is none.
+  [[nodiscard]] Additions* additions_of(ObjectId id) noexcept;
+  // Keeps a decoded text; its number is texts.size() - 1.
+  [[nodiscard]] bool add_text(std::string_view text) noexcept;
+
   ByteSpan stream;
   Buffer<Node> nodes;
   Buffer<ObjectId> slots;

@@ -32,12 +32,7 @@ class Disassembler {
     while (!stopped) {
       place_.offset = reader_.position();
       const auto byte = reader_.read<std::uint8_t>();
-      if (!byte) {
-        return Error::of({.category = Category::pkl,
-                          .code = "PKL-TRUNCATED",
-                          .message = "the pickle ends without STOP after " + count_text(place_.number, "opcode"),
-                          .record_offset = place_.offset});
-      }
+      if (!byte) return no_stop(place_);
       ++place_.number;
       place_.byte = *byte;
       const OpcodeInfo* const info = find_opcode(*byte);

@@ -70,14 +70,14 @@ class Lister {
         drop(2);
         return stack_.push(kSomeValue);
       case Opcode::GET: {
-        const auto index = memo_index(argument.text);
+        const auto index = parse_index(argument.text);
         return push_memo(index ? memo_.get(*index) : Memo::kNothing);
       }
       case Opcode::BINGET:
       case Opcode::LONG_BINGET:
         return push_memo(memo_.get(argument.number));
       case Opcode::PUT: {
-        const auto index = memo_index(argument.text);
+        const auto index = parse_index(argument.text);
         return !index || memo_.put(*index, top());
       }
       case Opcode::BINPUT:
@@ -135,12 +135,6 @@ class Lister {
   }
 
   bool push_memo(std::uint32_t entry) { return stack_.push(entry == Memo::kNothing ? kSomeValue : entry); }
-  static std::optional<std::uint64_t> memo_index(std::string_view text) {
-    if (count_digits(text) > kMaxDecimalDigits) return std::nullopt;
-    const auto integer = parse_decimal(text);
-    if (!integer || !integer->is_small || integer->value < 0) return std::nullopt;
-    return static_cast<std::uint64_t>(integer->value);
-  }
 
   [[nodiscard]] std::uint32_t top(std::size_t below = 0) const noexcept {
     return stack_.size() > below ? stack_[stack_.size() - 1 - below] : kSomeValue;

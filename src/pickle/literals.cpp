@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <system_error>
 #include <vector>
 
@@ -97,6 +98,25 @@ std::optional<DecimalInteger> parse_decimal(std::string_view text) {
   integer.twos_complement.resize(significant_bytes(integer.twos_complement));
   integer.is_small = false;
   return integer;
+}
+
+std::optional<std::uint64_t> parse_index(std::string_view text) {
+  if (count_digits(text) > kMaxDecimalDigits) return std::nullopt;
+  const auto integer = parse_decimal(text);
+  if (!integer || !integer->is_small || text.starts_with('-')) return std::nullopt;
+  return static_cast<std::uint64_t>(integer->value);
+}
+
+bool is_ascii(std::string_view text) noexcept {
+  std::size_t i = 0;
+  std::uint64_t seen = 0;
+  for (; i + 8 <= text.size(); i += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, text.data() + i, sizeof word);
+    seen |= word;
+  }
+  for (; i < text.size(); ++i) seen |= static_cast<unsigned char>(text[i]);
+  return (seen & 0x8080808080808080u) == 0;
 }
 
 std::string decimal_text(std::string_view twos_complement) {

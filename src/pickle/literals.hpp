@@ -23,6 +23,8 @@ struct DecimalInteger {
 // underscores, 0x, a plus sign), and its own two unpicklers disagree about that. Needs text of at most
 // kMaxDecimalDigits digits.
 [[nodiscard]] std::optional<DecimalInteger> parse_decimal(std::string_view text);
+// A memo index: an integer that is not negative and fits 63 bits. Text of any length.
+[[nodiscard]] std::optional<std::uint64_t> parse_index(std::string_view text);
 // Digits in parse_decimal's text, signs not counted.
 [[nodiscard]] std::size_t count_digits(std::string_view text) noexcept;
 // The other way round; `twos_complement` is little-endian and of at most kMaxDecimalDigits digits.
@@ -31,6 +33,8 @@ struct DecimalInteger {
 [[nodiscard]] std::size_t significant_bytes(std::string_view twos_complement) noexcept;
 // Sign-extends at most 8 bytes.
 [[nodiscard]] std::int64_t small_integer(std::string_view twos_complement) noexcept;
+
+[[nodiscard]] bool is_ascii(std::string_view text) noexcept;
 
 // Python's float(): decimal text, inf, nan. Nothing for malformed text and for what is beyond the range of a double.
 [[nodiscard]] std::optional<double> parse_float(std::string_view text) noexcept;

@@ -6,7 +6,6 @@
 #include <optional>
 #include <utility>
 
-#include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "pickle/arena.hpp"
 #include "pickle/argument.hpp"
@@ -25,29 +24,12 @@ constexpr std::uint64_t kMaxStreamBytes = 0xFFFFFFFEu;
 constexpr std::uint64_t kNoFrame = ~std::uint64_t{0};
 constexpr std::uint16_t kDeepest = 0xFFFF;
 
-bool is_ascii(std::string_view text) noexcept {
-  std::size_t i = 0;
-  std::uint64_t seen = 0;
-  for (; i + 8 <= text.size(); i += 8) {
-    std::uint64_t word;
-    std::memcpy(&word, text.data() + i, sizeof word);
-    seen |= word;
-  }
-  for (; i < text.size(); ++i) seen |= static_cast<unsigned char>(text[i]);
-  return (seen & 0x8080808080808080u) == 0;
-}
-
 bool is_callable(ObjectKind kind) noexcept {
   // A call: getattr(module, "relu"). A persistent object: ("module", class, source file, source) of the legacy format.
   return kind == ObjectKind::global || kind == ObjectKind::call || kind == ObjectKind::persistent;
 }
 bool is_text(ObjectKind kind) noexcept {
   return kind == ObjectKind::string || kind == ObjectKind::byte_string;
-}
-
-// Room of a growing slice, by its count.
-std::uint64_t room_for(std::uint64_t count) noexcept {
-  return count == 0 ? 0 : std::bit_ceil(count);
 }
 
 // One run over one stream. Steps return false after they have set error_.
@@ -91,7 +73,7 @@ class Machine {
       place_.offset = reader_.position();
       if (place_.offset == frame_end_) frame_end_ = kNoFrame;
       const auto byte = reader_.read<std::uint8_t>();
-      if (!byte) return fail_without_stop();
+      if (!byte) return refuse_end();
       ++place_.number;
       place_.byte = *byte;
       bool done = false;
@@ -102,7 +84,7 @@ class Machine {
     break;
 #include "pickle/opcodes.def"
         default:
-          return fail(unknown_opcode(place_));
+          return refuse<unknown_opcode>();
       }
       if (!done) return false;
     }
@@ -116,18 +98,18 @@ class Machine {
     Argument argument;
     const ArgumentFault fault = read_argument(info.argument, reader_, argument);
     if (fault != ArgumentFault::none) [[unlikely]]
-      return fail_argument(fault, argument);
+      return refuse_argument(fault, argument);
     if (reader_.position() > frame_end_) [[unlikely]]
-      return fail_crossing();
+      return refuse<frame_crossed>(frame_end_);
     if (info.mark == Mark::takes) {
       if (marks_.empty()) [[unlikely]]
-        return fail_mark();
+        return refuse<no_mark>();
       const std::size_t below = marks_.back() - (marks_.size() > 1 ? marks_[marks_.size() - 2] : 0);
       if (below < info.operands) [[unlikely]]
-        return fail_underflow("below the mark", info.operands, below);
+        return refuse<too_few_values>("below the mark", std::size_t{info.operands}, below);
     } else if (opcode != Opcode::POP && opcode != Opcode::STOP) {
       if (above_mark() < info.operands) [[unlikely]]
-        return fail_underflow("on the stack", info.operands, above_mark());
+        return refuse<too_few_values>("on the stack", std::size_t{info.operands}, above_mark());
     }
     return act(opcode, argument);
   }
@@ -183,7 +165,7 @@ class Machine {
       case Opcode::SHORT_BINUNICODE:
       case Opcode::BINUNICODE8:
         if (!is_ascii(argument.text) && !is_valid_utf8_surrogatepass(argument.text))
-          return fail_text("the text", "UTF-8");
+          return refuse<not_encoded>("the text", "UTF-8");
         return push_text(ObjectKind::string, argument.text);
       case Opcode::BINBYTES:
       case Opcode::SHORT_BINBYTES:
@@ -267,11 +249,10 @@ class Machine {
       case Opcode::EXT1:
       case Opcode::EXT2:
       case Opcode::EXT4:
-        return fail_extension(argument.number);
+        return refuse<unknown_extension>(argument.number);
       case Opcode::NEXT_BUFFER:
       case Opcode::READONLY_BUFFER:
-        return fail(
-            failure(Category::unsup, "PKL-BUFFER", place_, "the pickle keeps its data in buffers outside of it"));
+        return refuse<outside_buffer>();
     }
     return false;
   }
@@ -298,8 +279,7 @@ class Machine {
   bool set_mark() {
     // Each mark becomes a container around whatever opens the next one.
     if (marks_.size() >= limits_.pickle_depth) {
-      return fail(beyond_limit(place_, "more marks are open", "pickle_depth", limits_.pickle_depth,
-                               std::to_string(marks_.size() + 1)));
+      return refuse<beyond_limit>("more marks are open", "pickle_depth", limits_.pickle_depth, marks_.size() + 1, "");
     }
     return marks_.push(static_cast<std::uint32_t>(stack_.size()));
   }
@@ -313,24 +293,16 @@ class Machine {
 
   bool pop() {
     if (!marks_.empty() && top_mark() == stack_.size()) return take_mark(top_mark());
-    if (stack_.empty()) return fail_underflow("on the stack", 1, 0);
+    if (stack_.empty()) return refuse<too_few_values>("on the stack", std::size_t{1}, std::size_t{0});
     stack_.pop();
     return true;
   }
 
   bool stop() {
-    if (!marks_.empty()) {
-      return fail(differs(Category::pkl, "PKL-STOP", place_, "the pickle ends inside a mark", "no open mark",
-                          std::to_string(marks_.size())));
-    }
-    if (stack_.size() != 1) {
-      return fail(differs(Category::pkl, "PKL-STOP", place_, "the pickle must leave one value on the stack", "1",
-                          std::to_string(stack_.size())));
-    }
-    if (frame_end_ != kNoFrame && frame_end_ != reader_.position()) {
-      return fail(differs(Category::pkl, "PKL-FRAME", place_, "the frame reaches beyond the end of the pickle",
-                          hex(reader_.position()), hex(frame_end_)));
-    }
+    if (!marks_.empty()) return refuse<open_marks>(marks_.size());
+    if (stack_.size() != 1) return refuse<not_one_value>(stack_.size());
+    const std::uint64_t position = reader_.position();
+    if (frame_end_ != kNoFrame && frame_end_ != position) return refuse<frame_beyond_stop>(position, frame_end_);
     storage_.root = top();
     stopped_ = true;
     return true;
@@ -347,8 +319,10 @@ class Machine {
 
   // Adds a node to the arena, not to the stack.
   bool add_node(const Node& node) {
-    if (storage_.nodes.size() >= limits_.pickle_nodes) [[unlikely]]
-      return fail_nodes();
+    if (storage_.nodes.size() >= limits_.pickle_nodes) [[unlikely]] {
+      return refuse<beyond_limit>("the pickle makes more objects", "pickle_nodes", limits_.pickle_nodes,
+                                  storage_.nodes.size() + 1, "");
+    }
     return storage_.nodes.push(node);
   }
   [[nodiscard]] ObjectId last_node() const noexcept {
@@ -385,12 +359,9 @@ class Machine {
   }
 
   bool push_decimal(std::string_view text) {
-    if (count_digits(text) > kMaxDecimalDigits) {
-      return fail(differs(Category::limit, "LIMIT-PICKLE-DIGITS", place_, "the integer has too many decimal digits",
-                          "at most " + std::to_string(kMaxDecimalDigits), std::to_string(count_digits(text))));
-    }
+    if (count_digits(text) > kMaxDecimalDigits) return refuse<too_many_digits>(count_digits(text));
     const std::optional<DecimalInteger> integer = parse_decimal(text);
-    if (!integer) return fail_integer(text);
+    if (!integer) return refuse<not_an_integer>(text);
     if (integer->is_small) return push_integer(ObjectKind::integer, integer->value);
     return check_integer_bytes(integer->twos_complement.size()) &&
            push_decoded(ObjectKind::big_integer, integer->twos_complement);
@@ -398,10 +369,7 @@ class Machine {
 
   bool push_float_text(std::string_view text) {
     const std::optional<double> value = parse_float(text);
-    if (!value) {
-      return fail(differs(Category::pkl, "PKL-FLOAT", place_, "the text is not a float", "decimal digits, inf or nan",
-                          quoted(text)));
-    }
+    if (!value) return refuse<not_a_float>(text);
     return push_real(*value);
   }
 
@@ -415,8 +383,7 @@ class Machine {
   }
   // Text that had to be decoded: it moves into the arena.
   bool push_decoded(ObjectKind kind, std::string_view text) {
-    const std::size_t begin = storage_.decoded.size();
-    if (!storage_.decoded.append(text.data(), text.size()) || !storage_.texts.push({begin, text.size()})) return false;
+    if (!storage_.add_text(text)) return false;
     Node node = make_node(kind);
     node.text_at = kDecodedText;
     node.text = storage_.texts.size() - 1;
@@ -424,16 +391,13 @@ class Machine {
   }
 
   bool push_quoted(std::string_view text) {
-    if (text.size() < 2 || text.front() != text.back() || (text.front() != '\'' && text.front() != '"')) {
-      return fail(differs(Category::pkl, "PKL-STRING", place_, "the string is not in quotes", "'...' or \"...\"",
-                          quoted(text)));
-    }
+    const bool in_quotes = text.size() >= 2 && text.front() == text.back() && (text[0] == '\'' || text[0] == '"');
+    if (!in_quotes) return refuse<not_quoted>(text);
     const std::string_view inner = text.substr(1, text.size() - 2);
     if (inner.find('\\') == std::string_view::npos) return push_text(ObjectKind::byte_string, inner);
     if (!check_text_bytes(inner.size())) return false;
     const std::optional<std::string> plain = unescape_string(inner);
-    if (!plain)
-      return fail(failure(Category::pkl, "PKL-STRING", place_, "the string has a bad escape: " + quoted(inner)));
+    if (!plain) return refuse<bad_escape>(inner);
     return push_decoded(ObjectKind::byte_string, *plain);
   }
 
@@ -441,8 +405,7 @@ class Machine {
     if (is_ascii(text) && text.find('\\') == std::string_view::npos) return push_text(ObjectKind::string, text);
     if (!check_text_bytes(text.size())) return false;
     const std::optional<std::string> plain = unescape_raw_unicode(text);
-    if (!plain)
-      return fail(failure(Category::pkl, "PKL-STRING", place_, "the string has a bad escape: " + quoted(text)));
+    if (!plain) return refuse<bad_escape>(text);
     return check_text_bytes(plain->size()) && push_decoded(ObjectKind::string, *plain);
   }
 
@@ -457,31 +420,10 @@ class Machine {
         depth = child == kDeepest ? kDeepest : static_cast<std::uint16_t>(child + 1);
     }
     node.depth = depth;
-    if (depth > limits_.pickle_depth) [[unlikely]]
-      return fail_depth(depth);
-    return true;
-  }
-
-  // Appends ids to a growing slice: in place when it is the last one or has room, else it moves to the end of the pool.
-  bool extend(Slice& slice, const ObjectId* ids, std::size_t count) {
-    Buffer<ObjectId>& slots = storage_.slots;
-    const std::uint64_t room = room_for(slice.count);
-    const std::uint64_t needed = std::uint64_t{slice.count} + count;
-    if (needed > room) {
-      const std::uint64_t wanted = room_for(needed);
-      const bool is_last = slice.begin + room == slots.size() && room > 0;
-      const std::uint64_t added = is_last ? wanted - room : wanted;
-      const std::size_t end = slots.size();
-      if (end + added > 0xFFFFFFFFu || !slots.grow_by(static_cast<std::size_t>(added))) return false;
-      if (!is_last) {
-        if (slice.count > 0) {
-          std::memcpy(slots.data() + end, slots.data() + slice.begin, slice.count * sizeof(ObjectId));
-        }
-        slice.begin = static_cast<std::uint32_t>(end);
-      }
+    if (depth > limits_.pickle_depth) [[unlikely]] {
+      return refuse<beyond_limit>("values are nested deeper", "pickle_depth", limits_.pickle_depth,
+                                  std::uint64_t{depth}, "");
     }
-    if (count > 0) std::memcpy(slots.data() + slice.begin + slice.count, ids, count * sizeof(ObjectId));
-    slice.count = static_cast<std::uint32_t>(needed);
     return true;
   }
 
@@ -500,7 +442,7 @@ class Machine {
     const ObjectId* const values = values_from(stack_.size() - count);
     Node node = make_node(kind);
     node.slice = {};
-    if (!deepen(node, kNoObject, values, count) || !extend(node.slice, values, count)) return false;
+    if (!deepen(node, kNoObject, values, count) || !storage_.extend(node.slice, values, count)) return false;
     stack_.shrink_to(stack_.size() - count);
     return push_node(node);
   }
@@ -512,20 +454,7 @@ class Machine {
 
   bool check_pairs() {
     const std::size_t count = above_mark();
-    if (count % 2 == 0) return true;
-    return fail(differs(Category::pkl, "PKL-ODD", place_, "a key has no value", "an even number of values",
-                        std::to_string(count)));
-  }
-
-  // The record of what an object collects beside its making.
-  Additions* additions_of(ObjectId id) {
-    Node& node = storage_.nodes[id];
-    std::uint32_t& index = node.kind == ObjectKind::call ? storage_.calls[node.call].additions : node.persistent.second;
-    if (index == kNoObject) {
-      if (!storage_.additions.push({})) return nullptr;
-      index = static_cast<std::uint32_t>(storage_.additions.size() - 1);
-    }
-    return &storage_.additions[index];
+    return count % 2 == 0 || refuse<key_without_value>(count);
   }
 
   // Gives `count` values to the container of the wanted kind, or to an object.
@@ -534,13 +463,13 @@ class Machine {
     Slice* slice = &node.slice;
     if (node.kind == ObjectKind::call) {
       if (count == 0) return true;
-      Additions* const additions = additions_of(target);
+      Additions* const additions = storage_.additions_of(target);
       if (additions == nullptr) return false;
       slice = wanted == ObjectKind::dict ? &additions->pairs : &additions->items;
     } else if (node.kind != wanted) {
-      return fail_operand("wrong operand", std::string(to_string(wanted)) + " or object", node.kind);
+      return refuse_addition(wanted, node.kind);
     }
-    return deepen(node, target, values, count) && extend(*slice, values, count);
+    return deepen(node, target, values, count) && storage_.extend(*slice, values, count);
   }
   bool add_top(ObjectKind wanted, std::size_t count) {
     if (!add(wanted, top(count), values_from(stack_.size() - count), count)) return false;
@@ -557,10 +486,11 @@ class Machine {
     const ObjectId state = top();
     Node& node = storage_.nodes[target];
     if (node.kind != ObjectKind::call && node.kind != ObjectKind::persistent) {
-      return fail_operand("only objects have a state", "object", node.kind);
+      return refuse<wrong_operand>("only objects have a state", "object", node.kind);
     }
-    Additions* const additions = additions_of(target);
-    if (additions == nullptr || !deepen(node, target, &state, 1) || !extend(additions->states, &state, 1)) return false;
+    Additions* const additions = storage_.additions_of(target);
+    if (additions == nullptr || !deepen(node, target, &state, 1) || !storage_.extend(additions->states, &state, 1))
+      return false;
     stack_.pop();
     return true;
   }
@@ -570,7 +500,7 @@ class Machine {
   bool check_name_lines(const Argument& argument) {
     for (const std::string_view text : {argument.text, argument.name}) {
       if (!check_name_bytes(text.size())) return false;
-      if (!is_ascii(text) && !is_valid_utf8(text)) return fail_text("the name", "UTF-8");
+      if (!is_ascii(text) && !is_valid_utf8(text)) return refuse<not_encoded>("the name", "UTF-8");
     }
     return true;
   }
@@ -590,10 +520,10 @@ class Machine {
     const Node::Pair names{top(1), top()};
     for (const ObjectId id : {names.first, names.second}) {
       const ObjectKind kind = storage_.nodes[id].kind;
-      if (!is_text(kind)) return fail_operand("module and name must be texts", "str", kind);
+      if (!is_text(kind)) return refuse<wrong_operand>("module and name must be texts", "str", kind);
       const std::string_view text = storage_.text_of(id);
       if (!check_name_bytes(text.size())) return false;
-      if (kind == ObjectKind::byte_string && !is_ascii(text)) return fail_text("the name", "ASCII");
+      if (kind == ObjectKind::byte_string && !is_ascii(text)) return refuse<not_encoded>("the name", "ASCII");
     }
     Node node = make_node(ObjectKind::global);
     node.text_at = kNamesOnStack;
@@ -613,7 +543,7 @@ class Machine {
 
   bool check_callable(ObjectId id) {
     const ObjectKind kind = storage_.nodes[id].kind;
-    return is_callable(kind) || fail_operand("only globals and objects can be called", "global", kind);
+    return is_callable(kind) || refuse<wrong_operand>("only globals and objects can be called", "global", kind);
   }
 
   bool call(CallKind kind, std::size_t operands) {
@@ -622,10 +552,10 @@ class Machine {
     const ObjectId keywords = operands == 3 ? top() : kNoObject;
     if (!check_callable(callable)) return false;
     if (const ObjectKind found = storage_.nodes[arguments].kind; found != ObjectKind::tuple) {
-      return fail_operand("the arguments are not in a tuple", "tuple", found);
+      return refuse<wrong_operand>("the arguments are not in a tuple", "tuple", found);
     }
     if (keywords != kNoObject && storage_.nodes[keywords].kind != ObjectKind::dict) {
-      return fail_operand("the keyword arguments are not in a dict", "dict", storage_.nodes[keywords].kind);
+      return refuse<wrong_operand>("the keyword arguments are not in a dict", "dict", storage_.nodes[keywords].kind);
     }
     if (!add_call(kind, callable, arguments, keywords)) return false;
     stack_.shrink_to(stack_.size() - operands);
@@ -639,7 +569,7 @@ class Machine {
   }
   bool object() {
     const std::size_t count = above_mark();
-    if (count == 0) return fail_underflow("above the mark", 1, 0);
+    if (count == 0) return refuse<too_few_values>("above the mark", std::size_t{1}, std::size_t{0});
     const ObjectId callable = stack_[top_mark()];
     return check_callable(callable) && call_marked(CallKind::obj, callable, count - 1);
   }
@@ -657,7 +587,7 @@ class Machine {
     return deepen(node, kNoObject, &argument, 1) && push_node(node);
   }
   bool persistent_line(std::string_view text) {
-    if (!is_ascii(text)) return fail_text("the persistent id", "ASCII");
+    if (!is_ascii(text)) return refuse<not_encoded>("the persistent id", "ASCII");
     return push_text(ObjectKind::string, text) && persistent();
   }
 
@@ -666,151 +596,86 @@ class Machine {
   bool get(std::uint64_t index) {
     const ObjectId id = memo_.get(index);
     if (id == Memo::kNothing) [[unlikely]]
-      return fail_memo_get(index);
+      return refuse<never_stored>(index);
     return push_id(id);
   }
 
   bool put(std::uint64_t index) {
-    if (memo_.size() >= limits_.pickle_memo && memo_.get(index) == Memo::kNothing) [[unlikely]]
-      return fail_memo_put();
+    if (memo_.size() >= limits_.pickle_memo && memo_.get(index) == Memo::kNothing) [[unlikely]] {
+      return refuse<beyond_limit>("the memo has more entries", "pickle_memo", limits_.pickle_memo, memo_.size() + 1,
+                                  "");
+    }
     return memo_.put(index, top());
   }
 
   bool get_line(std::string_view text) {
-    const auto index = memo_index(text);
-    return index && get(*index);
+    const auto index = parse_index(text);
+    return index ? get(*index) : refuse<bad_memo_index>(text);
   }
   bool put_line(std::string_view text) {
-    const auto index = memo_index(text);
-    return index && put(*index);
-  }
-  std::optional<std::uint64_t> memo_index(std::string_view text) {
-    const auto integer =
-        count_digits(text) <= kMaxDecimalDigits ? parse_decimal(text) : DecimalInteger{.is_small = false};
-    if (!integer) {
-      fail_integer(text);
-    } else if (text.starts_with('-')) {
-      fail(differs(Category::pkl, "PKL-INTEGER", place_, "the memo index is negative", "at least 0", escaped(text)));
-    } else if (!integer->is_small) {
-      fail(differs(Category::limit, "LIMIT-PICKLE-DIGITS", place_, "the memo index is too large", "at most 63 bits",
-                   count_text(text.size(), "digit")));
-    } else {
-      return static_cast<std::uint64_t>(integer->value);
-    }
-    return std::nullopt;
+    const auto index = parse_index(text);
+    return index ? put(*index) : refuse<bad_memo_index>(text);
   }
 
   // --- the stream ----------------------------------------------------------------------------------------------------
 
   bool protocol(std::uint64_t number) {
     constexpr std::uint64_t kHighest = 5;
-    if (number > kHighest) {
-      return fail(differs(Category::unsup, "PKL-PROTOCOL", place_, "the pickle protocol is not known here",
-                          "at most " + std::to_string(kHighest), std::to_string(number)));
-    }
+    if (number > kHighest) return refuse<unknown_protocol>(kHighest, number);
     protocol_ = std::max(protocol_, static_cast<int>(number));
     return true;
   }
 
   bool frame(std::uint64_t size_bytes) {
     const std::size_t position = reader_.position();
-    if (frame_end_ != kNoFrame && frame_end_ != position) {
-      return fail(failure(Category::pkl, "PKL-FRAME", place_,
-                          "a frame begins inside another, which ends at " + hex(frame_end_)));
-    }
-    if (size_bytes > bytes_.size() - position) {
-      return fail(differs(Category::pkl, "PKL-FRAME", place_, "the frame is longer than the pickle",
-                          "at most " + count_text(bytes_.size() - position, "byte"), std::to_string(size_bytes)));
-    }
+    if (frame_end_ != kNoFrame && frame_end_ != position) return refuse<frame_inside_frame>(frame_end_);
+    const std::uint64_t left = bytes_.size() - position;
+    if (size_bytes > left) return refuse<frame_too_long>(left, size_bytes);
     frame_end_ = position + size_bytes;
     return true;
   }
 
-  // --- failures: cold, and apart from the steps ----------------------------------------------------------------------
+  // --- refusals ------------------------------------------------------------------------------------------------------
 
-  [[gnu::cold, gnu::noinline]] bool fail(Error error) {
-    error_ = std::move(error);
+  // Sets the error that `kMake` words for the present opcode. Cold and never inlined, so that the steps stay small.
+  template <auto kMake, class... Arguments>
+  [[gnu::cold, gnu::noinline]] bool refuse(Arguments... arguments) {
+    error_ = kMake(place_, arguments...);
     return false;
   }
 
-  [[gnu::cold, gnu::noinline]] bool fail_nodes() {
-    return fail(beyond_limit(place_, "the pickle makes more objects", "pickle_nodes", limits_.pickle_nodes,
-                             std::to_string(storage_.nodes.size() + 1)));
-  }
-  [[gnu::cold, gnu::noinline]] bool fail_depth(std::uint16_t depth) {
-    return fail(
-        beyond_limit(place_, "values are nested deeper", "pickle_depth", limits_.pickle_depth, std::to_string(depth)));
-  }
-  [[gnu::cold, gnu::noinline]] bool fail_memo_get(std::uint64_t index) {
-    return fail(
-        failure(Category::pkl, "PKL-MEMO-GET", place_, "memo entry " + std::to_string(index) + " was never stored"));
-  }
-  [[gnu::cold, gnu::noinline]] bool fail_memo_put() {
-    return fail(beyond_limit(place_, "the memo has more entries", "pickle_memo", limits_.pickle_memo,
-                             std::to_string(memo_.size() + 1)));
-  }
-  [[gnu::cold, gnu::noinline]] bool fail_operand(std::string_view what, std::string expected, ObjectKind found) {
-    return fail(
-        differs(Category::type, "PKL-OPERAND", place_, what, std::move(expected), std::string(to_string(found))));
-  }
-  [[gnu::cold, gnu::noinline]] bool fail_underflow(std::string_view where, std::size_t expected, std::size_t found) {
-    return fail(differs(Category::pkl, "PKL-UNDERFLOW", place_, "too few values " + std::string(where),
-                        std::to_string(expected), std::to_string(found)));
-  }
-  [[gnu::cold, gnu::noinline]] bool fail_mark() {
-    return fail(failure(Category::pkl, "PKL-MARK", place_, "there is no mark on the stack"));
-  }
-  [[gnu::cold, gnu::noinline]] bool fail_text(std::string_view what, std::string_view encoding) {
-    return fail(failure(Category::pkl, "PKL-TEXT", place_, std::string(what) + " is not " + std::string(encoding)));
-  }
-  [[gnu::cold, gnu::noinline]] bool fail_integer(std::string_view text) {
-    return fail(differs(Category::pkl, "PKL-INTEGER", place_, "the text is not an integer",
-                        "decimal digits without leading zeros", quoted(text)));
-  }
-  [[gnu::cold, gnu::noinline]] bool fail_crossing() {
-    return fail(
-        failure(Category::pkl, "PKL-FRAME", place_, "the opcode crosses the end of its frame at " + hex(frame_end_)));
-  }
-  [[gnu::cold, gnu::noinline]] bool fail_extension(std::uint64_t code) {
-    return fail(failure(Category::unsup, "PKL-EXTENSION", place_,
-                        "extension code " + std::to_string(static_cast<std::int64_t>(code)) +
-                            " has a meaning in the writer's process only"));
-  }
-
   // The bytes end too early: because there are no more, or because the budget does.
-  [[gnu::cold, gnu::noinline]] bool fail_argument(ArgumentFault fault, const Argument& argument) {
+  [[gnu::cold, gnu::noinline]] bool refuse_argument(ArgumentFault fault, const Argument& argument) {
     const std::size_t left = bytes_.size() - reader_.position();
     const bool is_there = fault == ArgumentFault::no_newline || argument.number <= left;
-    if (fault != ArgumentFault::negative_length && window_ < bytes_.size() && is_there) return fail_window();
-    return fail(bad_argument(place_, fault, argument, left));
+    if (fault != ArgumentFault::negative_length && window_ < bytes_.size() && is_there) {
+      return refuse<pickle_too_long>(window_);
+    }
+    return refuse<bad_argument>(fault, argument, left);
   }
-  [[gnu::cold, gnu::noinline]] bool fail_without_stop() {
-    if (window_ < bytes_.size()) return fail_window();
-    return fail(Error::of({.category = Category::pkl,
-                           .code = "PKL-TRUNCATED",
-                           .message = "the pickle ends without STOP after " + count_text(place_.number, "opcode") +
-                                      ", with " + count_text(stack_.size(), "value") + " on the stack",
-                           .record_offset = place_.offset}));
+  [[gnu::cold, gnu::noinline]] bool refuse_end() {
+    if (window_ < bytes_.size()) return refuse<pickle_too_long>(window_);
+    error_ = no_stop(place_);
+    error_->finding.message += ", with " + count_text(stack_.size(), "value") + " on the stack";
+    return false;
   }
-  [[gnu::cold, gnu::noinline]] bool fail_window() {
-    Error error = beyond_limit(place_, "the pickle is longer", "pickle_bytes", window_, "more");
-    return fail(std::move(error));
+
+  [[gnu::cold, gnu::noinline]] bool refuse_addition(ObjectKind wanted, ObjectKind found) {
+    return refuse<wrong_operand>("wrong operand", std::string(to_string(wanted)) + " or object", found);
   }
 
   bool check_text_bytes(std::uint64_t size_bytes) {
     return size_bytes <= limits_.pickle_string_bytes ||
-           fail(beyond_limit(place_, "the text is longer", "pickle_string_bytes", limits_.pickle_string_bytes,
-                             count_text(size_bytes, "byte")));
+           refuse<beyond_limit>("the text is longer", "pickle_string_bytes", limits_.pickle_string_bytes, size_bytes,
+                                "byte");
   }
   bool check_integer_bytes(std::uint64_t size_bytes) {
     return size_bytes <= limits_.pickle_integer_bytes ||
-           fail(beyond_limit(place_, "the integer is longer", "pickle_integer_bytes", limits_.pickle_integer_bytes,
-                             count_text(size_bytes, "byte")));
+           refuse<beyond_limit>("the integer is longer", "pickle_integer_bytes", limits_.pickle_integer_bytes,
+                                size_bytes, "byte");
   }
   bool check_name_bytes(std::uint64_t size_bytes) {
-    return size_bytes <= kMaxNameBytes ||
-           fail(differs(Category::limit, "LIMIT-PICKLE-NAME", place_, "the name is too long",
-                        "at most " + count_text(kMaxNameBytes, "byte"), std::to_string(size_bytes)));
+    return size_bytes <= kMaxNameBytes || refuse<name_too_long>(size_bytes);
   }
 
   Limits limits_;

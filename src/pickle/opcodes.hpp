@@ -10,7 +10,7 @@
 namespace rushlight::pickle {
 
 enum class Opcode : std::uint8_t {
-#define RUSHLIGHT_OPCODE(name, byte, protocol, argument, mark, operands, results, torch, doc) name = byte,
+#define RUSHLIGHT_OPCODE(name, byte, protocol, argument, mark, operands, results, torch, doc) name = (byte),
 #include "pickle/opcodes.def"
 };
 

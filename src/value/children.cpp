@@ -169,7 +169,7 @@ NodeId find_child(const ValueGraph& graph, NodeId node, const PathStep& step) {
   const Value key = step.integer_key ? Value(step.index) : *step.other_key;
   const ValueGraph& key_graph = key.graph() ? *key.graph() : graph;
   const NodeId key_node = key.graph() ? key.identity() : ValueGraph::kNone;
-  if (const auto position = graph.find_key(holder, key_graph, key_node)) return entries[2 * *position + 1];
+  if (const auto position = graph.find_key(holder, key_graph, key_node)) return entries[2 * std::size_t{*position} + 1];
   if (!step.other_key) return kNoNode;
   // Objects are only equal to themselves: in a copy of the graph, the notation tells which one is meant.
   for (std::size_t i = 0; i < entries.size() / 2; ++i) {

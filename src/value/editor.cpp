@@ -167,11 +167,12 @@ std::optional<std::uint32_t> ValueEditor::Impl::entry_at(NodeId container, const
   if (value == kNoNode) return std::nullopt;
   if (!step.integer_key && !step.other_key) return graph.find_text(container, step.text);
   const std::span<const NodeId> entries = graph.entries(container);
-  for (std::uint32_t i = 0; 2 * i < entries.size(); ++i) {
+  for (std::uint32_t position = 0; 2 * std::size_t{position} < entries.size(); ++position) {
+    const std::size_t i = position;
     // Several entries may hold one object, so the key decides.
     PathStep own;
     describe_step(view(), {entries[2 * i + 1], PathStep::Kind::key, entries[2 * i], i, {}}, own);
-    if (entries[2 * i + 1] == value && own == step) return i;
+    if (entries[2 * i + 1] == value && own == step) return position;
   }
   return std::nullopt;
 }
@@ -199,7 +200,7 @@ Status ValueEditor::Impl::put_entry(const Target& target, NodeId value) {
     return nothing_at(target.path, target.container, step_text(target.step));
   }
   if (const auto known = entry_at(holder, target.step)) {
-    builder->graph().children_of_entries(holder).data[2 * *known + 1] = value;
+    builder->graph().children_of_entries(holder).data[2 * std::size_t{*known} + 1] = value;
     return {};
   }
   if (builder->set_item(holder, key_node(target.step), value)) return {};
@@ -214,7 +215,7 @@ Status ValueEditor::Impl::put_attribute(const Target& target, NodeId value) {
   const std::string& name = target.step.text;
   for (const NodeId dict : graph.attributes(object)) {
     if (const auto known = graph.find_text(dict, name)) {
-      graph.nodes[dict].children.data[2 * *known + 1] = value;
+      graph.nodes[dict].children.data[2 * std::size_t{*known} + 1] = value;
       return {};
     }
   }
@@ -262,7 +263,7 @@ Status ValueEditor::Impl::remove_entry(NodeId dict, const PathStep& step, const 
   if (!position) return nothing_at(target.path, target.container, step_text(step));
   ValueGraph& graph = builder->graph();
   Children& entries = graph.children_of_entries(dict);
-  NodeId* const gap = entries.data + 2 * *position;
+  NodeId* const gap = entries.data + 2 * std::size_t{*position};
   std::copy(gap + 2, entries.data + entries.count, gap);
   entries.count -= 2;
   graph.rebuild_index(dict, builder->memo());

@@ -207,7 +207,7 @@ bool ValueGraphBuilder::set_item(NodeId container, NodeId key, NodeId value) {
   const auto hash = hash_key(*graph_, key, graph_->seed, memo_);
   if (!hash) return false;
   if (const auto known = graph_->find_hashed(container, *hash, *graph_, key, memo_, memo_)) {
-    graph_->children_of_entries(container).data[2 * *known + 1] = value;
+    graph_->children_of_entries(container).data[2 * std::size_t{*known} + 1] = value;
     return true;
   }
   Children& entries = graph_->children_of_entries(container);

@@ -64,12 +64,12 @@ ValueGraph::Attributes ValueGraph::attributes(NodeId id) const noexcept {
 std::optional<std::uint32_t> ValueGraph::find_text(NodeId container, std::string_view key) const {
   const std::span<const NodeId> all = entries(container);
   const auto is_it = [&](std::uint32_t position) {
-    const ValueNode& candidate = nodes[all[2 * position]];
+    const ValueNode& candidate = nodes[all[2 * std::size_t{position}]];
     return candidate.kind == ValueKind::string && candidate.text.view() == key;
   };
   const NodeExtra* more = extra(container);
   if (more != nullptr && more->index) return more->index->find(hash_text_key(key, seed), is_it);
-  for (std::uint32_t i = 0; 2 * i < all.size(); ++i) {
+  for (std::uint32_t i = 0; 2 * std::size_t{i} < all.size(); ++i) {
     if (is_it(i)) return i;
   }
   return std::nullopt;
@@ -87,7 +87,7 @@ std::optional<std::uint32_t> ValueGraph::find_hashed(NodeId container, std::uint
                                                      NodeId key, KeyMemo& mine, KeyMemo& theirs) const {
   const bool is_set = nodes[container].kind == ValueKind::set || nodes[container].kind == ValueKind::frozenset;
   const std::span<const NodeId> all = is_set ? items(container) : entries(container);
-  const std::uint32_t step = is_set ? 1 : 2;
+  const std::size_t step = is_set ? 1 : 2;
   const auto is_it = [&](std::uint32_t position) {
     return equal_keys(*this, all[step * position], mine, key_graph, key, theirs, seed);
   };
@@ -101,7 +101,7 @@ std::optional<std::uint32_t> ValueGraph::find_hashed(NodeId container, std::uint
 
 NodeId ValueGraph::value_of(NodeId container, std::string_view key) const {
   const std::optional<std::uint32_t> position = find_text(container, key);
-  return position ? entries(container)[2 * *position + 1] : kNoNode;
+  return position ? entries(container)[2 * std::size_t{*position} + 1] : kNoNode;
 }
 
 NodeId ValueGraph::attribute(NodeId id, std::string_view name) const {
@@ -151,7 +151,7 @@ Children& ValueGraph::children_of_entries(NodeId container) {
 void ValueGraph::rebuild_index(NodeId container, KeyMemo& memo) {
   const bool is_set = nodes[container].kind == ValueKind::set || nodes[container].kind == ValueKind::frozenset;
   const std::span<const NodeId> all = is_set ? items(container) : entries(container);
-  const std::uint32_t step = is_set ? 1 : 2;
+  const std::size_t step = is_set ? 1 : 2;
   const auto count = static_cast<std::uint32_t>(all.size() / step);
   if (!is_set) {
     bool all_strings = true;

@@ -116,7 +116,7 @@ Value::Value(std::int64_t value) : Value(single([&](ValueGraphBuilder& b) { retu
 Value::Value(double value) : Value(single([&](ValueGraphBuilder& b) { return b.real(value); })) {}
 Value::Value(const char* utf8) : Value(std::string_view(utf8)) {}
 Value::Value(std::string_view utf8) : Value(single([&](ValueGraphBuilder& b) { return b.string(utf8); })) {}
-Value::Value(std::string utf8) : Value(std::string_view(utf8)) {}
+Value::Value(const std::string& utf8) : Value(std::string_view(utf8)) {}
 Value::Value(Tensor tensor) : Value(single([&](ValueGraphBuilder& b) { return b.tensor(std::move(tensor)); })) {}
 
 Value Value::bytes(std::span<const std::byte> bytes) {

@@ -323,8 +323,10 @@ Result<EndRecords> find_end_records(const FileView& view, ByteSpan tail, std::ve
   const std::uint64_t size_bytes = view.end() - view.begin();
   if (size_bytes == 0) return failure(Category::kind, "ZIP-NONE", "file is empty", {.offset = view.begin()});
   if (size_bytes < EndRecord::kBytes) {
-    return differs(Category::kind, "ZIP-NONE", "file is too short for a zip archive", "at least 22 bytes",
-                   std::to_string(size_bytes), {.offset = view.begin()});
+    Error error = differs(Category::kind, "ZIP-NONE", "file is too short for a zip archive", "at least 22 bytes",
+                          std::to_string(size_bytes), {.offset = view.begin()});
+    error.finding.hint = kCutShortHint;
+    return error;
   }
   const std::uint64_t tail_begin = view.end() - tail.size();
   for (auto mark = last_mark(tail, tail.size() - EndRecord::kBytes); mark;

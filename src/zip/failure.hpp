@@ -50,6 +50,8 @@ inline std::string count_text(std::uint64_t count, std::string_view noun) {
   return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
 }
 
+inline constexpr std::string_view kCutShortHint = "the download, copy or save was cut short: fetch the file again";
+
 inline Error no_memory_for(std::uint64_t size_bytes, std::string_view what) {
   return Error::of(ErrorCode::out_of_memory,
                    {.category = Category::io,

@@ -47,7 +47,7 @@ class Walk {
       }
     }
     Error error = failure(Category::trunc, "ZIP-TRUNCATED", std::move(message), {.offset = view_.end()});
-    error.finding.hint = "the download, copy or save was cut short: fetch the file again";
+    error.finding.hint = kCutShortHint;
     return error;
   }
 

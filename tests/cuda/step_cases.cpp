@@ -158,6 +158,19 @@ StepCase avg_pool_case(std::uint64_t seed) {
   return b.build(step, kRounded);
 }
 
+// Windows that lie in the padding alone. Torch forbids such paddings; the plan does not.
+StepCase padding_only_case(bool count_include_pad, std::uint64_t seed) {
+  StepCaseBuilder b("avg pool of padding", seed);
+  runtime::AvgPoolStep step;
+  step.input = b.tensor(1, 3, 2, 5);
+  step.output = b.output(1, 6, 5, 5);
+  step.kernel = 2;
+  step.stride = 1;
+  step.padding = 2;
+  step.count_include_pad = count_include_pad;
+  return b.build(step, kRounded);
+}
+
 StepCase adaptive_case(std::int64_t size_h, std::int64_t size_w, std::int64_t bins_h, std::int64_t bins_w,
                        std::int64_t channels, std::uint64_t seed) {
   StepCaseBuilder b("adaptive pool " + std::to_string(size_h) + "x" + std::to_string(size_w) + " to " +
@@ -313,7 +326,8 @@ std::vector<StepCase> conv_cases() {
   cases.push_back(conv_case({.h = 6, .w = 6, .channels = 8, .outputs = 8, .kernel = 3, .bias = false}, seed++));
   cases.push_back(conv_case(
       {.n = 3, .h = 14, .w = 14, .channels = 4, .outputs = 8, .kernel = 7, .stride = 2, .padding = 3}, seed++));
-  cases.push_back(conv_case({.h = 5, .w = 5, .channels = 8, .outputs = 8, .stride = 2}, seed++));    // 1x1, not plain
+  cases.push_back(conv_case({.h = 5, .w = 5, .channels = 8, .outputs = 8, .stride = 2}, seed++));  // 1x1, not plain
+  cases.push_back(conv_case({.h = 3, .w = 3, .channels = 8, .outputs = 8, .stride = 2, .padding = 1}, seed++));
   cases.push_back(conv_case({.h = 3, .w = 3, .channels = 8, .outputs = 40, .padding = 2}, seed++));  // all-padding
   cases.push_back(conv_case(
       {.h = 12, .w = 12, .channels = 4, .outputs = 4, .kernel = 3, .padding = {4, 3}, .dilation = {4, 3}}, seed++));
@@ -388,6 +402,8 @@ std::vector<StepCase> pool_cases() {
     cases.push_back(avg_pool_case(seed));
   }
   std::uint64_t seed = 2100;
+  cases.push_back(padding_only_case(true, seed++));
+  cases.push_back(padding_only_case(false, seed++));
   cases.push_back(adaptive_case(7, 7, 1, 1, 33, seed++));
   cases.push_back(adaptive_case(7, 5, 3, 4, 5, seed++));
   cases.push_back(adaptive_case(3, 2, 7, 6, 4, seed++));  // more bins than places

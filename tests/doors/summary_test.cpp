@@ -92,6 +92,18 @@ TEST(Summary, DetailsSayWhatIsNotTheDefault) {
   EXPECT_EQ(detail(ReLU{}, image), "");
 }
 
+TEST(Summary, AGroupedConvolutionMultipliesOnlyWithinItsGroups) {
+  GraphBuilder g;
+  const Conv2d grouped{.in_channels = 4, .out_channels = 8, .kernel_size = 3, .padding = 1, .groups = 2};
+  g.output("y", g.apply("conv", grouped, g.input("x", {-1, 4, 5, 6})));
+  StateDict state;
+  state.insert("conv.weight", Tensor::zeros(DType::f32, {8, 2, 3, 3}).value());
+  state.insert("conv.bias", Tensor::zeros(DType::f32, {8}).value());
+  const Summary summary = summarize(Model::create(g.build().value(), state).value()).value();
+  EXPECT_EQ(summary.macs, 8 * 5 * 6 * 2 * 9);
+  EXPECT_EQ(summary.parameters, 8 * 2 * 9 + 8);
+}
+
 TEST(Summary, OpenShapesMustBeGiven) {
   const Graph graph = Sequential{ReLU{}}.graph({3, -1, 8}).value();
   const Model model = Model::create(graph, {}).value();

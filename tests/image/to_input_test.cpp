@@ -43,14 +43,17 @@ TEST(ToInput, OneMeanServesAllChannels) {
   EXPECT_EQ(floats(input), (std::vector<float>{0, 2, 4}));
 }
 
-// (R * 19595 + G * 38470 + B * 7471 + 0x8000) >> 16, as libImaging/Convert.c has it.
+// (R * 19595 + G * 38470 + B * 7471 + 0x8000) >> 16, as libImaging/Convert.c has it. The last ones sit on
+// edges of the rounding: each of the weights, one more or one less, would give another grey.
 TEST(ToInput, ColourBecomesGreyByPilsWeights) {
   struct Case {
     std::uint8_t r, g, b;
     float grey;
   };
-  for (const Case& one : {Case{255, 0, 0, 76}, Case{0, 255, 0, 150}, Case{0, 0, 255, 29}, Case{255, 255, 255, 255},
-                          Case{1, 2, 3, 2}, Case{200, 100, 50, 124}, Case{0, 0, 0, 0}, Case{17, 230, 91, 150}}) {
+  for (const Case& one :
+       {Case{255, 0, 0, 76}, Case{0, 255, 0, 150}, Case{0, 0, 255, 29}, Case{255, 255, 255, 255}, Case{1, 2, 3, 2},
+        Case{200, 100, 50, 124}, Case{0, 0, 0, 0}, Case{17, 230, 91, 150}, Case{0, 0, 250, 28}, Case{0, 1, 201, 24},
+        Case{0, 8, 86, 14}, Case{0, 12, 4, 8}, Case{1, 53, 185, 53}, Case{1, 63, 230, 63}}) {
     const Tensor input = to_input(pixels({one.r, one.g, one.b}, {3, 1, 1}), {}, 1).value();
     EXPECT_EQ(shape_of(input), (Shape{1, 1, 1, 1}));
     EXPECT_EQ(floats(input)[0], one.grey) << int{one.r} << " " << int{one.g} << " " << int{one.b};

@@ -20,7 +20,8 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-// --- reading the description: absent fields are empty -----------------------------------------------------------------
+// --- reading the description: absent fields are empty
+// -----------------------------------------------------------------
 
 // A default element points nowhere, not at null.
 dom::element null_element() {
@@ -91,7 +92,8 @@ std::string shape_text(std::span<const std::int64_t> shape) {
   return out + "]";
 }
 
-// --- comparing ------------------------------------------------------------------------------------------------------------
+// --- comparing
+// ------------------------------------------------------------------------------------------------------------
 
 class Comparer {
  public:
@@ -158,7 +160,8 @@ class Comparer {
     const auto is_below_opaque = [&](std::string_view name) {
       for (const std::string& opaque : opaque_names) {
         if (!name.starts_with(opaque)) continue;
-        if (name.size() == opaque.size() || opaque.empty() || name[opaque.size()] == '.' || name[opaque.size()] == '[') {
+        if (name.size() == opaque.size() || opaque.empty() || name[opaque.size()] == '.' ||
+            name[opaque.size()] == '[') {
           return true;
         }
       }
@@ -398,8 +401,7 @@ class Comparer {
       return same(where, kind, text(field(want, kind)), hex_of(have.as_bytes().value_or(std::span<const std::byte>())));
     }
     if (has(want, "str_utf8")) {
-      return same(where, "str", text(field(want, "str_utf8")),
-                  hex_of(as_byte_span(have.as_string().value_or(""))));
+      return same(where, "str", text(field(want, "str_utf8")), hex_of(as_byte_span(have.as_string().value_or(""))));
     }
     for (const std::string_view kind : {"long_str", "long_bytes", "long_bytearray"}) {
       if (!has(want, kind)) continue;

@@ -18,9 +18,9 @@ Expectation read_expectation(const std::filesystem::path& json);
 
 struct Comparison {
   std::vector<std::string> differences;
-  std::size_t tensors = 0;   // compared with all their fields and bytes
-  std::size_t values = 0;    // nodes of the tree of values
-  std::size_t not_built = 0;  // tensors that stay opaque here (quantised, sparse, nested, wrappers, uninitialised)
+  std::size_t tensors = 0;       // compared with all their fields and bytes
+  std::size_t values = 0;        // nodes of the tree of values
+  std::size_t not_built = 0;     // tensors that stay opaque here (quantised, sparse, nested, wrappers, uninitialised)
   std::size_t not_compared = 0;  // values whose Python form the description spells otherwise (NumPy, slices)
 };
 Comparison compare(const Checkpoint& checkpoint, const std::filesystem::path& json);

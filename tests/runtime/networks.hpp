@@ -131,7 +131,8 @@ inline std::vector<std::vector<float>> run_on(const runtime::Backend& backend, c
   const std::vector<std::vector<float>> first = results;
   program->run(in, out).value();
   for (std::size_t i = 0; i < results.size(); ++i) {
-    EXPECT_EQ(0, std::memcmp(results[i].data(), first[i].data(), first[i].size() * sizeof(float)))
+    const std::size_t size_bytes = first[i].size() * sizeof(float);
+    EXPECT_TRUE(size_bytes == 0 || std::memcmp(results[i].data(), first[i].data(), size_bytes) == 0)
         << "a second run gives other bits";
   }
   return results;

@@ -68,8 +68,7 @@ TEST(ZipEndRecords, A06_AMissingZip64EndRecordIsAnOrdinaryZipFile) {
 TEST(ZipEndRecords, Z03_BytesBehindTheArchiveAreOddWhereverTheirEndIs) {
   TorchZip zip = base_zip();
   const Bytes good = zip.build();
-  for (const std::size_t count :
-       {1u, 2u, 21u, 22u, 23u, 100u, 65535u, 65536u, 70000u, 1u << 20, 3u << 20, 16u << 20}) {
+  for (const std::size_t count : {1u, 2u, 21u, 22u, 23u, 100u, 65535u, 65536u, 70000u, 1u << 20, 3u << 20, 16u << 20}) {
     for (const char value : {'\0', 'P'}) {
       zip.trailing = repeated(count, static_cast<std::uint8_t>(value));
       const Verdict verdict = judge(zip.build());
@@ -146,6 +145,13 @@ TEST(ZipEndRecords, Z05_AMovedArchiveWhoseLocatorDidNotMoveAlikeIsAmbiguous) {
   EXPECT_EQ(judge(bytes).text(), "ambig ZIP-END64-LOCATOR at " + hex(zip.places().locator + 8) +
                                      ": zip64 locator points beside the zip64 end record, expected " +
                                      hex(zip.places().end64 - 64) + ", found " + hex(zip.places().end64) + "\n");
+}
+
+TEST(ZipEndRecords, Z05_ASignatureInThePrefixThatLeadsNowhereIsNoSecondArchive) {
+  // Self-extracting programs hold the signatures they look for.
+  TorchZip zip = base_zip();
+  zip.prefix = joined(to_bytes("program PK\5\6, PK\5\6"), repeated(100, 0x41));
+  EXPECT_EQ(judge(zip.build()).text(), "warning zip ZIP-PREFIX at 0x0: 118 bytes before the archive\n");
 }
 
 TEST(ZipEndRecords, Z06_TwoArchivesBehindEachOtherAreAmbiguous) {

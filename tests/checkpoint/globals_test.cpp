@@ -1,0 +1,127 @@
+#include "checkpoint/globals.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "built.hpp"
+#include "dangerous_names.hpp"
+
+namespace rushlight::checkpoint {
+namespace {
+
+TEST(Globals, RowsAreDistinctAndFoundByBothNames) {
+  std::set<std::string> seen;
+  ASSERT_GT(global_row_count(), 40u);
+  for (std::size_t i = 0; i < global_row_count(); ++i) {
+    const GlobalRow& row = global_row(i);
+    EXPECT_TRUE(seen.insert(dotted({row.module, row.name})).second) << row.module << "." << row.name;
+    const auto found = find_global(row.module, row.name);
+    ASSERT_TRUE(found) << row.module << "." << row.name;
+    EXPECT_EQ(found->meaning, row.known.meaning);
+    EXPECT_EQ(found->torch, row.known.torch);
+  }
+}
+
+TEST(Globals, StorageClassesAndDtypesFollowFromTheTableOfDtypes) {
+  for (std::size_t i = 0; i < dtype_count(); ++i) {
+    const DTypeInfo& row = dtype_at(i);
+    const auto dtype = find_global("torch", row.name);
+    ASSERT_TRUE(dtype) << row.name;
+    EXPECT_EQ(dtype->meaning, Meaning::dtype);
+    EXPECT_EQ(dtype->dtype, row.dtype);
+    EXPECT_FALSE(find_global("torch.cuda", row.name));
+    if (row.storage_class.empty()) continue;
+    for (const char* module : {"torch", "torch.cuda"}) {
+      const auto storage = find_global(module, row.storage_class);
+      ASSERT_TRUE(storage) << row.storage_class;
+      EXPECT_EQ(storage->meaning, Meaning::storage_class);
+      EXPECT_EQ(storage->dtype, row.dtype);
+    }
+    EXPECT_FALSE(find_global("torch.storage", row.storage_class));
+  }
+}
+
+TEST(Globals, OldTensorClassesAreOfOneDtype) {
+  EXPECT_EQ(find_global("torch", "FloatTensor")->dtype, DType::f32);
+  EXPECT_EQ(find_global("torch.cuda", "HalfTensor")->meaning, Meaning::old_tensor_class);
+  EXPECT_EQ(find_global("torch.sparse", "FloatTensor")->meaning, Meaning::sparse_tensor);
+  EXPECT_EQ(find_global("torch.cuda.sparse", "LongTensor")->meaning, Meaning::sparse_tensor);
+  EXPECT_FALSE(find_global("torch", "QInt8Tensor"));
+  EXPECT_FALSE(find_global("torch", "ComplexFloatTensor"));
+  EXPECT_FALSE(find_global("torch.sparse", "Tensor"));
+  EXPECT_FALSE(find_global("torch", std::string(40, 'x') + "Tensor"));
+}
+
+TEST(Globals, P07_NearMissesAreNotOnTheList) {
+  constexpr test::DangerousName kNearMisses[] = {
+      {"torch", "FloatStorageX"},
+      {"torchX", "FloatStorage"},
+      {"torch._utils", "_rebuild_tensor_v2 "},
+      {" torch._utils", "_rebuild_tensor_v2"},
+      {"torch._utils", "_rebuild_tensor_v2\r"},
+      {"torch._utils\r", "_rebuild_tensor_v2"},
+      {"t\xD0\xBEr\xD1\x81h", "FloatStorage"},  // Cyrillic o and es
+      {"Torch", "FloatStorage"},
+      {"torch", "floatStorage"},
+      {"TORCH._UTILS", "_REBUILD_TENSOR_V2"},
+      {"torch", "_utils._rebuild_tensor_v2"},  // the same dotted text, cut elsewhere
+      {"", "torch._utils._rebuild_tensor_v2"},
+      {"torch._utils._rebuild_tensor_v2", ""},
+      {"collections", "orderedDict"},
+      {"collections.abc", "OrderedDict"},
+      {"builtins", ""},
+      {"", ""},
+  };
+  for (const auto& [module, name] : kNearMisses) EXPECT_FALSE(find_global(module, name)) << module << "|" << name;
+  EXPECT_FALSE(find_global("torch._utils", std::string_view("_rebuild_tensor_v2\0", 19)));
+}
+
+TEST(Globals, P04_NoDangerousNameIsOnTheList) {
+  ASSERT_GT(std::size(test::kDangerousNames), 200u);
+  std::set<std::string> seen;
+  for (const auto& [module, name] : test::kDangerousNames) {
+    EXPECT_TRUE(seen.insert(dotted({module, name})).second) << "twice: " << module << "." << name;
+    for (const int protocol : {2, 4}) {
+      const PythonName python = python3_name(module, name, protocol);
+      EXPECT_FALSE(find_global(python.module, python.name)) << module << "." << name;
+    }
+  }
+}
+
+TEST(Globals, P04_DangerousNamesBecomeOpaqueValuesAndAreRefusedWhenStrict) {
+  for (const auto& [module, name] : test::kDangerousNames) {
+    test::PickleBuilder pickle;
+    pickle.proto(2).empty_dict().text("x").global(module, name).text("true").tuple1().reduce().setitem().stop();
+    const test::Built lenient = test::build(pickle);
+    ASSERT_TRUE(lenient.ok) << lenient.line;
+    EXPECT_EQ(lenient.root["x"].kind(), ValueKind::opaque) << name;
+    ASSERT_EQ(lenient.globals.size(), 1u);
+    EXPECT_FALSE(lenient.globals[0].allowed);
+    EXPECT_EQ(lenient.globals[0].record_offset, 9u);
+    EXPECT_EQ(lenient.globals[0].paths, std::vector<std::string>{"x"});
+    ASSERT_EQ(lenient.findings.size(), 1u);
+    EXPECT_EQ(lenient.findings[0].severity, Severity::warning);
+    const test::Built strict = test::build(pickle, {.globals = Globals::strict});
+    EXPECT_EQ(strict.error.code, ErrorCode::forbidden);
+    EXPECT_EQ(strict.line,
+              "global GLOBAL-UNKNOWN at 0x9: global '" + lenient.globals[0].name + "' is not on the allow-list");
+  }
+}
+
+TEST(Globals, Python2NamesAreThoseOfPython3UpToProtocol2) {
+  EXPECT_EQ(dotted(python3_name("__builtin__", "set", 2)), "builtins.set");
+  EXPECT_EQ(dotted(python3_name("__builtin__", "long", 2)), "builtins.int");
+  EXPECT_EQ(dotted(python3_name("__builtin__", "xrange", 0)), "builtins.range");
+  EXPECT_EQ(dotted(python3_name("__builtin__", "unicode", 1)), "builtins.str");
+  EXPECT_EQ(dotted(python3_name("copy_reg", "_reconstructor", 2)), "copyreg._reconstructor");
+  EXPECT_EQ(dotted(python3_name("exceptions", "ValueError", 2)), "builtins.ValueError");
+  EXPECT_EQ(dotted(python3_name("UserDict", "IterableUserDict", 2)), "collections.UserDict");
+  EXPECT_EQ(dotted(python3_name("commands", "getoutput", 2)), "subprocess.getoutput");
+  EXPECT_EQ(dotted(python3_name("__builtin__", "set", 3)), "__builtin__.set");
+  EXPECT_EQ(dotted(python3_name("__main__", "Net", 2)), "__main__.Net");
+}
+
+}  // namespace
+}  // namespace rushlight::checkpoint
