@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -53,43 +52,33 @@ LoadOptions Context::load_options() {
   return options;
 }
 
-void add_shared_options(CLI::App& app, Context& context) {
-  app.add_flag("--json", context.json, "print one JSON object, also on failure")->group("Output");
-  app.add_flag("-q,--quiet", context.quiet, "print nothing but errors; the exit code tells")->group("Output");
-  app.add_option_function<std::string>(
-         "--color",
-         [&context](const std::string& name) {
-           context.color = name == "always"  ? ColorChoice::always
-                           : name == "never" ? ColorChoice::never
-                                             : ColorChoice::automatic;
-         },
-         "auto, always or never")
-      ->check(CLI::IsMember({"auto", "always", "never"}))
-      ->group("Output");
-  app.add_option("--threads", context.threads, "threads to use, 0 for all processors")
-      ->check(CLI::Range(0u, 1024u))
-      ->group("Work");
-  app.add_flag("--strict", context.strict, "warnings count as errors")->group("Checks");
-  app.add_option_function<std::string>(
-         "--limits",
-         [&context](const std::string& name) {
-           context.limits = name == "strict" ? Limits::strict() : name == "off" ? Limits::off() : Limits{};
-         },
-         "budgets for hostile files: strict, default or off")
-      ->check(CLI::IsMember({"strict", "default", "off"}))
-      ->trigger_on_parse()
-      ->group("Checks");
+void add_shared_options(OptionTable& table, Context& context) {
+  table.add("--json", &context.json, "print one JSON object, also on failure").in("Output");
+  table.add("-q,--quiet", &context.quiet, "print nothing but errors; the exit code tells").in("Output");
+  const auto set_color = [&context](const std::string& name) {
+    context.color = name == "always"  ? ColorChoice::always
+                    : name == "never" ? ColorChoice::never
+                                      : ColorChoice::automatic;
+  };
+  table.add("--color", set_color, "auto, always or never").one_of({"auto", "always", "never"}).in("Output");
+  table.add("--threads", &context.threads, "threads to use, 0 for all processors").at_least(0).at_most(1024).in("Work");
+  table.add("--strict", &context.strict, "warnings count as errors").in("Checks");
+  const auto set_limits = [&context](const std::string& name) {
+    context.limits = name == "strict" ? Limits::strict() : name == "off" ? Limits::off() : Limits{};
+  };
+  table.add("--limits", set_limits, "budgets for hostile files: strict, default or off")
+      .one_of({"strict", "default", "off"})
+      .at_once()
+      .in("Checks");
   for (const LimitOption& option : kLimitOptions) {
-    app.add_option_function<std::uint64_t>(
-           fmt::format("--max-{}", option.name),
-           [&context, option](std::uint64_t value) {
-             if (value > Limits{}.*(option.field)) {
-               context.raised_limits.push_back(fmt::format("{} {}", option.name, value));
-             }
-             context.limits.*(option.field) = value;
-           },
-           "one budget by name")
-        ->group("");  // listed by `help limits`, not in every verb's help
+    const auto set_limit = [&context, option](std::uint64_t value) {
+      if (value > Limits{}.*(option.field)) {
+        context.raised_limits.push_back(fmt::format("{} {}", option.name, value));
+      }
+      context.limits.*(option.field) = value;
+    };
+    // Listed by `help limits`, not in every verb's help.
+    table.add(fmt::format("--max-{}", option.name), set_limit, "one budget by name").in("");
   }
 }
 

@@ -9,12 +9,9 @@
 #include <vector>
 
 #include "cli/json_writer.hpp"
+#include "cli/options.hpp"
 #include "cli/terminal.hpp"
 #include "rushlight/rushlight.hpp"
-
-namespace CLI {
-class App;
-}
 
 namespace rushlight::cli {
 
@@ -23,6 +20,7 @@ enum Exit : int { kGood = 0, kFindings = 1, kUsage = 2, kCouldNotLook = 3 };
 
 struct Context {
   // Options every verb takes.
+  bool help = false;
   bool json = false;
   bool strict = false;
   bool quiet = false;
@@ -42,7 +40,7 @@ struct Context {
 };
 
 // Adds the shared options to the program or to a verb.
-void add_shared_options(CLI::App& app, Context& context);
+void add_shared_options(OptionTable& table, Context& context);
 
 // Opens and closes the JSON object of the contract: {"schema":1,"command":...,"file":...,"ok":...  }.
 JsonWriter begin_envelope(std::string_view command, std::string_view file, bool ok);

@@ -47,7 +47,7 @@ Verb devices_verb() {
           {},
           "processors and GPUs that can run models",
           {"rushlight devices", "rushlight devices --json"},
-          [](CLI::App&, Context& context) { return [&context] { return run(context); }; }};
+          [](OptionTable&, Context& context) { return [&context] { return run(context); }; }};
 }
 
 }  // namespace rushlight::cli

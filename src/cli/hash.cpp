@@ -57,17 +57,15 @@ Verb hash_verb() {
           "digests of the tensors and of the whole content",
           {"rushlight hash model.pt", "rushlight hash model.pt --per-tensor",
            "rushlight hash model.pt --algo sha256 --json"},
-          [](CLI::App& app, Context& context) {
+          [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
-            app.add_option("FILE", options->file, "a checkpoint")->required();
-            app.add_option_function<std::string>(
-                   "--algo",
-                   [options](const std::string& name) {
-                     options->algorithm = name == "sha256" ? DigestAlgorithm::sha256 : DigestAlgorithm::xxh3_128;
-                   },
-                   "xxh3-128 (accidents) or sha256 (also intent)")
-                ->check(CLI::IsMember({"xxh3-128", "sha256"}));
-            app.add_flag("--per-tensor", options->per_tensor, "one line a tensor as well");
+            table.add("FILE", &options->file, "a checkpoint").required();
+            const auto set_algorithm = [options](const std::string& name) {
+              options->algorithm = name == "sha256" ? DigestAlgorithm::sha256 : DigestAlgorithm::xxh3_128;
+            };
+            table.add("--algo", set_algorithm, "xxh3-128 (accidents) or sha256 (also intent)")
+                .one_of({"xxh3-128", "sha256"});
+            table.add("--per-tensor", &options->per_tensor, "one line a tensor as well");
             return [options, &context] { return run(context, *options); };
           }};
 }

@@ -204,14 +204,13 @@ Verb list_verb() {
           "what a checkpoint holds: tensors, values, classes",
           {"rushlight list model.pt", "rushlight list ckpt.pt --match 'model_state_dict.*' --sort size",
            "rushlight list model.pt --json | jq '.tensors[].name'"},
-          [](CLI::App& app, Context& context) {
+          [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
-            app.add_option("FILE", options->file, "a checkpoint")->required();
-            app.add_option("--match", options->match, "only tensors whose name fits this name or glob");
-            app.add_option("--sort", options->sort, "name or size; the file's order otherwise")
-                ->check(CLI::IsMember({"name", "size"}));
-            app.add_flag("--all", options->all, "do not shorten to the terminal");
-            app.add_flag("-v,--verbose", options->verbose, "also print notes");
+            table.add("FILE", &options->file, "a checkpoint").required();
+            table.add("--match", &options->match, "only tensors whose name fits this name or glob");
+            table.add("--sort", &options->sort, "name or size; the file's order otherwise").one_of({"name", "size"});
+            table.add("--all", &options->all, "do not shorten to the terminal");
+            table.add("-v,--verbose", &options->verbose, "also print notes");
             return [options, &context] { return run(context, *options); };
           }};
 }

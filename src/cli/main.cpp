@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <signal.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
@@ -31,13 +30,10 @@ std::string overview() {
   return text;
 }
 
-std::string verb_help(const Verb& verb, CLI::App& app) {
+std::string verb_help(const Verb& verb, const OptionTable& table) {
   std::string text = fmt::format("rushlight {}: {}\n\nexamples\n", verb.name, verb.summary);
   for (const std::string_view example : verb.examples) text += fmt::format("  {}\n", example);
-  std::string options = app.help("", CLI::AppFormatMode::Normal);
-  const std::size_t positionals = options.find("Positionals");
-  const std::size_t start = positionals != std::string::npos ? positionals : options.find("Options");
-  if (start != std::string::npos) text += "\n" + options.substr(start);
+  if (const std::string options = table.help_text(); !options.empty()) text += "\n" + options;
   while (text.ends_with("\n\n")) text.pop_back();
   return text;
 }
@@ -64,38 +60,34 @@ int usage_error(const Context& context, std::string_view command, std::string me
           {.category = Category::argument, .code = "USAGE", .message = std::move(message), .hint = std::move(hint)}));
 }
 
+// The verb's own options and those that all verbs share; what runs it.
+std::function<int()> define_options(const Verb& verb, OptionTable& table, Context& context) {
+  table.add("-h,--help", &context.help, "print this").in("Output");
+  std::function<int()> run = verb.define(table, context);
+  add_shared_options(table, context);
+  return run;
+}
+
 int run_verb(const Verb& verb, const std::vector<std::string>& arguments, Context& context) {
-  CLI::App app{std::string(verb.summary), fmt::format("rushlight {}", verb.name)};
-  app.set_help_flag();
-  bool help = false;
-  app.add_flag("-h,--help", help, "print this")->group("Output");
-  const std::function<int()> run = verb.define(app, context);
-  add_shared_options(app, context);
+  OptionTable table;
+  const std::function<int()> run = define_options(verb, table, context);
   for (const std::string& argument : arguments) {
     if (argument == "-h" || argument == "--help") {
-      print(verb_help(verb, app));
+      print(verb_help(verb, table));
       return kGood;
     }
     if (argument == "--") break;
   }
-  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // CLI11 takes them from the back
-  try {
-    app.parse(reversed);
-  } catch (const CLI::ParseError& error) {
+  if (const std::optional<std::string> wrong = table.parse(arguments)) {
     std::string hint = fmt::format("rushlight help {} lists the options", verb.name);
-    const std::string message = error.what();
     for (const std::string& argument : arguments) {
-      if (!argument.starts_with("--") || message.find(argument.substr(0, argument.find('='))) == std::string::npos)
-        continue;
-      std::vector<std::string> known;
-      for (const CLI::Option* option : app.get_options()) {
-        for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-      }
-      const std::vector<std::string> close = nearest(argument.substr(0, argument.find('=')), known, 1);
+      const std::string name = argument.substr(0, argument.find('='));
+      if (!name.starts_with("--") || wrong->find(name) == std::string::npos) continue;
+      const std::vector<std::string> close = nearest(name, table.long_names(), 1);
       if (!close.empty() && close[0] != argument) hint = fmt::format("did you mean {}?", close[0]);
       break;
     }
-    return usage_error(context, verb.name, escaped(message), hint);
+    return usage_error(context, verb.name, escaped(*wrong), hint);
   }
   context.terminal = Terminal::standard_output(context.color);
   if (!context.raised_limits.empty() && !context.json && !context.quiet) {
@@ -117,11 +109,9 @@ int run_help(const std::vector<std::string>& arguments, Context& context) {
     return usage_error(context, "help", fmt::format("no verb is called '{}'", escaped(arguments[0])),
                        close.empty() ? "rushlight help lists the verbs" : fmt::format("did you mean '{}'?", close[0]));
   }
-  CLI::App app;
-  app.set_help_flag();
-  (void)verb->define(app, context);
-  add_shared_options(app, context);
-  print(verb_help(*verb, app));
+  OptionTable table;
+  (void)define_options(*verb, table, context);
+  print(verb_help(*verb, table));
   return kGood;
 }
 

@@ -6,14 +6,13 @@
 
 namespace rushlight::cli {
 
-void ModelInput::add_to(CLI::App& app) {
-  app.add_option("MODEL", model, "a checkpoint, a pickled module, or a JSON spec with --weights")->required();
-  app.add_option("--spec", spec, "the network as a JSON spec, for files that hold only weights")->group("Model");
-  app.add_option("--arch", arch, "a named architecture, for files that hold only weights")->group("Model");
-  app.add_option("--weights", weights, "another file with the weights")->group("Model");
-  app.add_option("--state-dict", state_dict, "path of the state dict inside the file, e.g. model_state_dict")
-      ->group("Model");
-  app.add_flag("--no-strict", loose, "accept unexpected names in the state dict")->group("Model");
+void ModelInput::add_to(OptionTable& table) {
+  table.add("MODEL", &model, "a checkpoint, a pickled module, or a JSON spec with --weights").required();
+  table.add("--spec", &spec, "the network as a JSON spec, for files that hold only weights").in("Model");
+  table.add("--arch", &arch, "a named architecture, for files that hold only weights").in("Model");
+  table.add("--weights", &weights, "another file with the weights").in("Model");
+  table.add("--state-dict", &state_dict, "path of the state dict inside the file, e.g. model_state_dict").in("Model");
+  table.add("--no-strict", &loose, "accept unexpected names in the state dict").in("Model");
 }
 
 Result<std::string> read_text_file(const std::string& path, std::uint64_t max_bytes) {

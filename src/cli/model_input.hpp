@@ -1,7 +1,6 @@
 // The options by which `run` and `summary` find a model, and what opens it.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <string_view>
 
@@ -17,7 +16,7 @@ struct ModelInput {
   std::string state_dict;
   bool loose = false;
 
-  void add_to(CLI::App& app);
+  void add_to(OptionTable& table);
   // MODEL with its weights: a checkpoint with --spec or --arch, a pickled module, or a spec (.json) with --weights.
   [[nodiscard]] Result<Model> load(Context& context) const;
 };

@@ -254,40 +254,36 @@ int run(Context& context, const Options& options) {
 }  // namespace
 
 Verb run_verb() {
-  return {
-      "run",
-      {},
-      "pictures or arrays through a model, on the CPU or a GPU",
-      {"rushlight run model.pt --spec net.json --image shirt.pgm --labels classes.txt",
-       "rushlight run model.pt --spec net.json --idx t10k-images --idx-labels t10k-labels",
-       "rushlight run module.pt --input x.npy --output y.npy"},
-      [](CLI::App& app, Context& context) {
-        auto options = std::make_shared<Options>();
-        options->model.add_to(app);
-        app.add_option("--input", options->npy, "an .npy array, NCHW as torch")->group("Input");
-        app.add_option("--image", options->image, "one picture (PGM, PPM)")->group("Input");
-        app.add_option("--idx", options->idx, "a set of pictures in IDX form (MNIST)")->group("Input");
-        app.add_option("--idx-labels", options->idx_labels, "their right classes, for the accuracy")->group("Input");
-        app.add_option("--scale", options->scale, "pixels are divided by this")->group("Input");
-        app.add_option("--mean", options->mean, "subtracted from each channel")->delimiter(',')->group("Input");
-        app.add_option("--std", options->std, "then divides each channel")->delimiter(',')->group("Input");
-        app.add_option("--device", options->device, "cpu or cuda:N")->group("Work");
-        app.add_option("--batch", options->batch, "items at a time")->check(CLI::PositiveNumber)->group("Work");
-        app.add_option("--precision", options->precision, "strict")
-            ->check(CLI::IsMember({"strict", "fast", "bf16", "fp16", "int8", "tf32"}))
-            ->group("Work");
-        app.add_flag("--reference", options->reference, "the naive implementation that judges the others")
-            ->group("Work");
-        app.add_option("--top", options->top, "best classes to print")->check(CLI::PositiveNumber)->group("Output");
-        app.add_option("--labels", options->labels, "names of the classes, one a line")->group("Output");
-        app.add_option("--output", options->output, "write the raw output as .npy")->group("Output");
-        for (const char* name : {"--images", "--resize", "--crop", "--interpolation", "--preset", "--tap"}) {
-          app.add_option_function<std::string>(
-                 name, [options, name](const std::string&) { options->not_built.emplace_back(name); })
-              ->group("");
-        }
-        return [options, &context] { return run(context, *options); };
-      }};
+  return {"run",
+          {},
+          "pictures or arrays through a model, on the CPU or a GPU",
+          {"rushlight run model.pt --spec net.json --image shirt.pgm --labels classes.txt",
+           "rushlight run model.pt --spec net.json --idx t10k-images --idx-labels t10k-labels",
+           "rushlight run module.pt --input x.npy --output y.npy"},
+          [](OptionTable& table, Context& context) {
+            auto options = std::make_shared<Options>();
+            options->model.add_to(table);
+            table.add("--input", &options->npy, "an .npy array, NCHW as torch").in("Input");
+            table.add("--image", &options->image, "one picture (PGM, PPM)").in("Input");
+            table.add("--idx", &options->idx, "a set of pictures in IDX form (MNIST)").in("Input");
+            table.add("--idx-labels", &options->idx_labels, "their right classes, for the accuracy").in("Input");
+            table.add("--scale", &options->scale, "pixels are divided by this").in("Input");
+            table.add("--mean", &options->mean, "subtracted from each channel").separated_by(',').in("Input");
+            table.add("--std", &options->std, "then divides each channel").separated_by(',').in("Input");
+            table.add("--device", &options->device, "cpu or cuda:N").in("Work");
+            table.add("--batch", &options->batch, "items at a time").at_least(1).in("Work");
+            table.add("--precision", &options->precision, "strict")
+                .one_of({"strict", "fast", "bf16", "fp16", "int8", "tf32"})
+                .in("Work");
+            table.add("--reference", &options->reference, "the naive implementation that judges the others").in("Work");
+            table.add("--top", &options->top, "best classes to print").at_least(1).in("Output");
+            table.add("--labels", &options->labels, "names of the classes, one a line").in("Output");
+            table.add("--output", &options->output, "write the raw output as .npy").in("Output");
+            for (const char* name : {"--images", "--resize", "--crop", "--interpolation", "--preset", "--tap"}) {
+              table.add(name, [options, name](const std::string&) { options->not_built.emplace_back(name); }).in("");
+            }
+            return [options, &context] { return run(context, *options); };
+          }};
 }
 
 }  // namespace rushlight::cli

@@ -113,10 +113,10 @@ Verb scan_verb() {
           "which Python names files ask for; nothing is executed",
           {"rushlight scan downloads/", "rushlight scan model.pt --accept argparse.Namespace",
            "rushlight scan *.pt --json | jq '.files[] | select(.ok | not) | .file'"},
-          [](CLI::App& app, Context& context) {
+          [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
-            app.add_option("PATH", options->paths, "files and folders")->required();
-            app.add_option("--accept", options->accepted, "further names that pass, as module.name");
+            table.add("PATH", &options->paths, "files and folders").required();
+            table.add("--accept", &options->accepted, "further names that pass, as module.name");
             return [options, &context] { return run(context, *options); };
           }};
 }

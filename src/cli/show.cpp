@@ -223,17 +223,16 @@ Verb show_verb() {
           "the values, statistics and histogram of a tensor",
           {"rushlight show model.pt fc2.weight", "rushlight show model.pt fc2.weight --slice '0, :8' --as hex",
            "rushlight show ckpt.pt epoch"},
-          [](CLI::App& app, Context& context) {
+          [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
-            app.add_option("FILE", options->file, "a checkpoint")->required();
-            app.add_option("NAME", options->name,
-                           "a tensor's name, a unique last part of it, a glob, or a value's path")
-                ->required();
-            app.add_option("--head", options->head, "how many elements, 0 for all")->check(CLI::NonNegativeNumber);
-            app.add_option("--slice", options->slice, "as in Python: '0, :8, ::2'");
-            app.add_option("--as", options->as, "dec, or hex for the bits")->check(CLI::IsMember({"dec", "hex"}));
-            app.add_flag("--stats", options->stats, "statistics, also in JSON; an error where there are none");
-            app.add_flag("--hist", options->hist, "the same, for the histogram");
+            table.add("FILE", &options->file, "a checkpoint").required();
+            table.add("NAME", &options->name, "a tensor's name, a unique last part of it, a glob, or a value's path")
+                .required();
+            table.add("--head", &options->head, "how many elements, 0 for all").at_least(0);
+            table.add("--slice", &options->slice, "as in Python: '0, :8, ::2'");
+            table.add("--as", &options->as, "dec, or hex for the bits").one_of({"dec", "hex"});
+            table.add("--stats", &options->stats, "statistics, also in JSON; an error where there are none");
+            table.add("--hist", &options->hist, "the same, for the histogram");
             return [options, &context] { return run(context, *options); };
           }};
 }

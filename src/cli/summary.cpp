@@ -82,12 +82,12 @@ Verb summary_verb() {
           "a model layer by layer: shapes, parameters, multiply-adds",
           {"rushlight summary model.pt --spec net.json", "rushlight summary module.pt --input 1,3,224,224",
            "rushlight summary model.pt --spec net.json --json"},
-          [](CLI::App& app, Context& context) {
+          [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
-            options->model.add_to(app);
-            app.add_option("--input", options->input, "shape of the input with its batch: 1,3,224,224")
-                ->delimiter(',')
-                ->check(CLI::NonNegativeNumber);
+            options->model.add_to(table);
+            table.add("--input", &options->input, "shape of the input with its batch: 1,3,224,224")
+                .separated_by(',')
+                .at_least(0);
             return [options, &context] { return run(context, *options); };
           }};
 }

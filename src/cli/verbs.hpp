@@ -1,7 +1,6 @@
 // The verbs: one file each, one table.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <span>
 #include <string>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "cli/context.hpp"
+#include "cli/options.hpp"
 
 namespace rushlight::cli {
 
@@ -18,7 +18,7 @@ struct Verb {
   std::string_view summary;                // one line, for the overview
   std::vector<std::string_view> examples;  // what `help VERB` shows first
   // Adds the verb's own options and returns what runs it. The options live in the returned function.
-  std::function<std::function<int()>(CLI::App& app, Context& context)> define;
+  std::function<std::function<int()>(OptionTable& table, Context& context)> define;
 };
 
 Verb list_verb();

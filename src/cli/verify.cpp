@@ -133,12 +133,12 @@ Verb verify_verb() {
           "check structure and checksums; name damage down to the tensor",
           {"rushlight verify model.pt", "rushlight verify model.pt --all --threads 2",
            "rushlight verify model.pt --json | jq '.tensors[] | select(.state != \"intact\")'"},
-          [](CLI::App& app, Context& context) {
+          [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
-            app.add_option("FILE", options->file, "a checkpoint")->required();
-            app.add_flag("--all", options->all, "print every record, and notes");
-            app.add_flag("--require-crc", options->require_crc, "records without a checksum are errors");
-            app.add_flag("--pread", options->pread, "read instead of mapping: for files that may change");
+            table.add("FILE", &options->file, "a checkpoint").required();
+            table.add("--all", &options->all, "print every record, and notes");
+            table.add("--require-crc", &options->require_crc, "records without a checksum are errors");
+            table.add("--pread", &options->pread, "read instead of mapping: for files that may change");
             return [options, &context] { return run(context, *options); };
           }};
 }

@@ -1,0 +1,60 @@
+// The options of one verb, as data: the parser and the help are made from them. Only options.cpp sees the argument
+// parser's header, which takes seconds to compile.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace rushlight::cli {
+
+struct Option {
+  using Target = std::variant<bool*, std::string*, std::int64_t*, unsigned*, std::optional<double>*,
+                              std::vector<std::string>*, std::vector<std::int64_t>*, std::vector<double>*,
+                              std::function<void(const std::string&)>, std::function<void(std::uint64_t)>>;
+
+  std::string names;  // "--json", "-q,--quiet"; without dashes for what stands alone: "FILE"
+  Target target;      // outlives the table
+  std::string help;
+  std::string group = "Options";       // "": not listed
+  std::vector<std::string> choices{};  // empty: anything
+  std::optional<std::int64_t> least{};
+  std::optional<std::int64_t> most{};
+  char delimiter = '\0';
+  bool is_required = false;
+  bool acts_at_once = false;  // while parsing: what stands behind it overrides
+
+  Option& in(std::string name) { return group = std::move(name), *this; }
+  Option& required() { return is_required = true, *this; }
+  Option& one_of(std::vector<std::string> names_) { return choices = std::move(names_), *this; }
+  Option& at_least(std::int64_t value) { return least = value, *this; }
+  Option& at_most(std::int64_t value) { return most = value, *this; }
+  Option& separated_by(char c) { return delimiter = c, *this; }
+  Option& at_once() { return acts_at_once = true, *this; }
+};
+
+class OptionTable {
+ public:
+  // The reference may be used to say more until the table goes away.
+  Option& add(std::string names, Option::Target target, std::string help = {}) {
+    return options_.emplace_back(
+        Option{.names = std::move(names), .target = std::move(target), .help = std::move(help)});
+  }
+
+  // Sets what the options point at. The message of what is wrong, or nullopt.
+  [[nodiscard]] std::optional<std::string> parse(const std::vector<std::string>& arguments) const;
+  // "Positionals: ... Options: ...", a line each, by group.
+  [[nodiscard]] std::string help_text() const;
+  // "--json" ...
+  [[nodiscard]] std::vector<std::string> long_names() const;
+
+ private:
+  std::deque<Option> options_;
+};
+
+}  // namespace rushlight::cli
