@@ -31,6 +31,9 @@ std::atomic<std::size_t> allocations{0};
 }  // namespace
 
 #if RUSHLIGHT_COUNTS_ALLOCATIONS
+// Visible to libstdc++, whatever the visibility of everything else.
+#define RUSHLIGHT_EXPORTED __attribute__((visibility("default")))
+
 // operator new of libstdc++ ends in malloc or aligned_alloc, so these see both; glibc keeps its own under these names.
 extern "C" {
 void* __libc_malloc(std::size_t size);
@@ -38,23 +41,23 @@ void* __libc_calloc(std::size_t count, std::size_t size);
 void* __libc_realloc(void* old, std::size_t size);
 void* __libc_memalign(std::size_t alignment, std::size_t size);
 
-void* malloc(std::size_t size) {
+RUSHLIGHT_EXPORTED void* malloc(std::size_t size) {
   if (counting) ++allocations;
   return __libc_malloc(size);
 }
-void* calloc(std::size_t count, std::size_t size) {
+RUSHLIGHT_EXPORTED void* calloc(std::size_t count, std::size_t size) {
   if (counting) ++allocations;
   return __libc_calloc(count, size);
 }
-void* realloc(void* old, std::size_t size) {
+RUSHLIGHT_EXPORTED void* realloc(void* old, std::size_t size) {
   if (counting) ++allocations;
   return __libc_realloc(old, size);
 }
-void* aligned_alloc(std::size_t alignment, std::size_t size) {
+RUSHLIGHT_EXPORTED void* aligned_alloc(std::size_t alignment, std::size_t size) {
   if (counting) ++allocations;
   return __libc_memalign(alignment, size);
 }
-int posix_memalign(void** out, std::size_t alignment, std::size_t size) {
+RUSHLIGHT_EXPORTED int posix_memalign(void** out, std::size_t alignment, std::size_t size) {
   if (counting) ++allocations;
   *out = __libc_memalign(alignment, size);
   return *out == nullptr ? ENOMEM : 0;
