@@ -244,7 +244,9 @@ Result<NodeId> ValueBuilder::create_opaque(ObjectId call) {
       return std::move(storage).error();
     }
   }
-  if (callable != ObjectKind::global && callable != ObjectKind::call) {
+  // What an unknown call returned may be called; a tensor, a dict or any other known result may not.
+  const bool known_result = callable == ObjectKind::call && roles_[graph_.callable(call)] != Role::opaque;
+  if (known_result || (callable != ObjectKind::global && callable != ObjectKind::call)) {
     const std::string found = describe(graph_.callable(call));
     return failure(Category::type, "TYPE-CALLABLE", call, "what is called is no class or function, found " + found,
                    found, "a global");
