@@ -120,6 +120,7 @@ Status load_archive(std::shared_ptr<const zip::Archive> archive, const LoadOptio
                        checkpoint::build_value(*pickle, bytes, **container, options, opened.findings));
   opened.globals = std::move(built.globals);
   opened.root = std::move(built.root);
+  (*container)->report_case(opened.findings);
   (*container)->report_unused(opened.findings);
   return {};
 }
