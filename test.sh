@@ -15,11 +15,14 @@ built=$SECONDS
 
 status=0
 ctest --test-dir build/dev --output-on-failure -j "$(nproc)" "$@" | tee build/dev/ctest.log || status=$?
-# What was skipped, and why: a skip is never silent.
+# What was skipped, and why: a skip is never silent. GoogleTest prints "FILE:LINE: Skipped" and the reason below.
 if grep -q 'Skipped' build/dev/ctest.log; then
   echo
   echo 'skipped, with the reason each test printed:'
-  grep -hoE 'SKIPPED: .*' build/dev/Testing/Temporary/LastTest.log | sort | uniq -c || true
+  {
+    grep -hoE 'SKIPPED: .*' build/dev/Testing/Temporary/LastTest.log || true
+    grep -hA1 -E ': Skipped$' build/dev/Testing/Temporary/LastTest.log | grep -vE ': Skipped$|^--$' || true
+  } | sort | uniq -c
 fi
 passed=$(sed -nE 's/.*tests passed, ([0-9]+) tests? failed out of ([0-9]+).*/\1 \2/p' build/dev/ctest.log | tail -n 1)
 failed=${passed% *} total=${passed#* }
