@@ -23,6 +23,14 @@ struct TensorEntry {
   bool persistent = true;
 };
 
+/// A sparse or nested tensor. Its parts are in Inspection::tensors too, under `name.indices` and the like.
+struct CompositeEntry {
+  std::string name{};
+  Path path{};
+  CompositeTensor tensor;
+  bool persistent = true;  ///< as TensorEntry::persistent
+};
+
 /// A leaf that is no tensor: epoch, loss, learning rate, a string.
 struct ValueEntry {
   std::string name{};
@@ -42,6 +50,7 @@ struct Inspection {
   FormatInfo format{};
   std::string root_class{};            ///< "collections.OrderedDict", "dict", "__main__.Net"
   std::vector<TensorEntry> tensors{};  ///< in traversal order
+  std::vector<CompositeEntry> composites{};  ///< in traversal order
   std::vector<ValueEntry> values{};    ///< non-tensor leaves, in traversal order
   std::vector<OpaqueEntry> opaque{};
   std::vector<GlobalUse> globals{};

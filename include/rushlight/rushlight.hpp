@@ -3,6 +3,7 @@
 #pragma once
 
 #include "rushlight/checkpoint.hpp"
+#include "rushlight/composite_tensor.hpp"
 #include "rushlight/device.hpp"
 #include "rushlight/digest.hpp"
 #include "rushlight/dtype.hpp"

@@ -27,17 +27,18 @@ Result<NodeId> ValueBuilder::create_tensor(ObjectId call) {
   }
   Result<Rebuilt> rebuilt = rebuild(call);
   if (!rebuilt) return of_tensor(std::move(rebuilt).error(), call);
-  const NodeId node = values_.tensor(std::move(rebuilt->tensor));
+  const NodeId node = rebuilt->composite ? values_.composite(*std::move(rebuilt->composite))
+                                         : values_.tensor(std::move(rebuilt->tensor));
   if (!rebuilt->class_name.empty()) values_.set_class(node, rebuilt->class_name);
   // The state came before the call, so its node exists; it is filled later like all others.
-  if (rebuilt->state != pickle::kNoObject && kind_of(rebuilt->state) != ObjectKind::none) {
-    values_.set_state(node, nodes_[rebuilt->state]);
-  }
+  // A composite tensor's attributes are its parts.
+  const bool has_state = rebuilt->state != pickle::kNoObject && kind_of(rebuilt->state) != ObjectKind::none;
+  if (has_state && values_.kind(node) == ValueKind::tensor) values_.set_state(node, nodes_[rebuilt->state]);
   return node;
 }
 
 Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild(ObjectId call) {
-  const ObjectId callable = graph_.callable(call);
+  const ObjectId callable = callee_of(call);
   return rebuild_by(*names_[callable].known, names_[callable].dotted, call, graph_.items(graph_.arguments(call)), 0);
 }
 
@@ -49,25 +50,26 @@ Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_by(const KnownGlobal& known,
     case Meaning::rebuild_tensor_v2:
     case Meaning::rebuild_tensor_v3: {
       RUSHLIGHT_TRY_ASSIGN(Tensor tensor, rebuild_strided(known.meaning, arguments));
-      return Rebuilt{std::move(tensor), pickle::kNoObject, {}};
+      return Rebuilt{.tensor = std::move(tensor)};
     }
     case Meaning::rebuild_meta_tensor: {
       RUSHLIGHT_TRY_ASSIGN(Tensor tensor, rebuild_meta(arguments));
-      return Rebuilt{std::move(tensor), pickle::kNoObject, {}};
+      return Rebuilt{.tensor = std::move(tensor)};
     }
     case Meaning::rebuild_parameter:
     case Meaning::rebuild_parameter_with_state: {
       const bool has_state = known.meaning == Meaning::rebuild_parameter_with_state;
       RUSHLIGHT_TRY(has_state ? arguments.count(4, 4) : arguments.count(3, 3));
-      RUSHLIGHT_TRY_ASSIGN(const Tensor data, tensor_of(arguments, 0, "data"));
-      TensorOptions options = data.options();
+      RUSHLIGHT_TRY_ASSIGN(Rebuilt rebuilt, any_tensor_of(arguments, 0, "data"));
+      TensorOptions options = rebuilt.options();
       // The flag of the outer call counts: the inner tensor never requires a gradient.
       RUSHLIGHT_TRY_ASSIGN(options.requires_grad, arguments.boolean(1, "requires_grad"));
       options.tensor_class = TensorClass::parameter;
       RUSHLIGHT_TRY(arguments.hooks(2));
       if (has_state) RUSHLIGHT_TRY(arguments.state(3));
-      RUSHLIGHT_TRY_ASSIGN(Tensor tensor, with_options(data, options));
-      return Rebuilt{std::move(tensor), has_state ? arguments[3] : pickle::kNoObject, {}};
+      RUSHLIGHT_TRY(set_options(rebuilt, options));
+      rebuilt.state = has_state ? arguments[3] : pickle::kNoObject;
+      return rebuilt;
     }
     case Meaning::rebuild_device_tensor: {
       RUSHLIGHT_TRY(arguments.count(4, 4));
@@ -79,11 +81,33 @@ Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_by(const KnownGlobal& known,
       TensorOptions options = data.options();
       RUSHLIGHT_TRY_ASSIGN(options.requires_grad, arguments.boolean(3, "requires_grad"));
       RUSHLIGHT_TRY_ASSIGN(Tensor tensor, with_options(data, options));
-      return Rebuilt{std::move(tensor), pickle::kNoObject, {}};
+      return Rebuilt{.tensor = std::move(tensor)};
     }
     case Meaning::rebuild_from_type:
     case Meaning::rebuild_from_type_v2:
       return rebuild_typed(arguments);
+    case Meaning::quantized_tensor: {
+      RUSHLIGHT_TRY_ASSIGN(Tensor tensor, rebuild_quantized(arguments));
+      return Rebuilt{.tensor = std::move(tensor)};
+    }
+    case Meaning::wrapper_subclass: {
+      RUSHLIGHT_TRY_ASSIGN(Tensor tensor, rebuild_wrapper(arguments));
+      return Rebuilt{.tensor = std::move(tensor)};
+    }
+    case Meaning::sparse_tensor:
+    case Meaning::sparse_csr_tensor: {
+      RUSHLIGHT_TRY_ASSIGN(CompositeTensor tensor,
+                           rebuild_sparse(arguments, known.meaning == Meaning::sparse_csr_tensor));
+      return Rebuilt{.composite = std::move(tensor)};
+    }
+    case Meaning::nested_tensor: {
+      RUSHLIGHT_TRY_ASSIGN(CompositeTensor tensor, rebuild_nested(arguments));
+      return Rebuilt{.composite = std::move(tensor)};
+    }
+    case Meaning::jagged_tensor: {
+      RUSHLIGHT_TRY_ASSIGN(CompositeTensor tensor, rebuild_jagged(arguments));
+      return Rebuilt{.composite = std::move(tensor)};
+    }
     case Meaning::tensor_class:
     case Meaning::old_tensor_class:
     case Meaning::parameter_class:
@@ -109,10 +133,12 @@ Result<Tensor> ValueBuilder::rebuild_strided(Meaning meaning, const Arguments& a
     RUSHLIGHT_TRY_ASSIGN(options.requires_grad, arguments.boolean(4, "requires_grad"));
     RUSHLIGHT_TRY(arguments.hooks(5));
   }
-  const Storage& storage = use.entry->storage;
   DType dtype = use.request.dtype;
   if (v3) {
     RUSHLIGHT_TRY_ASSIGN(dtype, arguments.dtype(6, "dtype"));
+  }
+  const Storage storage = storages_.as_dtype(use.index, dtype);
+  if (v3) {
     // An untyped storage is bytes, and its last element may be cut; a typed one is whole elements of both dtypes.
     if (!use.request.untyped && storage.size_bytes() % size_bytes(dtype) != 0) {
       return failure(Category::tensor, "TENSOR-DTYPE-SIZE", arguments.call(),
@@ -133,7 +159,12 @@ Result<Tensor> ValueBuilder::rebuild_meta(const Arguments& arguments) {
   RUSHLIGHT_TRY(arguments.integers(2, "stride", strides_));
   TensorOptions options;
   RUSHLIGHT_TRY_ASSIGN(options.requires_grad, arguments.boolean(3, "requires_grad"));
-  // A storage as large as the elements reach. Where that overflows, any size will do for the error to be found.
+  return meta_tensor(dtype, 0, options);
+}
+
+// Of the geometry in shape_ and strides_, over a storage as large as the elements reach. Where that overflows, any size
+// will do for the error to be found.
+Result<Tensor> ValueBuilder::meta_tensor(DType dtype, std::int64_t storage_offset, const TensorOptions& options) const {
   std::uint64_t units = 1;
   for (std::size_t i = 0; i < shape_.size() && i < strides_.size(); ++i) {
     if (shape_[i] == 0) units = 0;
@@ -143,8 +174,9 @@ Result<Tensor> ValueBuilder::rebuild_meta(const Arguments& arguments) {
     if (!sum) break;
     units = *sum;
   }
+  if (storage_offset > 0) units = checked_add(units, static_cast<std::uint64_t>(storage_offset)).value_or(0);
   const std::uint64_t bytes = checked_mul(units, std::uint64_t{size_bytes(dtype)}).value_or(0);
-  return Tensor::Impl::view(Storage(make_meta_memory(bytes)), dtype, shape_, strides_, 0, options);
+  return Tensor::Impl::view(Storage(make_meta_memory(bytes)), dtype, shape_, strides_, storage_offset, options);
 }
 
 // _rebuild_from_type_v2(function, type, arguments, state): a tensor with attributes, or of a subclass.
@@ -164,8 +196,9 @@ Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_typed(const Arguments& argum
                                                    graph_.items(arguments[2]), arguments.nesting() + 1));
   const FoundName& type = names_[arguments[1]];
   const bool plain =
-      type.known && (type.known->meaning == Meaning::tensor_class || type.known->meaning == Meaning::old_tensor_class);
-  TensorOptions options = rebuilt.tensor.options();
+      type.known && (type.known->meaning == Meaning::tensor_class || type.known->meaning == Meaning::old_tensor_class ||
+                     type.known->meaning == Meaning::nested_class);
+  TensorOptions options = rebuilt.options();
   if (type.known && type.known->meaning == Meaning::parameter_class) {
     options.tensor_class = TensorClass::parameter;
   } else if ((type.known && type.known->meaning == Meaning::buffer_class) || (plain && is_buffer(arguments[3]))) {
@@ -175,7 +208,7 @@ Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_typed(const Arguments& argum
   } else if (!plain) {
     return arguments.wrong_type(1, "type", "a tensor class");
   }
-  RUSHLIGHT_TRY_ASSIGN(rebuilt.tensor, with_options(rebuilt.tensor, options));
+  RUSHLIGHT_TRY(set_options(rebuilt, options));
   rebuilt.state = arguments[3];
   return rebuilt;
 }
@@ -239,27 +272,52 @@ Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_object(const KnownGlobal& kn
     RUSHLIGHT_TRY_ASSIGN(tensor, Tensor::zeros(dtype, {0}));
   }
   RUSHLIGHT_TRY_ASSIGN(Tensor with, with_options(*tensor, options));
-  return Rebuilt{std::move(with), pickle::kNoObject, {}};
+  return Rebuilt{.tensor = std::move(with)};
 }
 
 Result<Tensor> ValueBuilder::tensor_of(const Arguments& arguments, std::size_t position, std::string_view what) {
+  RUSHLIGHT_TRY_ASSIGN(Rebuilt rebuilt, any_tensor_of(arguments, position, what));
+  if (rebuilt.composite) return arguments.wrong_type(position, what, "a strided tensor");
+  return std::move(rebuilt.tensor);
+}
+
+Result<ValueBuilder::Rebuilt> ValueBuilder::any_tensor_of(const Arguments& arguments, std::size_t position,
+                                                          std::string_view what) {
   const ObjectId id = arguments[position];
+  if (kind_of(id) == ObjectKind::persistent && roles_[id] == Role::keyed) {
+    RUSHLIGHT_TRY_ASSIGN(StorageProvider::Keyed found, keyed(id));
+    if (!found.tensor) return arguments.wrong_type(position, what, "a tensor");
+    return Rebuilt{.tensor = *std::move(found.tensor)};
+  }
   if (kind_of(id) != ObjectKind::call || roles_[id] != Role::tensor) {
     return arguments.wrong_type(position, what, "a tensor");
   }
   // Made already, where it is a value of its own too.
-  if (nodes_[id] != kNoNode) return values_.graph().tensors[values_.graph()[nodes_[id]].index];
+  if (nodes_[id] != kNoNode) {
+    const ValueGraph& graph = values_.graph();
+    const ValueNode& node = graph[nodes_[id]];
+    if (node.kind == ValueKind::composite) return Rebuilt{.composite = graph.composites[node.index]};
+    return Rebuilt{.tensor = graph.tensors[node.index]};
+  }
   if (arguments.nesting() == kMaxNesting) return arguments.too_deep();
-  const ObjectId callable = graph_.callable(id);
+  const ObjectId callable = callee_of(id);
   RUSHLIGHT_TRY(check_additions(id, Role::tensor));
-  RUSHLIGHT_TRY_ASSIGN(Rebuilt rebuilt, rebuild_by(*names_[callable].known, names_[callable].dotted, id,
-                                                   graph_.items(graph_.arguments(id)), arguments.nesting() + 1));
-  return std::move(rebuilt.tensor);
+  return rebuild_by(*names_[callable].known, names_[callable].dotted, id, graph_.items(graph_.arguments(id)),
+                    arguments.nesting() + 1);
 }
 
 Result<Tensor> ValueBuilder::with_options(const Tensor& tensor, TensorOptions options) {
   return Tensor::Impl::view(tensor.storage(), tensor.dtype(), tensor.shape(), tensor.strides(), tensor.storage_offset(),
-                            options);
+                            std::move(options));
+}
+
+Status ValueBuilder::set_options(Rebuilt& rebuilt, TensorOptions options) {
+  if (rebuilt.composite) {
+    rebuilt.composite = rebuilt.composite->with_options(std::move(options));
+    return {};
+  }
+  RUSHLIGHT_TRY_ASSIGN(rebuilt.tensor, with_options(rebuilt.tensor, std::move(options)));
+  return {};
 }
 
 Result<ValueBuilder::StorageUse> ValueBuilder::storage_of(ObjectId persistent) {
@@ -274,7 +332,14 @@ Result<ValueBuilder::StorageUse> ValueBuilder::storage_of(ObjectId persistent) {
   return StorageUse{&storages_[*index], *index, request};
 }
 
-// ("storage", class, key, location, numel), exactly: torch/serialization.py, persistent_load.
+Result<StorageProvider::Keyed> ValueBuilder::keyed(ObjectId persistent) const {
+  Result<StorageProvider::Keyed> found = provider_.keyed(text(graph_.persistent_argument(persistent)));
+  if (!found) bytes_.place.fill(found.error().finding, graph_.offset(persistent));
+  return found;
+}
+
+// ("storage", class, key, location, numel), exactly; in the legacy format with a view or None behind it:
+// torch/serialization.py, the two functions persistent_load.
 Result<StorageRequest> ValueBuilder::parse_storage(ObjectId persistent) const {
   const ObjectId argument = graph_.persistent_argument(persistent);
   const auto wrong = [&](Category category, std::string_view what, std::string_view expected, std::string found) {
@@ -286,11 +351,13 @@ Result<StorageRequest> ValueBuilder::parse_storage(ObjectId persistent) const {
     return wrong(Category::type, "", "a tuple of 5", describe(argument));
   }
   const std::span<const ObjectId> parts = graph_.items(argument);
-  if (!parts.empty() && is_text(parts[0]) && text(parts[0]) == "module") {
+  const bool legacy = provider_.persistent_ids() == PersistentIds::legacy;
+  if (!legacy && !parts.empty() && is_text(parts[0]) && text(parts[0]) == "module") {
     return wrong(Category::unsup, " of kind 'module' (a class with its source text)", "'storage'", "'module'");
   }
-  if (parts.size() != 5) {
-    return wrong(Category::type, "", "a tuple of 5", "a tuple of " + std::to_string(parts.size()));
+  if (parts.size() != 5 && !(legacy && parts.size() == 6)) {
+    return wrong(Category::type, "", legacy ? "a tuple of 6" : "a tuple of 5",
+                 "a tuple of " + std::to_string(parts.size()));
   }
   if (!is_text(parts[0])) return wrong(Category::type, " part 0 (kind)", "'storage'", describe(parts[0]));
   if (text(parts[0]) != "storage") return wrong(Category::type, " part 0 (kind)", "'storage'", quoted(text(parts[0])));
@@ -314,6 +381,20 @@ Result<StorageRequest> ValueBuilder::parse_storage(ObjectId persistent) const {
   request.key = text(parts[2]);
   request.location = text(parts[3]);
   request.numel = static_cast<std::uint64_t>(graph_.integer(parts[4]));
+  if (parts.size() == 6 && kind_of(parts[5]) != ObjectKind::none) {
+    if (kind_of(parts[5]) != ObjectKind::tuple) {
+      return wrong(Category::type, " part 5 (view)", "None or a tuple", describe(parts[5]));
+    }
+    const std::span<const ObjectId> view = graph_.items(parts[5]);
+    const bool is_view = view.size() == 3 && is_text(view[0]) && kind_of(view[1]) == ObjectKind::integer &&
+                         kind_of(view[2]) == ObjectKind::integer && graph_.integer(view[1]) >= 0 &&
+                         graph_.integer(view[2]) >= 0;
+    if (!is_view) {
+      return wrong(Category::type, " part 5 (view)", "a key, an offset and a size of 0 or more", "another tuple");
+    }
+    request.view = StorageRequest::View{text(view[0]), static_cast<std::uint64_t>(graph_.integer(view[1])),
+                                        static_cast<std::uint64_t>(graph_.integer(view[2]))};
+  }
   return request;
 }
 

@@ -18,6 +18,7 @@ ValueBuilder::ValueBuilder(const pickle::Pickle& pickle, const PickleBytes& byte
       bytes_(bytes),
       options_(options),
       names_(pickle, options.accepted_globals),
+      provider_(storages),
       storages_(storages, options.map_location),
       values_(bytes.owner),
       roles_(pickle.graph.size(), Role::opaque),
@@ -161,13 +162,30 @@ Result<NodeId> ValueBuilder::create_global(ObjectId id) {
 }
 
 Result<NodeId> ValueBuilder::create_persistent(ObjectId id) {
-  if (roles_[id] == Role::opaque) {
-    const ObjectId argument = graph_.persistent_argument(id);
-    return values_.opaque(names_[graph_.items(argument)[1]].dotted, nodes_[argument]);
+  const ObjectId argument = graph_.persistent_argument(id);
+  switch (roles_[id]) {
+    case Role::opaque:
+      return values_.opaque(names_[graph_.items(argument)[1]].dotted, nodes_[argument]);
+    case Role::module_class:
+      return create_global(class_of_module_id(id));
+    case Role::keyed: {
+      const auto [known, is_new] = keyed_nodes_.try_emplace(text(argument), kNoNode);
+      if (!is_new) return known->second;
+      RUSHLIGHT_TRY_ASSIGN(StorageProvider::Keyed found, keyed(id));
+      known->second = found.tensor ? values_.tensor(*std::move(found.tensor))
+                                   : values_.storage(*std::move(found.storage), found.dtype);
+      return known->second;
+    }
+    default:
+      break;
   }
   RUSHLIGHT_TRY_ASSIGN(const StorageUse use, storage_of(id));
   const auto [known, is_new] = storage_nodes_.try_emplace({use.index, use.request.dtype}, kNoNode);
-  if (is_new) known->second = values_.storage(use.entry->storage, use.request.dtype);
+  if (is_new) {
+    const Storage& storage =
+        use.request.untyped ? use.entry->storage : storages_.as_dtype(use.index, use.request.dtype);
+    known->second = values_.storage(storage, use.request.dtype);
+  }
   return known->second;
 }
 
@@ -182,13 +200,13 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
       return create_tensor(call);
     case Role::dict: {
       const NodeId node = values_.dict();
-      values_.set_class(node, names_[graph_.callable(call)].dotted);
+      values_.set_class(node, names_[callee_of(call)].dotted);
       return node;
     }
     case Role::set:
       return values_.set();
     case Role::frozenset: {
-      const std::string_view callee = names_[graph_.callable(call)].dotted;
+      const std::string_view callee = names_[callee_of(call)].dotted;
       const Arguments checked(*this, call, callee, arguments);
       RUSHLIGHT_TRY(checked.count(0, 1));
       std::vector<NodeId> items;
@@ -209,12 +227,12 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
       return node;
     }
     case Role::bytes: {
-      Result<std::string> bytes = bytes_of(call, call, names_[graph_.callable(call)].dotted);
+      Result<std::string> bytes = bytes_of(call, call, names_[callee_of(call)].dotted);
       if (!bytes) return std::move(bytes).error();
       return values_.bytes(*bytes);
     }
     case Role::bytearray: {
-      const std::string_view callee = names_[graph_.callable(call)].dotted;
+      const std::string_view callee = names_[callee_of(call)].dotted;
       RUSHLIGHT_TRY(Arguments(*this, call, callee, arguments).count(0, 2));
       if (arguments.empty()) return values_.bytearray({});
       Result<std::string> bytes = arguments.size() == 2 ? encoded_latin1(arguments[0], arguments[1], call, callee)
@@ -231,21 +249,21 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
     case Role::layout:
       return create_layout(call, arguments);
     case Role::storage:
+    case Role::module_class:
+    case Role::keyed:
       break;
   }
   return values_.none();
 }
 
 Result<NodeId> ValueBuilder::create_opaque(ObjectId call) {
-  const ObjectKind callable = kind_of(graph_.callable(call));
-  if (callable == ObjectKind::persistent) {
+  const ObjectKind callable = kind_of(callee_of(call));
+  if (callable == ObjectKind::persistent && provider_.persistent_ids() == PersistentIds::zip) {
     // A storage cannot be called; a class of the legacy format could, and is refused by its own name.
-    if (Result<StorageRequest> storage = parse_storage(graph_.callable(call)); !storage) {
-      return std::move(storage).error();
-    }
+    if (Result<StorageRequest> storage = parse_storage(callee_of(call)); !storage) return std::move(storage).error();
   }
   if (callable != ObjectKind::global && callable != ObjectKind::call) {
-    const std::string found = describe(graph_.callable(call));
+    const std::string found = describe(callee_of(call));
     return failure(Category::type, "TYPE-CALLABLE", call, "what is called is no class or function, found " + found,
                    found, "a global");
   }
@@ -359,9 +377,9 @@ Result<std::string> ValueBuilder::bytes_of(ObjectId id, ObjectId site, std::stri
   }
   if (kind == ObjectKind::call && roles_[id] == Role::bytes) {
     const std::span<const ObjectId> arguments = graph_.items(graph_.arguments(id));
-    const std::string_view inner = names_[graph_.callable(id)].dotted;
+    const std::string_view inner = names_[callee_of(id)].dotted;
     const Arguments checked(*this, id, inner, arguments);
-    if (known(graph_.callable(id))->meaning == Meaning::codecs_encode) {
+    if (known(callee_of(id))->meaning == Meaning::codecs_encode) {
       RUSHLIGHT_TRY(checked.count(2, 2));
       return encoded_latin1(arguments[0], arguments[1], id, inner);
     }
@@ -381,14 +399,14 @@ Result<std::string> ValueBuilder::bytes_of(ObjectId id, ObjectId site, std::stri
 // into tensors).
 Status ValueBuilder::check_additions(ObjectId call, Role role) const {
   if (role == Role::opaque) return {};
-  const std::string callee = names_[graph_.callable(call)].dotted;
+  const std::string callee = names_[callee_of(call)].dotted;
   if (!graph_.items(call).empty()) {
     return failure(Category::type, "TYPE-APPEND", call, "items are appended to the result of " + callee);
   }
   if (!graph_.pairs(call).empty() && role != Role::dict) {
     return failure(Category::type, "TYPE-SETITEM", call, "keys are set on the result of " + callee);
   }
-  const std::optional<KnownGlobal> callee_known = known(graph_.callable(call));
+  const std::optional<KnownGlobal> callee_known = known(callee_of(call));
   const bool is_object = callee_known->meaning == Meaning::tensor_class ||
                          callee_known->meaning == Meaning::old_tensor_class ||
                          callee_known->meaning == Meaning::parameter_class;
@@ -477,7 +495,7 @@ Status ValueBuilder::fill_call(ObjectId call) {
 
 Status ValueBuilder::fill_dict_call(ObjectId call) {
   const std::span<const ObjectId> arguments = graph_.items(graph_.arguments(call));
-  const Arguments checked(*this, call, names_[graph_.callable(call)].dotted, arguments);
+  const Arguments checked(*this, call, names_[callee_of(call)].dotted, arguments);
   RUSHLIGHT_TRY(checked.count(0, 1));
   if (!arguments.empty()) {
     const ObjectKind kind = kind_of(arguments[0]);

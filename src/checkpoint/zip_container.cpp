@@ -197,16 +197,7 @@ Status ZipContainer::read_byteorder(FormatInfo& format) {
         context_->file);
   }
   format.byteorder = *text;
-  if (*text == "big") {
-    return with_file(Error::of({.category = Category::unsup,
-                                .code = "ZIP-BIG-ENDIAN",
-                                .message = "the tensors are stored big-endian, which is not read here",
-                                .record = "byteorder",
-                                .found = "big",
-                                .expected = "little",
-                                .hint = "load the file with torch and save it again on a little-endian machine"}),
-                     context_->file);
-  }
+  is_big_endian_ = *text == "big";
   return {};
 }
 
@@ -346,8 +337,8 @@ const zip::Entry* ZipContainer::find_storage(std::string_view key) {
   return nullptr;
 }
 
-Result<std::shared_ptr<Memory>> ZipContainer::memory(std::string_view key, std::uint64_t size_bytes,
-                                                     std::string_view recorded_device) {
+Result<std::shared_ptr<Memory>> ZipContainer::memory(const StorageRequest& request, std::uint64_t size_bytes) {
+  const std::string_view key = request.key;
   const zip::Entry* entry = find_storage(key);
   if (entry == nullptr || entry->is_directory()) {
     Error error =
@@ -371,7 +362,7 @@ Result<std::shared_ptr<Memory>> ZipContainer::memory(std::string_view key, std::
   }
   mark_used(*entry);
   return std::static_pointer_cast<Memory>(
-      std::make_shared<RecordMemory>(context_, *entry, context_->interned(recorded_device)));
+      std::make_shared<RecordMemory>(context_, *entry, context_->interned(request.location)));
 }
 
 std::vector<std::string> ZipContainer::nearest_keys(std::string_view key) const {

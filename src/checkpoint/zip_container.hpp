@@ -31,8 +31,8 @@ class ZipContainer final : public StorageProvider {
   [[nodiscard]] std::optional<std::uint64_t> pickle_offset() const;
   [[nodiscard]] std::string_view pickle_name() const noexcept { return context_->short_name(*pickle_); }
 
-  Result<std::shared_ptr<Memory>> memory(std::string_view key, std::uint64_t size_bytes,
-                                         std::string_view recorded_device) override;
+  Result<std::shared_ptr<Memory>> memory(const StorageRequest& request, std::uint64_t size_bytes) override;
+  [[nodiscard]] bool is_big_endian() const noexcept override { return is_big_endian_; }
 
   // Records that nothing has asked for: a note, since they may hide what a reader does not see (hostile-inputs S07).
   void report_unused(std::vector<Finding>& findings) const;
@@ -66,6 +66,7 @@ class ZipContainer final : public StorageProvider {
   std::string scratch_;     // a full name under construction
   std::vector<bool> used_;  // by position in the directory
   bool case_reported_ = false;
+  bool is_big_endian_ = false;
 };
 
 // Adds the file to what the zip layer found, and takes the root folder off the record's name.

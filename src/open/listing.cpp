@@ -191,6 +191,9 @@ class Walk {
       case ValueKind::tensor:
         RUSHLIGHT_TRY(visit_tensor(node, part, outside));
         return enter_repeatedly(node, outside);
+      case ValueKind::composite:
+        visit_composite(node, part, outside);
+        return enter_repeatedly(node, outside);
       case ValueKind::list:
       case ValueKind::dict:
       case ValueKind::set:
@@ -223,6 +226,19 @@ class Walk {
     }
     visitor_.tensor(name_, path(), std::move(tensor), !outside);
     return {};
+  }
+
+  void visit_composite(NodeId node, Part part, bool outside) {
+    CompositeTensor tensor = graph_->composites[(*graph_)[node].index];
+    const TensorClass wanted = part == Part::parameters ? TensorClass::parameter
+                               : part == Part::buffers  ? TensorClass::buffer
+                                                        : tensor.options().tensor_class;
+    if (wanted != tensor.options().tensor_class) {
+      TensorOptions options = tensor.options();
+      options.tensor_class = wanted;
+      tensor = tensor.with_options(options);
+    }
+    visitor_.composite(name_, path(), std::move(tensor), !outside);
   }
 
   Status visit_object(NodeId node, bool outside) {
@@ -272,6 +288,8 @@ class Walk {
 };
 
 }  // namespace
+
+void ListingVisitor::composite(std::string_view, std::span<const PathStep>, CompositeTensor, bool) {}
 
 bool is_module(const Value& value) {
   return value.graph() != nullptr && value.exists() && is_module_node(*value.graph(), value.identity());

@@ -6,6 +6,8 @@
 #include "base/quote.hpp"
 #include "checkpoint/build_value.hpp"
 #include "checkpoint/globals_found.hpp"
+#include "checkpoint/legacy_stream.hpp"
+#include "checkpoint/stream_pickle.hpp"
 #include "checkpoint/zip_container.hpp"
 #include "open/opened.hpp"
 #include "open/sniff.hpp"
@@ -62,40 +64,47 @@ std::string printable_file(const std::string& file) {
   return is_valid_utf8(file) ? file : escaped(file, kPathBytes);
 }
 
-Result<std::shared_ptr<const zip::Archive>> open_archive(std::shared_ptr<const Source> source,
-                                                         const LoadOptions& options, Opened& opened) {
-  opened.file = std::string(source->name());
-  opened.format.size_bytes = source->size_bytes();
-  const auto placed = [&](Error error) { return with_file(std::move(error), opened.file); };
-  Result<Sniffed> sniffed = sniff(*source);
-  if (!sniffed) return placed(std::move(sniffed).error());
-  opened.format.kind = sniffed->kind;
-  opened.is_pickle = sniffed->is_pickle;
-  if (sniffed->container == Container::other) return placed(*std::move(sniffed->refusal));
+namespace {
 
+// From the objects of a pickle to values, with what it names noted first.
+Status build(const pickle::Pickle& pickle, const PickleBytes& bytes, checkpoint::StorageProvider& storages,
+             const LoadOptions& options, Opened& opened) {
+  opened.format.pickle_protocol = pickle.protocol;
+  opened.globals = checkpoint::list_uses(pickle.globals, pickle.protocol, options.accepted_globals, bytes.place.record);
+  RUSHLIGHT_TRY_ASSIGN(checkpoint::BuiltValue built,
+                       checkpoint::build_value(pickle, bytes, storages, options, opened.findings));
+  opened.globals = std::move(built.globals);
+  opened.root = std::move(built.root);
+  return {};
+}
+
+Status open_archive(Sniffed& sniffed, const LoadOptions& options, Opened& opened) {
   std::vector<Finding> oddities;
   Result<std::shared_ptr<const zip::Archive>> archive =
-      zip::Archive::open(source, {.limits = options.limits, .window_offset = 0, .window_bytes = {}}, oddities);
+      zip::Archive::open(opened.source, {.limits = options.limits, .window_offset = 0, .window_bytes = {}}, oddities);
   if (!archive) {
     Error error = std::move(archive).error();
-    if (could_not_look(error)) return placed(std::move(error));
+    if (could_not_look(error)) return error;
     // Neither by its beginning nor by its end.
-    if (sniffed->container == Container::unknown && error.code == ErrorCode::not_a_checkpoint) {
-      return placed(*std::move(sniffed->refusal));
+    if (sniffed.container == Container::unknown && error.code == ErrorCode::not_a_checkpoint) {
+      return *std::move(sniffed.refusal);
     }
-    if (std::string damage = transport_damage(*source); !damage.empty()) error.finding.hint = std::move(damage);
-    return placed(std::move(error));
+    if (std::string damage = transport_damage(*opened.source); !damage.empty()) error.finding.hint = std::move(damage);
+    return error;
   }
   for (Finding& finding : oddities) {
     finding.file = escaped(opened.file, kPathBytes);
     opened.findings.push_back(std::move(finding));
   }
-  return archive;
+  opened.archive = *std::move(archive);
+  opened.container = Container::zip;
+  return {};
 }
 
-Status load_archive(std::shared_ptr<const zip::Archive> archive, const LoadOptions& options, Opened& opened) {
+// The pickle of a torch.save archive and the records it names.
+Status load_archive(const LoadOptions& options, Opened& opened) {
   Result<std::unique_ptr<ZipContainer>> container =
-      ZipContainer::open(std::move(archive), options, opened.format, opened.findings);
+      ZipContainer::open(opened.archive, options, opened.format, opened.findings);
   if (!container) return std::move(container).error();
   RUSHLIGHT_TRY_ASSIGN(const zip::RecordBytes record, (*container)->read_pickle());
   const PickleBytes bytes{record.span(),
@@ -113,20 +122,103 @@ Status load_archive(std::shared_ptr<const zip::Archive> archive, const LoadOptio
     bytes.place.fill(error.finding, error.finding.record_offset.value_or(0));
     return error;
   }
-  opened.format.pickle_protocol = pickle->protocol;
-  opened.globals =
-      checkpoint::list_uses(pickle->globals, pickle->protocol, options.accepted_globals, bytes.place.record);
-  RUSHLIGHT_TRY_ASSIGN(checkpoint::BuiltValue built,
-                       checkpoint::build_value(*pickle, bytes, **container, options, opened.findings));
-  opened.globals = std::move(built.globals);
-  opened.root = std::move(built.root);
+  RUSHLIGHT_TRY(build(*pickle, bytes, **container, options, opened));
   (*container)->report_unused(opened.findings);
   return {};
 }
 
+// pickle.dump() of a state dict: its storages are whole files inside it, and no persistent id means anything.
+class NoStorages final : public checkpoint::StorageProvider {
+ public:
+  Result<std::shared_ptr<Memory>> memory(const checkpoint::StorageRequest& request, std::uint64_t) override {
+    return Error::of({.category = Category::store,
+                      .code = "STORE-MISSING",
+                      .message = "storage " + quoted(request.key) + " is named, and a bare pickle holds none",
+                      .found = escaped(request.key)});
+  }
+};
+
+Status load_pickle(const LoadOptions& options, Opened& opened) {
+  opened.format.byteorder = "little";
+  RUSHLIGHT_TRY_ASSIGN(
+      const checkpoint::StreamPickle stream,
+      checkpoint::read_stream_pickle(opened.source, 0, escaped(opened.file, kPathBytes), {}, options.limits));
+  if (stream.end != opened.source->size_bytes()) {
+    const std::uint64_t count = opened.source->size_bytes() - stream.end;
+    opened.findings.push_back({.severity = Severity::warning,
+                               .category = Category::ambig,
+                               .code = "PKL-TRAILING",
+                               .message = std::to_string(count) + (count == 1 ? " byte follows" : " bytes follow") +
+                                          " the pickle, and were not read",
+                               .file = escaped(opened.file, kPathBytes),
+                               .offset = stream.end,
+                               .found = std::to_string(count),
+                               .expected = "0"});
+  }
+  NoStorages storages;
+  RUSHLIGHT_TRY(build(stream.pickle, stream.bytes, storages, options, opened));
+  opened.explained_bytes = stream.end;
+  return {};
+}
+
+Status load_legacy(const LoadOptions& options, Opened& opened) {
+  opened.format.byteorder = "little";
+  Result<std::unique_ptr<checkpoint::LegacyStream>> stream = checkpoint::LegacyStream::open(
+      opened.source, 0, escaped(opened.file, kPathBytes), options, opened.findings);
+  if (!stream) return std::move(stream).error();
+  const checkpoint::StreamPickle& object = (*stream)->object();
+  RUSHLIGHT_TRY(build(object.pickle, object.bytes, **stream, options, opened));
+  const std::vector<GlobalUse>& others = (*stream)->other_globals();
+  opened.globals.insert(opened.globals.end(), others.begin(), others.end());
+  opened.explained_bytes = (*stream)->end();
+  return {};
+}
+
+}  // namespace
+
+Status open_container(std::shared_ptr<const Source> source, const LoadOptions& options, Opened& opened) {
+  opened.file = std::string(source->name());
+  opened.format.size_bytes = source->size_bytes();
+  opened.source = std::move(source);
+  const Status status = [&]() -> Status {
+    RUSHLIGHT_TRY_ASSIGN(Sniffed sniffed, sniff(*opened.source));
+    opened.format.kind = sniffed.kind;
+    opened.container = sniffed.container;
+    opened.is_pickle = sniffed.is_pickle;
+    switch (sniffed.container) {
+      case Container::other:
+        return *std::move(sniffed.refusal);
+      case Container::zip:
+      case Container::unknown:
+        return open_archive(sniffed, options, opened);
+      case Container::legacy:
+      case Container::pickle:
+        break;
+    }
+    return {};
+  }();
+  if (!status) return with_file(status.error(), opened.file);
+  return {};
+}
+
+Status load_values(const LoadOptions& options, Opened& opened) {
+  switch (opened.container) {
+    case Container::zip:
+      return load_archive(options, opened);
+    case Container::legacy:
+      return load_legacy(options, opened);
+    case Container::pickle:
+      return load_pickle(options, opened);
+    case Container::other:
+    case Container::unknown:
+      break;
+  }
+  return {};
+}
+
 Status open_source(std::shared_ptr<const Source> source, const LoadOptions& options, Opened& opened) {
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const zip::Archive> archive, open_archive(std::move(source), options, opened));
-  RUSHLIGHT_TRY(load_archive(std::move(archive), options, opened));
+  RUSHLIGHT_TRY(open_container(std::move(source), options, opened));
+  RUSHLIGHT_TRY(load_values(options, opened));
   if (options.strict) {
     if (std::optional<Error> odd = first_oddity(opened.findings)) return *std::move(odd);
   }

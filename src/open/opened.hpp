@@ -1,10 +1,12 @@
 // What a file turned out to hold, as far as it could be read: behind Checkpoint, verify() and scan().
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "open/sniff.hpp"
 #include "rushlight/checkpoint.hpp"
 #include "zip/archive.hpp"
 
@@ -12,23 +14,26 @@ namespace rushlight::open {
 
 struct Opened {
   std::string file;  // Source::name()
+  std::shared_ptr<const Source> source;
+  std::shared_ptr<const zip::Archive> archive;  // where the file is one
+  Container container = Container::unknown;
+  bool is_pickle = false;  // begins as a pickle does
   FormatInfo format;
-  bool is_pickle = false;         // begins as a pickle does: a legacy file, or a bare one
   std::vector<Finding> findings;  // warnings and notes, in reading order
   std::vector<GlobalUse> globals;
   Value root;
+  std::uint64_t explained_bytes = 0;  // of a file that is no archive
 };
 
-// The archive in a file that is one. `opened` gets the kind and the zip layer's warnings; the error says what the file
-// is instead.
-Result<std::shared_ptr<const zip::Archive>> open_archive(std::shared_ptr<const Source> source,
-                                                         const LoadOptions& options, Opened& opened);
+// Finds out what the file is, and opens the archive in a file that is one. `opened` gets the kind and the zip layer's
+// warnings; the error says what the file is instead of a checkpoint.
+Status open_container(std::shared_ptr<const Source> source, const LoadOptions& options, Opened& opened);
 
 // Builds the values. `opened` is filled as far as it gets, also when it fails: what names a damaged pickle mentions is
 // of use to a scan.
-Status load_archive(std::shared_ptr<const zip::Archive> archive, const LoadOptions& options, Opened& opened);
+Status load_values(const LoadOptions& options, Opened& opened);
 
-// Both, for a Source of any kind; and LoadOptions::strict.
+// Both; and LoadOptions::strict.
 Status open_source(std::shared_ptr<const Source> source, const LoadOptions& options, Opened& opened);
 
 // A file's name for reports: as it is, unless it is no UTF-8.

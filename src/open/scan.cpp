@@ -67,10 +67,9 @@ ScannedFile scan_source(const std::shared_ptr<const Source>& source, LoadOptions
   options.globals = Globals::opaque;
   ScannedFile file;
   open::Opened opened;
-  std::shared_ptr<const zip::Archive> archive;
   const Status status = [&]() -> Status {
-    RUSHLIGHT_TRY_ASSIGN(archive, open::open_archive(source, options, opened));
-    return open::load_archive(archive, options, opened);
+    RUSHLIGHT_TRY(open::open_container(source, options, opened));
+    return open::load_values(options, opened);
   }();
   file.file = open::printable_file(opened.file);
   file.kind = opened.format.kind;
@@ -79,11 +78,11 @@ ScannedFile scan_source(const std::shared_ptr<const Source>& source, LoadOptions
     if (finding.category != Category::global) file.findings.push_back(std::move(finding));
   }
   if (!status) file.findings.push_back(status.error().finding);
-  if (archive != nullptr) {
+  if (opened.archive != nullptr) {
     const std::string root = opened.format.root.empty() ? "" : opened.format.root + "/";
     // Of a checkpoint its own pickle was read already.
     const std::string own = file.kind == FileKind::torch_zip ? root + "data.pkl" : std::string();
-    std::vector<GlobalUse> more = open::scan_records(*archive, root, own, options);
+    std::vector<GlobalUse> more = open::scan_records(*opened.archive, root, own, options);
     file.globals.insert(file.globals.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   } else if (!status && opened.is_pickle) {
     Result<std::vector<GlobalUse>> names = open::scan_stream(*source, options);

@@ -97,7 +97,7 @@ Error refuse(const Signature& row) {
 }
 
 Sniffed foreign(std::string_view what, std::string_view hint) {
-  return {Container::other, FileKind::unknown, false, refuse({0, {}, what, hint})};
+  return {Container::other, FileKind::unknown, refuse({0, {}, what, hint})};
 }
 
 bool is_space(char c) noexcept {
@@ -182,7 +182,7 @@ Result<Sniffed> sniff_tar(const Source& source) {
     const std::optional<TarMember> member = tar_member(as_text(block));
     if (!member) break;
     if (std::find(kMembers.begin(), kMembers.end(), member->name) != kMembers.end()) {
-      return Sniffed{Container::other, FileKind::torch_tar, false,
+      return Sniffed{Container::other, FileKind::torch_tar,
                      refuse({0,
                              {},
                              "a tar archive of torch.save before 0.1.10, which is not read here",
@@ -241,16 +241,16 @@ Result<Sniffed> sniff(const Source& source) {
   RUSHLIGHT_TRY_ASSIGN(const std::string head_bytes, read_text(source, 0, std::min(size_bytes, kHeadBytes)));
   const std::string_view head = head_bytes;
   if (head.starts_with("PK\3\4") || head.starts_with("PK\5\6"))
-    return Sniffed{Container::zip, FileKind::unknown, false, {}};
+    return Sniffed{Container::zip, FileKind::unknown, {}};
 
   if (std::optional<Sniffed> pickle = sniff_pickle(head)) return *std::move(pickle);
   for (const Signature& row : kSignatures) {
     if (head.size() >= row.at + row.bytes.size() && head.substr(row.at, row.bytes.size()) == row.bytes) {
-      return Sniffed{Container::other, row.kind, false, refuse(row)};
+      return Sniffed{Container::other, row.kind, refuse(row)};
     }
   }
   if (is_safetensors(head, size_bytes)) {
-    return Sniffed{Container::other, FileKind::safetensors, false,
+    return Sniffed{Container::other, FileKind::safetensors,
                    refuse({0,
                            {},
                            "a safetensors file, which is not read here",

@@ -18,18 +18,17 @@ constexpr std::string_view kMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"sv
 constexpr std::string_view kMagicText = "L119547037146038801333356L\n."sv;
 
 Sniffed refuse(FileKind kind, Category category, std::string message, std::string hint) {
-  return {Container::other, kind, true,
+  return {Container::other, kind,
           Error::of({.category = category,
                      .code = category == Category::unsup ? "KIND-UNSUPPORTED" : "KIND-FOREIGN",
                      .message = std::move(message),
                      .offset = 0,
-                     .hint = std::move(hint)})};
+                     .hint = std::move(hint)}),
+          true};
 }
 
 Sniffed legacy() {
-  return refuse(FileKind::torch_legacy, Category::unsup,
-                "the file is in the legacy format of torch.save before 1.6, which is not read here",
-                "load it with torch and save it again: torch.save(torch.load('FILE', map_location='cpu'), 'new.pt')");
+  return {Container::legacy, FileKind::torch_legacy, {}, true};
 }
 
 std::string hex_bytes(std::string_view bytes) {
@@ -89,9 +88,7 @@ std::optional<Sniffed> sniff_pickle(std::string_view head) {
                   "turn the folder into one file: python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
                   "FOLDER weights.pt");
   }
-  return refuse(FileKind::unknown, Category::unsup,
-                "the file is a bare Python pickle, not written by torch.save, and is not read here",
-                "if you trust it, load it with pickle.load and save it with torch.save");
+  return Sniffed{Container::pickle, FileKind::unknown, {}, true};
 }
 
 }  // namespace rushlight::open

@@ -52,6 +52,12 @@ Result<StateDict> collect(const Value& value) {
     const std::optional<std::string_view> name = key.as_string();
     if (!name) continue;
     if (std::optional<Tensor> tensor = item.as_tensor()) state.insert(std::string(*name), *std::move(tensor));
+    // As listings name them.
+    if (const std::optional<CompositeTensor> composite = item.as_composite()) {
+      for (const auto& [part, tensor] : composite->components()) {
+        state.insert(std::string(*name) + "." + part, tensor);
+      }
+    }
   }
   if (Value metadata = value.attr("_metadata"); metadata.exists()) state.set_metadata(std::move(metadata));
   return state;
@@ -61,7 +67,8 @@ bool holds_tensors(const Value& value) {
   if (open::is_module(value)) return true;
   for (std::size_t i = 0; i < value.entry_count(); ++i) {
     const auto [key, item] = value.entry(i);
-    if (item.kind() == ValueKind::tensor && key.kind() == ValueKind::string) return true;
+    const bool is_tensor = item.kind() == ValueKind::tensor || item.kind() == ValueKind::composite;
+    if (is_tensor && key.kind() == ValueKind::string) return true;
   }
   return false;
 }

@@ -59,9 +59,11 @@ class Verifier {
     load.limits = options_.limits;
     // The audit computes every CRC; what is damaged is described as well as it can be read.
     load.checksums = Checksums::ignore;
-    Result<std::shared_ptr<const zip::Archive>> archive = open::open_archive(source_, load, opened_);
-    if (!archive) return add_error(std::move(archive).error());
-    archive_ = *std::move(archive);
+    if (Status opened = open::open_container(source_, load, opened_); !opened) {
+      return add_error(std::move(opened).error());
+    }
+    archive_ = opened_.archive;
+    if (archive_ == nullptr) return look_at_stream(load);
     RUSHLIGHT_TRY_ASSIGN(audit_, archive_->audit(options_.executor, options_.progress));
     report_.structure_ok = std::none_of(audit_.findings.begin(), audit_.findings.end(), [](const Finding& finding) {
       return finding.severity == Severity::error && finding.category != Category::crc;
@@ -69,13 +71,29 @@ class Verifier {
     report_.explained_bytes = audit_.explained_bytes;
     report_.checked_bytes = audit_.checked_bytes;
 
-    Status loaded = open::load_archive(archive_, load, opened_);
+    Status loaded = open::load_values(load, opened_);
     take_records();
     for (Finding& finding : audit_.findings) add(std::move(finding));
     if (!loaded) RUSHLIGHT_TRY(add_load_error(std::move(loaded).error()));
     for (Finding& finding : opened_.findings) report_.findings.push_back(std::move(finding));
     RUSHLIGHT_TRY(judge_tensors());
     return explain_mismatches();
+  }
+
+  // A file without checksums: that it can be read whole is all there is to know.
+  Status look_at_stream(const LoadOptions& load) {
+    Status loaded = open::load_values(load, opened_);
+    report_.structure_ok = loaded.has_value();
+    report_.explained_bytes = opened_.explained_bytes;
+    for (Finding& finding : opened_.findings) report_.findings.push_back(std::move(finding));
+    if (!loaded) return add_error(std::move(loaded).error());
+    UseCollector collector;
+    Status visited = open::visit_listing(opened_.root, options_.limits.visited_nodes, collector);
+    if (!visited) RUSHLIGHT_TRY(add_error(std::move(visited).error()));
+    for (Use& use : collector.uses) {
+      report_.tensors.push_back({.name = std::move(use.name), .state = TensorState::unverified, .element = {}});
+    }
+    return {};
   }
 
   void take_records() {

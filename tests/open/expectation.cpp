@@ -109,6 +109,7 @@ class Comparer {
     if (root.starts_with("builtins.")) root.remove_prefix(9);
     if (!is_unknown_kind_of_root()) same("", "root class", root, inspection->root_class);
     compare_tensors(*inspection);
+    compare_composites(*inspection);
     compare_modules();
     compare_value("", field(expected_, "values"), checkpoint_.root());
     return std::move(result_);
@@ -138,9 +139,7 @@ class Comparer {
 
   // What stays opaque here, with a finding of its own.
   static bool is_not_built(dom::element tensor) {
-    return !field(tensor, "quantizer").is_null() || has(tensor, "inner") || has(tensor, "uninitialized") ||
-           text(field(tensor, "layout")) != "strided" ||
-           text(field(tensor, "python_class")) == "torch.masked.maskedtensor.core.MaskedTensor";
+    return has(tensor, "uninitialized");
   }
 
   // --- tensors ---
@@ -152,8 +151,6 @@ class Comparer {
       opaque_names.emplace_back(text(field(entry, "name")));
       ++result_.not_built;
     };
-    for (const dom::element entry : items(field(expected_, "sparse"))) keep_opaque(entry);
-    for (const dom::element entry : items(field(expected_, "nested"))) keep_opaque(entry);
     for (const dom::element entry : expected) {
       if (is_not_built(entry)) keep_opaque(entry);
     }
@@ -197,6 +194,77 @@ class Comparer {
     return there.exists() && there.kind() != ValueKind::tensor;
   }
 
+  void compare_composites(const Inspection& inspection) {
+    auto expected = items(field(expected_, "sparse"));
+    const auto nested = items(field(expected_, "nested"));
+    expected.insert(expected.end(), nested.begin(), nested.end());
+    same("", "composite tensors", std::to_string(expected.size()), std::to_string(inspection.composites.size()));
+    for (const dom::element want : expected) {
+      const std::string name(text(field(want, "name")));
+      const auto have = std::find_if(inspection.composites.begin(), inspection.composites.end(),
+                                     [&](const CompositeEntry& entry) { return entry.name == name; });
+      if (have == inspection.composites.end()) {
+        differ(name, "composite tensor", "one", "none");
+        continue;
+      }
+      compare_composite(name, want, have->tensor);
+    }
+  }
+
+  void compare_composite(const std::string& name, dom::element want, const CompositeTensor& have) {
+    ++result_.tensors;
+    same(name, "layout", text(field(want, "layout")), to_string(have.layout()));
+    same(name, "dtype", text(field(want, "dtype")), to_string(have.dtype()));
+    same(name, "requires_grad", std::to_string(flag(field(want, "requires_grad"))),
+         std::to_string(have.options().requires_grad));
+    same(name, "class", text(field(want, "class")),
+         have.options().tensor_class == TensorClass::parameter ? "parameter" : "tensor");
+    same(name, "parts", std::to_string(items(field(want, "components")).size()),
+         std::to_string(have.components().size()));
+    const Status checked = have.check_indices();
+    same(name, "indices", "right", checked ? "right" : to_string(checked.error()));
+    if (!have.is_sparse()) {
+      same(name, "dim", std::to_string(number(field(want, "ndim"))), std::to_string(have.dim()));
+      return;
+    }
+    same(name, "shape", shape_text(numbers(field(want, "shape"))), shape_text(have.shape()));
+    same(name, "nnz", std::to_string(number(field(want, "nnz"))), std::to_string(have.nnz()));
+    if (has(want, "is_coalesced")) {
+      // Files of torch up to 2.0 do not say so; torch then works it out.
+      const bool says_nothing = !have.is_coalesced();
+      if (!says_nothing) same(name, "is_coalesced", std::to_string(flag(field(want, "is_coalesced"))), "1");
+    }
+  }
+
+  void compare_quantizer(const std::string& name, dom::element want, const Tensor& tensor) {
+    const Quantizer* have = tensor.options().quantizer.get();
+    if (want.is_null() != (have == nullptr)) return differ(name, "quantizer", want.is_null() ? "none" : "one", "not so");
+    if (have == nullptr) return;
+    same(name, "qscheme", text(field(want, "qscheme")), to_string(have->scheme));
+    if (!have->is_per_channel()) {
+      same(name, "scale", text(field(field(want, "scale"), "bits")), bits_of(have->scale));
+      return same(name, "zero point", std::to_string(number(field(want, "zero_point"))),
+                  std::to_string(have->zero_point));
+    }
+    same(name, "axis", std::to_string(number(field(want, "axis"))), std::to_string(have->axis));
+    same(name, "scales dtype", text(field(want, "scales_dtype")), to_string(have->scales.dtype()));
+    same(name, "zero points dtype", text(field(want, "zero_points_dtype")), to_string(have->zero_points.dtype()));
+    compare_parameters(name + " scales", items(field(want, "scales")), have->scales);
+    compare_parameters(name + " zero points", items(field(want, "zero_points")), have->zero_points);
+  }
+
+  void compare_parameters(const std::string& name, const std::vector<dom::element>& want, const Tensor& have) {
+    const Result<Tensor> wide = have.to(DType::f64);
+    const auto values = wide ? wide->values<double>() : Result<std::span<const double>>(wide.error());
+    if (!values) return differ(name, "values", "some", to_string(values.error()));
+    same(name, "count", std::to_string(want.size()), std::to_string(values->size()));
+    for (std::size_t i = 0; i < std::min(want.size(), values->size()); ++i) {
+      const std::string expected = want[i].is_int64() ? bits_of(static_cast<double>(number(want[i])))
+                                                      : std::string(text(field(want[i], "bits")));
+      same(name, std::to_string(i), expected, bits_of((*values)[i]));
+    }
+  }
+
   void compare_tensor(dom::element want, const TensorEntry& have) {
     const std::string name(text(field(want, "name")));
     const Tensor& tensor = have.tensor;
@@ -218,6 +286,8 @@ class Comparer {
                                         : "tensor");
     same(name, "in state_dict", std::to_string(!flag(field(want, "not_in_state_dict"))),
          std::to_string(have.persistent));
+    compare_quantizer(name, field(want, "quantizer"), tensor);
+    if (has(want, "python_class") && !has(want, "storage_group")) return;
     if (field(want, "storage_group").is_null()) {
       same(name, "device", "meta", to_string(tensor.device()));
       return;
@@ -270,6 +340,12 @@ class Comparer {
       }
       std::string have;
       switch (info(dtype).kind) {
+        case DTypeKind::quantized:
+          if (info(dtype).packed != 1) return;
+          have = dtype == DType::qu8 ? std::to_string(value)
+                                     : std::to_string(static_cast<std::int64_t>(value << (64 - 8 * width)) >>
+                                                      (64 - 8 * width));
+          break;
         case DTypeKind::boolean:
           have = value != 0 ? "True" : "False";
           break;
@@ -414,9 +490,8 @@ class Comparer {
       const bool opaque = is_not_built_tensor(want);
       return kind_is(where, opaque ? ValueKind::opaque : ValueKind::tensor, have);
     }
-    if (has(want, "sparse") || has(want, "nested") || has(want, "module")) {
-      return kind_is(where, ValueKind::opaque, have);
-    }
+    if (has(want, "sparse") || has(want, "nested")) return kind_is(where, ValueKind::composite, have);
+    if (has(want, "module")) return kind_is(where, ValueKind::opaque, have);
     if (has(want, "storage")) return compare_storage(where, field(want, "storage"), have);
     if (has(want, "opaque")) return compare_opaque(where, want, have);
     if (has(want, "dtype")) {

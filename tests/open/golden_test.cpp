@@ -46,7 +46,6 @@ struct OtherKind {
   ErrorCode code;
 };
 const std::map<std::string, OtherKind> kOtherKinds = {
-    {"legacy", {FileKind::torch_legacy, ErrorCode::unsupported}},
     {"tar", {FileKind::torch_tar, ErrorCode::unsupported}},
     {"torchscript", {FileKind::torchscript, ErrorCode::unsupported}},
     {"pt2", {FileKind::pt2, ErrorCode::unsupported}},
@@ -55,15 +54,11 @@ const std::map<std::string, OtherKind> kOtherKinds = {
     {"npz", {FileKind::npz, ErrorCode::unsupported}},
     {"npy", {FileKind::npy, ErrorCode::unsupported}},
     {"mobile", {FileKind::torchscript_mobile, ErrorCode::unsupported}},
-    {"pickle", {FileKind::unknown, ErrorCode::unsupported}},
 };
 
 // Files with a verdict of their own: the code of the refusal, or "" for those that are read although torch refuses
 // them. Where torch reads what we refuse, the reason stands beside it.
 const std::map<std::string, std::string> kVerdicts = {
-    // Torch swaps some dtypes and not others; what the bytes mean is for later.
-    {"container/byteorder_big.pt", "ZIP-BIG-ENDIAN"},
-    {"container/byteorder_big_v3.pt", "ZIP-BIG-ENDIAN"},
     // Two readers see different bytes: torch the second record, others the first.
     {"quirks/duplicate_same.pt", "ZIP-DUPLICATE"},
     {"quirks/duplicate_other.pt", "ZIP-DUPLICATE"},
