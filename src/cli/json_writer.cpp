@@ -98,8 +98,14 @@ JsonWriter& JsonWriter::natural(std::uint64_t value) {
 JsonWriter& JsonWriter::real(double value) {
   if (std::isnan(value)) return string("NaN");
   if (std::isinf(value)) return string(value > 0 ? "Infinity" : "-Infinity");
+  // Readers take a number without a point for an integer, and integers have no negative zero.
+  if (value == 0 && std::signbit(value)) return raw("-0.0");
   std::array<char, 32> buffer{};
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
+  // With an exponent where the digits alone would be an integer beyond 64 bits: some readers refuse such.
+  const bool large = std::abs(value) > static_cast<double>(kMaxExact);
+  char* const limit = buffer.data() + buffer.size();
+  const auto end = large ? std::to_chars(buffer.data(), limit, value, std::chars_format::scientific).ptr
+                         : std::to_chars(buffer.data(), limit, value).ptr;
   return raw({buffer.data(), static_cast<std::size_t>(end - buffer.data())});
 }
 

@@ -24,6 +24,12 @@ std::string python_float(double value) {
   return text;
 }
 
+std::vector<std::int64_t> sizes_of(const Value& size) {
+  std::vector<std::int64_t> sizes;
+  for (std::size_t i = 0; i < size.size(); ++i) sizes.push_back(size.item(i).as_int().value_or(0));
+  return sizes;
+}
+
 }  // namespace
 
 std::string_view type_name(const Value& value) {
@@ -92,7 +98,7 @@ std::string format_leaf(const Value& value) {
     case ValueKind::frozenset:
       return "frozenset()";
     case ValueKind::size:
-      return "torch.Size([])";
+      return fmt::format("torch.Size({})", format_shape(sizes_of(value)));
   }
   return "?";
 }
@@ -133,6 +139,9 @@ void write_leaf(JsonWriter& json, const Value& value) {
       return;
     case ValueKind::global:
       json.string(value.class_name());
+      return;
+    case ValueKind::size:
+      json.integers(sizes_of(value));
       return;
     default:
       json.string(format_leaf(value));

@@ -63,6 +63,13 @@ class Envelope(unittest.TestCase):
         self.assertEqual(values["epoch"]["type"], "int")
         self.assertEqual(values["loss"]["type"], "float")
 
+    def test_list_of_values_that_json_has_no_form_for(self):
+        [size] = self.check("list", 0, GOLDEN / "format" / "geometry" / "root_size.pt")["values"]
+        self.assertEqual((size["type"], size["value"]), ("size", [2, 3]))
+        values = {v["name"]: v for v in self.check("list", 0, GOLDEN / "format" / "pickle" / "protocol5.pt")["values"]}
+        zero = values["floats[1]"]
+        self.assertEqual((zero["type"], repr(zero["value"])), ("float", "-0.0"))  # not 0, nor an integer
+
     def test_list_of_a_module(self):
         report = self.check("list", 0, FASHION / "fashion_module.pt")
         self.assertEqual([o["class"] for o in report["opaque"] if not o["path"]], ["__main__.Net"])
