@@ -59,9 +59,10 @@ Result<std::unique_ptr<LegacyStream>> LegacyStream::open(std::shared_ptr<const S
   std::unique_ptr<LegacyStream> stream(new LegacyStream(std::move(source), file));
   RUSHLIGHT_TRY(stream->read_head(offset, options));
   RUSHLIGHT_TRY_ASSIGN(stream->object_,
-                       read_stream_pickle(stream->source_, offset, file, "the object", options.limits));
-  RUSHLIGHT_TRY_ASSIGN(const StreamPickle keys, read_stream_pickle(stream->source_, stream->object_.end, file,
-                                                                   "the list of storage keys", options.limits));
+                       read_stream_pickle(stream->source_, stream->part(offset, "the object"), file, options.limits));
+  RUSHLIGHT_TRY_ASSIGN(const StreamPickle keys, read_stream_pickle(
+                           stream->source_, stream->part(stream->object_.end, "the list of storage keys"), file,
+                           options.limits));
   stream->end_ = keys.end;
   stream->collect_places();
   RUSHLIGHT_TRY(stream->locate_storages(keys.pickle, keys.bytes, options));
@@ -69,9 +70,29 @@ Result<std::unique_ptr<LegacyStream>> LegacyStream::open(std::shared_ptr<const S
   return stream;
 }
 
+Result<LegacyStream::NestedStorage> LegacyStream::read_storage(std::shared_ptr<const Source> source,
+                                                               const LoadOptions& options, int file_depth) {
+  std::vector<Finding> oddities;  // of a file that nobody sees: bytes behind the storage change nothing
+  const std::string name(source->name());
+  RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<LegacyStream> stream,
+                       open(std::move(source), 0, name, options, oddities));
+  const StreamPickle& object = stream->object();
+  RUSHLIGHT_TRY_ASSIGN(const BuiltValue built,
+                       build_value(object.pickle, object.bytes, *stream, options, oddities, file_depth));
+  const std::optional<Storage> storage = built.root.as_storage();
+  if (!storage) {
+    return Error::of({.category = Category::type,
+                      .code = "TYPE-NESTED-FILE",
+                      .message = "the file inside the pickle holds no storage, found " +
+                                 std::string(built.root.class_name()),
+                      .found = std::string(built.root.class_name())});
+  }
+  return NestedStorage{*storage, built.root.as_dtype().value_or(DType::u8)};
+}
+
 // Magic number, version, facts about the writer's machine. torch looks at the first two alone.
 Status LegacyStream::read_head(std::uint64_t& offset, const LoadOptions& options) {
-  const auto next = [&](std::string_view what) { return read_stream_pickle(source_, offset, file_, what, options.limits); };
+  const auto next = [&](std::string_view what) { return read_stream_pickle(source_, part(offset, what), file_, options.limits); };
   const auto note_names = [&](const StreamPickle& small, std::string_view what) {
     for (GlobalUse& use :
          list_uses(small.pickle.globals, small.pickle.protocol, options.accepted_globals, std::string(what))) {

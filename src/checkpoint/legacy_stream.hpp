@@ -23,6 +23,14 @@ class LegacyStream final : public StorageProvider {
                                                     std::string_view file, const LoadOptions& options,
                                                     std::vector<Finding>& findings);
 
+  // A stream that holds a storage and nothing else: how pickle.dump() writes storages.
+  struct NestedStorage {
+    Storage storage;
+    DType dtype;
+  };
+  static Result<NestedStorage> read_storage(std::shared_ptr<const Source> source, const LoadOptions& options,
+                                            int file_depth);
+
   // The fourth of the pickles: the object that was saved.
   [[nodiscard]] const StreamPickle& object() const noexcept { return object_; }
   // Names in the four small pickles: there should be none.
@@ -46,6 +54,10 @@ class LegacyStream final : public StorageProvider {
 
   LegacyStream(std::shared_ptr<const Source> source, std::string_view file) : source_(std::move(source)), file_(file) {}
 
+  // From an offset to the end of the file.
+  [[nodiscard]] StreamPart part(std::uint64_t offset, std::string_view name) const {
+    return {offset, source_->size_bytes(), name};
+  }
   Status read_head(std::uint64_t& offset, const LoadOptions& options);
   void collect_places();
   [[nodiscard]] Place* find(std::string_view key);

@@ -5,6 +5,7 @@
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "checkpoint/arguments.hpp"
+#include "checkpoint/legacy_stream.hpp"
 #include "tensor/memory.hpp"
 #include "tensor/tensor_impl.hpp"
 
@@ -123,7 +124,7 @@ Result<Tensor> ValueBuilder::rebuild_strided(Meaning meaning, const Arguments& a
   const bool v1 = meaning == Meaning::rebuild_tensor;
   const bool v3 = meaning == Meaning::rebuild_tensor_v3;
   RUSHLIGHT_TRY(v1 ? arguments.count(4, 4) : v3 ? arguments.count(7, 8) : arguments.count(6, 7));
-  if (kind_of(arguments[0]) != ObjectKind::persistent) return arguments.wrong_type(0, "storage", "a storage");
+  if (!is_storage(arguments[0])) return arguments.wrong_type(0, "storage", "a storage");
   RUSHLIGHT_TRY_ASSIGN(const StorageUse use, storage_of(arguments[0]));
   RUSHLIGHT_TRY_ASSIGN(const std::int64_t offset, arguments.integer(1, "storage_offset"));
   RUSHLIGHT_TRY(arguments.integers(2, "size", shape_));
@@ -320,16 +321,77 @@ Status ValueBuilder::set_options(Rebuilt& rebuilt, TensorOptions options) {
   return {};
 }
 
-Result<ValueBuilder::StorageUse> ValueBuilder::storage_of(ObjectId persistent) {
-  RUSHLIGHT_TRY_ASSIGN(const StorageRequest request, parse_storage(persistent));
+bool ValueBuilder::is_storage(ObjectId id) const {
+  const ObjectKind kind = kind_of(id);  // of Role::keyed it may be a tensor, which storage_of() finds out
+  return kind == ObjectKind::persistent || (kind == ObjectKind::call && roles_[id] == Role::storage);
+}
+
+Result<ValueBuilder::StorageUse> ValueBuilder::storage_of(ObjectId id) {
+  if (kind_of(id) == ObjectKind::call) return nested_storage(id);
+  if (roles_[id] == Role::keyed) return keyed_storage(id);
+  RUSHLIGHT_TRY_ASSIGN(const StorageRequest request, parse_storage(id));
   Result<std::uint32_t> index = storages_.find(request);
   if (!index) {
     Error error = std::move(index).error();
     // Where reading fails (map_location), the record's own place says more.
-    if (error.finding.category == Category::store) bytes_.place.fill(error.finding, graph_.offset(persistent));
+    if (error.finding.category == Category::store) bytes_.place.fill(error.finding, graph_.offset(id));
     return error;
   }
   return StorageUse{&storages_[*index], *index, request};
+}
+
+Result<ValueBuilder::StorageUse> ValueBuilder::keyed_storage(ObjectId persistent) {
+  const std::string_view key = text(graph_.persistent_argument(persistent));
+  const auto [known, is_new] = keyed_storages_.try_emplace(key, 0);
+  if (is_new) {
+    RUSHLIGHT_TRY_ASSIGN(StorageProvider::Keyed found, keyed(persistent));
+    if (!found.storage) {
+      return failure(Category::type, "TYPE-PERSISTENT-ID", persistent,
+                     "a storage was expected, and key " + quoted(key) + " is that of a tensor");
+    }
+    known->second = storages_.add(*std::move(found.storage), found.dtype);
+  }
+  const StorageTable::Entry& entry = storages_[known->second];
+  return StorageUse{&entry, known->second, entry.request};
+}
+
+// torch.storage._load_from_bytes(bytes): how pickle.dump() writes a storage, as a whole legacy file.
+Result<ValueBuilder::StorageUse> ValueBuilder::nested_storage(ObjectId call) {
+  constexpr int kDeepest = 1;  // a storage holds no pickle in turn
+  const std::string_view callee = names_[callee_of(call)].dotted;
+  const std::span<const ObjectId> items = graph_.items(graph_.arguments(call));
+  const Arguments arguments(*this, call, callee, items);
+  RUSHLIGHT_TRY(arguments.count(1, 1));
+  // The text behind _codecs.encode(text, "latin1") tells two files apart, not the call.
+  ObjectId content = items[0];
+  if (kind_of(content) == ObjectKind::call && roles_[content] == Role::bytes) {
+    const std::span<const ObjectId> encoded = graph_.items(graph_.arguments(content));
+    if (!encoded.empty()) content = encoded[0];
+  }
+  const auto [known, is_new] = nested_files_.try_emplace(content, 0);
+  if (is_new) {
+    if (file_depth_ == kDeepest) {
+      return failure(Category::limit, "LIMIT-NESTED-FILES", call, "files are nested deeper than torch nests them");
+    }
+    RUSHLIGHT_TRY_ASSIGN(const std::string_view bytes, bytes_of(items[0], call, callee));
+    // Tensors outlive the pickle: the file inside it is kept by itself.
+    const auto copy = std::make_shared<const std::string>(bytes);
+    Result<LegacyStream::NestedStorage> storage = LegacyStream::read_storage(
+        Source::from_memory(as_byte_span(*copy), "a file inside the pickle", copy), options_, file_depth_ + 1);
+    if (!storage) {
+      Error error = std::move(storage).error();
+      error.finding.message = std::string(callee) + ": " + std::move(error.finding.message);
+      error.finding.file.clear();
+      error.finding.record.reset();
+      error.finding.offset.reset();
+      error.finding.record_offset.reset();
+      bytes_.place.fill(error.finding, graph_.offset(call));
+      return error;
+    }
+    known->second = storages_.add(std::move(storage->storage), storage->dtype);
+  }
+  const StorageTable::Entry& entry = storages_[known->second];
+  return StorageUse{&entry, known->second, entry.request};
 }
 
 Result<StorageProvider::Keyed> ValueBuilder::keyed(ObjectId persistent) const {

@@ -53,7 +53,7 @@ Error wrong_quantizer(std::string_view what, std::string expected, std::string f
 // (storage, offset, size, stride, parameters, requires_grad, hooks)
 Result<Tensor> ValueBuilder::rebuild_quantized(const Arguments& arguments) {
   RUSHLIGHT_TRY(arguments.count(7, 7));
-  if (kind_of(arguments[0]) != ObjectKind::persistent) return arguments.wrong_type(0, "storage", "a storage");
+  if (!is_storage(arguments[0])) return arguments.wrong_type(0, "storage", "a storage");
   RUSHLIGHT_TRY_ASSIGN(const StorageUse use, storage_of(arguments[0]));
   if (info(use.request.dtype).kind != DTypeKind::quantized) {
     return arguments.wrong_type(0, "storage", "a storage of codes");

@@ -109,6 +109,8 @@ Role ValueBuilder::role_of_call(ObjectId call) {
       return Role::device;
     case Meaning::get_layout:
       return Role::layout;
+    case Meaning::nested_file:
+      return Role::storage;
     case Meaning::tensor_class:
     case Meaning::old_tensor_class:
     case Meaning::parameter_class: {

@@ -92,6 +92,14 @@ Result<std::uint32_t> StorageTable::find_view(std::uint32_t whole, const Storage
   return index;
 }
 
+std::uint32_t StorageTable::add(Storage storage, DType dtype) {
+  StorageRequest request;
+  request.dtype = dtype;
+  request.numel = storage.size_bytes() / size_bytes(dtype);
+  entries_.push_back({request, std::move(storage)});
+  return static_cast<std::uint32_t>(entries_.size() - 1);
+}
+
 Storage StorageTable::as_dtype(std::uint32_t index, DType dtype) {
   const Storage& storage = entries_[index].storage;
   // Each half of a complex number is swapped by itself.

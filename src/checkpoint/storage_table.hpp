@@ -30,6 +30,8 @@ class StorageTable {
   // The index of the storage's entry. ErrorCode::corrupt when the key was named before as something else, and what the
   // provider says.
   Result<std::uint32_t> find(const StorageRequest& request);
+  // A storage that no key names.
+  std::uint32_t add(Storage storage, DType dtype);
   [[nodiscard]] const Entry& operator[](std::uint32_t index) const noexcept { return entries_[index]; }
   // The entry's storage as tensors of a dtype see it: of a big-endian file, with their elements swapped.
   [[nodiscard]] Storage as_dtype(std::uint32_t index, DType dtype);

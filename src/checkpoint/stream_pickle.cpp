@@ -31,14 +31,15 @@ Result<PickleBytes> read_window(const std::shared_ptr<const Source>& source, std
 
 }  // namespace
 
-Result<StreamPickle> read_stream_pickle(const std::shared_ptr<const Source>& source, std::uint64_t offset,
-                                        std::string_view file, std::string_view record, const Limits& limits) {
-  const std::uint64_t left = source->size_bytes() - offset;
+Result<StreamPickle> read_stream_pickle(const std::shared_ptr<const Source>& source, StreamPart part,
+                                        std::string_view file, const Limits& limits) {
+  const std::uint64_t offset = part.begin;
+  const std::uint64_t left = part.end - part.begin;
   const std::uint64_t most = std::min(left, limits.pickle_bytes);
   std::uint64_t count = source->mapping().empty() ? std::min(most, kFirstWindowBytes) : most;
   for (;;) {
     RUSHLIGHT_TRY_ASSIGN(PickleBytes window, read_window(source, offset, count));
-    window.place = {.file = std::string(file), .record = std::string(record), .file_offset = offset};
+    window.place = {.file = std::string(file), .record = std::string(part.name), .file_offset = offset};
     Result<pickle::Pickle> pickle = pickle::read_pickle(window.bytes, limits);
     if (pickle) {
       const std::uint64_t end = offset + pickle->bytes_used;

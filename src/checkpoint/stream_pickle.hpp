@@ -17,9 +17,16 @@ struct StreamPickle {
   std::uint64_t end = 0;  // of the pickle, in the file
 };
 
-// Reads no more of a source without a mapping than it needs, within a factor; verdicts are those of a mapped one.
-// `record` is for errors: which of several pickles it is, or empty.
-Result<StreamPickle> read_stream_pickle(const std::shared_ptr<const Source>& source, std::uint64_t offset,
-                                        std::string_view file, std::string_view record, const Limits& limits);
+// A part of a file, [begin, end), and what errors call it: which of several pickles it holds, or nothing.
+struct StreamPart {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  std::string_view name{};
+};
+
+// The pickle at the beginning of a part. Reads no more of a source without a mapping than it needs, within a factor;
+// verdicts are those of a mapped one.
+Result<StreamPickle> read_stream_pickle(const std::shared_ptr<const Source>& source, StreamPart part,
+                                        std::string_view file, const Limits& limits);
 
 }  // namespace rushlight::checkpoint

@@ -13,10 +13,11 @@ using pickle::ObjectId;
 using pickle::ObjectKind;
 
 ValueBuilder::ValueBuilder(const pickle::Pickle& pickle, const PickleBytes& bytes, StorageProvider& storages,
-                           const LoadOptions& options)
+                           const LoadOptions& options, int file_depth)
     : graph_(pickle.graph),
       bytes_(bytes),
       options_(options),
+      file_depth_(file_depth),
       names_(pickle, options.accepted_globals),
       provider_(storages),
       storages_(storages, options.map_location),
@@ -198,6 +199,10 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
       return create_opaque(call);
     case Role::tensor:
       return create_tensor(call);
+    case Role::storage: {
+      RUSHLIGHT_TRY_ASSIGN(const StorageUse use, nested_storage(call));
+      return values_.storage(use.entry->storage, use.request.dtype);
+    }
     case Role::dict: {
       const NodeId node = values_.dict();
       values_.set_class(node, names_[callee_of(call)].dotted);
@@ -227,18 +232,17 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
       return node;
     }
     case Role::bytes: {
-      Result<std::string> bytes = bytes_of(call, call, names_[callee_of(call)].dotted);
-      if (!bytes) return std::move(bytes).error();
-      return values_.bytes(*bytes);
+      RUSHLIGHT_TRY_ASSIGN(const std::string_view bytes, bytes_of(call, call, names_[callee_of(call)].dotted));
+      return values_.bytes(bytes, true);
     }
     case Role::bytearray: {
       const std::string_view callee = names_[callee_of(call)].dotted;
       RUSHLIGHT_TRY(Arguments(*this, call, callee, arguments).count(0, 2));
       if (arguments.empty()) return values_.bytearray({});
-      Result<std::string> bytes = arguments.size() == 2 ? encoded_latin1(arguments[0], arguments[1], call, callee)
-                                                        : bytes_of(arguments[0], call, callee);
-      if (!bytes) return std::move(bytes).error();
-      return values_.bytearray(*bytes);
+      RUSHLIGHT_TRY_ASSIGN(const std::string_view bytes,
+                           arguments.size() == 2 ? encoded_latin1(arguments[0], arguments[1], call, callee)
+                                                 : bytes_of(arguments[0], call, callee));
+      return values_.bytearray(bytes, true);
     }
     case Role::complex:
       return create_complex(call, arguments);
@@ -248,7 +252,6 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
       return create_device(call, arguments);
     case Role::layout:
       return create_layout(call, arguments);
-    case Role::storage:
     case Role::module_class:
     case Role::keyed:
       break;
@@ -339,8 +342,9 @@ Result<NodeId> ValueBuilder::create_layout(ObjectId call, std::span<const Object
 // ------------------------------------------------------------------------------------------------------------
 
 // Protocol 2 has no bytes: Python writes them as text, a character for each byte, and _codecs.encode turns them back.
-Result<std::string> ValueBuilder::encoded_latin1(ObjectId text_id, ObjectId encoding, ObjectId site,
-                                                 std::string_view callee) const {
+// Each text is decoded once, however many calls name it: a few bytes a call must not cost a megabyte each.
+Result<std::string_view> ValueBuilder::encoded_latin1(ObjectId text_id, ObjectId encoding, ObjectId site,
+                                                      std::string_view callee) {
   const auto wrong = [&](std::string_view what, std::string_view expected, const std::string& found) {
     return failure(
         Category::type, "TYPE-ARGUMENT", site,
@@ -352,9 +356,11 @@ Result<std::string> ValueBuilder::encoded_latin1(ObjectId text_id, ObjectId enco
   if (text(encoding) != "latin1" && text(encoding) != "latin-1") {
     return wrong("argument 1 (encoding)", "'latin1'", rushlight::quoted(text(encoding)));
   }
-  std::string bytes;
+  if (kind_of(text_id) == ObjectKind::byte_string) return kept(text_id);
+  const auto [known, is_new] = decoded_.try_emplace(text_id);
+  if (!is_new) return known->second;
   const std::string_view utf8 = text(text_id);
-  if (kind_of(text_id) == ObjectKind::byte_string) return std::string(utf8);
+  std::string bytes;
   bytes.reserve(utf8.size());
   for (std::size_t i = 0; i < utf8.size(); ++i) {
     const auto lead = static_cast<unsigned char>(utf8[i]);
@@ -367,14 +373,21 @@ Result<std::string> ValueBuilder::encoded_latin1(ObjectId text_id, ObjectId enco
       return wrong("argument 0 (text)", "characters up to U+00FF", rushlight::quoted(utf8.substr(i, 4)));
     }
   }
-  return bytes;
+  known->second = values_.graph().arena.copy(bytes);
+  return known->second;
 }
 
-Result<std::string> ValueBuilder::bytes_of(ObjectId id, ObjectId site, std::string_view callee) const {
+// The text of an object, for as long as the value graph lives.
+std::string_view ValueBuilder::kept(ObjectId id) {
+  if (is_borrowed(text(id))) return text(id);
+  const auto [known, is_new] = decoded_.try_emplace(id);
+  if (is_new) known->second = values_.graph().arena.copy(text(id));
+  return known->second;
+}
+
+Result<std::string_view> ValueBuilder::bytes_of(ObjectId id, ObjectId site, std::string_view callee) {
   const ObjectKind kind = kind_of(id);
-  if (kind == ObjectKind::bytes || kind == ObjectKind::bytearray || kind == ObjectKind::byte_string) {
-    return std::string(text(id));
-  }
+  if (kind == ObjectKind::bytes || kind == ObjectKind::bytearray || kind == ObjectKind::byte_string) return kept(id);
   if (kind == ObjectKind::call && roles_[id] == Role::bytes) {
     const std::span<const ObjectId> arguments = graph_.items(graph_.arguments(id));
     const std::string_view inner = names_[callee_of(id)].dotted;
@@ -385,7 +398,7 @@ Result<std::string> ValueBuilder::bytes_of(ObjectId id, ObjectId site, std::stri
     }
     // builtins.bytes(): Python's own way to write b"".
     RUSHLIGHT_TRY(checked.count(0, 0));
-    return std::string();
+    return std::string_view();
   }
   const std::string found = describe(id);
   return failure(Category::type, "TYPE-ARGUMENT", site,
@@ -548,13 +561,13 @@ Status ValueBuilder::set_states(ObjectId object, std::span<const ObjectId> state
 // ----------------------------------------------------------------------------------------------------------
 
 Result<BuiltValue> build_value(const pickle::Pickle& pickle, const PickleBytes& bytes, StorageProvider& storages,
-                               const LoadOptions& options, std::vector<Finding>& findings) {
+                               const LoadOptions& options, std::vector<Finding>& findings, int file_depth) {
   BuiltValue built;
   built.globals = list_uses(pickle.globals, pickle.protocol, options.accepted_globals, bytes.place.record);
   if (options.globals == Globals::strict) {
     if (std::optional<Error> refused = refusal(built.globals, bytes.place)) return *std::move(refused);
   }
-  ValueBuilder builder(pickle, bytes, storages, options);
+  ValueBuilder builder(pickle, bytes, storages, options, file_depth);
   Result<Value> root = builder.build();
   if (!root) return std::move(root).error();
   built.root = *std::move(root);

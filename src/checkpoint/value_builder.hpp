@@ -48,8 +48,9 @@ class Arguments;
 
 class ValueBuilder {
  public:
+  // `file_depth` counts the files around this one: a storage can be a whole file inside a pickle.
   ValueBuilder(const pickle::Pickle& pickle, const PickleBytes& bytes, StorageProvider& storages,
-               const LoadOptions& options);
+               const LoadOptions& options, int file_depth);
 
   // Everything reachable from the root.
   Result<Value> build();
@@ -102,8 +103,9 @@ class ValueBuilder {
   Status set_states(ObjectId object, std::span<const ObjectId> states);
   Status check_additions(ObjectId call, Role role) const;
   // The bytes that bytes objects, and calls that stand for them, hold.
-  Result<std::string> bytes_of(ObjectId id, ObjectId site, std::string_view callee) const;
-  Result<std::string> encoded_latin1(ObjectId text, ObjectId encoding, ObjectId site, std::string_view callee) const;
+  Result<std::string_view> bytes_of(ObjectId id, ObjectId site, std::string_view callee);
+  Result<std::string_view> encoded_latin1(ObjectId text, ObjectId encoding, ObjectId site, std::string_view callee);
+  std::string_view kept(ObjectId id);
 
   // --- tensors (rebuild.cpp) ---
   struct Rebuilt {
@@ -140,7 +142,11 @@ class ValueBuilder {
     std::uint32_t index;
     StorageRequest request;  // this one: an empty storage may be named under several classes
   };
-  Result<StorageUse> storage_of(ObjectId persistent);
+  [[nodiscard]] bool is_storage(ObjectId id) const;
+  // Of a persistent id, or of a call that reads a file inside the pickle.
+  Result<StorageUse> storage_of(ObjectId id);
+  Result<StorageUse> nested_storage(ObjectId call);
+  Result<StorageUse> keyed_storage(ObjectId persistent);
   Result<StorageRequest> parse_storage(ObjectId persistent) const;
   Result<StorageProvider::Keyed> keyed(ObjectId persistent) const;
 
@@ -160,6 +166,7 @@ class ValueBuilder {
   const pickle::ObjectGraph& graph_;
   const PickleBytes& bytes_;
   const LoadOptions& options_;
+  int file_depth_;
   FoundNames names_;
   StorageProvider& provider_;
   StorageTable storages_;
@@ -170,6 +177,9 @@ class ValueBuilder {
   std::vector<bool> marked_;                                         // becomes a value
   std::vector<NodeId> nodes_;                                        // by object
   std::map<std::pair<std::uint32_t, DType>, NodeId> storage_nodes_;  // by index into storages_, and class
+  std::map<ObjectId, std::string_view> decoded_;                     // texts turned to bytes, in the arena
+  std::map<ObjectId, std::uint32_t> nested_files_;                   // by their bytes: index into storages_
+  std::map<std::string_view, std::uint32_t> keyed_storages_;         // by key: index into storages_
   std::map<std::string_view, NodeId> keyed_nodes_;                   // by key
   std::array<NodeId, 256> dtype_nodes_;                              // by DType: one object each, as in torch
   std::vector<std::int64_t> shape_, strides_;                        // of the tensor being made

@@ -7,6 +7,7 @@
 #include "checkpoint/build_value.hpp"
 #include "checkpoint/globals_found.hpp"
 #include "checkpoint/legacy_stream.hpp"
+#include "checkpoint/legacy_tar.hpp"
 #include "checkpoint/stream_pickle.hpp"
 #include "checkpoint/zip_container.hpp"
 #include "open/opened.hpp"
@@ -142,7 +143,8 @@ Status load_pickle(const LoadOptions& options, Opened& opened) {
   opened.format.byteorder = "little";
   RUSHLIGHT_TRY_ASSIGN(
       const checkpoint::StreamPickle stream,
-      checkpoint::read_stream_pickle(opened.source, 0, escaped(opened.file, kPathBytes), {}, options.limits));
+      checkpoint::read_stream_pickle(opened.source, {0, opened.source->size_bytes()},
+                                     escaped(opened.file, kPathBytes), options.limits));
   if (stream.end != opened.source->size_bytes()) {
     const std::uint64_t count = opened.source->size_bytes() - stream.end;
     opened.findings.push_back({.severity = Severity::warning,
@@ -174,6 +176,17 @@ Status load_legacy(const LoadOptions& options, Opened& opened) {
   return {};
 }
 
+Status load_tar(const LoadOptions& options, Opened& opened) {
+  opened.format.byteorder = "little";
+  Result<std::unique_ptr<checkpoint::LegacyTar>> tar =
+      checkpoint::LegacyTar::open(opened.source, escaped(opened.file, kPathBytes), options);
+  if (!tar) return std::move(tar).error();
+  const checkpoint::StreamPickle& object = (*tar)->object();
+  RUSHLIGHT_TRY(build(object.pickle, object.bytes, **tar, options, opened));
+  opened.explained_bytes = opened.format.size_bytes;
+  return {};
+}
+
 }  // namespace
 
 Status open_container(std::shared_ptr<const Source> source, const LoadOptions& options, Opened& opened) {
@@ -192,6 +205,7 @@ Status open_container(std::shared_ptr<const Source> source, const LoadOptions& o
       case Container::unknown:
         return open_archive(sniffed, options, opened);
       case Container::legacy:
+      case Container::tar:
       case Container::pickle:
         break;
     }
@@ -207,6 +221,8 @@ Status load_values(const LoadOptions& options, Opened& opened) {
       return load_archive(options, opened);
     case Container::legacy:
       return load_legacy(options, opened);
+    case Container::tar:
+      return load_tar(options, opened);
     case Container::pickle:
       return load_pickle(options, opened);
     case Container::other:

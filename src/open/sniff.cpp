@@ -182,14 +182,7 @@ Result<Sniffed> sniff_tar(const Source& source) {
     const std::optional<TarMember> member = tar_member(as_text(block));
     if (!member) break;
     if (std::find(kMembers.begin(), kMembers.end(), member->name) != kMembers.end()) {
-      return Sniffed{Container::other, FileKind::torch_tar,
-                     refuse({0,
-                             {},
-                             "a tar archive of torch.save before 0.1.10, which is not read here",
-                             "load it with torch and save it again: torch.save(torch.load('FILE', weights_only=False), "
-                             "'new.pt')",
-                             FileKind::torch_tar,
-                             Category::unsup})};
+      return Sniffed{Container::tar, FileKind::torch_tar, {}};
     }
     const auto next = checked_add(at, (member->size_bytes + 511) / 512 * 512 + 512);
     if (!next) break;

@@ -12,6 +12,7 @@ namespace rushlight::open {
 enum class Container : std::uint8_t {
   zip,      // begins as a zip archive does
   legacy,   // begins with the magic number of torch.save before 1.6
+  tar,      // a tar archive with the members of torch.save before 0.1.10
   pickle,   // a pickle that torch.save did not write
   other,    // something else, which `refusal` names
   unknown,  // nothing that is known here: it may still be a zip archive behind other bytes

@@ -46,7 +46,6 @@ struct OtherKind {
   ErrorCode code;
 };
 const std::map<std::string, OtherKind> kOtherKinds = {
-    {"tar", {FileKind::torch_tar, ErrorCode::unsupported}},
     {"torchscript", {FileKind::torchscript, ErrorCode::unsupported}},
     {"pt2", {FileKind::pt2, ErrorCode::unsupported}},
     {"package", {FileKind::torch_package, ErrorCode::unsupported}},
