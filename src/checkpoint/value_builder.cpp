@@ -265,7 +265,9 @@ Result<NodeId> ValueBuilder::create_opaque(ObjectId call) {
     // A storage cannot be called; a class of the legacy format could, and is refused by its own name.
     if (Result<StorageRequest> storage = parse_storage(callee_of(call)); !storage) return std::move(storage).error();
   }
-  if (callable != ObjectKind::global && callable != ObjectKind::call) {
+  // What an unknown call returned may be called; a tensor, a dict or any other known result may not.
+  const bool known_result = callable == ObjectKind::call && roles_[callee_of(call)] != Role::opaque;
+  if (known_result || (callable != ObjectKind::global && callable != ObjectKind::call)) {
     const std::string found = describe(callee_of(call));
     return failure(Category::type, "TYPE-CALLABLE", call, "what is called is no class or function, found " + found,
                    found, "a global");

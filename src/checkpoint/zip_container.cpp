@@ -149,24 +149,25 @@ void ZipContainer::report_foreign_folders() {
 
 Status ZipContainer::read_version(FormatInfo& format) {
   // torch looks for `.data/version` first (inline_container.cc, PyTorchStreamReader::init).
-  RUSHLIGHT_TRY_ASSIGN(const std::optional<std::string> in_data, read_text(".data/version"));
-  RUSHLIGHT_TRY_ASSIGN(const std::optional<std::string> plain, read_text("version"));
-  if (in_data && plain && *in_data != *plain) {
+  RUSHLIGHT_TRY_ASSIGN(const std::optional<SmallText> in_data, read_text(".data/version"));
+  RUSHLIGHT_TRY_ASSIGN(const std::optional<SmallText> plain, read_text("version"));
+  if (in_data && plain && in_data->text != plain->text) {
     return with_file(Error::of({.category = Category::ambig,
                                 .code = "ZIP-TWO-VERSIONS",
                                 .message = "records '.data/version' and 'version' differ: " +
-                                           rushlight::quoted(*in_data) + " and " + rushlight::quoted(*plain),
+                                           rushlight::quoted(in_data->text) + " and " + rushlight::quoted(plain->text),
                                 .record = ".data/version",
-                                .found = escaped(*in_data),
-                                .expected = escaped(*plain)}),
+                                .offset = in_data->offset,
+                                .found = escaped(in_data->text),
+                                .expected = escaped(plain->text)}),
                      context_->file);
   }
   if (!in_data && !plain) {
     findings_->push_back(warning("ZIP-NO-VERSION", "there is no version record: torch.load refuses such a file"));
     return {};
   }
-  const std::string& text = in_data ? *in_data : *plain;
-  std::string_view digits = text;
+  const SmallText& stated = in_data ? *in_data : *plain;
+  std::string_view digits = stated.text;
   if (digits.ends_with('\n')) digits.remove_suffix(1);
   const std::optional<std::uint64_t> version = parse_decimal(digits);
   if (!version || *version < kFirstVersion || *version > kLastVersion) {
@@ -175,6 +176,7 @@ Status ZipContainer::read_version(FormatInfo& format) {
                                 .message = "archive version is not one that exists, expected 1 to 10, found " +
                                            rushlight::quoted(digits),
                                 .record = in_data ? ".data/version" : "version",
+                                .offset = stated.offset,
                                 .found = escaped(digits),
                                 .expected = "1 to 10"}),
                      context_->file);
@@ -184,35 +186,38 @@ Status ZipContainer::read_version(FormatInfo& format) {
 }
 
 Status ZipContainer::read_byteorder(FormatInfo& format) {
-  RUSHLIGHT_TRY_ASSIGN(const std::optional<std::string> text, read_text("byteorder"));
-  if (!text) return {};
-  if (*text != "little" && *text != "big") {
+  RUSHLIGHT_TRY_ASSIGN(const std::optional<SmallText> record, read_text("byteorder"));
+  if (!record) return {};
+  const std::string& text = record->text;
+  if (text != "little" && text != "big") {
     return with_file(
         Error::of({.category = Category::zip,
                    .code = "ZIP-BYTEORDER",
-                   .message = "byte order is unknown, expected 'little' or 'big', found " + rushlight::quoted(*text),
+                   .message = "byte order is unknown, expected 'little' or 'big', found " + rushlight::quoted(text),
                    .record = "byteorder",
-                   .found = escaped(*text),
+                   .offset = record->offset,
+                   .found = escaped(text),
                    .expected = "little or big"}),
         context_->file);
   }
-  format.byteorder = *text;
-  is_big_endian_ = *text == "big";
+  format.byteorder = text;
+  is_big_endian_ = text == "big";
   return {};
 }
 
 Status ZipContainer::read_alignment(FormatInfo& format) {
-  RUSHLIGHT_TRY_ASSIGN(const std::optional<std::string> text, read_text(".storage_alignment"));
-  if (!text) return {};
-  const std::optional<std::uint64_t> value = parse_decimal(*text);
+  RUSHLIGHT_TRY_ASSIGN(const std::optional<SmallText> record, read_text(".storage_alignment"));
+  if (!record) return {};
+  const std::optional<std::uint64_t> value = parse_decimal(record->text);
   // torch reads it only to guess offsets (config.load.calculate_storage_offsets); here offsets are never guessed.
   if (value && *value > 0) {
     format.storage_alignment = *value;
   } else {
     Finding finding =
-        warning("ZIP-ALIGNMENT", "storage alignment is no positive number, found " + rushlight::quoted(*text));
+        warning("ZIP-ALIGNMENT", "storage alignment is no positive number, found " + rushlight::quoted(record->text));
     finding.record = ".storage_alignment";
-    finding.found = escaped(*text);
+    finding.offset = record->offset;
+    finding.found = escaped(record->text);
     findings_->push_back(std::move(finding));
   }
   return {};
@@ -270,9 +275,9 @@ void ZipContainer::mark_used(const zip::Entry& entry) {
   used_[static_cast<std::size_t>(&entry - context_->archive->entries().data())] = true;
 }
 
-Result<std::optional<std::string>> ZipContainer::read_text(std::string_view name) {
+Result<std::optional<ZipContainer::SmallText>> ZipContainer::read_text(std::string_view name) {
   const zip::Entry* entry = find(name);
-  if (entry == nullptr) return std::optional<std::string>();
+  if (entry == nullptr) return std::optional<SmallText>();
   mark_used(*entry);
   if (entry->size_bytes > kTextRecordBytes) {
     return context_->placed(
@@ -286,7 +291,9 @@ Result<std::optional<std::string>> ZipContainer::read_text(std::string_view name
         *entry);
   }
   RUSHLIGHT_TRY_ASSIGN(const zip::RecordBytes record, read_checked(*entry, kTextRecordBytes));
-  return std::optional<std::string>(as_text(record.span()));
+  const Result<zip::Extent> extent = context_->archive->data_extent(*entry);
+  return std::optional(
+      SmallText{std::string(as_text(record.span())), extent ? std::optional(extent->begin) : std::nullopt});
 }
 
 Result<zip::RecordBytes> ZipContainer::read_checked(const zip::Entry& entry, std::uint64_t max_bytes) const {

@@ -51,8 +51,12 @@ class ZipContainer final : public StorageProvider {
 
   // A record below the root, by its exact name or else by one that differs in case only; nullptr when absent.
   const zip::Entry* find(std::string_view name);
+  struct SmallText {
+    std::string text;
+    std::optional<std::uint64_t> offset;  // of its first byte in the file
+  };
   // The text of a small record; nullopt when there is none.
-  Result<std::optional<std::string>> read_text(std::string_view name);
+  Result<std::optional<SmallText>> read_text(std::string_view name);
   Result<zip::RecordBytes> read_checked(const zip::Entry& entry, std::uint64_t max_bytes) const;
   const zip::Entry* find_storage(std::string_view key);
   void mark_used(const zip::Entry& entry);

@@ -22,6 +22,43 @@ struct Options {
   bool verbose = false;
 };
 
+// A parameter of a quantizer for each channel; null where the bytes cannot be read.
+void write_parameters(JsonWriter& json, const Tensor& parameters) {
+  const Result<Tensor> wide = parameters.to(DType::f64);
+  const auto values = wide ? wide->values<double>() : Result<std::span<const double>>(wide.error());
+  if (!values) {
+    json.null();
+    return;
+  }
+  const bool integers = info(parameters.dtype()).kind == DTypeKind::integer;
+  json.begin_array();
+  for (const double value : *values) {
+    if (integers) {
+      json.integer(static_cast<std::int64_t>(value));
+    } else {
+      json.real(value);
+    }
+  }
+  json.end_array();
+}
+
+void write_quantizer(JsonWriter& json, const Quantizer* quantizer) {
+  if (quantizer == nullptr) {
+    json.null();
+    return;
+  }
+  json.begin_object().field("qscheme", to_string(quantizer->scheme));
+  if (quantizer->is_per_channel()) {
+    json.field("axis", quantizer->axis).key("scales");
+    write_parameters(json, quantizer->scales);
+    json.key("zero_points");
+    write_parameters(json, quantizer->zero_points);
+  } else {
+    json.key("scale").real(quantizer->scale).field("zero_point", quantizer->zero_point);
+  }
+  json.end_object();
+}
+
 void write_json(const Context& context, const Inspection& report, const std::vector<TensorEntry>& tensors) {
   JsonWriter json = begin_envelope("list", report.file, !has_errors(context, report.findings));
   json.field("kind", to_string(report.format.kind)).field("root", std::string_view(report.format.root));
@@ -48,9 +85,20 @@ void write_json(const Context& context, const Inspection& report, const std::vec
     } else {
       json.string(entry.storage);
     }
-    json.field("size_bytes", tensor.size_bytes()).key("quantizer").null();
+    json.field("size_bytes", tensor.size_bytes()).key("quantizer");
+    write_quantizer(json, tensor.options().quantizer.get());
     if (!entry.persistent) json.field("persistent", false);
     json.end_object();
+  }
+  json.end_array().key("composites").begin_array();
+  for (const CompositeEntry& entry : report.composites) {
+    const CompositeTensor& tensor = entry.tensor;
+    json.begin_object().field("name", std::string_view(entry.name)).key("path");
+    write_path(json, entry.path);
+    json.field("layout", to_string(tensor.layout())).field("dtype", to_string(tensor.dtype()));
+    if (tensor.is_sparse()) json.key("shape").integers(tensor.shape()).field("nnz", tensor.nnz());
+    if (tensor.layout() == Layout::sparse_coo) json.field("is_coalesced", tensor.is_coalesced());
+    json.field("requires_grad", tensor.options().requires_grad).end_object();
   }
   json.end_array().key("values").begin_array();
   for (const ValueEntry& entry : report.values) {

@@ -60,6 +60,11 @@ bool holds_text(const ValueGraph& graph, NodeId set, std::string_view text) {
   });
 }
 
+// Each visit makes a name and a path, which callers keep. So many bytes or steps of them count as one node, or a key of
+// a megabyte above a million values would cost their product.
+constexpr std::size_t kNameBytesPerNode = 256;
+constexpr std::size_t kPathStepsPerNode = 16;
+
 // Where a frame of the walk stands among the children of its node.
 enum class Part : std::uint8_t { all, parameters, buffers, attributes, modules };
 
@@ -179,7 +184,8 @@ class Walk {
 
   // `part` is that of the frame around the node.
   Status visit(NodeId node, Part part, bool outside, std::string_view attribute) {
-    if (visited_++ == max_nodes_) {
+    visited_ += 1 + name_.size() / kNameBytesPerNode + path_steps_ / kPathStepsPerNode;
+    if (visited_ > max_nodes_) {
       return Error::of({.category = Category::limit,
                         .code = "LIMIT-VISITED-NODES",
                         .message = "the values unfold to more than " + std::to_string(max_nodes_) +
@@ -190,7 +196,8 @@ class Walk {
     switch (graph[node].kind) {
       case ValueKind::tensor:
         RUSHLIGHT_TRY(visit_tensor(node, part, outside));
-        return enter_repeatedly(node, outside);
+        // state_dict() names the tensors of a module, not what hangs on them.
+        return enter_repeatedly(node, outside || part == Part::parameters || part == Part::buffers);
       case ValueKind::composite:
         visit_composite(node, part, outside);
         return enter_repeatedly(node, outside);

@@ -35,7 +35,8 @@ class ListingVisitor {
 
 // In traversal order: parents before children; of a module its parameters, buffers, other attributes, then its
 // children. Lists, dicts, sets and objects are entered once, children of modules under every name they have (as
-// state_dict() does). ErrorCode::limit_exceeded after `max_nodes` visits.
+// state_dict() does). ErrorCode::limit_exceeded after `max_nodes` visits; one with a name of more than 255 bytes or a
+// path of more than 15 steps counts as several.
 Status visit_listing(const Value& root, std::uint64_t max_nodes, ListingVisitor& visitor);
 
 }  // namespace rushlight::open

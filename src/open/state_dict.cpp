@@ -1,8 +1,10 @@
 // Where the weights are, and what they are called.
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -80,28 +82,56 @@ Path extended(Path path, std::string_view key) {
   return path;
 }
 
+// Each object is searched once: a file of a few kilobytes can hold a dict that leads to itself under a thousand keys,
+// and what is found below an object is found no better the second time. Nearer to the root it may lead further, though.
+class Searched {
+ public:
+  // Whether it was not yet searched at this depth or a smaller one.
+  [[nodiscard]] bool enter(const Value& value, int depth) {
+    const auto [known, is_new] = depths_.emplace(value.identity(), depth);
+    if (is_new) return true;
+    if (known->second <= depth) return false;
+    known->second = depth;
+    return true;
+  }
+
+ private:
+  std::unordered_map<std::uint32_t, int> depths_;
+};
+
 // The likeliest place below a value, by the known keys; then the value itself.
-std::optional<Path> choose(const Value& value, const Path& path, int depth) {
+std::optional<Path> choose(const Value& value, const Path& path, int depth, Searched& searched) {
   if (open::is_module(value)) return path;
+  if (value.entry_count() == 0 || !searched.enter(value, depth)) return std::nullopt;
   if (depth < kDeepest) {
     for (const std::string_view key : kKnownKeys) {
       const Value child = value[key];
       if (!child.exists()) continue;
-      if (std::optional<Path> found = choose(child, extended(path, key), depth + 1)) return found;
+      if (std::optional<Path> found = choose(child, extended(path, key), depth + 1, searched)) return found;
     }
   }
   return holds_tensors(value) ? std::optional(path) : std::nullopt;
 }
 
-// All dicts and modules with tensors near the root, for messages and for a last choice.
-void list_candidates(const Value& value, const Path& path, int depth, std::vector<Path>& found) {
-  if (found.size() > kNamedCandidates) return;
+void list_candidates(const Value& value, const Path& path, int depth, Searched& searched, std::vector<Path>& found) {
+  const bool is_module = open::is_module(value);
+  // Only what has entries can hold tensors by name.
+  if (found.size() > kNamedCandidates || (value.entry_count() == 0 && !is_module)) return;
+  if (!searched.enter(value, depth)) return;
   if (holds_tensors(value)) found.push_back(path);
-  if (depth == kDeepest || open::is_module(value)) return;
+  if (depth == kDeepest || is_module) return;
   for (std::size_t i = 0; i < value.entry_count() && found.size() <= kNamedCandidates; ++i) {
     const auto [key, item] = value.entry(i);
-    if (const auto name = key.as_string()) list_candidates(item, extended(path, *name), depth + 1, found);
+    if (const auto name = key.as_string()) list_candidates(item, extended(path, *name), depth + 1, searched, found);
   }
+}
+
+// All dicts and modules with tensors near the root, for messages and for a last choice.
+std::vector<Path> list_candidates(const Value& root) {
+  Searched searched;
+  std::vector<Path> found;
+  list_candidates(root, {}, 0, searched, found);
+  return found;
 }
 
 std::string name_candidates(const std::vector<Path>& candidates) {
@@ -131,15 +161,13 @@ Result<StateDict> Checkpoint::state_dict(std::string_view path) const {
   if (!path.empty()) {
     value = root().at(path);
     if (!value.exists()) {
-      std::vector<Path> candidates;
-      list_candidates(root(), {}, 0, candidates);
-      return not_found(*this, "STATE-DICT-PATH", "there is nothing at " + quoted(path), candidates);
+      return not_found(*this, "STATE-DICT-PATH", "there is nothing at " + quoted(path), list_candidates(root()));
     }
   } else {
-    std::optional<Path> chosen = choose(root(), {}, 0);
+    Searched searched;
+    std::optional<Path> chosen = choose(root(), {}, 0, searched);
     if (!chosen) {
-      std::vector<Path> candidates;
-      list_candidates(root(), {}, 0, candidates);
+      const std::vector<Path> candidates = list_candidates(root());
       if (candidates.size() != 1) {
         const bool none = candidates.empty();
         return not_found(*this, none ? "STATE-DICT-NONE" : "STATE-DICT-CHOICE",
@@ -155,11 +183,9 @@ Result<StateDict> Checkpoint::state_dict(std::string_view path) const {
   Result<StateDict> state = collect(value);
   if (!state) return state;
   if (state->empty() && !path.empty()) {
-    std::vector<Path> candidates;
-    list_candidates(root(), {}, 0, candidates);
     return not_found(*this, "STATE-DICT-EMPTY",
                      quoted(path) + " is a " + std::string(to_string(value.kind())) + " without tensors of its own",
-                     candidates);
+                     list_candidates(root()));
   }
   state->set_path(std::move(place));
   return state;

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/fail.hpp"
@@ -204,6 +206,10 @@ class Verifier {
 
   // Where the two CRCs of a record differ as one flipped bit would make them differ, says which bit.
   Status explain_mismatches() {
+    std::map<std::string_view, Finding*> mismatches;  // by record, its name escaped
+    for (Finding& finding : report_.findings) {
+      if (finding.code == "CRC-MISMATCH" && finding.record) mismatches.emplace(*finding.record, &finding);
+    }
     for (std::size_t i = 0; i < audit_.records.size(); ++i) {
       const zip::RecordAudit& record = audit_.records[i];
       if (!record.crc || record.crc->state != zip::CrcState::mismatch || !record.data) continue;
@@ -221,14 +227,15 @@ class Verifier {
       flip.found = std::to_integer<std::uint8_t>(byte[0]);
       flip.expected = static_cast<std::uint8_t>(flip.found ^ (1u << flip.bit));
       report_.flips.push_back(flip);
-      explain(i, flip);
+      const auto finding = mismatches.find(escaped(context_.short_name(*record.entry)));
+      explain(i, flip, finding != mismatches.end() ? finding->second : nullptr);
     }
     std::sort(report_.flips.begin(), report_.flips.end(),
               [](const FlippedBit& a, const FlippedBit& b) { return a.offset < b.offset; });
     return {};
   }
 
-  void explain(std::size_t record, const FlippedBit& flip) {
+  void explain(std::size_t record, const FlippedBit& flip, Finding* finding) {
     std::string element;
     for (const std::size_t use : uses_of_[record]) {
       const std::optional<std::int64_t> index = open::element_at_byte(uses_[use].tensor, flip.record_offset);
@@ -237,13 +244,10 @@ class Verifier {
         element = ", in element " + std::to_string(*index) + " of " + escaped(uses_[use].name);
       }
     }
-    const std::string_view name = context_.short_name(*audit_.records[record].entry);
-    for (Finding& finding : report_.findings) {
-      if (finding.code != "CRC-MISMATCH" || finding.record != escaped(name)) continue;
-      finding.hint = "one flipped bit explains it: bit " + std::to_string(flip.bit) + " of the byte at " +
-                     hex(flip.record_offset) + " (" + hex(flip.offset) + " in the file), found " + hex(flip.found) +
-                     ", expected " + hex(flip.expected) + element;
-    }
+    if (finding == nullptr) return;
+    finding->hint = "one flipped bit explains it: bit " + std::to_string(flip.bit) + " of the byte at " +
+                    hex(flip.record_offset) + " (" + hex(flip.offset) + " in the file), found " + hex(flip.found) +
+                    ", expected " + hex(flip.expected) + element;
   }
 
   void finish() {

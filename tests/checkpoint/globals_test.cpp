@@ -2,8 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <set>
+#include <sstream>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "built.hpp"
 #include "dangerous_names.hpp"
@@ -121,6 +127,85 @@ TEST(Globals, Python2NamesAreThoseOfPython3UpToProtocol2) {
   EXPECT_EQ(dotted(python3_name("commands", "getoutput", 2)), "subprocess.getoutput");
   EXPECT_EQ(dotted(python3_name("__builtin__", "set", 3)), "__builtin__.set");
   EXPECT_EQ(dotted(python3_name("__main__", "Net", 2)), "__main__.Net");
+}
+
+// --- the tables of the specification
+// ----------------------------------------------------------------------------------
+
+std::string page() {
+  std::ifstream file(RUSHLIGHT_TESTS_SOURCE_DIR "/../format-spec/05-checkpoint.md");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The cells of the table with this head, without blanks and backticks around them.
+std::vector<std::vector<std::string>> table_below(std::string_view head) {
+  std::istringstream text(page());
+  std::vector<std::vector<std::string>> rows;
+  bool in_table = false;
+  for (std::string line; std::getline(text, line);) {
+    line.erase(0, line.find_first_not_of(' '));
+    if (line == head) {
+      in_table = true;
+      std::getline(text, line);  // the ruler
+    } else if (in_table && line.starts_with("| ")) {
+      std::vector<std::string>& cells = rows.emplace_back();
+      std::istringstream parts(line.substr(1));
+      for (std::string cell; std::getline(parts, cell, '|');) {
+        const std::size_t first = std::min(cell.find_first_not_of(" `"), cell.size());
+        cells.push_back(cell.substr(first, cell.find_last_not_of(" `") + 1 - first));
+      }
+    } else {
+      in_table = false;
+    }
+  }
+  return rows;
+}
+
+struct DefRow {
+  std::string module, name, meaning, torch;
+};
+std::vector<DefRow> def_rows() {
+  return {
+#define RUSHLIGHT_GLOBAL(module, name, meaning, torch) {module, name, #meaning, #torch},
+#include "checkpoint/globals.def"
+  };
+}
+
+TEST(Globals, TheSpecificationHasTheSameTable) {
+  const std::string text = page();
+  ASSERT_FALSE(text.empty()) << "format-spec/05-checkpoint.md is missing";
+  std::string expected = "| module | name | meaning | torch |\n|---|---|---|---|\n";
+  for (const DefRow& row : def_rows()) {
+    expected += "| `" + row.module + "` | `" + row.name + "` | " + row.meaning + " | " + row.torch + " |\n";
+  }
+  expected += "\n";
+  EXPECT_NE(text.find(expected), std::string::npos) << "the table should read:\n" << expected;
+}
+
+TEST(Globals, TheSpecificationExplainsEveryMeaning) {
+  std::set<std::string> explained;
+  for (const auto& cells : table_below("| meaning | arguments | result | rules |")) {
+    ASSERT_EQ(cells.size(), 4u);
+    EXPECT_TRUE(explained.insert(cells[0]).second) << cells[0];
+    EXPECT_FALSE(cells[2].empty()) << cells[0];
+  }
+  // Those that follow from the table of dtypes stand in no row of globals.def.
+  std::set<std::string> meanings = {"dtype", "storage_class", "old_tensor_class"};
+  for (const DefRow& row : def_rows()) meanings.insert(row.meaning);
+  EXPECT_EQ(explained, meanings);
+}
+
+TEST(Globals, TheSpecificationHasTheSameRenamings) {
+  const auto rows = table_below("| module | name | module of Python 3 | name of Python 3 |");
+  ASSERT_EQ(rows.size(), 20u);
+  for (const auto& cells : rows) {
+    ASSERT_EQ(cells.size(), 4u);
+    const bool all = cells[1] == "*";
+    const std::string name = all ? "AnyOther" : cells[1];
+    EXPECT_EQ(dotted(python3_name(cells[0], name, 2)), cells[2] + "." + (all ? name : cells[3])) << cells[0];
+    EXPECT_EQ(dotted(python3_name(cells[0], name, 0)), cells[2] + "." + (all ? name : cells[3])) << cells[0];
+    EXPECT_EQ(dotted(python3_name(cells[0], name, 3)), cells[0] + "." + name);
+  }
 }
 
 }  // namespace

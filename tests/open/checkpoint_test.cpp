@@ -314,6 +314,16 @@ TEST(StateDictOf, AFileWithoutTensorsSaysSo) {
             "'epoch' is a int without tensors of its own");
 }
 
+// Found by fuzzing: every key was followed four levels deep, however often it led to the same dict.
+TEST(StateDictOf, ADictThatHoldsItselfUnderManyKeysIsSearchedOnce) {
+  PickleBuilder pickle = start();
+  pickle.empty_dict().put(1);
+  for (const char* key : {"model_state_dict", "state_dict", "model", "module", "net"}) pickle.text(key).get(1).setitem();
+  for (int i = 0; i < 10'000; ++i) pickle.text("k" + std::to_string(i)).get(1).setitem();
+  pickle.stop();
+  EXPECT_EQ(found_at(pickle), "none: there is no state dict in the file; there is no dict of tensors in this file");
+}
+
 TEST(StateDictOf, MetadataComesAlong) {
   PickleBuilder pickle = start();
   pickle.global("collections", "OrderedDict").empty_tuple().reduce();
@@ -413,6 +423,36 @@ TEST(Inspect, A11_SharedAndCyclicContainersAreListedOnce) {
   ASSERT_TRUE(report);
   ASSERT_EQ(report->values.size(), 2u);
   EXPECT_EQ(report->values[1].name, "[2].k");
+}
+
+// Names and paths are kept for every entry: their product must meet the limit too.
+TEST(Inspect, LongNamesAndDeepPathsCountAsSeveralNodes) {
+  constexpr int kValues = 20'000;
+  Limits limits;
+  limits.visited_nodes = 100'000;
+  const auto add_values = [](PickleBuilder& pickle) {
+    pickle.mark();
+    for (int i = 0; i < kValues; ++i) pickle.none();
+    pickle.appends();
+  };
+  PickleBuilder plain = start();
+  plain.empty_list();
+  add_values(plain);
+  plain.stop();
+  EXPECT_EQ(inspect(*open_pickle(plain), limits)->values.size(), static_cast<std::size_t>(kValues));
+
+  PickleBuilder long_name = start();
+  long_name.empty_dict().text(std::string(100'000, 'n')).empty_list();
+  add_values(long_name);
+  long_name.setitem().stop();
+  EXPECT_EQ(inspect(*open_pickle(long_name), limits).error().finding.code, "LIMIT-VISITED-NODES");
+
+  PickleBuilder deep = start();
+  for (int i = 0; i < 200; ++i) deep.empty_list();
+  add_values(deep);
+  for (int i = 1; i < 200; ++i) deep.append();
+  deep.stop();
+  EXPECT_EQ(inspect(*open_pickle(deep), limits).error().finding.code, "LIMIT-VISITED-NODES");
 }
 
 TEST(Inspect, P25_ABombOfTuplesMeetsTheLimit) {
