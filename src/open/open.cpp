@@ -10,6 +10,8 @@
 #include "checkpoint/legacy_tar.hpp"
 #include "checkpoint/stream_pickle.hpp"
 #include "checkpoint/zip_container.hpp"
+#include "interchange/npz.hpp"
+#include "open/load_interchange.hpp"
 #include "open/opened.hpp"
 #include "open/sniff.hpp"
 #include "pickle/machine.hpp"
@@ -207,6 +209,9 @@ Status open_container(std::shared_ptr<const Source> source, const LoadOptions& o
       case Container::legacy:
       case Container::tar:
       case Container::pickle:
+      case Container::safetensors:
+      case Container::gguf:
+      case Container::npy:
         break;
     }
     return {};
@@ -218,6 +223,7 @@ Status open_container(std::shared_ptr<const Source> source, const LoadOptions& o
 Status load_values(const LoadOptions& options, Opened& opened) {
   switch (opened.container) {
     case Container::zip:
+      if (interchange::is_npz(*opened.archive)) return load_npz(options, opened);
       return load_archive(options, opened);
     case Container::legacy:
       return load_legacy(options, opened);
@@ -225,6 +231,12 @@ Status load_values(const LoadOptions& options, Opened& opened) {
       return load_tar(options, opened);
     case Container::pickle:
       return load_pickle(options, opened);
+    case Container::safetensors:
+      return load_safetensors(options, opened);
+    case Container::gguf:
+      return load_gguf(options, opened);
+    case Container::npy:
+      return load_npy(options, opened);
     case Container::other:
     case Container::unknown:
       break;

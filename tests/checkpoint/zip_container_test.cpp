@@ -65,6 +65,15 @@ Verdict judge(TorchZip& zip, const LoadOptions& options = {}) {
   return judge(zip.build(), options);
 }
 
+// Four bytes of a storage.
+Result<std::shared_ptr<Memory>> memory_of(const Verdict& verdict, std::string_view key) {
+  StorageRequest request;
+  request.key = key;
+  request.location = "cpu";
+  request.numel = 4;
+  return verdict.container->memory(request, 4);
+}
+
 // The usual records in a root of another name, but for those left out.
 TorchZip zip_of(std::string root, std::vector<std::pair<std::string, std::string>> records) {
   TorchZip zip(std::move(root));
@@ -258,22 +267,22 @@ TEST(ZipContainer, Z28_NamesInAnotherCaseAreFoundWithOneWarning) {
   EXPECT_EQ(verdict.text,
             "warning zip ZIP-NAME-CASE DATA.PKL: record names differ from torch's in upper and lower case, first "
             "'DATA.PKL'");
-  EXPECT_TRUE(verdict.container->memory("0", 4, "cpu"));
+  EXPECT_TRUE(memory_of(verdict, "0"));
 }
 
 TEST(ZipContainer, S01_KeysAreExactInCaseToo) {
   TorchZip zip = zip_of("base", {{"data.pkl", "N."}, {"data/a", "1234"}, {"data/10", "1234"}, {"version", "3\n"}});
   const Verdict verdict = judge(zip);
-  EXPECT_TRUE(verdict.container->memory("a", 4, "cpu"));
+  EXPECT_TRUE(memory_of(verdict, "a"));
   for (const char* key : {"A", "", "00", "+10", "0x10", "1", "10 ", "../data.pkl", "a/"}) {
-    const auto missing = verdict.container->memory(key, 4, "cpu");
+    const auto missing = memory_of(verdict, key);
     ASSERT_FALSE(missing) << key;
     EXPECT_EQ(missing.error().finding.message,
               "storage '" + std::string(key) + "' has no record 'data/" + std::string(key) + "'");
     EXPECT_EQ(missing.error().finding.code, "STORE-MISSING");
     EXPECT_EQ(missing.error().finding.category, Category::store);
   }
-  EXPECT_EQ(verdict.container->memory("1", 4, "cpu").error().finding.hint, "the nearest records are data/a, data/10");
+  EXPECT_EQ(memory_of(verdict, "1").error().finding.hint, "the nearest records are data/a, data/10");
 }
 
 TEST(ZipContainer, T09_ARecordMustBeAsLongAsItsStorage) {
@@ -308,7 +317,7 @@ TEST(ZipContainer, S07_UnusedRecordsAreNoted) {
 TEST(ZipContainer, TheTensorsFolderOfTorch14IsFound) {
   TorchZip zip = zip_of("base", {{"version", "1\n"}, {"data.pkl", "N."}, {"tensors/94081", "1234"}});
   const Verdict verdict = judge(zip);
-  EXPECT_TRUE(verdict.container->memory("94081", 4, "cpu"));
+  EXPECT_TRUE(memory_of(verdict, "94081"));
   EXPECT_EQ(verdict.format.torch, "1.4");
 }
 

@@ -49,9 +49,6 @@ const std::map<std::string, OtherKind> kOtherKinds = {
     {"torchscript", {FileKind::torchscript, ErrorCode::unsupported}},
     {"pt2", {FileKind::pt2, ErrorCode::unsupported}},
     {"package", {FileKind::torch_package, ErrorCode::unsupported}},
-    {"safetensors", {FileKind::safetensors, ErrorCode::unsupported}},
-    {"npz", {FileKind::npz, ErrorCode::unsupported}},
-    {"npy", {FileKind::npy, ErrorCode::unsupported}},
     {"mobile", {FileKind::torchscript_mobile, ErrorCode::unsupported}},
 };
 
