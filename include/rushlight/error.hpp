@@ -59,7 +59,7 @@ enum class Category : std::uint8_t {
   argument,  ///< the caller's mistake
 };
 
-/// One observation about a file or a model. All strings are valid UTF-8 and already escaped.
+/// One observation about a file or a model. All strings but `tensors` are valid UTF-8 and already escaped.
 struct Finding {
   Severity severity = Severity::error;
   Category category = Category::io;
@@ -71,7 +71,7 @@ struct Finding {
   std::optional<std::uint64_t> record_offset{};  ///< bytes from the record's first decoded byte
   std::string found{};                           ///< the offending value, where one exists
   std::string expected{};                        ///< what would have been right
-  std::vector<std::string> tensors{};            ///< names of the tensors that are hurt
+  std::vector<std::string> tensors{};            ///< names of the tensors that are hurt, as listings have them: raw
   std::string hint{};                            ///< a next step for the reader
 };
 

@@ -268,7 +268,15 @@ void ZipContainer::warn_about_case(const zip::Entry& entry) {
                                                  rushlight::quoted(context_->short_name(entry)));
   finding.record = escaped(context_->short_name(entry));
   finding.offset = entry.directory_offset;
-  if (findings_ != nullptr) findings_->push_back(std::move(finding));
+  if (findings_ != nullptr) {
+    findings_->push_back(std::move(finding));
+  } else {
+    late_case_warning_ = std::move(finding);
+  }
+}
+
+void ZipContainer::report_case(std::vector<Finding>& findings) {
+  if (late_case_warning_) findings.push_back(*std::exchange(late_case_warning_, std::nullopt));
 }
 
 void ZipContainer::mark_used(const zip::Entry& entry) {

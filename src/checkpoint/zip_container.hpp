@@ -34,6 +34,8 @@ class ZipContainer final : public StorageProvider {
   Result<std::shared_ptr<Memory>> memory(const StorageRequest& request, std::uint64_t size_bytes) override;
   [[nodiscard]] bool is_big_endian() const noexcept override { return is_big_endian_; }
 
+  // That a storage was found under a name in another case: known only once all have been asked for.
+  void report_case(std::vector<Finding>& findings);
   // Records that nothing has asked for: a note, since they may hide what a reader does not see (hostile-inputs S07).
   void report_unused(std::vector<Finding>& findings) const;
   [[nodiscard]] const RecordContext& context() const noexcept { return *context_; }
@@ -71,6 +73,7 @@ class ZipContainer final : public StorageProvider {
   std::vector<bool> used_;  // by position in the directory
   bool case_reported_ = false;
   bool is_big_endian_ = false;
+  std::optional<Finding> late_case_warning_;  // after open()
 };
 
 // Adds the file to what the zip layer found, and takes the root folder off the record's name.

@@ -126,6 +126,7 @@ Status load_archive(const LoadOptions& options, Opened& opened) {
     return error;
   }
   RUSHLIGHT_TRY(build(*pickle, bytes, **container, options, opened));
+  (*container)->report_case(opened.findings);
   (*container)->report_unused(opened.findings);
   return {};
 }

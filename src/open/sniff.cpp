@@ -131,7 +131,10 @@ std::optional<Sniffed> sniff_text(std::string_view head) {
     }
     return foreign("a JSON document, not a checkpoint", "it may hold an error message of the server: look at it");
   }
-  return foreign("text, not a checkpoint", "look at it: it may say why the download failed");
+  // A script in front of an archive is text too.
+  Sniffed text = foreign("text, not a checkpoint", "look at it: it may say why the download failed");
+  text.container = Container::unknown;
+  return text;
 }
 
 // [header length as u64][JSON object of that length][data]

@@ -65,13 +65,13 @@ Verdict judge(TorchZip& zip, const LoadOptions& options = {}) {
   return judge(zip.build(), options);
 }
 
-// Four bytes of a storage.
-Result<std::shared_ptr<Memory>> memory_of(const Verdict& verdict, std::string_view key) {
+// So many bytes of a storage.
+Result<std::shared_ptr<Memory>> memory_of(const Verdict& verdict, std::string_view key, std::uint64_t size_bytes = 4) {
   StorageRequest request;
   request.key = key;
   request.location = "cpu";
-  request.numel = 4;
-  return verdict.container->memory(request, 4);
+  request.numel = size_bytes;
+  return verdict.container->memory(request, size_bytes);
 }
 
 // The usual records in a root of another name, but for those left out.
@@ -288,9 +288,9 @@ TEST(ZipContainer, S01_KeysAreExactInCaseToo) {
 TEST(ZipContainer, T09_ARecordMustBeAsLongAsItsStorage) {
   TorchZip zip = test::base_zip();
   const Verdict verdict = judge(zip);
-  EXPECT_TRUE(verdict.container->memory("0", 32, "cpu"));
+  EXPECT_TRUE(memory_of(verdict, "0", 32));
   for (const std::uint64_t size : {std::uint64_t{31}, std::uint64_t{33}, std::uint64_t{0}}) {
-    const auto wrong = verdict.container->memory("0", size, "cpu");
+    const auto wrong = memory_of(verdict, "0", size);
     ASSERT_FALSE(wrong);
     EXPECT_EQ(wrong.error().finding.message,
               "record 'data/0' does not fit its storage, expected " + std::to_string(size) + " bytes, found 32");
@@ -305,7 +305,7 @@ TEST(ZipContainer, S07_UnusedRecordsAreNoted) {
       .add(".data/serialization_id", "1")
       .add(".rushlight/manifest.json", "{}");
   const Verdict verdict = judge(zip);
-  ASSERT_TRUE(verdict.container->memory("0", 32, "cpu"));
+  ASSERT_TRUE(memory_of(verdict, "0", 32));
   std::vector<Finding> findings;
   verdict.container->report_unused(findings);
   ASSERT_EQ(findings.size(), 1u);
@@ -423,7 +423,7 @@ TEST(ZipContainer, CheckingAllAtOpenFindsDamageAnywhere) {
   options.checksums = Checksums::all_at_open;
   Verdict verdict = judge(zip, options);
   ASSERT_TRUE(verdict.ok);
-  EXPECT_EQ(verdict.container->memory("0", 32, "cpu").value()->integrity(), Integrity::verified);
+  EXPECT_EQ(memory_of(verdict, "0", 32).value()->integrity(), Integrity::verified);
   test::Bytes bytes = zip.build();
   bytes[zip.place("data/1").data] ^= std::byte{1};
   verdict = judge(bytes, options);

@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
       std::ifstream file(entry.path(), std::ios::binary);
       const std::vector<char> chars(std::istreambuf_iterator<char>(file), {});
       const std::vector<std::uint8_t> bytes(chars.begin(), chars.end());
+      std::fprintf(stderr, "%s\n", entry.path().c_str());  // the last one named is the one that failed
       LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
       ++count;
     }

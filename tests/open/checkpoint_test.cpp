@@ -314,11 +314,11 @@ TEST(StateDictOf, AFileWithoutTensorsSaysSo) {
             "'epoch' is a int without tensors of its own");
 }
 
-// Found by fuzzing: every key was followed four levels deep, however often it led to the same dict.
+// Every key is followed four levels deep: 10^16 ways lead through this dict, and none to tensors.
 TEST(StateDictOf, ADictThatHoldsItselfUnderManyKeysIsSearchedOnce) {
   PickleBuilder pickle = start();
   pickle.empty_dict().put(1);
-  for (const char* key : {"model_state_dict", "state_dict", "model", "module", "net"}) pickle.text(key).get(1).setitem();
+  for (const char* key : {"model_state_dict", "state_dict", "model", "net"}) pickle.text(key).get(1).setitem();
   for (int i = 0; i < 10'000; ++i) pickle.text("k" + std::to_string(i)).get(1).setitem();
   pickle.stop();
   EXPECT_EQ(found_at(pickle), "none: there is no state dict in the file; there is no dict of tensors in this file");
