@@ -67,8 +67,8 @@ class RUSHLIGHT_API CompositeTensor {
   /// Reads the indices and checks what torch's invariants demand: inside the shape, pointers that rise. The error names
   /// the first wrong one. Nested tensors: offsets, sizes and strides within the buffer.
   [[nodiscard]] Status check_indices() const;
-  /// The strided tensor a sparse one stands for, duplicates added up. Dtypes: all but quantised, bits and float8, float4.
-  /// ErrorCode::unsupported for nested tensors, ::limit_exceeded beyond `max_bytes`.
+  /// The strided tensor a sparse one stands for, duplicates added up. Dtypes: all but quantised, bits and float8,
+  /// float4. ErrorCode::unsupported for nested tensors, ::limit_exceeded beyond `max_bytes`.
   [[nodiscard]] Result<Tensor> to_dense(std::uint64_t max_bytes = std::uint64_t{1} << 32) const;
 
   struct Impl;  ///< opaque

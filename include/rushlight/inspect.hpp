@@ -48,10 +48,10 @@ struct OpaqueEntry {
 struct Inspection {
   std::string file{};
   FormatInfo format{};
-  std::string root_class{};            ///< "collections.OrderedDict", "dict", "__main__.Net"
-  std::vector<TensorEntry> tensors{};  ///< in traversal order
+  std::string root_class{};                  ///< "collections.OrderedDict", "dict", "__main__.Net"
+  std::vector<TensorEntry> tensors{};        ///< in traversal order
   std::vector<CompositeEntry> composites{};  ///< in traversal order
-  std::vector<ValueEntry> values{};    ///< non-tensor leaves, in traversal order
+  std::vector<ValueEntry> values{};          ///< non-tensor leaves, in traversal order
   std::vector<OpaqueEntry> opaque{};
   std::vector<GlobalUse> globals{};
   std::vector<Finding> findings{};

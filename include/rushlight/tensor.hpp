@@ -142,9 +142,9 @@ class RUSHLIGHT_API Tensor {
   /// Element conversion as torch does it (format-spec/04, section 5), in C order; to its own dtype it is contiguous().
   /// ErrorCode::unsupported names a pair that is not built.
   [[nodiscard]] Result<Tensor> to(DType dtype) const;
-  /// The float32 values that the codes of a quantised tensor stand for, in C order, as torch's dequantize(): one product
-  /// and one difference each, in float32 where one scale holds for all, in double where each channel has its own.
-  /// ErrorCode::invalid_argument when it has no quantizer.
+  /// The float32 values that the codes of a quantised tensor stand for, in C order, as torch's dequantize(): one
+  /// product and one difference each, in float32 where one scale holds for all, in double where each channel has its
+  /// own. ErrorCode::invalid_argument when it has no quantizer.
   [[nodiscard]] Result<Tensor> dequantize() const;
   /// A copy on another device (itself when already there): the elements alone, in C order, where they come from the
   /// host. ErrorCode::device when there is no such device.

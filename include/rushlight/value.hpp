@@ -45,7 +45,7 @@ enum class ValueKind : std::uint8_t {
   frozenset,
   tensor,
   composite,  ///< a sparse or nested tensor; its parts are attributes: "indices", "values" ...
-  storage,  ///< a storage saved by itself
+  storage,    ///< a storage saved by itself
   dtype,
   device,
   size,    ///< torch.Size

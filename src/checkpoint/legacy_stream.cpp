@@ -34,8 +34,7 @@ bool is_text(const ObjectGraph& graph, ObjectId id) {
 // Bytes in an element of a storage class; 0 for one that is not known here.
 std::uint32_t unit_bytes_of(const pickle::Pickle& pickle, ObjectId storage_class) {
   const ObjectGraph& graph = pickle.graph;
-  const PythonName name =
-      python3_name(graph.module(storage_class), graph.name(storage_class), pickle.protocol);
+  const PythonName name = python3_name(graph.module(storage_class), graph.name(storage_class), pickle.protocol);
   const std::optional<KnownGlobal> known = find_global(name.module, name.name);
   if (!known) return 0;
   if (known->meaning == Meaning::untyped_storage_class) return 1;
@@ -44,8 +43,7 @@ std::uint32_t unit_bytes_of(const pickle::Pickle& pickle, ObjectId storage_class
 
 }  // namespace
 
-Error LegacyStream::failure(Category category, std::string_view code, std::string message,
-                            std::uint64_t offset) const {
+Error LegacyStream::failure(Category category, std::string_view code, std::string message, std::uint64_t offset) const {
   return Error::of({.category = category,
                     .code = std::string(code),
                     .message = std::move(message),
@@ -60,9 +58,10 @@ Result<std::unique_ptr<LegacyStream>> LegacyStream::open(std::shared_ptr<const S
   RUSHLIGHT_TRY(stream->read_head(offset, options));
   RUSHLIGHT_TRY_ASSIGN(stream->object_,
                        read_stream_pickle(stream->source_, stream->part(offset, "the object"), file, options.limits));
-  RUSHLIGHT_TRY_ASSIGN(const StreamPickle keys, read_stream_pickle(
-                           stream->source_, stream->part(stream->object_.end, "the list of storage keys"), file,
-                           options.limits));
+  RUSHLIGHT_TRY_ASSIGN(
+      const StreamPickle keys,
+      read_stream_pickle(stream->source_, stream->part(stream->object_.end, "the list of storage keys"), file,
+                         options.limits));
   stream->end_ = keys.end;
   stream->collect_places();
   RUSHLIGHT_TRY(stream->locate_storages(keys.pickle, keys.bytes, options));
@@ -74,25 +73,26 @@ Result<LegacyStream::NestedStorage> LegacyStream::read_storage(std::shared_ptr<c
                                                                const LoadOptions& options, int file_depth) {
   std::vector<Finding> oddities;  // of a file that nobody sees: bytes behind the storage change nothing
   const std::string name(source->name());
-  RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<LegacyStream> stream,
-                       open(std::move(source), 0, name, options, oddities));
+  RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<LegacyStream> stream, open(std::move(source), 0, name, options, oddities));
   const StreamPickle& object = stream->object();
   RUSHLIGHT_TRY_ASSIGN(const BuiltValue built,
                        build_value(object.pickle, object.bytes, *stream, options, oddities, file_depth));
   const std::optional<Storage> storage = built.root.as_storage();
   if (!storage) {
-    return Error::of({.category = Category::type,
-                      .code = "TYPE-NESTED-FILE",
-                      .message = "the file inside the pickle holds no storage, found " +
-                                 std::string(built.root.class_name()),
-                      .found = std::string(built.root.class_name())});
+    return Error::of(
+        {.category = Category::type,
+         .code = "TYPE-NESTED-FILE",
+         .message = "the file inside the pickle holds no storage, found " + std::string(built.root.class_name()),
+         .found = std::string(built.root.class_name())});
   }
   return NestedStorage{*storage, built.root.as_dtype().value_or(DType::u8)};
 }
 
 // Magic number, version, facts about the writer's machine. torch looks at the first two alone.
 Status LegacyStream::read_head(std::uint64_t& offset, const LoadOptions& options) {
-  const auto next = [&](std::string_view what) { return read_stream_pickle(source_, part(offset, what), file_, options.limits); };
+  const auto next = [&](std::string_view what) {
+    return read_stream_pickle(source_, part(offset, what), file_, options.limits);
+  };
   const auto note_names = [&](const StreamPickle& small, std::string_view what) {
     for (GlobalUse& use :
          list_uses(small.pickle.globals, small.pickle.protocol, options.accepted_globals, std::string(what))) {
@@ -174,8 +174,7 @@ LegacyStream::Place* LegacyStream::find(std::string_view key) {
 Status LegacyStream::locate_storages(const pickle::Pickle& keys, const PickleBytes& keys_bytes,
                                      const LoadOptions& options) {
   const ObjectGraph& graph = keys.graph;
-  for (GlobalUse& use :
-       list_uses(keys.globals, keys.protocol, options.accepted_globals, "the list of storage keys")) {
+  for (GlobalUse& use : list_uses(keys.globals, keys.protocol, options.accepted_globals, "the list of storage keys")) {
     other_globals_.push_back(std::move(use));
   }
   const auto wrong_keys = [&](Category category, std::string_view code, std::string message, ObjectId at) {
@@ -215,10 +214,9 @@ Status LegacyStream::locate_storages(const pickle::Pickle& keys, const PickleByt
                      name + " is of a class that is not known here: where the next one begins is not known either", at);
     }
     const auto ends_early = [&](std::uint64_t expected, std::uint64_t found) {
-      Error error = failure(Category::trunc, "LEGACY-TRUNCATED",
-                            name + " ends early, expected " + std::to_string(expected) + " bytes, found " +
-                                std::to_string(found),
-                            at);
+      Error error = failure(
+          Category::trunc, "LEGACY-TRUNCATED",
+          name + " ends early, expected " + std::to_string(expected) + " bytes, found " + std::to_string(found), at);
       error.finding.expected = std::to_string(expected);
       error.finding.found = std::to_string(found);
       error.finding.hint = "the download, copy or save was cut short: fetch the file again";

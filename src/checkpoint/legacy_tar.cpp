@@ -102,10 +102,10 @@ Result<std::unique_ptr<LegacyTar>> LegacyTar::open(std::shared_ptr<const Source>
   const auto pickle = members.find("pickle");
   const auto storages = members.find("storages");
   if (pickle == members.end() || storages == members.end()) {
-    return tar->failure(Category::store, "TAR-MEMBER",
-                        pickle == members.end() ? "the tar archive has no member 'pickle'"
-                                                : "the tar archive has no member 'storages'",
-                        0);
+    return tar->failure(
+        Category::store, "TAR-MEMBER",
+        pickle == members.end() ? "the tar archive has no member 'pickle'" : "the tar archive has no member 'storages'",
+        0);
   }
   StreamPart storages_part = storages->second;
   storages_part.name = storages->first;
@@ -143,15 +143,13 @@ Result<LegacyTar::Members> LegacyTar::list_members() const {
     const std::uint64_t data = at + kBlockBytes;
     const char type = header[156];
     const bool is_extended = type == 'x' || type == 'g';
-    const std::optional<std::uint64_t> member_bytes =
-        !is_extended && extended.size_bytes ? extended.size_bytes : field;
+    const std::optional<std::uint64_t> member_bytes = !is_extended && extended.size_bytes ? extended.size_bytes : field;
     if (!member_bytes) return failure(Category::zip, "TAR-SIZE", "the size of a tar member is no octal number", at);
-    std::string name =
-        extended.path && !is_extended ? *extended.path : std::string(text_field(header.substr(0, 100)));
+    std::string name = extended.path && !is_extended ? *extended.path : std::string(text_field(header.substr(0, 100)));
     if (!range_fits(data, *member_bytes, size_bytes)) {
       Error error = failure(Category::trunc, "TAR-TRUNCATED",
-                            "tar member " + rushlight::quoted(name) + " ends early, expected " + std::to_string(*member_bytes) +
-                                " bytes, found " + std::to_string(size_bytes - data),
+                            "tar member " + rushlight::quoted(name) + " ends early, expected " +
+                                std::to_string(*member_bytes) + " bytes, found " + std::to_string(size_bytes - data),
                             at);
       error.finding.hint = "the download, copy or save was cut short: fetch the file again";
       return error;
@@ -173,7 +171,8 @@ Result<LegacyTar::Members> LegacyTar::list_members() const {
         if (name != wanted) continue;
         // A link could name any file; there is none in a checkpoint.
         if (!is_file) {
-          return failure(Category::unsup, "TAR-LINK", "tar member " + rushlight::quoted(name) + " is no plain file", at);
+          return failure(Category::unsup, "TAR-LINK", "tar member " + rushlight::quoted(name) + " is no plain file",
+                         at);
         }
         members[std::string(wanted)] = {data, data + *member_bytes, {}};
       }
@@ -343,8 +342,8 @@ Status LegacyTar::read_tensor(StreamPart& rest, const LoadOptions& options) {
   const auto dims = load_le<std::int32_t>(head.data());
   if (dims < 0 || static_cast<std::uint64_t>(dims) > options.limits.tensor_dims) {
     return failure(Category::tensor, "TENSOR-DIMS",
-                   "tensor " + std::to_string(*key) + " has " + std::to_string(dims) +
-                       " dimensions, expected 0 to " + std::to_string(options.limits.tensor_dims),
+                   "tensor " + std::to_string(*key) + " has " + std::to_string(dims) + " dimensions, expected 0 to " +
+                       std::to_string(options.limits.tensor_dims),
                    at);
   }
   const auto read_integers = [&](std::vector<std::int64_t>& out, std::size_t count) -> Status {
@@ -363,10 +362,10 @@ Status LegacyTar::read_tensor(StreamPart& rest, const LoadOptions& options) {
   RUSHLIGHT_TRY(read_integers(offset, 1));
   const auto storage = objects_.find(*storage_key);
   if (storage == objects_.end() || !storage->second.storage) {
-    return failure(Category::store, "STORE-MISSING",
-                   "tensor " + std::to_string(*key) + " names storage " + std::to_string(*storage_key) +
-                       ", which is not there",
-                   at);
+    return failure(
+        Category::store, "STORE-MISSING",
+        "tensor " + std::to_string(*key) + " names storage " + std::to_string(*storage_key) + ", which is not there",
+        at);
   }
   Result<Tensor> tensor =
       Tensor::Impl::view(*storage->second.storage, storage->second.dtype, sizes, strides, offset[0]);
@@ -395,8 +394,7 @@ Result<std::shared_ptr<Memory>> LegacyTar::memory(const StorageRequest& request,
 Result<StorageProvider::Keyed> LegacyTar::keyed(std::string_view key) {
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), number);
-  const auto known =
-      error == std::errc() && end == key.data() + key.size() ? objects_.find(number) : objects_.end();
+  const auto known = error == std::errc() && end == key.data() + key.size() ? objects_.find(number) : objects_.end();
   if (known == objects_.end()) return StorageProvider::keyed(key);
   return known->second;
 }

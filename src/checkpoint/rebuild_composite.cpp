@@ -64,9 +64,8 @@ Result<Tensor> ValueBuilder::rebuild_quantized(const Arguments& arguments) {
   TensorOptions options;
   RUSHLIGHT_TRY_ASSIGN(options.requires_grad, arguments.boolean(5, "requires_grad"));
   RUSHLIGHT_TRY(arguments.hooks(6));
-  RUSHLIGHT_TRY_ASSIGN(const Tensor codes,
-                       Tensor::Impl::view(storages_.as_dtype(use.index, use.request.dtype), use.request.dtype, shape_,
-                                          strides_, offset, options));
+  RUSHLIGHT_TRY_ASSIGN(const Tensor codes, Tensor::Impl::view(storages_.as_dtype(use.index, use.request.dtype),
+                                                              use.request.dtype, shape_, strides_, offset, options));
   RUSHLIGHT_TRY_ASSIGN(Quantizer quantizer, parse_quantizer(arguments, codes));
   options.quantizer = std::make_shared<const Quantizer>(std::move(quantizer));
   return with_options(codes, std::move(options));
@@ -78,8 +77,8 @@ Result<Quantizer> ValueBuilder::parse_quantizer(const Arguments& arguments, cons
   if (kind_of(id) != ObjectKind::tuple || graph_.items(id).empty()) {
     return arguments.wrong_type(4, "quantizer", "a tuple of a scheme and its parameters");
   }
-  const Arguments parameters(*this, arguments.call(), std::string(arguments.callee()) + " quantizer",
-                             graph_.items(id), arguments.nesting());
+  const Arguments parameters(*this, arguments.call(), std::string(arguments.callee()) + " quantizer", graph_.items(id),
+                             arguments.nesting());
   constexpr std::array kSchemes = {Quantizer::Scheme::per_tensor_affine, Quantizer::Scheme::per_tensor_symmetric,
                                    Quantizer::Scheme::per_channel_affine, Quantizer::Scheme::per_channel_symmetric,
                                    Quantizer::Scheme::per_channel_affine_float_qparams};
@@ -118,9 +117,9 @@ Result<Quantizer> ValueBuilder::parse_quantizer(const Arguments& arguments, cons
   for (const auto& [what, tensor] :
        {std::pair("scales"sv, &quantizer.scales), std::pair("zero points"sv, &quantizer.zero_points)}) {
     if (tensor->dim() != 1 || tensor->numel() != channels) {
-      return wrong_quantizer(what, std::to_string(channels) + " values, one for each index of axis " +
-                                       std::to_string(quantizer.axis),
-                             shape_text(tensor->shape()));
+      return wrong_quantizer(
+          what, std::to_string(channels) + " values, one for each index of axis " + std::to_string(quantizer.axis),
+          shape_text(tensor->shape()));
     }
   }
   // torch writes float parameters under the name of the plain scheme: the zero points tell.

@@ -1,4 +1,5 @@
-// Where the storages of a checkpoint lie: records of a zip archive, the end of a legacy stream, members of a tar archive.
+// Where the storages of a checkpoint lie: records of a zip archive, the end of a legacy stream, members of a tar
+// archive.
 #pragma once
 
 #include <cstdint>

@@ -70,9 +70,9 @@ Result<std::uint32_t> StorageTable::find_view(std::uint32_t whole, const Storage
                       .expected = expected});
   };
   if (!range_fits(view.offset, view.numel, request.numel)) {
-    return differs("reaches from element " + std::to_string(view.offset) + " over " + std::to_string(view.numel) +
-                       " elements",
-                   "at most " + std::to_string(request.numel) + " in all");
+    return differs(
+        "reaches from element " + std::to_string(view.offset) + " over " + std::to_string(view.numel) + " elements",
+        "at most " + std::to_string(request.numel) + " in all");
   }
   const std::uint64_t hash = hash_pair(whole, hash_text(view.key, seed_), seed_);
   const auto known = view_index_.find(hash, [&](std::uint32_t i) {
@@ -81,8 +81,8 @@ Result<std::uint32_t> StorageTable::find_view(std::uint32_t whole, const Storage
   if (known) {
     const StorageRequest::View& first = *entries_[*known].request.view;
     if (first.offset == view.offset && first.numel == view.numel) return *known;
-    return differs("is named twice as different things", "offset " + std::to_string(first.offset) + " and " +
-                                                             std::to_string(first.numel) + " elements");
+    return differs("is named twice as different things",
+                   "offset " + std::to_string(first.offset) + " and " + std::to_string(first.numel) + " elements");
   }
   const std::uint32_t unit_bytes = size_bytes(request.dtype);
   const auto index = static_cast<std::uint32_t>(entries_.size());

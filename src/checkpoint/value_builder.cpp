@@ -239,9 +239,9 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
       const std::string_view callee = names_[callee_of(call)].dotted;
       RUSHLIGHT_TRY(Arguments(*this, call, callee, arguments).count(0, 2));
       if (arguments.empty()) return values_.bytearray({});
-      RUSHLIGHT_TRY_ASSIGN(const std::string_view bytes,
-                           arguments.size() == 2 ? encoded_latin1(arguments[0], arguments[1], call, callee)
-                                                 : bytes_of(arguments[0], call, callee));
+      RUSHLIGHT_TRY_ASSIGN(const std::string_view bytes, arguments.size() == 2
+                                                             ? encoded_latin1(arguments[0], arguments[1], call, callee)
+                                                             : bytes_of(arguments[0], call, callee));
       return values_.bytearray(bytes, true);
     }
     case Role::complex:

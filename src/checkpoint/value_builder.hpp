@@ -111,8 +111,8 @@ class ValueBuilder {
   struct Rebuilt {
     Tensor tensor{};
     std::optional<CompositeTensor> composite{};  // instead of the tensor
-    ObjectId state = pickle::kNoObject;        // attributes
-    std::string_view class_name{};              // of a subclass; empty otherwise
+    ObjectId state = pickle::kNoObject;          // attributes
+    std::string_view class_name{};               // of a subclass; empty otherwise
     [[nodiscard]] TensorOptions options() const { return composite ? composite->options() : tensor.options(); }
   };
   Result<NodeId> create_tensor(ObjectId call);

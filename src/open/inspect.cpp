@@ -27,8 +27,7 @@ class Inspector final : public open::ListingVisitor {
   }
   void composite(std::string_view name, std::span<const PathStep> path, CompositeTensor tensor,
                  bool in_state_dict) override {
-    report_.composites.push_back(
-        {std::string(name), Path(path.begin(), path.end()), std::move(tensor), in_state_dict});
+    report_.composites.push_back({std::string(name), Path(path.begin(), path.end()), std::move(tensor), in_state_dict});
   }
   void value(std::string_view name, std::span<const PathStep> path, const Value& value) override {
     report_.values.push_back({std::string(name), Path(path.begin(), path.end()), value});

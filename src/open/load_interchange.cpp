@@ -64,8 +64,7 @@ Finding tensors_left_opaque(const Opened& opened, std::string_view code, std::st
 Status load_safetensors(const LoadOptions& options, Opened& opened) {
   opened.format.kind = FileKind::safetensors;
   opened.format.byteorder = "little";
-  RUSHLIGHT_TRY_ASSIGN(interchange::Safetensors read,
-                       interchange::read_safetensors(opened.source, options.limits));
+  RUSHLIGHT_TRY_ASSIGN(interchange::Safetensors read, interchange::read_safetensors(opened.source, options.limits));
   DictBuilder dict;
   for (interchange::NamedTensor& named : read.tensors) {
     RUSHLIGHT_TRY_ASSIGN(Tensor tensor, placed(std::move(named.tensor), options));
@@ -87,8 +86,8 @@ Status load_safetensors(const LoadOptions& options, Opened& opened) {
 Status load_npz(const LoadOptions& options, Opened& opened) {
   opened.format.kind = FileKind::npz;
   opened.format.byteorder = "little";
-  RUSHLIGHT_TRY_ASSIGN(interchange::Npz read, interchange::read_npz(opened.archive, opened.file, options.limits,
-                                                                     options.checksums));
+  RUSHLIGHT_TRY_ASSIGN(interchange::Npz read,
+                       interchange::read_npz(opened.archive, opened.file, options.limits, options.checksums));
   opened.findings.insert(opened.findings.end(), std::make_move_iterator(read.findings.begin()),
                          std::make_move_iterator(read.findings.end()));
   DictBuilder dict;

@@ -144,10 +144,9 @@ class NoStorages final : public checkpoint::StorageProvider {
 
 Status load_pickle(const LoadOptions& options, Opened& opened) {
   opened.format.byteorder = "little";
-  RUSHLIGHT_TRY_ASSIGN(
-      const checkpoint::StreamPickle stream,
-      checkpoint::read_stream_pickle(opened.source, {0, opened.source->size_bytes()},
-                                     escaped(opened.file, kPathBytes), options.limits));
+  RUSHLIGHT_TRY_ASSIGN(const checkpoint::StreamPickle stream,
+                       checkpoint::read_stream_pickle(opened.source, {0, opened.source->size_bytes()},
+                                                      escaped(opened.file, kPathBytes), options.limits));
   if (stream.end != opened.source->size_bytes()) {
     const std::uint64_t count = opened.source->size_bytes() - stream.end;
     opened.findings.push_back({.severity = Severity::warning,
@@ -168,8 +167,8 @@ Status load_pickle(const LoadOptions& options, Opened& opened) {
 
 Status load_legacy(const LoadOptions& options, Opened& opened) {
   opened.format.byteorder = "little";
-  Result<std::unique_ptr<checkpoint::LegacyStream>> stream = checkpoint::LegacyStream::open(
-      opened.source, 0, escaped(opened.file, kPathBytes), options, opened.findings);
+  Result<std::unique_ptr<checkpoint::LegacyStream>> stream =
+      checkpoint::LegacyStream::open(opened.source, 0, escaped(opened.file, kPathBytes), options, opened.findings);
   if (!stream) return std::move(stream).error();
   const checkpoint::StreamPickle& object = (*stream)->object();
   RUSHLIGHT_TRY(build(object.pickle, object.bytes, **stream, options, opened));

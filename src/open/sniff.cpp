@@ -231,8 +231,7 @@ Result<Sniffed> sniff(const Source& source) {
   }
   RUSHLIGHT_TRY_ASSIGN(const std::string head_bytes, read_text(source, 0, std::min(size_bytes, kHeadBytes)));
   const std::string_view head = head_bytes;
-  if (head.starts_with("PK\3\4") || head.starts_with("PK\5\6"))
-    return Sniffed{Container::zip, FileKind::unknown, {}};
+  if (head.starts_with("PK\3\4") || head.starts_with("PK\5\6")) return Sniffed{Container::zip, FileKind::unknown, {}};
 
   if (std::optional<Sniffed> pickle = sniff_pickle(head)) return *std::move(pickle);
   if (head.starts_with("GGUF")) return Sniffed{Container::gguf, FileKind::gguf, {}};

@@ -10,10 +10,10 @@
 namespace rushlight::open {
 
 enum class Container : std::uint8_t {
-  zip,      // begins as a zip archive does
-  legacy,   // begins with the magic number of torch.save before 1.6
-  tar,      // a tar archive with the members of torch.save before 0.1.10
-  pickle,   // a pickle that torch.save did not write
+  zip,     // begins as a zip archive does
+  legacy,  // begins with the magic number of torch.save before 1.6
+  tar,     // a tar archive with the members of torch.save before 0.1.10
+  pickle,  // a pickle that torch.save did not write
   safetensors,
   gguf,
   npy,

@@ -33,12 +33,12 @@ const LayoutRow& row_of(Layout layout) noexcept {
 }
 
 Error wrong(std::string_view what, std::string_view part, std::string expected, std::string found) {
-  return Error::of({.category = Category::tensor,
-                    .code = "TENSOR-COMPONENT",
-                    .message = std::string(what) + ": " + std::string(part) + ", expected " + expected + ", found " +
-                               found,
-                    .found = std::move(found),
-                    .expected = std::move(expected)});
+  return Error::of(
+      {.category = Category::tensor,
+       .code = "TENSOR-COMPONENT",
+       .message = std::string(what) + ": " + std::string(part) + ", expected " + expected + ", found " + found,
+       .found = std::move(found),
+       .expected = std::move(expected)});
 }
 
 std::string shape_of(const Tensor& tensor) {
@@ -194,7 +194,8 @@ CompositeTensor::CompositeTensor(std::shared_ptr<const Impl> impl) noexcept : im
 
 Result<CompositeTensor> CompositeTensor::sparse(Layout layout, Shape shape, std::vector<Tensor> parts,
                                                 TensorOptions options) {
-  if (layout > Layout::sparse_bsc) return wrong("sparse tensor", "layout", "a sparse one", std::string(to_string(layout)));
+  if (layout > Layout::sparse_bsc)
+    return wrong("sparse tensor", "layout", "a sparse one", std::string(to_string(layout)));
   RUSHLIGHT_TRY(check_count(layout, parts));
   RUSHLIGHT_TRY(checked_numel(shape));
   RUSHLIGHT_TRY(layout == Layout::sparse_coo ? check_coo(shape, parts) : check_compressed(layout, shape, parts));
@@ -219,9 +220,7 @@ Result<CompositeTensor> CompositeTensor::nested(Layout layout, std::vector<Tenso
   auto impl = std::make_shared<Impl>();
   impl->layout = layout;
   impl->dtype = parts[0].dtype();
-  impl->dim = layout == Layout::jagged    ? parts[0].dim() + 1
-              : parts[1].dim() == 2       ? parts[1].shape()[1] + 1
-                                          : 1;
+  impl->dim = layout == Layout::jagged ? parts[0].dim() + 1 : parts[1].dim() == 2 ? parts[1].shape()[1] + 1 : 1;
   impl->ragged_dim = ragged_dim;
   impl->options = std::move(options);
   impl->components = named(layout, std::move(parts));

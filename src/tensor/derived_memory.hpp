@@ -8,8 +8,8 @@
 
 namespace rushlight {
 
-// The bytes [offset, offset + size_bytes) of `whole`, which must lie within it (asserted). Read when `whole` is; aligned
-// as the offset makes it.
+// The bytes [offset, offset + size_bytes) of `whole`, which must lie within it (asserted). Read when `whole` is;
+// aligned as the offset makes it.
 std::shared_ptr<Memory> make_window_memory(std::shared_ptr<Memory> whole, std::uint64_t offset,
                                            std::uint64_t size_bytes);
 

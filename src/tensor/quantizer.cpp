@@ -61,9 +61,8 @@ Result<std::vector<double>> read_parameters(const Tensor& tensor, std::string_vi
 }  // namespace
 
 std::string_view to_string(Quantizer::Scheme scheme) noexcept {
-  constexpr std::array<std::string_view, 5> kNames = {"per_tensor_affine", "per_tensor_symmetric",
-                                                      "per_channel_affine", "per_channel_symmetric",
-                                                      "per_channel_affine_float_qparams"};
+  constexpr std::array<std::string_view, 5> kNames = {"per_tensor_affine", "per_tensor_symmetric", "per_channel_affine",
+                                                      "per_channel_symmetric", "per_channel_affine_float_qparams"};
   return kNames[static_cast<std::size_t>(scheme)];
 }
 

@@ -1,5 +1,6 @@
 // The indices of sparse and nested tensors, checked, and the strided tensors that sparse ones stand for.
-// Sources: at::_validate_sparse_coo_tensor_args, at::_validate_sparse_compressed_tensor_args (aten/src/ATen/native/sparse).
+// Sources: at::_validate_sparse_coo_tensor_args, at::_validate_sparse_compressed_tensor_args
+// (aten/src/ATen/native/sparse).
 #include <algorithm>
 #include <array>
 #include <complex>
@@ -168,7 +169,8 @@ using Add = void (*)(std::byte* to, const std::byte* from);
 std::optional<Add> adder(DType dtype) noexcept {
   switch (dtype) {
     case DType::boolean:
-      return [](std::byte* to, const std::byte* from) { *to = std::byte{*to != std::byte{0} || *from != std::byte{0}}; };
+      return
+          [](std::byte* to, const std::byte* from) { *to = std::byte{*to != std::byte{0} || *from != std::byte{0}}; };
     case DType::u8:
     case DType::i8:
       return add_as<std::uint8_t>;

@@ -71,6 +71,10 @@ const std::map<std::string, std::string> kVerdicts = {
     {"quirks/gzipped.pt", "KIND-FOREIGN"},
     {"quirks/html.pt", "KIND-FOREIGN"},
     {"quirks/lfs_pointer.pt", "KIND-FOREIGN"},
+    {"quirks/legacy_count_wrong.pt", "LEGACY-COUNT"},
+    {"quirks/legacy_protocol_1002.pt", "LEGACY-VERSION"},
+    {"quirks/legacy_truncated_1.pt", "LEGACY-TRUNCATED"},
+    {"quirks/legacy_truncated_pickle.pt", "PKL-NEWLINE"},
     {"quirks/local_signature.pt", "ZIP-LOCAL-SIGNATURE"},
     {"quirks/no_pickle.pt", "ZIP-NO-PICKLE"},
     {"quirks/pickle_cut.pt", "PKL-TRUNCATED"},
@@ -100,9 +104,32 @@ const std::map<std::string, std::string> kDifferences = {
     {"geometry/attribute_cycle.pt", "t.me[0]: tensor: want none, have one"},
     // The description gives a generator's state as a digest; here it is the tensor that the pickle holds.
     {"training/generator.pt", "generator[2]: tensor: want none, have one"},
+    {"training/generator.legacy.pt", "generator[2]: tensor: want none, have one"},
+    // Torch cannot hold big-endian arrays; here they are swapped.
+    {"container/big_endian.npy", ": tensor: want none, have one"},
+    // Readers of these make what they like of an array without elements.
+    {"container/state.npz", "empty: strides: want [0], have [1]"},
+    {"container/state_compressed.npz", "empty: strides: want [0], have [1]"},
+    {"container/state.safetensors", "empty: storage: want shared as group 0, have another storage"},
+    // A description of the attributes that DTensor gives out; here they are those it has.
+    {"container/dtensor_ranks/rank0.pt", "have rows._spec.mesh._rank_map"},
+    {"container/dtensor_ranks/rank1.pt", "have rows._spec.mesh._rank_map"},
+    // Parts of a tensor that is the root itself: a name does not begin with a dot here.
+    {"geometry/root_sparse.pt", "have indices|have values"},
+    {"geometry/root_sparse.legacy.pt", "have indices|have values"},
     // Torch does not look at the CRC: it returns the damaged tensor.
     {"quirks/crc_mismatch.pt", "crc-32 mismatch, stored 3f0328b7, computed 91087b23"},
 };
+
+// Whether a difference ends with one of several endings.
+bool is_meant(std::string_view difference, std::string_view endings) {
+  for (;;) {
+    const std::size_t bar = endings.find('|');
+    if (difference.ends_with(endings.substr(0, bar))) return true;
+    if (bar == std::string_view::npos) return false;
+    endings.remove_prefix(bar + 1);
+  }
+}
 
 class GoldenFiles : public testing::TestWithParam<const char*> {};
 
@@ -151,7 +178,7 @@ void compare_all(const std::vector<Golden>& files, Counts& counts) {
     const Comparison comparison = compare(*checkpoint, golden.expect);
     const auto meant = kDifferences.find(golden.name);
     for (const std::string& difference : comparison.differences) {
-      if (meant != kDifferences.end() && difference.ends_with(meant->second)) continue;
+      if (meant != kDifferences.end() && is_meant(difference, meant->second)) continue;
       ADD_FAILURE() << golden.name << ": " << difference;
     }
     if (meant != kDifferences.end()) {
