@@ -24,12 +24,13 @@ endforeach()
 rushlight_note(xxHash "${RUSHLIGHT_XXHASH_LIBRARY}" "content digests")
 rushlight_note(libdeflate "${RUSHLIGHT_LIBDEFLATE_LIBRARY}" "CRC-32 and inflate")
 
+find_package(simdjson REQUIRED)
+rushlight_note(simdjson "${simdjson_VERSION}" "JSON in archives, model specs")
+
 # Required by the runtime.
 if(RUSHLIGHT_BUILD_RUNTIME)
   find_package(Eigen3 3.4 REQUIRED NO_MODULE)
-  find_package(simdjson REQUIRED)
   rushlight_note(Eigen "${Eigen3_VERSION}" "CPU backend, load-time algebra")
-  rushlight_note(simdjson "${simdjson_VERSION}" "JSON model specs")
 endif()
 
 # Optional.

@@ -27,7 +27,7 @@ install(FILES ${PROJECT_BINARY_DIR}/rushlightConfig.cmake ${PROJECT_BINARY_DIR}/
         DESTINATION ${rushlight_cmake_dir})
 
 # pkg-config: two modules, since many programs only read. Private libraries matter for static linking, our default.
-set(RUSHLIGHT_PC_READER_PRIVATE "-lxxhash -ldeflate -pthread")
+set(RUSHLIGHT_PC_READER_PRIVATE "-lxxhash -ldeflate -lsimdjson -pthread")
 if(RUSHLIGHT_HAS_ISAL)
   string(APPEND RUSHLIGHT_PC_READER_PRIVATE " -lisal")
 endif()

@@ -113,6 +113,13 @@ Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_by(const KnownGlobal& known,
     case Meaning::old_tensor_class:
     case Meaning::parameter_class:
       return rebuild_object(known, arguments);
+    case Meaning::tensor_id: {
+      RUSHLIGHT_TRY(arguments.count(1, 1));
+      RUSHLIGHT_TRY_ASSIGN(const std::int64_t id, arguments.integer(0, "id"));
+      RUSHLIGHT_TRY_ASSIGN(StorageProvider::Keyed found, provider_.keyed(std::to_string(id)));
+      if (!found.tensor) return arguments.wrong_type(0, "id", "that of a tensor");
+      return Rebuilt{.tensor = *std::move(found.tensor)};
+    }
     default:
       break;
   }
