@@ -6,6 +6,7 @@
 #include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
+#include "tensor/byte_order.hpp"
 #include "tensor/derived_memory.hpp"
 
 namespace rushlight::checkpoint {
@@ -102,8 +103,7 @@ std::uint32_t StorageTable::add(Storage storage, DType dtype) {
 
 Storage StorageTable::as_dtype(std::uint32_t index, DType dtype) {
   const Storage& storage = entries_[index].storage;
-  // Each half of a complex number is swapped by itself.
-  const std::uint32_t unit_bytes = size_bytes(dtype) / (info(dtype).kind == DTypeKind::complex ? 2 : 1);
+  const std::uint32_t unit_bytes = swap_unit(dtype);
   if (!provider_->is_big_endian() || unit_bytes == 1 || storage.size_bytes() == 0) return storage;
   const auto known = swapped_.find({index, unit_bytes});
   if (known != swapped_.end()) return known->second;

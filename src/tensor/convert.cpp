@@ -1,7 +1,7 @@
 // Tensor::to(DType): element conversion with the semantics of torch's Tensor.to.
 //
-// Each element is widened exactly to one of six carriers and narrowed from there, so 22 sources and 17 targets need
-// 22 + 6 x 17 short loops instead of 374. Blocks of elements pass through two small buffers that stay in the cache.
+// Each element is widened exactly to one of six carriers and narrowed from there, so 22 sources and 22 targets need
+// 22 + 6 x 22 short loops instead of 462. Blocks of elements pass through two small buffers that stay in the cache.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -10,6 +10,7 @@
 #include <limits>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include "base/fail.hpp"
 #include "base/float_codes.hpp"
@@ -25,42 +26,44 @@ constexpr std::size_t kWidest = 2 * sizeof(double);
 using ComplexFloat = std::complex<float>;
 using ComplexDouble = std::complex<double>;
 
-// --- from a float to an integer
-// --------------------------------------------------------------------------------------- C++ leaves values that do not
-// fit undefined. torch on x86-64 does what CVTTSD2SI does (Intel SDM vol. 2): NaN and whatever does not fit the
-// register give its smallest number. int8, int16 and int32 go through 32 bits, all others through 64; the rest is cut
-// off, so that -1.0 becomes 255 as uint8.
+// --- from a float to an integer ---
+//
+// C++ leaves values that do not fit undefined. torch on x86-64 does what CVTTSD2SI does (Intel SDM vol. 2): NaN and
+// whatever does not fit the register give its smallest number. int8, int16, uint16 and int32 go through 32 bits, all
+// others through 64; the rest is cut off, so that -1.0 becomes 255 as uint8.
+
+// The smallest number takes the place of what does not fit before the conversion and not after it: no branches.
 
 std::int32_t truncate_32(double value) noexcept {
-  if (!(value > -2147483649.0 && value < 2147483648.0)) return std::numeric_limits<std::int32_t>::min();
-  return static_cast<std::int32_t>(value);
+  const bool fits = value > -2147483649.0 && value < 2147483648.0;
+  return static_cast<std::int32_t>(fits ? value : -2147483648.0);
 }
 
 std::int64_t truncate_64(double value) noexcept {
-  if (!(value >= -0x1p63 && value < 0x1p63)) return std::numeric_limits<std::int64_t>::min();
-  return static_cast<std::int64_t>(value);
+  const bool fits = value >= -0x1p63 && value < 0x1p63;
+  return static_cast<std::int64_t>(fits ? value : -0x1p63);
 }
 
 // The upper half of uint64 is reached by moving it down first, as compilers do.
 std::uint64_t truncate_u64(double value) noexcept {
   constexpr std::uint64_t kTop = std::uint64_t{1} << 63;
-  if (value >= 0x1p63) return static_cast<std::uint64_t>(truncate_64(value - 0x1p63)) ^ kTop;
-  return static_cast<std::uint64_t>(truncate_64(value));
+  const bool upper = value >= 0x1p63;
+  return static_cast<std::uint64_t>(truncate_64(upper ? value - 0x1p63 : value)) ^ (upper ? kTop : 0);
 }
 
 template <class Int>
 Int truncate(double value) noexcept {
   if constexpr (std::is_same_v<Int, std::uint64_t>) return truncate_u64(value);
   if constexpr (std::is_same_v<Int, std::int8_t> || std::is_same_v<Int, std::int16_t> ||
-                std::is_same_v<Int, std::int32_t>) {
+                std::is_same_v<Int, std::uint16_t> || std::is_same_v<Int, std::int32_t>) {
     return static_cast<Int>(truncate_32(value));
   }
   return static_cast<Int>(truncate_64(value));
 }
 
-// --- targets
-// ---------------------------------------------------------------------------------------------------------- How one
-// carrier becomes one element. Complex numbers lose their imaginary part on the way to anything real.
+// --- targets ---
+//
+// How one carrier becomes one element. Complex numbers lose their imaginary part on the way to anything real.
 
 template <class Carrier>
 constexpr bool kIsComplex = std::is_same_v<Carrier, ComplexFloat> || std::is_same_v<Carrier, ComplexDouble>;
@@ -105,33 +108,28 @@ struct ToFloat {
   }
 };
 
-// Doubles and integers pass through a float on their way to 16 bits and are rounded twice, as in torch.
-struct ToF16 {
-  using Stored = std::uint16_t;
+// Codes of 8 and 16 bits are made from a float: doubles and integers are rounded twice, as in torch.
+template <auto kNarrow>
+struct ToCode {
+  using Stored = decltype(kNarrow(0.0F));
   template <class Carrier>
   static Stored from(Carrier value) noexcept {
-    return f32_to_f16(static_cast<float>(real_part(value)));
+    return kNarrow(static_cast<float>(real_part(value)));
   }
 };
+using ToF16 = ToCode<f32_to_f16>;
+using ToBf16 = ToCode<f32_to_bf16>;
 
-struct ToBf16 {
-  using Stored = std::uint16_t;
-  template <class Carrier>
-  static Stored from(Carrier value) noexcept {
-    return f32_to_bf16(static_cast<float>(real_part(value)));
-  }
-};
-
-// A pair of Half: the real and the imaginary part, each converted by itself.
-template <class Half>
+// The real and the imaginary part, each converted by itself.
+template <class Part>
 struct ToComplex {
-  using Stored = std::array<typename Half::Stored, 2>;
+  using Stored = std::array<typename Part::Stored, 2>;
   template <class Carrier>
   static Stored from(Carrier value) noexcept {
     if constexpr (kIsComplex<Carrier>) {
-      return {Half::from(value.real()), Half::from(value.imag())};
+      return {Part::from(value.real()), Part::from(value.imag())};
     } else {
-      return {Half::from(value), Half::from(Carrier{})};
+      return {Part::from(value), Part::from(Carrier{})};
     }
   }
 };
@@ -185,13 +183,22 @@ Store find_store(DType to) noexcept {
       return store<ToComplex<ToFloat<float>>, Carrier>;
     case DType::c128:
       return store<ToComplex<ToFloat<double>>, Carrier>;
+    case DType::f8_e5m2:
+      return store<ToCode<f32_to_f8_e5m2>, Carrier>;
+    case DType::f8_e4m3fn:
+      return store<ToCode<f32_to_f8_e4m3fn>, Carrier>;
+    case DType::f8_e5m2fnuz:
+      return store<ToCode<f32_to_f8_e5m2fnuz>, Carrier>;
+    case DType::f8_e4m3fnuz:
+      return store<ToCode<f32_to_f8_e4m3fnuz>, Carrier>;
+    case DType::f8_e8m0fnu:
+      return store<ToCode<f32_to_f8_e8m0fnu>, Carrier>;
     default:
       return nullptr;
   }
 }
 
-// --- sources
-// ----------------------------------------------------------------------------------------------------------
+// --- sources ---
 
 using Load = void (*)(const std::byte* elements, std::size_t count, std::byte* carriers) noexcept;
 
@@ -215,20 +222,31 @@ struct Cast {
     return static_cast<Carrier>(value);
   }
 };
-template <float (*kWiden)(std::uint16_t)>
-struct Code16 {
-  float operator()(std::uint16_t code) const noexcept { return kWiden(code); }
+template <auto kWiden>
+struct Code {
+  template <class Stored>
+  float operator()(Stored code) const noexcept {
+    return kWiden(code);
+  }
 };
-template <float (*kWiden)(std::uint8_t)>
-struct Code8 {
-  float operator()(std::uint8_t code) const noexcept { return kWiden(code); }
+template <auto kWiden>
+struct NumberOrZero {
+  float operator()(std::uint8_t code) const noexcept {
+    const float value = kWiden(code);
+    return std::isnan(value) ? 0.0F : value;
+  }
 };
-template <float (*kWiden)(std::uint16_t)>
+template <auto kWiden>
 struct CodePair {
   ComplexFloat operator()(std::array<std::uint16_t, 2> codes) const noexcept {
     return {kWiden(codes[0]), kWiden(codes[1])};
   }
 };
+// Processors make a NaN quiet when they widen it, and torch lets them.
+float widen_f16(std::uint16_t code) noexcept {
+  const bool is_nan = (code & 0x7FFFU) > 0x7C00U;
+  return f16_to_f32(is_nan ? static_cast<std::uint16_t>(code | 0x0200U) : code);
+}
 template <class Real>
 struct Pair {
   std::complex<Real> operator()(std::array<Real, 2> parts) const noexcept { return {parts[0], parts[1]}; }
@@ -249,6 +267,17 @@ template <class Int>
 Reading reading_integer(DType to) noexcept {
   using Carrier = std::conditional_t<std::is_same_v<Int, std::uint64_t>, std::uint64_t, std::int64_t>;
   return reading<Int, Carrier, Cast<Carrier>>(to);
+}
+
+// The 8-bit floats with a single NaN. torch's headers spell that NaN as a constant, so the compiler and not the
+// processor worked out which integer it becomes: 0.
+template <auto kWiden>
+Reading reading_single_nan(DType to) noexcept {
+  const DTypeKind kind = info(to).kind;
+  if (kind == DTypeKind::integer || kind == DTypeKind::natural) {
+    return reading<std::uint8_t, float, NumberOrZero<kWiden>>(to);
+  }
+  return reading<std::uint8_t, float, Code<kWiden>>(to);
 }
 
 Reading find_reading(DType from, DType to) noexcept {
@@ -272,15 +301,15 @@ Reading find_reading(DType from, DType to) noexcept {
     case DType::i64:
       return reading_integer<std::int64_t>(to);
     case DType::f16:
-      return reading<std::uint16_t, float, Code16<f16_to_f32>>(to);
+      return reading<std::uint16_t, float, Code<widen_f16>>(to);
     case DType::bf16:
-      return reading<std::uint16_t, float, Code16<bf16_to_f32>>(to);
+      return reading<std::uint16_t, float, Code<bf16_to_f32>>(to);
     case DType::f32:
       return reading<float, float, Cast<float>>(to);
     case DType::f64:
       return reading<double, double, Cast<double>>(to);
     case DType::c32:
-      return reading<std::array<std::uint16_t, 2>, ComplexFloat, CodePair<f16_to_f32>>(to);
+      return reading<std::array<std::uint16_t, 2>, ComplexFloat, CodePair<widen_f16>>(to);
     case DType::bc32:
       return reading<std::array<std::uint16_t, 2>, ComplexFloat, CodePair<bf16_to_f32>>(to);
     case DType::c64:
@@ -288,15 +317,15 @@ Reading find_reading(DType from, DType to) noexcept {
     case DType::c128:
       return reading<std::array<double, 2>, ComplexDouble, Pair<double>>(to);
     case DType::f8_e5m2:
-      return reading<std::uint8_t, float, Code8<f8_e5m2_to_f32>>(to);
+      return reading<std::uint8_t, float, Code<f8_e5m2_to_f32>>(to);
     case DType::f8_e4m3fn:
-      return reading<std::uint8_t, float, Code8<f8_e4m3fn_to_f32>>(to);
+      return reading<std::uint8_t, float, Code<f8_e4m3fn_to_f32>>(to);
     case DType::f8_e5m2fnuz:
-      return reading<std::uint8_t, float, Code8<f8_e5m2fnuz_to_f32>>(to);
+      return reading_single_nan<f8_e5m2fnuz_to_f32>(to);
     case DType::f8_e4m3fnuz:
-      return reading<std::uint8_t, float, Code8<f8_e4m3fnuz_to_f32>>(to);
+      return reading_single_nan<f8_e4m3fnuz_to_f32>(to);
     case DType::f8_e8m0fnu:
-      return reading<std::uint8_t, float, Code8<f8_e8m0fnu_to_f32>>(to);
+      return reading_single_nan<f8_e8m0fnu_to_f32>(to);
     default:
       return {};
   }
@@ -305,11 +334,18 @@ Reading find_reading(DType from, DType to) noexcept {
 Error no_such_conversion(DType from, DType to) {
   const std::string source(to_string(from));
   const std::string target(to_string(to));
+  std::string hint;
+  if (info(from).kind == DTypeKind::quantized) {
+    hint = "elements of " + source + " are codes: dequantise first, value = scale x (code - zero point)";
+  } else if (info(to).kind == DTypeKind::quantized) {
+    hint = "elements of " + target + " are codes: to make them takes a scale and a zero point";
+  }
   return Error::of({.category = Category::unsup,
                     .code = "TENSOR-CONVERT",
                     .message = "no conversion from " + source + " to " + target,
                     .found = source,
-                    .expected = target});
+                    .expected = target,
+                    .hint = std::move(hint)});
 }
 
 }  // namespace

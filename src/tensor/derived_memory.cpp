@@ -1,11 +1,12 @@
 #include "tensor/derived_memory.hpp"
 
-#include <algorithm>
 #include <cassert>
 #include <cstring>
 #include <mutex>
 #include <optional>
 #include <utility>
+
+#include "tensor/byte_order.hpp"
 
 namespace rushlight {
 namespace {
@@ -56,10 +57,7 @@ class SwappedMemory final : public Memory {
     const Result<std::span<std::byte>> target = (*copy)->mutable_bytes();
     if (!target) return target.error();
     if (!original->empty()) std::memcpy(target->data(), original->data(), original->size());
-    for (std::size_t at = 0; at + unit_bytes_ <= target->size(); at += unit_bytes_) {
-      std::reverse(target->begin() + static_cast<std::ptrdiff_t>(at),
-                   target->begin() + static_cast<std::ptrdiff_t>(at + unit_bytes_));
-    }
+    swap_units(*target, unit_bytes_);
     copy_ = *std::move(copy);
     return ByteSpan(*target);
   }

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "base/fail.hpp"
-#include "base/quote.hpp"
+#include "tensor/byte_order.hpp"
 
 namespace rushlight {
 namespace {
@@ -17,9 +17,9 @@ Result<ByteSpan> FileMemory::bytes() {
   std::call_once(once_, [this] {
     answer_ = load();
     if (*answer_) return;
-    Error& error = answer_->error();
-    if (!error.finding.record && !record_.empty()) error.finding.record = escaped(record_);
-    error = with_file(std::move(error), escaped(source_->name(), 4096));
+    Error error = std::move(*answer_).error();
+    if (!record_.empty()) error = with_record(std::move(error), record_);
+    answer_ = with_file(std::move(error), source_->name());
   });
   return *answer_;
 }
@@ -29,19 +29,18 @@ Result<ByteSpan> FileMemory::load() {
   ByteSpan mapped = source_->mapping();
   if (!mapped.empty()) {
     mapped = mapped.subspan(static_cast<std::size_t>(offset_), static_cast<std::size_t>(size_bytes_));
-    if (reinterpret_cast<std::uintptr_t>(mapped.data()) % kAlignment == 0) return mapped;
+    if (swap_unit_ == 1 && reinterpret_cast<std::uintptr_t>(mapped.data()) % kAlignment == 0) return mapped;
   }
-  Result<std::shared_ptr<Memory>> copy = make_host_memory(size_bytes_);
-  if (!copy) return std::move(copy).error();
-  const Result<std::span<std::byte>> target = (*copy)->mutable_bytes();
-  if (!target) return target.error();
-  if (!mapped.empty()) {
-    std::memcpy(target->data(), mapped.data(), mapped.size());
+  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Memory> copy, make_host_memory(size_bytes_));
+  RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> target, copy->mutable_bytes());
+  if (mapped.empty()) {
+    RUSHLIGHT_TRY(source_->read_at(offset_, target));
   } else {
-    RUSHLIGHT_TRY(source_->read_at(offset_, *target));
+    std::memcpy(target.data(), mapped.data(), mapped.size());
   }
-  copy_ = *std::move(copy);
-  return ByteSpan(*target);
+  swap_units(target, swap_unit_);
+  copy_ = std::move(copy);
+  return ByteSpan(target);
 }
 
 }  // namespace rushlight
