@@ -16,7 +16,8 @@ namespace rushlight::checkpoint {
 // The forms of persistent ids (torch/serialization.py: _load, _legacy_load, and legacy_load inside the latter).
 enum class PersistentIds : std::uint8_t {
   zip,      // ("storage", class, key, location, numel)
-  package,  // torch.package: the same; ("reduce_package", number, function, arguments ...)
+  script,   // TorchScript: the same, in torch 1.3 and 1.4 with None behind it
+  package,  // torch.package: the same with a number as key; ("reduce_package", number, function, arguments ...)
   legacy,   // as zip, and a view or None behind it; ("module", class, source file, source text)
   tar,      // the decimal key of a tensor or storage as text; (class, source file, source text)
 };

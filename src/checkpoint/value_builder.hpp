@@ -148,7 +148,7 @@ class ValueBuilder {
   Result<StorageUse> storage_of(ObjectId id);
   Result<StorageUse> nested_storage(ObjectId call);
   Result<StorageUse> keyed_storage(ObjectId persistent);
-  Result<StorageRequest> parse_storage(ObjectId persistent) const;
+  Result<StorageRequest> parse_storage(ObjectId persistent);
   Result<StorageProvider::Keyed> keyed(ObjectId persistent) const;
 
   // --- errors ---

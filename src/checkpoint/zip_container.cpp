@@ -69,9 +69,18 @@ ZipContainer::ZipContainer(std::shared_ptr<RecordContext> context, const LoadOpt
 Result<std::unique_ptr<ZipContainer>> ZipContainer::open(std::shared_ptr<const zip::Archive> archive,
                                                          const LoadOptions& options, FormatInfo& format,
                                                          std::vector<Finding>& findings) {
+  return open_within({}, false, std::move(archive), options, format, findings);
+}
+
+Result<std::unique_ptr<ZipContainer>> ZipContainer::open_within(std::string within, bool inflated,
+                                                                std::shared_ptr<const zip::Archive> archive,
+                                                                const LoadOptions& options, FormatInfo& format,
+                                                                std::vector<Finding>& findings) {
   auto context = std::make_shared<RecordContext>();
   context->file = std::string(archive->source()->name());
   context->checksums = options.checksums;
+  context->within = std::move(within);
+  context->in_memory = inflated;
   context->archive = std::move(archive);
   std::unique_ptr<ZipContainer> container(new ZipContainer(std::move(context), options));
   container->findings_ = &findings;
@@ -384,12 +393,11 @@ Result<std::shared_ptr<Memory>> ZipContainer::memory_in(std::span<const std::str
   const std::string_view key = request.key;
   const zip::Entry* entry = find_storage(folders, key);
   if (entry == nullptr || entry->is_directory()) {
-    Error error =
-        Error::of({.category = Category::store,
-                   .code = "STORE-MISSING",
-                   .message = "storage " + rushlight::quoted(key) + " has no record '" + std::string(folders[0]) +
-                              escaped(key) + "'",
-                   .found = escaped(key)});
+    Error error = Error::of({.category = Category::store,
+                             .code = "STORE-MISSING",
+                             .message = "storage " + rushlight::quoted(key) + " has no record '" +
+                                        std::string(folders[0]) + escaped(key) + "'",
+                             .found = escaped(key)});
     std::string nearest;
     for (const std::string& name : nearest_keys(folders[0], key)) nearest += (nearest.empty() ? "" : ", ") + name;
     if (!nearest.empty()) error.finding.hint = "the nearest records are " + nearest;

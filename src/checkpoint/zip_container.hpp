@@ -27,6 +27,12 @@ class ZipContainer final : public StorageProvider {
   static Result<std::unique_ptr<ZipContainer>> open(std::shared_ptr<const zip::Archive> archive,
                                                     const LoadOptions& options, FormatInfo& format,
                                                     std::vector<Finding>& findings);
+  // Of an archive that is the record `within` of another one, which was inflated where no offset in it is one in the
+  // file.
+  static Result<std::unique_ptr<ZipContainer>> open_within(std::string within, bool inflated,
+                                                           std::shared_ptr<const zip::Archive> archive,
+                                                           const LoadOptions& options, FormatInfo& format,
+                                                           std::vector<Finding>& findings);
 
   // data.pkl; nullptr in archives that have none (zip_root.hpp).
   [[nodiscard]] const zip::Entry* pickle() const noexcept { return pickle_; }

@@ -147,8 +147,7 @@ Error two_pickles(const zip::Entry& one, const zip::Entry& other) {
 }
 
 // The root of an archive of torch.jit, torch.export or torch.package: the folder with the tell-tale record.
-Result<ZipRoot> root_of_other(const zip::Archive& archive, const OtherKind& other,
-                              std::span<const Candidate> pickles) {
+Result<ZipRoot> root_of_other(const zip::Archive& archive, const OtherKind& other, std::span<const Candidate> pickles) {
   ZipRoot root{std::string(other.folder), nullptr, false};
   for (const Candidate& candidate : pickles) {
     const bool own = folder_of(candidate.entry->name) == other.folder;
@@ -167,14 +166,14 @@ Result<ZipRoot> root_of_other(const zip::Archive& archive, const OtherKind& othe
                       .offset = candidate.entry->directory_offset});
   }
   if (root.pickle != nullptr || !other.has_pickle) return root;
-  return Error::of({.category = Category::zip,
-                    .code = "ZIP-NO-PICKLE",
-                    .message = archive.find(root.folder + "data.pkl/") == nullptr
-                                   ? "there is no record 'data.pkl' beside " +
-                                         quoted(other.entry->name.substr(other.folder.size()))
-                                   : "'data.pkl' is a folder, expected a record",
-                    .record = "data.pkl",
-                    .hint = "the archive was changed after it was saved: fetch it again"});
+  return Error::of(
+      {.category = Category::zip,
+       .code = "ZIP-NO-PICKLE",
+       .message = archive.find(root.folder + "data.pkl/") == nullptr
+                      ? "there is no record 'data.pkl' beside " + quoted(other.entry->name.substr(other.folder.size()))
+                      : "'data.pkl' is a folder, expected a record",
+       .record = "data.pkl",
+       .hint = "the archive was changed after it was saved: fetch it again"});
 }
 
 }  // namespace

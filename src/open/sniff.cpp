@@ -40,11 +40,6 @@ constexpr std::string_view kWrongFile = "this is another file than you meant: lo
 // In the order in which they are tried.
 constexpr Signature kSignatures[] = {
     // Formats of neural networks.
-    {0, "GGUF", "a GGUF model (llama.cpp), which is not read here", "convert it with the tools of llama.cpp",
-     FileKind::gguf, Category::unsup},
-    {0, "\x93NUMPY", "a NumPy .npy array, not a checkpoint",
-     "turn it into one: torch.save(torch.from_numpy(numpy.load('FILE')), 'weights.pt')", FileKind::npy,
-     Category::unsup},
     {0, "PYTORCH1", "a container of the PyTorch 1.0 preview, which is not read here",
      "load it with PyTorch 1.0 and save it again", FileKind::unknown, Category::unsup},
     {4, "PTMF", "a mobile model as flatbuffer (.ptl), which is not read here",
@@ -237,19 +232,15 @@ Result<Sniffed> sniff(const Source& source) {
     return Sniffed{Container::zip, FileKind::unknown, {}};
 
   if (std::optional<Sniffed> pickle = sniff_pickle(head)) return *std::move(pickle);
+  if (head.starts_with("GGUF")) return Sniffed{Container::gguf, FileKind::gguf, {}};
+  if (head.starts_with("\x93NUMPY")) return Sniffed{Container::npy, FileKind::npy, {}};
   for (const Signature& row : kSignatures) {
     if (head.size() >= row.at + row.bytes.size() && head.substr(row.at, row.bytes.size()) == row.bytes) {
       return Sniffed{Container::other, row.kind, refuse(row)};
     }
   }
   if (is_safetensors(head, size_bytes)) {
-    return Sniffed{Container::other, FileKind::safetensors,
-                   refuse({0,
-                           {},
-                           "a safetensors file, which is not read here",
-                           "turn it into a checkpoint: torch.save(safetensors.torch.load_file('FILE'), 'weights.pt')",
-                           FileKind::safetensors,
-                           Category::unsup})};
+    return Sniffed{Container::safetensors, FileKind::safetensors, {}};
   }
   if (tar_member(head)) return sniff_tar(source);
   if (is_onnx(head)) {

@@ -14,6 +14,9 @@ enum class Container : std::uint8_t {
   legacy,   // begins with the magic number of torch.save before 1.6
   tar,      // a tar archive with the members of torch.save before 0.1.10
   pickle,   // a pickle that torch.save did not write
+  safetensors,
+  gguf,
+  npy,
   other,    // something else, which `refusal` names
   unknown,  // nothing that is known here: it may still be a zip archive behind other bytes
 };
