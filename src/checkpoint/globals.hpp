@@ -44,6 +44,10 @@ enum class Meaning : std::uint8_t {
   nested_class,       // a type argument
   wrapper_subclass,   // (class, dtype, size, strides, offset, layout, device, requires_grad)
   nested_file,        // torch.storage._load_from_bytes: a whole file inside the pickle
+  // TorchScript
+  script_class,  // `__torch__....`: a class of the archive's own code
+  typed_value,   // (value[, type as text]): stands for its first argument
+  tensor_id,     // (int): a tensor of the table beside the pickle, torch 1.1 and 1.2
   // tensors that stay opaque, with a finding that says what they are
   numpy_tensor,
   // storages, in persistent ids

@@ -113,6 +113,13 @@ Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_by(const KnownGlobal& known,
     case Meaning::old_tensor_class:
     case Meaning::parameter_class:
       return rebuild_object(known, arguments);
+    case Meaning::tensor_id: {
+      RUSHLIGHT_TRY(arguments.count(1, 1));
+      RUSHLIGHT_TRY_ASSIGN(const std::int64_t id, arguments.integer(0, "id"));
+      RUSHLIGHT_TRY_ASSIGN(StorageProvider::Keyed found, provider_.keyed(std::to_string(id)));
+      if (!found.tensor) return arguments.wrong_type(0, "id", "that of a tensor");
+      return Rebuilt{.tensor = *std::move(found.tensor)};
+    }
     default:
       break;
   }
@@ -402,7 +409,7 @@ Result<StorageProvider::Keyed> ValueBuilder::keyed(ObjectId persistent) const {
 
 // ("storage", class, key, location, numel), exactly; in the legacy format with a view or None behind it:
 // torch/serialization.py, the two functions persistent_load.
-Result<StorageRequest> ValueBuilder::parse_storage(ObjectId persistent) const {
+Result<StorageRequest> ValueBuilder::parse_storage(ObjectId persistent) {
   const ObjectId argument = graph_.persistent_argument(persistent);
   const auto wrong = [&](Category category, std::string_view what, std::string_view expected, std::string found) {
     return failure(category, category == Category::unsup ? "TYPE-PERSISTENT-KIND" : "TYPE-PERSISTENT-ID", persistent,
@@ -413,11 +420,12 @@ Result<StorageRequest> ValueBuilder::parse_storage(ObjectId persistent) const {
     return wrong(Category::type, "", "a tuple of 5", describe(argument));
   }
   const std::span<const ObjectId> parts = graph_.items(argument);
-  const bool legacy = provider_.persistent_ids() == PersistentIds::legacy;
+  const PersistentIds ids = provider_.persistent_ids();
+  const bool legacy = ids == PersistentIds::legacy;
   if (!legacy && !parts.empty() && is_text(parts[0]) && text(parts[0]) == "module") {
     return wrong(Category::unsup, " of kind 'module' (a class with its source text)", "'storage'", "'module'");
   }
-  if (parts.size() != 5 && !(legacy && parts.size() == 6)) {
+  if (parts.size() != 5 && !((legacy || ids == PersistentIds::script) && parts.size() == 6)) {
     return wrong(Category::type, "", legacy ? "a tuple of 6" : "a tuple of 5",
                  "a tuple of " + std::to_string(parts.size()));
   }
@@ -432,7 +440,8 @@ Result<StorageRequest> ValueBuilder::parse_storage(ObjectId persistent) const {
   } else {
     return wrong(Category::type, " part 1 (class)", "a storage class", describe(parts[1]));
   }
-  if (!is_text(parts[2])) return wrong(Category::type, " part 2 (key)", "str", describe(parts[2]));
+  const bool numbered = ids == PersistentIds::package && kind_of(parts[2]) == ObjectKind::integer;
+  if (!is_text(parts[2]) && !numbered) return wrong(Category::type, " part 2 (key)", "str", describe(parts[2]));
   if (!is_text(parts[3])) return wrong(Category::type, " part 3 (location)", "str", describe(parts[3]));
   if (kind_of(parts[4]) != ObjectKind::integer) {
     return wrong(Category::type, " part 4 (numel)", "int", describe(parts[4]));
@@ -440,7 +449,8 @@ Result<StorageRequest> ValueBuilder::parse_storage(ObjectId persistent) const {
   if (graph_.integer(parts[4]) < 0) {
     return wrong(Category::store, " part 4 (numel)", "0 or more", std::to_string(graph_.integer(parts[4])));
   }
-  request.key = text(parts[2]);
+  request.key =
+      numbered ? values_.graph().arena.copy(std::to_string(graph_.integer(parts[2]))) : text(parts[2]);
   request.location = text(parts[3]);
   request.numel = static_cast<std::uint64_t>(graph_.integer(parts[4]));
   if (parts.size() == 6 && kind_of(parts[5]) != ObjectKind::none) {

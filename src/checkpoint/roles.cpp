@@ -70,6 +70,9 @@ Role ValueBuilder::role_of_persistent(ObjectId persistent) const {
                                                       : ids == PersistentIds::legacy && parts.size() == 4 &&
                                                             is_text(parts[0]) && text(parts[0]) == "module";
   if (names_module && kind_of(class_of_module_id(persistent)) == ObjectKind::global) return Role::module_class;
+  if (ids == PersistentIds::package && parts.size() >= 3 && is_text(parts[0]) && text(parts[0]) == "reduce_package") {
+    return Role::opaque;
+  }
   // A storage class that nobody here knows leaves the size of its elements open.
   return parts.size() >= 2 && is_unknown_name(parts[1]) ? Role::opaque : Role::storage;
 }
@@ -111,6 +114,10 @@ Role ValueBuilder::role_of_call(ObjectId call) {
       return Role::layout;
     case Meaning::nested_file:
       return Role::storage;
+    case Meaning::typed_value:
+      return Role::typed_value;
+    case Meaning::tensor_id:
+      return Role::tensor;
     case Meaning::tensor_class:
     case Meaning::old_tensor_class:
     case Meaning::parameter_class: {
@@ -306,6 +313,9 @@ void ValueBuilder::mark_call(ObjectId call, std::vector<ObjectId>& pending) {
         const ObjectKind kind = kind_of(source);
         if (kind == ObjectKind::list || kind == ObjectKind::tuple) push_all(graph_.items(source));
       }
+      break;
+    case Role::typed_value:
+      if (!arguments.empty()) pending.push_back(arguments[0]);
       break;
     case Role::storage:
     case Role::bytes:

@@ -16,9 +16,11 @@ namespace rushlight::checkpoint {
 
 // The forms of persistent ids (torch/serialization.py: _load, _legacy_load, and legacy_load inside the latter).
 enum class PersistentIds : std::uint8_t {
-  zip,     // ("storage", class, key, location, numel)
-  legacy,  // the same and a view or None behind it; ("module", class, source file, source text)
-  tar,     // the decimal key of a tensor or storage as text; (class, source file, source text)
+  zip,      // ("storage", class, key, location, numel)
+  script,   // TorchScript: the same, in torch 1.3 and 1.4 with None behind it
+  package,  // torch.package: the same with a number as key; ("reduce_package", number, function, arguments ...)
+  legacy,   // as zip, and a view or None behind it; ("module", class, source file, source text)
+  tar,      // the decimal key of a tensor or storage as text; (class, source file, source text)
 };
 
 // One persistent id that names a storage.
@@ -49,7 +51,7 @@ class StorageProvider {
   // pickle.
   virtual Result<std::shared_ptr<Memory>> memory(const StorageRequest& request, std::uint64_t size_bytes) = 0;
 
-  // PersistentIds::tar: the tensor or storage with a key. Errors as above.
+  // PersistentIds::tar, and Meaning::tensor_id: the tensor or storage with a key. Errors as above.
   struct Keyed {
     std::optional<Tensor> tensor;
     std::optional<Storage> storage;

@@ -165,8 +165,13 @@ Result<NodeId> ValueBuilder::create_global(ObjectId id) {
 Result<NodeId> ValueBuilder::create_persistent(ObjectId id) {
   const ObjectId argument = graph_.persistent_argument(id);
   switch (roles_[id]) {
-    case Role::opaque:
-      return values_.opaque(names_[graph_.items(argument)[1]].dotted, nodes_[argument]);
+    case Role::opaque: {
+      const std::span<const ObjectId> parts = graph_.items(argument);
+      const bool names_class = kind_of(parts[1]) == ObjectKind::global;  // else a function of torch.package
+      const ObjectId name = names_class ? parts[1] : parts[2];
+      return values_.opaque(kind_of(name) == ObjectKind::global ? std::string_view(names_[name].dotted) : "reduce_package",
+                            nodes_[argument]);
+    }
     case Role::module_class:
       return create_global(class_of_module_id(id));
     case Role::keyed: {
@@ -252,6 +257,12 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
       return create_device(call, arguments);
     case Role::layout:
       return create_layout(call, arguments);
+    case Role::typed_value: {
+      const Arguments checked(*this, call, names_[callee_of(call)].dotted, arguments);
+      RUSHLIGHT_TRY(checked.count(1, 2));
+      if (arguments.size() == 2 && !is_text(arguments[1])) return checked.wrong_type(1, "type", "str");
+      return nodes_[arguments[0]];
+    }
     case Role::module_class:
     case Role::keyed:
       break;

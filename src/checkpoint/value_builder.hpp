@@ -42,6 +42,7 @@ enum class Role : std::uint8_t {
   layout,
   module_class,  // a persistent id that names a class and brings its source text
   keyed,         // a persistent id of the tar container: a tensor or storage by its key
+  typed_value,   // TorchScript's note on the type of its first argument, which it stands for
 };
 
 class Arguments;
@@ -147,7 +148,7 @@ class ValueBuilder {
   Result<StorageUse> storage_of(ObjectId id);
   Result<StorageUse> nested_storage(ObjectId call);
   Result<StorageUse> keyed_storage(ObjectId persistent);
-  Result<StorageRequest> parse_storage(ObjectId persistent) const;
+  Result<StorageRequest> parse_storage(ObjectId persistent);
   Result<StorageProvider::Keyed> keyed(ObjectId persistent) const;
 
   // --- errors ---

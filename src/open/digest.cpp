@@ -139,11 +139,14 @@ Result<DigestReport> digest(const Checkpoint& checkpoint, DigestAlgorithm algori
   // Before anything is read.
   RUSHLIGHT_TRY(Hash::create(algorithm));
   RUSHLIGHT_TRY_ASSIGN(const Inspection inspection, inspect(checkpoint));
+  const FileKind kind = checkpoint.format().kind;
+  const bool is_script = kind == FileKind::torchscript || kind == FileKind::torchscript_mobile;
   std::vector<const TensorEntry*> entries;
   std::uint64_t total_bytes = 0;
   for (const TensorEntry& entry : inspection.tensors) {
-    // As state_dict() names them: a pickled module and its state dict have one digest.
-    if (!entry.persistent) continue;
+    // As state_dict() names them: a pickled module and its state dict have one digest. In a TorchScript archive what
+    // stands outside are weights as well: constants of frozen modules, packed parameters.
+    if (!entry.persistent && !is_script) continue;
     entries.push_back(&entry);
     total_bytes += entry.tensor.size_bytes();
   }

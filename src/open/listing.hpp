@@ -30,7 +30,8 @@ class ListingVisitor {
   ListingVisitor& operator=(const ListingVisitor&) = default;
 };
 
-// An object whose `__dict__` is that of a torch.nn.Module: with dicts `_parameters`, `_buffers` and `_modules`.
+// An object whose `__dict__` is that of a torch.nn.Module: with dicts `_parameters`, `_buffers` and `_modules`; or an
+// object of a TorchScript class, whose tensors and modules are attributes of its own.
 [[nodiscard]] bool is_module(const Value& value);
 
 // In traversal order: parents before children; of a module its parameters, buffers, other attributes, then its

@@ -4,6 +4,7 @@
 
 #include "base/fail.hpp"
 #include "base/quote.hpp"
+#include "checkpoint/archive_reading.hpp"
 #include "checkpoint/build_value.hpp"
 #include "checkpoint/globals_found.hpp"
 #include "checkpoint/legacy_stream.hpp"
@@ -23,27 +24,6 @@ using checkpoint::PickleBytes;
 using checkpoint::ZipContainer;
 
 constexpr std::size_t kPathBytes = 4096;
-
-// data.pkl holds one pickle. A second one is what another reader might take for it.
-Error trailing_bytes(const pickle::Pickle& first, const PickleBytes& bytes) {
-  const std::size_t count = bytes.bytes.size() - first.bytes_used;
-  const ByteSpan rest = bytes.bytes.subspan(first.bytes_used);
-  const std::string what = std::to_string(count) + (count == 1 ? " byte follows" : " bytes follow") + " the pickle";
-  const bool is_pickle = pickle::read_pickle(rest, Limits::strict()).has_value();
-  const std::vector<GlobalUse> uses =
-      checkpoint::list_uses(pickle::list_globals(rest), first.protocol, {}, bytes.place.record);
-  std::string names;
-  for (std::size_t i = 0; i < std::min<std::size_t>(uses.size(), 8); ++i) {
-    names += (i == 0 ? ", which name '" : ", '") + uses[i].name + "'";
-  }
-  Error error = Error::of({.category = is_pickle ? Category::ambig : Category::pkl,
-                           .code = is_pickle ? "PKL-SECOND" : "PKL-TRAILING",
-                           .message = what + (is_pickle ? " and make a second one" : "") + names,
-                           .found = std::to_string(count),
-                           .expected = "0"});
-  bytes.place.fill(error.finding, first.bytes_used);
-  return error;
-}
 
 // LoadOptions::strict: what is merely odd is refused too. The note on unused records counts (hostile-inputs S07).
 std::optional<Error> first_oddity(const std::vector<Finding>& findings) {
@@ -104,28 +84,14 @@ Status open_archive(Sniffed& sniffed, const LoadOptions& options, Opened& opened
   return {};
 }
 
-// The pickle of a torch.save archive and the records it names.
+// An archive of torch.save, torch.jit, torch.export or torch.package.
 Status load_archive(const LoadOptions& options, Opened& opened) {
   Result<std::unique_ptr<ZipContainer>> container =
       ZipContainer::open(opened.archive, options, opened.format, opened.findings);
   if (!container) return std::move(container).error();
-  RUSHLIGHT_TRY_ASSIGN(const zip::RecordBytes record, (*container)->read_pickle());
-  const PickleBytes bytes{record.span(),
-                          record.owner(),
-                          {.file = escaped(opened.file, kPathBytes),
-                           .record = escaped((*container)->pickle_name()),
-                           .file_offset = (*container)->pickle_offset()}};
-  Result<pickle::Pickle> pickle = pickle::read_pickle(bytes.bytes, options.limits);
-  if (!pickle || pickle->bytes_used != bytes.bytes.size()) {
-    // The stream is scanned for names once more, without its objects: damage must not hide them.
-    const int protocol = pickle ? pickle->protocol : 2;
-    opened.globals = checkpoint::list_uses(pickle::list_globals(bytes.bytes), protocol, options.accepted_globals,
-                                           bytes.place.record);
-    Error error = pickle ? trailing_bytes(*pickle, bytes) : std::move(pickle).error();
-    bytes.place.fill(error.finding, error.finding.record_offset.value_or(0));
-    return error;
-  }
-  RUSHLIGHT_TRY(build(*pickle, bytes, **container, options, opened));
+  checkpoint::ArchiveReading reading{**container,     options,        opened.format,
+                                     opened.findings, opened.globals, opened.index};
+  RUSHLIGHT_TRY_ASSIGN(opened.root, checkpoint::read_archive(reading));
   (*container)->report_case(opened.findings);
   (*container)->report_unused(opened.findings);
   return {};

@@ -22,6 +22,8 @@ struct Opened {
   std::vector<Finding> findings;  // warnings and notes, in reading order
   std::vector<GlobalUse> globals;
   Value root;
+  // Of an archive: the records that say what the bytes of the others mean, as they are named below its root.
+  std::vector<std::string> index;
   std::uint64_t explained_bytes = 0;  // of a file that is no archive
 };
 

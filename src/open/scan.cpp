@@ -80,9 +80,8 @@ ScannedFile scan_source(const std::shared_ptr<const Source>& source, LoadOptions
   if (!status) file.findings.push_back(status.error().finding);
   if (opened.archive != nullptr) {
     const std::string root = opened.format.root.empty() ? "" : opened.format.root + "/";
-    // Of a checkpoint its own pickle was read already.
-    const std::string own = file.kind == FileKind::torch_zip ? root + "data.pkl" : std::string();
-    std::vector<GlobalUse> more = open::scan_records(*opened.archive, root, own, options);
+    // Those that make up the checkpoint were read already.
+    std::vector<GlobalUse> more = open::scan_records(*opened.archive, root, opened.index, options);
     file.globals.insert(file.globals.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   } else if (!status && opened.is_pickle) {
     Result<std::vector<GlobalUse>> names = open::scan_stream(*source, options);

@@ -156,13 +156,15 @@ class Verifier {
       if (!visited) RUSHLIGHT_TRY(add_error(std::move(visited).error()));
     }
     uses_ = std::move(collector.uses);
-    const TensorState of_pickle = state_of("data.pkl");
+    // A tensor is damaged too where what says its name, dtype and shape is.
+    const bool index_damaged =
+        std::any_of(opened_.index.begin(), opened_.index.end(),
+                    [&](const std::string& record) { return state_of(record) == TensorState::damaged; });
     report_.tensors.reserve(uses_.size());
     for (std::size_t i = 0; i < uses_.size(); ++i) {
       const std::string_view record = uses_[i].tensor.storage().record();
       TensorState state = state_of(record);
-      // The pickle says what the bytes mean: names, dtypes, shapes.
-      if (of_pickle == TensorState::damaged) state = TensorState::damaged;
+      if (index_damaged) state = TensorState::damaged;
       report_.tensors.push_back({.name = uses_[i].name, .state = state, .element = {}});
       if (const auto found = find_record(record)) uses_of_[*found].push_back(i);
     }
@@ -197,7 +199,8 @@ class Verifier {
   }
 
   void name_tensors(Finding& finding, std::size_t record) const {
-    const bool all = context_.short_name(*audit_.records[record].entry) == "data.pkl";
+    const std::string_view name = context_.short_name(*audit_.records[record].entry);
+    const bool all = std::find(opened_.index.begin(), opened_.index.end(), name) != opened_.index.end();
     const std::size_t count = all ? uses_.size() : uses_of_[record].size();
     for (std::size_t i = 0; i < std::min(count, kNamedTensors); ++i) {
       finding.tensors.push_back(uses_[all ? i : uses_of_[record][i]].name);
@@ -238,6 +241,8 @@ class Verifier {
   void explain(std::size_t record, const FlippedBit& flip, Finding* finding) {
     std::string element;
     for (const std::size_t use : uses_of_[record]) {
+      // Of an archive inside the record, offsets are not those of the storage.
+      if (uses_[use].tensor.storage().size_bytes() != audit_.records[record].entry->size_bytes) continue;
       const std::optional<std::int64_t> index = open::element_at_byte(uses_[use].tensor, flip.record_offset);
       report_.tensors[use].element = index;
       if (index && element.empty()) {

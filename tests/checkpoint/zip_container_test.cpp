@@ -91,7 +91,7 @@ TEST(ZipContainer, TheUsualFileHasNothingToSay) {
   EXPECT_EQ(verdict.format.version, 3);
   EXPECT_EQ(verdict.format.byteorder, "little");
   EXPECT_EQ(verdict.format.size_bytes, zip.places().size_bytes);
-  EXPECT_EQ(verdict.container->pickle_offset(), zip.place("data.pkl").data);
+  EXPECT_EQ(verdict.container->data_offset(*verdict.container->pickle()), zip.place("data.pkl").data);
 }
 
 TEST(ZipContainer, OpeningReadsSmallRecordsAndNoStorage) {
@@ -106,7 +106,7 @@ TEST(ZipContainer, OpeningReadsSmallRecordsAndNoStorage) {
   auto archive = zip::Archive::open(source, {}, findings).value();
   const auto container = ZipContainer::open(std::move(archive), {}, format, findings);
   ASSERT_TRUE(container) << to_string(container.error());
-  ASSERT_TRUE((*container)->read_pickle());
+  ASSERT_TRUE((*container)->read_pickle(*(*container)->pickle()));
   EXPECT_LT(source->bytes_read(), 70000u);
 }
 
@@ -346,25 +346,37 @@ TEST(ZipContainer, RecordsTellWhichTorchWroteThem) {
 }
 
 TEST(ZipContainer, Z44_F10_OtherKindsOfArchivesAreNamed) {
-  const std::tuple<FileKind, const char*, const char*> kinds[] = {
-      {FileKind::torchscript, "constants.pkl",
-       "the file is a TorchScript archive (torch.jit.save), which is not read here"},
-      {FileKind::torchscript, "model.json",
-       "the file is a TorchScript archive (torch.jit.save), which is not read here"},
-      {FileKind::torchscript_mobile, "bytecode.pkl",
-       "the file is a TorchScript archive for the mobile interpreter, which is not read here"},
-      {FileKind::pt2, "archive_format", "the file is a torch.export program (.pt2), which is not read here"},
-      {FileKind::pt2, "serialized_exported_program.json",
-       "the file is a torch.export program (.pt2), which is not read here"},
-      {FileKind::torch_package, ".data/extern_modules", "the file is a torch.package archive, which is not read here"},
+  struct Row {
+    FileKind kind;
+    const char* record;
+    bool has_pickle;
   };
-  for (const auto& [kind, record, message] : kinds) {
+  constexpr Row kRows[] = {
+      {FileKind::torchscript, "constants.pkl", true},
+      {FileKind::torchscript, "model.json", false},
+      {FileKind::torchscript_mobile, "bytecode.pkl", true},
+      {FileKind::pt2, "archive_format", false},
+      {FileKind::pt2, "serialized_exported_program.json", false},
+      {FileKind::torch_package, ".data/extern_modules", false},
+  };
+  for (const Row& row : kRows) {
     TorchZip zip = test::base_zip();
-    zip.add(record, "x");
+    zip.add(row.record, "x");
     const Verdict verdict = judge(zip);
-    EXPECT_EQ(verdict.code, ErrorCode::unsupported);
-    EXPECT_EQ(verdict.format.kind, kind);
-    EXPECT_EQ(verdict.text, "error unsup KIND-UNSUPPORTED base/" + std::string(record) + ": " + message);
+    EXPECT_EQ(verdict.format.kind, row.kind) << row.record;
+    EXPECT_EQ(verdict.ok, row.has_pickle) << row.record;
+    if (row.has_pickle) {
+      EXPECT_EQ(verdict.container->pickle()->name, "base/data.pkl");
+    } else {
+      // torch.load would read this one.
+      EXPECT_EQ(verdict.code, ErrorCode::ambiguous);
+      EXPECT_EQ(verdict.text, "error ambig ZIP-TWO-KINDS base/data.pkl: 'base/data.pkl' and 'base/" +
+                                  std::string(row.record) + "' belong to archives of two kinds");
+    }
+    TorchZip alone = zip_of("base", {{row.record, "x"}, {"version", "3\n"}});
+    const Verdict without = judge(alone);
+    EXPECT_EQ(without.format.kind, row.kind) << row.record;
+    EXPECT_EQ(without.ok, !row.has_pickle) << row.record;
   }
 }
 
@@ -395,7 +407,7 @@ TEST(ZipContainer, P45_ThePickleHasALimitOfBytes) {
   options.limits.pickle_bytes = 10;
   const Verdict verdict = judge(zip, options);
   ASSERT_TRUE(verdict.ok);
-  const auto pickle = verdict.container->read_pickle();
+  const auto pickle = verdict.container->read_pickle(*verdict.container->pickle());
   ASSERT_FALSE(pickle);
   EXPECT_EQ(pickle.error().code, ErrorCode::limit_exceeded);
   EXPECT_EQ(pickle.error().finding.code, "LIMIT-PICKLE-BYTES");
@@ -414,7 +426,8 @@ TEST(ZipContainer, Z42_ADamagedSmallRecordIsRefused) {
   TorchZip zip = test::base_zip();
   test::Bytes bytes = zip.build();
   bytes[zip.place("data.pkl").data + 9] ^= std::byte{1};
-  EXPECT_EQ(judge(bytes).container->read_pickle().error().code, ErrorCode::checksum_mismatch);
+  const Verdict damaged = judge(bytes);
+  EXPECT_EQ(damaged.container->read_pickle(*damaged.container->pickle()).error().code, ErrorCode::checksum_mismatch);
 }
 
 TEST(ZipContainer, CheckingAllAtOpenFindsDamageAnywhere) {

@@ -106,6 +106,8 @@ class Comparer {
       differ("", "inspect", "a listing", to_string(inspection.error()));
       return std::move(result_);
     }
+    const std::string_view kind = text(field(expected_, "kind"));
+    if (kind == "torchscript" || kind == "package") return compare_script(*inspection);
     std::string_view root = text(field(expected_, "root"));
     if (root.starts_with("builtins.")) root.remove_prefix(9);
     if (!is_unknown_kind_of_root()) same("", "root class", root, inspection->root_class);
@@ -147,6 +149,86 @@ class Comparer {
   }
   void same(std::string_view where, std::string_view what, std::string_view want, std::string_view have) {
     if (want != have) differ(where, what, want, have);
+  }
+
+  // --- TorchScript, torch.package ---
+
+  // Two forms: the loaded module with its tree, or its state dict, whose tensors are detached.
+  Comparison compare_script(const Inspection& inspection) {
+    const Result<StateDict> state = checkpoint_.state_dict();
+    if (!state) {
+      differ("", "state dict", "one", to_string(state.error()));
+      return std::move(result_);
+    }
+    std::vector<const TensorEntry*> persistent;
+    for (const TensorEntry& entry : inspection.tensors) {
+      if (entry.persistent) persistent.push_back(&entry);
+      // Constants and packed parameters: not in any state dict, so not in the description.
+      if (!entry.persistent) ++result_.not_compared;
+    }
+    const auto expected = items(field(expected_, "tensors"));
+    same("", "tensors", std::to_string(expected.size()), std::to_string(persistent.size()));
+    same("", "tensors of the state dict", std::to_string(expected.size()), std::to_string(state->size()));
+    const bool detached = text(field(expected_, "root")) == "collections.OrderedDict";
+    for (std::size_t i = 0; i < std::min(expected.size(), persistent.size()); ++i) {
+      if (!detached) {
+        compare_tensor(expected[i], *persistent[i]);
+      } else {
+        compare_detached(expected[i], *persistent[i]);
+      }
+      const std::string name(text(field(expected[i], "name")));
+      same(name, "in the state dict", name, state->begin()[static_cast<std::ptrdiff_t>(i)].first);
+    }
+    if (!detached) {
+      compare_script_modules();
+      compare_value("", field(expected_, "values"), checkpoint_.root());
+    }
+    return std::move(result_);
+  }
+
+  void compare_detached(dom::element want, const TensorEntry& have) {
+    const std::string name(text(field(want, "name")));
+    const Tensor& tensor = have.tensor;
+    ++result_.tensors;
+    same(name, "name", name, have.name);
+    same(name, "dtype", text(field(want, "dtype")), to_string(tensor.dtype()));
+    same(name, "shape", shape_text(numbers(field(want, "shape"))), shape_text(tensor.shape()));
+    same(name, "strides", shape_text(numbers(field(want, "strides"))), shape_text(tensor.strides()));
+    same(name, "storage bytes", std::to_string(number(field(want, "storage_nbytes"))),
+         std::to_string(tensor.storage().size_bytes()));
+    compare_group(name, number(field(want, "storage_group")), tensor.storage());
+    compare_bytes(name, want, tensor);
+  }
+
+  void compare_script_modules() {
+    const auto modules = items(field(expected_, "modules"));
+    for (const dom::element module : modules) {
+      const std::string name(text(field(module, "name")));
+      const Value have = at(field(module, "path"));
+      if (!have.exists()) {
+        differ(name, "module", "one", "none");
+        continue;
+      }
+      same(name, "module class", text(field(module, "script_class")), have.class_name());
+      for (const auto& [attribute, value] : members(field(module, "attrs"))) {
+        compare_value(name + "." + std::string(attribute), value, have.attr(attribute));
+      }
+      for (const std::string_view part : {"parameters", "buffers"}) {
+        const TensorClass wanted = part == "parameters" ? TensorClass::parameter : TensorClass::buffer;
+        std::string want_names, have_names;
+        for (const auto& [attribute, value] : members(field(module, part))) want_names += std::string(attribute) + " ";
+        for (const auto& [attribute, value] : have.attributes()) {
+          const std::optional<Tensor> tensor = value.as_tensor();
+          if (tensor && tensor->options().tensor_class == wanted) have_names += std::string(attribute) + " ";
+        }
+        same(name, part, want_names, have_names);
+      }
+      for (const auto& [child, reference] : members(field(module, "children"))) {
+        const Value value = have.attr(child);
+        const auto index = static_cast<std::size_t>(number(field(reference, "module")));
+        same(name, "child " + std::string(child), text(field(modules[index], "script_class")), value.class_name());
+      }
+    }
   }
 
   // The class of objects that Python imports and reduces by a function of its own is not the name in the pickle.
@@ -675,7 +757,6 @@ Expectation read_expectation(const std::filesystem::path& json) {
   std::string kind(text(field(document, "kind")));
   // What torch writes and cannot read again: the description has no more than its name.
   if (kind.empty() && has(document, "unreadable") && json.string().ends_with(".legacy.expect.json")) kind = "legacy";
-  if (json.string().ends_with(".ptl.expect.json")) kind = "mobile";
   return {std::move(kind), has(document, "load_error")};
 }
 

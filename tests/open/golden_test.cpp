@@ -46,10 +46,14 @@ struct OtherKind {
   ErrorCode code;
 };
 const std::map<std::string, OtherKind> kOtherKinds = {
-    {"torchscript", {FileKind::torchscript, ErrorCode::unsupported}},
-    {"pt2", {FileKind::pt2, ErrorCode::unsupported}},
-    {"package", {FileKind::torch_package, ErrorCode::unsupported}},
-    {"mobile", {FileKind::torchscript_mobile, ErrorCode::unsupported}},
+    {"mobile flatbuffer", {FileKind::torchscript_mobile, ErrorCode::unsupported}},
+};
+
+// The kinds of files that are read, by the description's word for them.
+const std::map<std::string, std::vector<FileKind>> kKinds = {
+    {"torchscript", {FileKind::torchscript, FileKind::torchscript_mobile}},
+    {"pt2", {FileKind::pt2}},
+    {"package", {FileKind::torch_package}},
 };
 
 // Files with a verdict of their own: the code of the refusal, or "" for those that are read although torch refuses
@@ -174,6 +178,18 @@ void compare_all(const std::vector<Golden>& files, Counts& counts) {
     if (!checkpoint) {
       ADD_FAILURE() << golden.name << ": " << to_string(checkpoint.error());
       continue;
+    }
+    if (const auto kinds = kKinds.find(expectation.kind); kinds != kKinds.end()) {
+      const auto& named = kinds->second;
+      EXPECT_NE(std::find(named.begin(), named.end(), checkpoint->format().kind), named.end()) << golden.name;
+      const Result<VerifyReport> report = verify(golden.file);
+      ASSERT_TRUE(report) << golden.name;
+      EXPECT_TRUE(report->ok) << golden.name;
+      for (const Finding& finding : checkpoint->findings()) {
+        // A package pickles whole modules, by the names of Python's classes.
+        const bool python_class = expectation.kind == "package" && finding.code == "GLOBAL-UNKNOWN";
+        EXPECT_TRUE(python_class || finding.code == "KIND-VALUES-ONLY") << golden.name << ": " << finding.message;
+      }
     }
     const Comparison comparison = compare(*checkpoint, golden.expect);
     const auto meant = kDifferences.find(golden.name);
