@@ -1,5 +1,6 @@
 #include "checkpoint/value_builder.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <utility>
 
@@ -32,6 +33,7 @@ Result<Value> ValueBuilder::build() {
   find_roles();
   mark();
   const auto count = static_cast<ObjectId>(graph_.size());
+  values_.graph().nodes.reserve(static_cast<std::size_t>(std::count(marked_.begin(), marked_.end(), true)) + 8);
   for (ObjectId id = 0; id < count; ++id) {
     if (!marked_[id]) continue;
     Result<NodeId> node = create(id);
@@ -169,8 +171,9 @@ Result<NodeId> ValueBuilder::create_persistent(ObjectId id) {
       const std::span<const ObjectId> parts = graph_.items(argument);
       const bool names_class = kind_of(parts[1]) == ObjectKind::global;  // else a function of torch.package
       const ObjectId name = names_class ? parts[1] : parts[2];
-      return values_.opaque(kind_of(name) == ObjectKind::global ? std::string_view(names_[name].dotted) : "reduce_package",
-                            nodes_[argument]);
+      return values_.opaque(
+          kind_of(name) == ObjectKind::global ? std::string_view(names_[name].dotted) : "reduce_package",
+          nodes_[argument]);
     }
     case Role::module_class:
       return create_global(class_of_module_id(id));
@@ -425,7 +428,7 @@ Result<std::string_view> ValueBuilder::bytes_of(ObjectId id, ObjectId site, std:
 // into tensors).
 Status ValueBuilder::check_additions(ObjectId call, Role role) const {
   if (role == Role::opaque) return {};
-  const std::string callee = names_[callee_of(call)].dotted;
+  const std::string& callee = names_[callee_of(call)].dotted;
   if (!graph_.items(call).empty()) {
     return failure(Category::type, "TYPE-APPEND", call, "items are appended to the result of " + callee);
   }
