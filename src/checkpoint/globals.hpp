@@ -46,6 +46,7 @@ enum class Meaning : std::uint8_t {
   nested_file,        // torch.storage._load_from_bytes: a whole file inside the pickle
   // tensors that stay opaque, with a finding that says what they are
   numpy_tensor,
+  old_sparse_class,  // torch.sparse.FloatTensor ...: objects of torch before 0.4
   // storages, in persistent ids
   storage_class,          // of one dtype
   untyped_storage_class,  // bytes
