@@ -79,7 +79,7 @@ std::optional<KnownGlobal> find_global(std::string_view module, std::string_view
     if (const auto dtype = dtype_from_name(name)) return KnownGlobal{.meaning = Meaning::dtype, .dtype = *dtype};
   }
   if ((module == "torch.sparse" || module == "torch.cuda.sparse") && dtype_from_tensor_class(name)) {
-    return KnownGlobal{.meaning = Meaning::sparse_tensor};
+    return KnownGlobal{.meaning = Meaning::old_sparse_class};
   }
   return std::nullopt;
 }

@@ -50,6 +50,7 @@ enum class Meaning : std::uint8_t {
   tensor_id,     // (int): a tensor of the table beside the pickle, torch 1.1 and 1.2
   // tensors that stay opaque, with a finding that says what they are
   numpy_tensor,
+  old_sparse_class,  // torch.sparse.FloatTensor ...: objects of torch before 0.4
   // storages, in persistent ids
   storage_class,          // of one dtype
   untyped_storage_class,  // bytes

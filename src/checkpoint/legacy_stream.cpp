@@ -69,6 +69,11 @@ Result<std::unique_ptr<LegacyStream>> LegacyStream::open(std::shared_ptr<const S
   return stream;
 }
 
+bool LegacyStream::is_magic(const pickle::Pickle& pickle) {
+  const ObjectGraph& graph = pickle.graph;
+  return graph.kind(graph.root()) == ObjectKind::big_integer && graph.text(graph.root()) == kMagic;
+}
+
 Result<LegacyStream::NestedStorage> LegacyStream::read_storage(std::shared_ptr<const Source> source,
                                                                const LoadOptions& options, int file_depth) {
   std::vector<Finding> oddities;  // of a file that nobody sees: bytes behind the storage change nothing
@@ -101,9 +106,7 @@ Status LegacyStream::read_head(std::uint64_t& offset, const LoadOptions& options
   };
   RUSHLIGHT_TRY_ASSIGN(const StreamPickle magic, next("the magic number"));
   note_names(magic, "the magic number");
-  const ObjectGraph& magic_graph = magic.pickle.graph;
-  if (magic_graph.kind(magic_graph.root()) != ObjectKind::big_integer ||
-      magic_graph.text(magic_graph.root()) != kMagic) {
+  if (!is_magic(magic.pickle)) {
     return failure(Category::kind, "LEGACY-MAGIC", "the first pickle is not the magic number of torch.save", offset);
   }
   offset = magic.end;

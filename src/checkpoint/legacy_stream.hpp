@@ -23,6 +23,8 @@ class LegacyStream final : public StorageProvider {
                                                     std::string_view file, const LoadOptions& options,
                                                     std::vector<Finding>& findings);
 
+  // Whether a stream's first pickle is the magic number, however it is spelt: torch compares the integer.
+  [[nodiscard]] static bool is_magic(const pickle::Pickle& pickle);
   // A stream that holds a storage and nothing else: how pickle.dump() writes storages.
   struct NestedStorage {
     Storage storage;

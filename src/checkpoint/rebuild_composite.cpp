@@ -77,8 +77,8 @@ Result<Quantizer> ValueBuilder::parse_quantizer(const Arguments& arguments, cons
   if (kind_of(id) != ObjectKind::tuple || graph_.items(id).empty()) {
     return arguments.wrong_type(4, "quantizer", "a tuple of a scheme and its parameters");
   }
-  const Arguments parameters(*this, arguments.call(), std::string(arguments.callee()) + " quantizer", graph_.items(id),
-                             arguments.nesting());
+  const std::string callee = std::string(arguments.callee()) + " quantizer";  // only viewed by what follows
+  const Arguments parameters(*this, arguments.call(), callee, graph_.items(id), arguments.nesting());
   constexpr std::array kSchemes = {Quantizer::Scheme::per_tensor_affine, Quantizer::Scheme::per_tensor_symmetric,
                                    Quantizer::Scheme::per_channel_affine, Quantizer::Scheme::per_channel_symmetric,
                                    Quantizer::Scheme::per_channel_affine_float_qparams};

@@ -20,6 +20,8 @@ struct OpaqueTensorText {
 constexpr OpaqueTensorText kOpaqueTensors[] = {
     {Meaning::numpy_tensor, "TENSOR-NUMPY", "NumPy-backed device",
      "to have their values listed, move them to the CPU before they are saved"},
+    {Meaning::old_sparse_class, "TENSOR-SPARSE", "old sparse",
+     "to have their values listed, load them with the PyTorch that wrote them and save them as strided tensors"},
     // A dtype or storage class that is newer than this table.
     {Meaning::rebuild_tensor_v3, "TENSOR-DTYPE", "unknown dtype",
      "to have their values listed, convert them to a dtype that is known"},
@@ -239,6 +241,7 @@ std::optional<Meaning> ValueBuilder::opaque_tensor(ObjectId call) const {
     case Meaning::wrapper_subclass:
       return Meaning::rebuild_tensor_v3;
     case Meaning::numpy_tensor:
+    case Meaning::old_sparse_class:
       return meaning;
     default:
       return std::nullopt;  // a parameter around one of them: that one is reported

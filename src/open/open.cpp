@@ -12,8 +12,11 @@
 #include "checkpoint/stream_pickle.hpp"
 #include "checkpoint/zip_container.hpp"
 #include "interchange/npz.hpp"
+#include "open/dcp.hpp"
 #include "open/load_interchange.hpp"
 #include "open/opened.hpp"
+#include "open/set_files.hpp"
+#include "open/sharded.hpp"
 #include "open/sniff.hpp"
 #include "pickle/machine.hpp"
 
@@ -84,6 +87,8 @@ Status open_archive(Sniffed& sniffed, const LoadOptions& options, Opened& opened
   return {};
 }
 
+}  // namespace
+
 // An archive of torch.save, torch.jit, torch.export or torch.package.
 Status load_archive(const LoadOptions& options, Opened& opened) {
   Result<std::unique_ptr<ZipContainer>> container =
@@ -97,6 +102,8 @@ Status load_archive(const LoadOptions& options, Opened& opened) {
   return {};
 }
 
+namespace {
+
 // pickle.dump() of a state dict: its storages are whole files inside it, and no persistent id means anything.
 class NoStorages final : public checkpoint::StorageProvider {
  public:
@@ -108,11 +115,30 @@ class NoStorages final : public checkpoint::StorageProvider {
   }
 };
 
+Status load_legacy(const LoadOptions& options, Opened& opened) {
+  opened.format.byteorder = "little";
+  Result<std::unique_ptr<checkpoint::LegacyStream>> stream =
+      checkpoint::LegacyStream::open(opened.source, 0, escaped(opened.file, kPathBytes), options, opened.findings);
+  if (!stream) return std::move(stream).error();
+  const checkpoint::StreamPickle& object = (*stream)->object();
+  RUSHLIGHT_TRY(build(object.pickle, object.bytes, **stream, options, opened));
+  const std::vector<GlobalUse>& others = (*stream)->other_globals();
+  opened.globals.insert(opened.globals.end(), others.begin(), others.end());
+  opened.explained_bytes = (*stream)->end();
+  return {};
+}
+
 Status load_pickle(const LoadOptions& options, Opened& opened) {
   opened.format.byteorder = "little";
   RUSHLIGHT_TRY_ASSIGN(const checkpoint::StreamPickle stream,
                        checkpoint::read_stream_pickle(opened.source, {0, opened.source->size_bytes()},
                                                       escaped(opened.file, kPathBytes), options.limits));
+  // A magic number in another spelling than torch's own: the pickles behind it are read by torch, and so here.
+  if (checkpoint::LegacyStream::is_magic(stream.pickle)) {
+    opened.container = Container::legacy;
+    opened.format.kind = FileKind::torch_legacy;
+    return load_legacy(options, opened);
+  }
   if (stream.end != opened.source->size_bytes()) {
     const std::uint64_t count = opened.source->size_bytes() - stream.end;
     opened.findings.push_back({.severity = Severity::warning,
@@ -128,19 +154,6 @@ Status load_pickle(const LoadOptions& options, Opened& opened) {
   NoStorages storages;
   RUSHLIGHT_TRY(build(stream.pickle, stream.bytes, storages, options, opened));
   opened.explained_bytes = stream.end;
-  return {};
-}
-
-Status load_legacy(const LoadOptions& options, Opened& opened) {
-  opened.format.byteorder = "little";
-  Result<std::unique_ptr<checkpoint::LegacyStream>> stream =
-      checkpoint::LegacyStream::open(opened.source, 0, escaped(opened.file, kPathBytes), options, opened.findings);
-  if (!stream) return std::move(stream).error();
-  const checkpoint::StreamPickle& object = (*stream)->object();
-  RUSHLIGHT_TRY(build(object.pickle, object.bytes, **stream, options, opened));
-  const std::vector<GlobalUse>& others = (*stream)->other_globals();
-  opened.globals.insert(opened.globals.end(), others.begin(), others.end());
-  opened.explained_bytes = (*stream)->end();
   return {};
 }
 
@@ -178,11 +191,30 @@ Status open_container(std::shared_ptr<const Source> source, const LoadOptions& o
       case Container::safetensors:
       case Container::gguf:
       case Container::npy:
+      case Container::sharded:
+      case Container::dcp:
         break;
     }
     return {};
   }();
   if (!status) return with_file(status.error(), opened.file);
+  return {};
+}
+
+Status open_window(const Part& part, const LoadOptions& options, Opened& opened) {
+  opened.file = std::string(part.source->name());
+  opened.source = part.source;
+  opened.container = Container::zip;
+  opened.format.size_bytes = part.size_bytes;
+  std::vector<Finding> oddities;
+  Result<std::shared_ptr<const zip::Archive>> archive = zip::Archive::open(
+      part.source, {.limits = options.limits, .window_offset = part.offset, .window_bytes = part.size_bytes}, oddities);
+  if (!archive) return with_file(std::move(archive).error(), opened.file);
+  for (Finding& finding : oddities) {
+    finding.file = escaped(opened.file, kPathBytes);
+    opened.findings.push_back(std::move(finding));
+  }
+  opened.archive = *std::move(archive);
   return {};
 }
 
@@ -203,6 +235,10 @@ Status load_values(const LoadOptions& options, Opened& opened) {
       return load_gguf(options, opened);
     case Container::npy:
       return load_npy(options, opened);
+    case Container::sharded:
+      return load_sharded(options, opened);
+    case Container::dcp:
+      return load_dcp(options, opened);
     case Container::other:
     case Container::unknown:
       break;
@@ -226,8 +262,11 @@ namespace rushlight {
 Checkpoint::Checkpoint(std::shared_ptr<const Impl> impl) noexcept : impl_(std::move(impl)) {}
 
 Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path, const LoadOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const Source> source, open_file(path, options.access));
-  return open(std::move(source), options);
+  RUSHLIGHT_TRY_ASSIGN(open::FileInFolder file, open::open_path(path, options.access));
+  if (options.open_beside) return open(std::move(file.source), options);
+  LoadOptions with_folder = options;
+  with_folder.open_beside = std::move(file.open_beside);
+  return open(std::move(file.source), with_folder);
 }
 
 Result<Checkpoint> Checkpoint::open(std::shared_ptr<const Source> source, const LoadOptions& options) {

@@ -126,8 +126,7 @@ std::optional<Sniffed> sniff_text(std::string_view head) {
   if (whole.empty() || !is_valid_utf8(whole)) return std::nullopt;
   if (head.front() == '{' || head.front() == '[') {
     if (head.find("\"weight_map\"") != std::string_view::npos) {
-      return foreign("the JSON index of a sharded checkpoint, not the weights",
-                     "open the files that it names under \"weight_map\"");
+      return Sniffed{Container::sharded, FileKind::sharded, {}};
     }
     return foreign("a JSON document, not a checkpoint", "it may hold an error message of the server: look at it");
   }

@@ -17,6 +17,8 @@ enum class Container : std::uint8_t {
   safetensors,
   gguf,
   npy,
+  sharded,  // the JSON index of a sharded checkpoint
+  dcp,      // the metadata of a distributed checkpoint
   other,    // something else, which `refusal` names
   unknown,  // nothing that is known here: it may still be a zip archive behind other bytes
 };

@@ -12,6 +12,8 @@ namespace {
 using namespace std::string_view_literals;
 
 // The magic number 0x1950A86A20F9469CFC6C, little-endian, behind LONG1 and its length (torch/serialization.py).
+// The first names of a pickle stand within so many bytes.
+constexpr std::size_t kNamesBytes = 256;
 constexpr std::string_view kMagicOpcode = "\x8a\x0a"sv;
 constexpr std::string_view kMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"sv;
 // The same as protocols 0 and 1 write it.
@@ -82,11 +84,10 @@ std::optional<Sniffed> sniff_pickle(std::string_view head) {
           "the first bytes are damaged: fetch the file again");
     }
   }
-  if (head.find("torch.distributed.") != std::string_view::npos) {
-    return refuse(FileKind::unknown, Category::unsup,
-                  "the file is the metadata of a distributed checkpoint, which is not read here",
-                  "turn the folder into one file: python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
-                  "FOLDER weights.pt");
+  // The class of the root comes first, and its module's name with it.
+  if (head.substr(0, kNamesBytes).find("checkpoint.metadata") != std::string_view::npos &&
+      head.substr(0, kNamesBytes).find("Metadata") != std::string_view::npos) {
+    return Sniffed{Container::dcp, FileKind::dcp, {}, true};
   }
   return Sniffed{Container::pickle, FileKind::unknown, {}, true};
 }

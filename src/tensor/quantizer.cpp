@@ -5,6 +5,7 @@
 
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
+#include "rushlight/limits.hpp"
 #include "rushlight/tensor.hpp"
 #include "tensor/layout.hpp"
 #include "tensor/tensor_impl.hpp"
@@ -15,7 +16,8 @@ namespace {
 // The codes of a tensor in C order, whatever their width.
 Result<std::vector<std::int64_t>> read_codes(const Tensor& tensor) {
   // Packed codes lie in whole bytes only where nothing is cut out of them.
-  RUSHLIGHT_TRY_ASSIGN(const Tensor dense, tensor.contiguous());
+  RUSHLIGHT_TRY_ASSIGN(const Tensor dense,
+                       tensor.contiguous(Limits{}.materialised_bytes + 2 * tensor.storage().size_bytes()));
   RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> bytes, dense.bytes());
   std::vector<std::int64_t> codes(static_cast<std::size_t>(tensor.numel()));
   const auto byte_at = [&](std::size_t i) { return std::to_integer<std::uint8_t>(bytes[i]); };

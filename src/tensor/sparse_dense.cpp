@@ -13,6 +13,7 @@
 #include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/float_codes.hpp"
+#include "rushlight/limits.hpp"
 #include "tensor/composite_impl.hpp"
 #include "tensor/layout.hpp"
 #include "tensor/tensor_impl.hpp"
@@ -30,7 +31,10 @@ Error wrong_index(std::string_view part, std::size_t position, std::int64_t foun
 }
 
 Result<std::vector<std::int64_t>> read_indices(const Tensor& tensor) {
-  RUSHLIGHT_TRY_ASSIGN(const Tensor wide, tensor.to(DType::i64));
+  // Indices that repeat a few bytes for terabytes are no tensor that a program would have made.
+  RUSHLIGHT_TRY_ASSIGN(const Tensor dense,
+                       tensor.contiguous(Limits{}.materialised_bytes + 2 * tensor.storage().size_bytes()));
+  RUSHLIGHT_TRY_ASSIGN(const Tensor wide, dense.to(DType::i64));
   RUSHLIGHT_TRY_ASSIGN(const std::span<const std::int64_t> values, wide.values<std::int64_t>());
   return std::vector<std::int64_t>(values.begin(), values.end());
 }

@@ -177,10 +177,9 @@ TEST(ZipContainer, Z46_ByteordersAreTwoWords) {
   EXPECT_EQ(judge(absent).format.byteorder, "little");
   TorchZip big = zip_of("base", {{"data.pkl", "N."}, {"byteorder", "big"}, {"version", "3\n"}});
   const Verdict verdict = judge(big);
-  EXPECT_EQ(verdict.code, ErrorCode::unsupported);
+  EXPECT_TRUE(verdict.ok) << verdict.text;
   EXPECT_EQ(verdict.format.byteorder, "big");
-  EXPECT_EQ(verdict.text,
-            "error unsup ZIP-BIG-ENDIAN byteorder: the tensors are stored big-endian, which is not read here");
+  EXPECT_EQ(verdict.text, "");
 }
 
 TEST(ZipContainer, StorageAlignmentIsANumber) {

@@ -142,6 +142,17 @@ class Comparer {
     return std::move(result_);
   }
 
+  // Everything about each tensor described there; here are others too.
+  Comparison run_shard() {
+    const Result<Inspection> inspection = inspect(checkpoint_);
+    if (!inspection) {
+      differ("", "inspect", "a listing", to_string(inspection.error()));
+      return std::move(result_);
+    }
+    for (const dom::element entry : items(field(expected_, "tensors"))) compare_found(entry, *inspection);
+    return std::move(result_);
+  }
+
  private:
   void differ(std::string_view where, std::string_view what, std::string_view want, std::string_view have) {
     result_.differences.push_back(std::string(where) + ": " + std::string(what) + ": want " + std::string(want) +
@@ -295,15 +306,17 @@ class Comparer {
 
   void compare_by_name(const std::vector<dom::element>& expected, const Inspection& inspection) {
     same("", "tensors", std::to_string(expected.size()), std::to_string(inspection.tensors.size()));
-    for (const dom::element entry : expected) {
-      const std::string_view name = text(field(entry, "name"));
-      const auto have = std::find_if(inspection.tensors.begin(), inspection.tensors.end(),
-                                     [&](const TensorEntry& tensor) { return tensor.name == name; });
-      if (have == inspection.tensors.end()) {
-        differ(name, "tensor", "one", "none");
-      } else {
-        compare_tensor(entry, *have);
-      }
+    for (const dom::element entry : expected) compare_found(entry, inspection);
+  }
+
+  void compare_found(dom::element entry, const Inspection& inspection) {
+    const std::string_view name = text(field(entry, "name"));
+    const auto have = std::find_if(inspection.tensors.begin(), inspection.tensors.end(),
+                                   [&](const TensorEntry& tensor) { return tensor.name == name; });
+    if (have == inspection.tensors.end()) {
+      differ(name, "tensor", "one", "none");
+    } else {
+      compare_tensor(entry, *have);
     }
   }
 
@@ -775,6 +788,15 @@ Comparison compare(const Checkpoint& checkpoint, const std::filesystem::path& js
     return Comparer(checkpoint, document).run_by_name();
   }
   return Comparer(checkpoint, document).run();
+}
+
+Comparison compare_shard(const Checkpoint& checkpoint, const std::filesystem::path& json) {
+  dom::parser parser;
+  dom::element document;
+  if (parser.load(json.string()).get(document) != simdjson::SUCCESS) {
+    return {.differences = {json.string() + " is no JSON"}};
+  }
+  return Comparer(checkpoint, document).run_shard();
 }
 
 }  // namespace rushlight::test

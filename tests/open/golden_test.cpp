@@ -23,7 +23,7 @@ struct Golden {
   std::string name;  // below the golden folder
 };
 
-// FILE.expect.json beside FILE, or NAME.expect.json beside NAME.pt.
+// FILE.expect.json beside FILE (or a folder of that name), or NAME.expect.json beside NAME.pt.
 std::vector<Golden> golden_files(const fs::path& top) {
   std::vector<Golden> found;
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(top)) {
@@ -32,8 +32,8 @@ std::vector<Golden> golden_files(const fs::path& top) {
     if (!json.ends_with(kSuffix)) continue;
     const fs::path exact = json.substr(0, json.size() - kSuffix.size());
     const fs::path with_suffix = exact.string() + ".pt";
-    const fs::path file = fs::is_regular_file(exact) ? exact : with_suffix;
-    if (!fs::is_regular_file(file)) continue;  // the description of a folder
+    const fs::path file = fs::exists(exact) ? exact : with_suffix;
+    if (!fs::exists(file)) continue;
     found.push_back({file, entry.path(), fs::relative(file, top).string()});
   }
   std::sort(found.begin(), found.end(), [](const Golden& a, const Golden& b) { return a.name < b.name; });
@@ -220,6 +220,42 @@ TEST_P(GoldenFiles, AreReadAsTorchReadsThem) {
             << " values are not comparable), " << counts.other_kinds << " of other kinds named, " << counts.verdicts
             << " with a verdict of their own\n";
 }
+
+// The shards are described one by one.
+TEST(GoldenSets, ShardsAreReadAsOne) {
+  const fs::path folder = fs::path(RUSHLIGHT_GOLDEN_DIR) / "format" / "container" / "sharded";
+  const Result<Checkpoint> checkpoint = Checkpoint::open(folder);
+  ASSERT_TRUE(checkpoint) << to_string(checkpoint.error());
+  EXPECT_EQ(to_string(checkpoint->format().kind), "sharded");
+  EXPECT_EQ(checkpoint->root().class_name(), "collections.OrderedDict");
+  EXPECT_TRUE(checkpoint->findings().empty());
+  std::size_t tensors = 0;
+  for (const char* shard : {"pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"}) {
+    const Comparison comparison = compare_shard(*checkpoint, folder / (std::string(shard) + ".expect.json"));
+    for (const std::string& difference : comparison.differences) ADD_FAILURE() << shard << ": " << difference;
+    tensors += comparison.tensors;
+  }
+  EXPECT_EQ(checkpoint->root().entry_count(), tensors);
+}
+
+// Every byte of the sets of files is checked and in order.
+TEST(GoldenSets, SetsAreIntact) {
+  for (const char* name : {"dcp", "dcp_two_ranks", "sharded"}) {
+    const fs::path folder = fs::path(RUSHLIGHT_GOLDEN_DIR) / "format" / "container" / name;
+    const Result<VerifyReport> report = verify(folder, {.strict = true});
+    ASSERT_TRUE(report) << to_string(report.error());
+    for (const Finding& finding : report->findings) {
+      if (finding.severity != Severity::note) ADD_FAILURE() << name << ": " << to_string(finding);
+    }
+    EXPECT_TRUE(report->ok && report->structure_ok) << name;
+    EXPECT_EQ(report->explained_bytes, report->format.size_bytes) << name;
+    EXPECT_FALSE(report->tensors.empty()) << name;
+    for (const TensorVerdict& tensor : report->tensors) {
+      EXPECT_EQ(to_string(tensor.state), "intact") << name << ": " << tensor.name;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Sets, GoldenFiles, testing::Values("fashion", "format", "torch-releases"),
                          [](const testing::TestParamInfo<const char*>& set) {
                            std::string name = set.param;

@@ -309,8 +309,7 @@ TEST(HostileArchives, Z45_Z46_WrongTextsArePlacedAtTheirBytes) {
                         "found '" + shown + "'");
   }
   const std::string big = with("byteorder", "big");
-  EXPECT_EQ(big,
-            "unsup ZIP-BIG-ENDIAN " + at("byteorder") + "the tensors are stored big-endian, which is not read here");
+  EXPECT_EQ(big, "ok");
   const std::string huge = with("version", std::string(1 << 20, '3'));
   EXPECT_EQ(huge, "zip ZIP-TEXT-SIZE version at " + hex(zip.place("version").central) +
                       ": record is too long for what it is, expected at most 64 bytes, found 1048576");
