@@ -121,8 +121,16 @@ Status load_legacy(const LoadOptions& options, Opened& opened) {
       checkpoint::LegacyStream::open(opened.source, 0, escaped(opened.file, kPathBytes), options, opened.findings);
   if (!stream) return std::move(stream).error();
   const checkpoint::StreamPickle& object = (*stream)->object();
-  RUSHLIGHT_TRY(build(object.pickle, object.bytes, **stream, options, opened));
+  // The small pickles around the object name nothing in torch's own files; what they name counts like everything else.
   const std::vector<GlobalUse>& others = (*stream)->other_globals();
+  const checkpoint::PicklePlace around{.file = escaped(opened.file, kPathBytes),
+                                       .record = others.empty() ? std::string() : others.front().record,
+                                       .file_offset = {}};
+  if (options.globals == Globals::strict) {
+    if (std::optional<Error> refused = checkpoint::refusal(others, around)) return *std::move(refused);
+  }
+  checkpoint::report_unknown(others, around, opened.findings);
+  RUSHLIGHT_TRY(build(object.pickle, object.bytes, **stream, options, opened));
   opened.globals.insert(opened.globals.end(), others.begin(), others.end());
   opened.explained_bytes = (*stream)->end();
   return {};

@@ -210,7 +210,7 @@ class Verifier {
     // What is wrong with damaged indices follows from their damage.
     std::erase_if(collector.composites, [&](const CompositeUse& use) {
       const auto parts = use.tensor.components();
-      return of_pickle == TensorState::damaged ||
+      return index_damaged ||
              std::any_of(parts.begin(), parts.end(), [&](const CompositeTensor::Component& part) {
                return state_of(part.second.storage().record()) == TensorState::damaged;
              });
