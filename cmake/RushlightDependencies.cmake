@@ -26,6 +26,9 @@ rushlight_note(libdeflate "${RUSHLIGHT_LIBDEFLATE_LIBRARY}" "CRC-32 and inflate"
 find_package(simdjson REQUIRED)
 rushlight_note(simdjson "${simdjson_VERSION}" "safetensors headers, JSON model specs")
 
+find_package(simdjson REQUIRED)
+rushlight_note(simdjson "${simdjson_VERSION}" "JSON in archives, model specs")
+
 # Required by the runtime.
 if(RUSHLIGHT_BUILD_RUNTIME)
   find_package(Eigen3 3.4 REQUIRED NO_MODULE)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The specification agrees with the tree: dumps with their vector, rules with their tests.
+"""The specification agrees with the tree: dumps with their vectors, rules with their sources and tests.
 
     format_spec_test.py SOURCE_DIR
 """
@@ -8,25 +8,30 @@ import re
 import sys
 
 ROW = re.compile(r"^([0-9a-f]{4})  ((?:[0-9a-f]{2} ?)+)", re.M)
-RULE = re.compile(r"^\s*(?:[-*]\s*|#+\s*|\|\s*)?\**\[([ZPTCIM]-\d+[a-z]?)\]\**", re.M)
+RULE = re.compile(r"^\s*(?:[-*]\s*|#+\s*|\|\s*)?\**\[([ZPTCLISAMD]-\d+[a-z]?)\]\**", re.M)
 TEST_NAME = re.compile(r"`((?:[A-Z]\w+)\.(?:\w+))`")
+SOURCE = re.compile(r"\*Sources?:\*")
 FILE_NAME = re.compile(r"`(tests/[\w./-]+\.(?:py|cpp|cmake|sh))`")
 
 
-def check_tour(spec: pathlib.Path) -> list[str]:
-    data = (spec / "vectors" / "tour.pt").read_bytes()
+# The pages that print every byte of a file, with the file.
+DUMPS = (("01-tour.md", "tour.pt"), ("06-legacy.md", "legacy.pt"))
+
+
+def check_dump(spec: pathlib.Path, page: str, vector: str) -> list[str]:
+    data = (spec / "vectors" / vector).read_bytes()
     seen = bytearray(len(data))
     problems = []
-    for offset_text, bytes_text in ROW.findall((spec / "01-tour.md").read_text(encoding="utf-8")):
+    for offset_text, bytes_text in ROW.findall((spec / page).read_text(encoding="utf-8")):
         offset = int(offset_text, 16)
         row = bytes.fromhex(bytes_text)
         if data[offset:offset + len(row)] != row:
-            problems.append(f"01-tour.md: the row at {offset_text} is not what the vector holds")
+            problems.append(f"{page}: the row at {offset_text} is not what the vector holds")
         for i in range(offset, min(offset + len(row), len(data))):
             seen[i] = 1
     missing = len(data) - sum(seen)
     if missing:
-        problems.append(f"01-tour.md: {missing} bytes of the vector are not shown")
+        problems.append(f"{page}: {missing} bytes of the vector are not shown")
     return problems
 
 
@@ -39,7 +44,7 @@ def check_rules(root: pathlib.Path, spec: pathlib.Path) -> list[str]:
     problems = []
     defined = {}
     for page in sorted(spec.glob("*.md")):
-        if page.name in ("README.md", "01-tour.md"):
+        if page.name in ("README.md", "01-tour.md", "rationale.md"):
             continue
         text = page.read_text(encoding="utf-8")
         matches = list(RULE.finditer(text))
@@ -53,6 +58,8 @@ def check_rules(root: pathlib.Path, spec: pathlib.Path) -> list[str]:
             files = FILE_NAME.findall(body)
             if not named and not files:
                 problems.append(f"{page.name}: [{rule}] names no test")
+            if page.name.startswith("0") and not SOURCE.search(body):
+                problems.append(f"{page.name}: [{rule}] names no source")
             for name in named:
                 if name not in tests:
                     problems.append(f"{page.name}: [{rule}] names {name}, which does not exist")
@@ -67,7 +74,8 @@ def check_rules(root: pathlib.Path, spec: pathlib.Path) -> list[str]:
 def main() -> int:
     root = pathlib.Path(sys.argv[1])
     spec = root / "format-spec"
-    problems = check_tour(spec) + check_rules(root, spec)
+    problems = [problem for page, vector in DUMPS for problem in check_dump(spec, page, vector)]
+    problems += check_rules(root, spec)
     for problem in problems:
         print(problem)
     print("format-spec: " + ("ok" if not problems else f"{len(problems)} problems"))

@@ -35,6 +35,8 @@ enum class FileKind : std::uint8_t {
   npz,
   npy,
   gguf,
+  dcp,      ///< a folder of torch.distributed.checkpoint
+  sharded,  ///< several files and the index that says which tensor is in which
   unknown,
 };
 /// "torch-zip", "torch-legacy", ...
@@ -83,6 +85,11 @@ struct LoadOptions {
   bool strict = false;
   Limits limits{};
   FileAccess access = FileAccess::mapped;  ///< for open(path)
+  /// Opens a file beside the one that is read: the shards of an index, the `.distcp` files of a distributed checkpoint.
+  /// `name` is a plain file name, never a path. open(path) looks in the file's own folder when this is empty; without
+  /// it such a set cannot be opened from a Source. ErrorCode::not_found says that there is no such file. Called while
+  /// the checkpoint is opened, once for each name.
+  std::function<Result<std::shared_ptr<const Source>>(std::string_view name)> open_beside{};
   Executor* executor = nullptr;            ///< null: the calling thread only
   Progress* progress = nullptr;
 };
@@ -100,7 +107,7 @@ struct GlobalUse {
 struct FormatInfo {
   FileKind kind = FileKind::unknown;
   std::string root{};            ///< folder inside the archive, "" when there is none
-  std::uint64_t size_bytes = 0;  ///< of the file
+  std::uint64_t size_bytes = 0;  ///< of the file; of a set, of all its files
   int version = 0;               ///< of the archive: the `version` record; 0 when absent
   std::string byteorder{};       ///< "little", "big"; "little" when no record says so
   std::string torch{};           ///< what the records tell about the writer: ">=2.7", "1.6-2.0"
@@ -113,6 +120,10 @@ struct FormatInfo {
 class RUSHLIGHT_API Checkpoint {
  public:
   /// Errors are those of the structure: a damaged tensor is found when it is read (or by verify()).
+  ///
+  /// The index of a sharded checkpoint (`model.safetensors.index.json`) and the `.metadata` of a distributed one stand
+  /// for the whole set. A folder stands for the one set in it, or else the one file with a checkpoint's name;
+  /// ErrorCode::ambiguous lists the candidates where there are several.
   static Result<Checkpoint> open(const std::filesystem::path& path, const LoadOptions& options = {});
   static Result<Checkpoint> open(std::shared_ptr<const Source> source, const LoadOptions& options = {});
 

@@ -5,8 +5,10 @@
 
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rushlight/checkpoint.hpp"
@@ -21,6 +23,14 @@ struct TensorEntry {
   std::string storage{};  ///< record of the storage ("data/0"), or "" for tensors without one
   /// False for what state_dict() of a pickled module leaves out: non-persistent buffers, tensors in other attributes.
   bool persistent = true;
+};
+
+/// A sparse or nested tensor. Its parts are in Inspection::tensors too, under `name.indices` and the like.
+struct CompositeEntry {
+  std::string name{};
+  Path path{};
+  CompositeTensor tensor;
+  bool persistent = true;  ///< as TensorEntry::persistent
 };
 
 /// A leaf that is no tensor: epoch, loss, learning rate, a string.
@@ -40,9 +50,10 @@ struct OpaqueEntry {
 struct Inspection {
   std::string file{};
   FormatInfo format{};
-  std::string root_class{};            ///< "collections.OrderedDict", "dict", "__main__.Net"
-  std::vector<TensorEntry> tensors{};  ///< in traversal order
-  std::vector<ValueEntry> values{};    ///< non-tensor leaves, in traversal order
+  std::string root_class{};                  ///< "collections.OrderedDict", "dict", "__main__.Net"
+  std::vector<TensorEntry> tensors{};        ///< in traversal order
+  std::vector<CompositeEntry> composites{};  ///< in traversal order
+  std::vector<ValueEntry> values{};          ///< non-tensor leaves, in traversal order
   std::vector<OpaqueEntry> opaque{};
   std::vector<GlobalUse> globals{};
   std::vector<Finding> findings{};
@@ -54,8 +65,24 @@ struct Inspection {
 RUSHLIGHT_API Result<Inspection> inspect(const Checkpoint& checkpoint, const Limits& limits = {});
 
 /// The entries whose full name, or unambiguous last part of it, matches a name or a glob (`*`, `?`, `[a-z]`).
+/// The name of a composite tensor stands for all its parts.
 /// ErrorCode::not_found gives the nearest names; ::ambiguous lists the candidates of an ambiguous short form.
 RUSHLIGHT_API Result<std::vector<TensorEntry>> find_tensors(const Inspection& inspection, std::string_view pattern);
+
+/// The parts of a readable name, for trees: "a.b[0].c" is "a", "b", "[0]", "c". At most 64: the last one holds the
+/// rest.
+RUSHLIGHT_API std::vector<std::string_view> name_parts(std::string_view name);
+
+/// A record of an archive, where it stands in the file.
+struct RecordPlace {
+  std::string name{};               ///< in full: "fashion_cnn/data/0"
+  std::uint64_t header_offset = 0;  ///< where it begins
+  std::uint64_t stored_bytes = 0;   ///< of the data, as they are stored
+};
+/// The records of a zip archive, in the order in which they stand in the file; none for files that are no archive.
+/// Reads the central directory alone.
+RUSHLIGHT_API Result<std::vector<RecordPlace>> list_records(const std::filesystem::path& path,
+                                                            const LoadOptions& options = {});
 
 /// Figures over all elements of a tensor, accumulated in double in C order (the same on every machine).
 struct TensorStatistics {
@@ -70,7 +97,8 @@ struct TensorStatistics {
   double max = 0;
   std::array<std::uint64_t, 24> histogram{};  ///< of the finite values, equal bins from min to max
 };
-/// Reads the tensor. Complex, quantised and bit types are ErrorCode::unsupported.
+/// Reads the tensor; of a quantised one the values that its codes stand for, dequantize()d. Complex and bit types are
+/// ErrorCode::unsupported.
 RUSHLIGHT_API Result<TensorStatistics> statistics(const Tensor& tensor);
 
 }  // namespace rushlight

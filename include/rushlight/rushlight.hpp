@@ -3,8 +3,10 @@
 #pragma once
 
 #include "rushlight/checkpoint.hpp"
+#include "rushlight/composite_tensor.hpp"
 #include "rushlight/device.hpp"
 #include "rushlight/digest.hpp"
+#include "rushlight/doctor.hpp"
 #include "rushlight/dtype.hpp"
 #include "rushlight/error.hpp"
 #include "rushlight/evaluate.hpp"
@@ -21,9 +23,11 @@
 #include "rushlight/session.hpp"
 #include "rushlight/source.hpp"
 #include "rushlight/state_dict.hpp"
+#include "rushlight/stats.hpp"
 #include "rushlight/summary.hpp"
 #include "rushlight/tensor.hpp"
 #include "rushlight/text.hpp"
+#include "rushlight/usage.hpp"
 #include "rushlight/value.hpp"
 #include "rushlight/verify.hpp"
 #include "rushlight/version.hpp"

@@ -37,6 +37,8 @@ class RUSHLIGHT_API StateDict {
   [[nodiscard]] const Tensor* find(std::string_view name) const noexcept;
   /// ErrorCode::not_found, with the nearest names as a hint.
   [[nodiscard]] Result<Tensor> at(std::string_view name) const;
+  /// Room for so many without growing.
+  void reserve(std::size_t count);
   /// Appends; replaces the tensor in place when the name exists.
   void insert(std::string name, Tensor tensor);
   bool erase(std::string_view name);

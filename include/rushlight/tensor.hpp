@@ -72,12 +72,15 @@ class RUSHLIGHT_API Storage {
 /// What a tensor was in Python; decides `class` in listings and how it is written back.
 enum class TensorClass : std::uint8_t { tensor, parameter, buffer };
 
+struct Quantizer;
+
 /// What a tensor is, besides its bytes.
 struct TensorOptions {
   bool requires_grad = false;
   TensorClass tensor_class = TensorClass::tensor;
-  bool conj = false;  ///< the storage holds the conjugate of the values
-  bool neg = false;   ///< the storage holds the negated values
+  bool conj = false;                             ///< the storage holds the conjugate of the values
+  bool neg = false;                              ///< the storage holds the negated values
+  std::shared_ptr<const Quantizer> quantizer{};  ///< of tensors of codes: what the codes mean
 };
 
 /// A strided view. A handle: copying is cheap, copies view the same storage, and a tensor outlives the Checkpoint it
@@ -139,6 +142,10 @@ class RUSHLIGHT_API Tensor {
   /// Element conversion as torch does it (format-spec/04, section 5), in C order; to its own dtype it is contiguous().
   /// ErrorCode::unsupported names a pair that is not built.
   [[nodiscard]] Result<Tensor> to(DType dtype) const;
+  /// The float32 values that the codes of a quantised tensor stand for, in C order, as torch's dequantize(): one
+  /// product and one difference each, in float32 where one scale holds for all, in double where each channel has its
+  /// own. ErrorCode::invalid_argument when it has no quantizer.
+  [[nodiscard]] Result<Tensor> dequantize() const;
   /// A copy on another device (itself when already there): the elements alone, in C order, where they come from the
   /// host. ErrorCode::device when there is no such device.
   [[nodiscard]] Result<Tensor> to(Device device) const;
@@ -151,6 +158,28 @@ class RUSHLIGHT_API Tensor {
 
   std::shared_ptr<const Impl> impl_;
 };
+
+/// What the codes of a quantised tensor mean: value = (code - zero point) * scale.
+struct Quantizer {
+  /// torch.qscheme; the symmetric ones differ in how they were chosen, not in what they mean.
+  enum class Scheme : std::uint8_t {
+    per_tensor_affine,
+    per_tensor_symmetric,
+    per_channel_affine,
+    per_channel_symmetric,
+    per_channel_affine_float_qparams,  ///< zero points are float32, as are the scales
+  };
+  Scheme scheme = Scheme::per_tensor_affine;
+  double scale = 1;             ///< per tensor
+  std::int64_t zero_point = 0;  ///< per tensor
+  Tensor scales{};              ///< per channel: [shape[axis]], float64 (float32 with float zero points)
+  Tensor zero_points{};         ///< per channel: the same shape, int64 or float32
+  std::int64_t axis = 0;        ///< per channel
+
+  [[nodiscard]] bool is_per_channel() const noexcept { return scheme >= Scheme::per_channel_affine; }
+};
+/// "per_tensor_affine", ...
+RUSHLIGHT_API std::string_view to_string(Quantizer::Scheme scheme) noexcept;
 
 /// A borrowed view for Session::run: no ownership, no allocation.
 struct TensorView {

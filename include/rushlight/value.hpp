@@ -19,6 +19,7 @@
 #include <variant>
 #include <vector>
 
+#include "rushlight/composite_tensor.hpp"
 #include "rushlight/export.hpp"
 #include "rushlight/result.hpp"
 #include "rushlight/tensor.hpp"
@@ -43,7 +44,8 @@ enum class ValueKind : std::uint8_t {
   set,
   frozenset,
   tensor,
-  storage,  ///< a storage saved by itself
+  composite,  ///< a sparse or nested tensor; its parts are attributes: "indices", "values" ...
+  storage,    ///< a storage saved by itself
   dtype,
   device,
   size,    ///< torch.Size
@@ -71,6 +73,7 @@ class RUSHLIGHT_API Value {
   Value(std::string_view utf8);    // NOLINT(google-explicit-constructor)
   Value(const std::string& utf8);  // NOLINT(google-explicit-constructor)
   Value(Tensor tensor);            // NOLINT(google-explicit-constructor)
+  Value(CompositeTensor tensor);   // NOLINT(google-explicit-constructor)
   static Value bytes(std::span<const std::byte> bytes);
   static Value list(std::span<const Value> items);
   static Value tuple(std::span<const Value> items);
@@ -95,6 +98,7 @@ class RUSHLIGHT_API Value {
   [[nodiscard]] std::optional<std::string_view> as_string() const noexcept;
   [[nodiscard]] std::optional<std::span<const std::byte>> as_bytes() const noexcept;
   [[nodiscard]] std::optional<Tensor> as_tensor() const;
+  [[nodiscard]] std::optional<CompositeTensor> as_composite() const;
   [[nodiscard]] std::optional<Storage> as_storage() const;
   /// A dtype object, or the element type of a storage saved by itself.
   [[nodiscard]] std::optional<DType> as_dtype() const noexcept;

@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rushlight/checkpoint.hpp"
@@ -19,6 +21,8 @@ struct VerifyOptions {
   bool require_crc = false;
   Limits limits{};
   FileAccess access = FileAccess::mapped;  ///< for verify(path)
+  /// As LoadOptions::open_beside: all files of a set are verified.
+  std::function<Result<std::shared_ptr<const Source>>(std::string_view name)> open_beside{};
   Executor* executor = nullptr;
   Progress* progress = nullptr;
 };
@@ -32,7 +36,7 @@ RUSHLIGHT_API std::string_view to_string(TensorState state) noexcept;
 
 /// One record of the archive.
 struct RecordReport {
-  std::string name{};                  ///< without the root folder
+  std::string name{};                  ///< without the root folder; of a set "FILE:NAME"
   std::uint64_t offset = 0;            ///< of the data, in the file
   std::uint64_t size_bytes = 0;        ///< decoded
   std::uint64_t compressed_bytes = 0;  ///< as stored

@@ -25,7 +25,8 @@ struct BuiltValue {
 
 // `pickle` was read from `bytes`. Warnings (unknown globals, tensors that stay opaque) are appended to `findings` in
 // stream order. Of the options: globals, accepted_globals, map_location, limits.
+// `file_depth` counts the files around this one.
 Result<BuiltValue> build_value(const pickle::Pickle& pickle, const PickleBytes& bytes, StorageProvider& storages,
-                               const LoadOptions& options, std::vector<Finding>& findings);
+                               const LoadOptions& options, std::vector<Finding>& findings, int file_depth = 0);
 
 }  // namespace rushlight::checkpoint

@@ -26,6 +26,10 @@ std::string_view to_string(FileKind kind) noexcept {
       return "npy";
     case FileKind::gguf:
       return "gguf";
+    case FileKind::dcp:
+      return "dcp";
+    case FileKind::sharded:
+      return "sharded";
     case FileKind::unknown:
       return "unknown";
   }

@@ -63,6 +63,9 @@ std::optional<KnownGlobal> find_global(std::string_view module, std::string_view
   for (const GlobalRow& row : kRows) {
     if (row.name == name && row.module == module) return row.known;
   }
+  if (module == "__torch__" || module.starts_with("__torch__.")) {
+    return KnownGlobal{.meaning = Meaning::script_class, .torch = TorchList::never};
+  }
   const bool torch = module == "torch";
   if (torch || module == "torch.cuda") {
     if (const auto dtype = dtype_from_storage_class(name); dtype && !name.empty()) {
@@ -76,7 +79,7 @@ std::optional<KnownGlobal> find_global(std::string_view module, std::string_view
     if (const auto dtype = dtype_from_name(name)) return KnownGlobal{.meaning = Meaning::dtype, .dtype = *dtype};
   }
   if ((module == "torch.sparse" || module == "torch.cuda.sparse") && dtype_from_tensor_class(name)) {
-    return KnownGlobal{.meaning = Meaning::sparse_tensor};
+    return KnownGlobal{.meaning = Meaning::old_sparse_class};
   }
   return std::nullopt;
 }

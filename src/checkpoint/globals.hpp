@@ -32,17 +32,25 @@ enum class Meaning : std::uint8_t {
   rebuild_device_tensor,         // (tensor, dtype, device, requires_grad)
   rebuild_from_type_v2,          // (function, type, arguments, state)
   rebuild_from_type,             // the same before torch 1.10
-  tensor_class,      // torch.Tensor: a type argument, or an object with BUILD (storage, offset, size, stride)
-  old_tensor_class,  // torch.FloatTensor ...: the same, of one dtype
-  parameter_class,   // torch.nn.Parameter: the same, or (tensor[, requires_grad])
-  buffer_class,      // torch.nn.Buffer: a type argument
+  tensor_class,       // torch.Tensor: a type argument, or an object with BUILD (storage, offset, size, stride)
+  old_tensor_class,   // torch.FloatTensor ...: the same, of one dtype
+  parameter_class,    // torch.nn.Parameter: the same, or (tensor[, requires_grad])
+  buffer_class,       // torch.nn.Buffer: a type argument
+  quantized_tensor,   // (storage, offset, size, stride, quantizer, requires_grad, hooks)
+  sparse_tensor,      // (layout, parts and size)
+  sparse_csr_tensor,  // the same, torch 1.9 to 1.13
+  nested_tensor,      // (buffer, sizes, strides, offsets)
+  jagged_tensor,      // ({name: part})
+  nested_class,       // a type argument
+  wrapper_subclass,   // (class, dtype, size, strides, offset, layout, device, requires_grad)
+  nested_file,        // torch.storage._load_from_bytes: a whole file inside the pickle
+  // TorchScript
+  script_class,  // `__torch__....`: a class of the archive's own code
+  typed_value,   // (value[, type as text]): stands for its first argument
+  tensor_id,     // (int): a tensor of the table beside the pickle, torch 1.1 and 1.2
   // tensors that stay opaque, with a finding that says what they are
-  quantized_tensor,
-  sparse_tensor,
-  nested_tensor,
-  wrapper_subclass,
   numpy_tensor,
-  nested_file,  // torch.storage._load_from_bytes: a whole file inside the pickle
+  old_sparse_class,  // torch.sparse.FloatTensor ...: objects of torch before 0.4
   // storages, in persistent ids
   storage_class,          // of one dtype
   untyped_storage_class,  // bytes

@@ -12,7 +12,7 @@ using pickle::ObjectKind;
 
 void PicklePlace::fill(Finding& finding, std::uint64_t record_offset) const {
   if (finding.file.empty()) finding.file = file;
-  if (!finding.record) finding.record = record;
+  if (!finding.record && !record.empty()) finding.record = record;
   if (!finding.record_offset) finding.record_offset = record_offset;
   if (!finding.offset && file_offset) finding.offset = *file_offset + *finding.record_offset;
 }

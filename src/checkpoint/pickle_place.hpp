@@ -15,7 +15,7 @@ namespace rushlight::checkpoint {
 
 struct PicklePlace {
   std::string file;
-  std::string record;                        // "data.pkl"
+  std::string record;                        // "data.pkl"; of a stream, which pickle it is, or empty
   std::optional<std::uint64_t> file_offset;  // of the record's bytes; nullopt where they are deflated
 
   // Fills in what is not there yet. `record_offset` counts from the start of the pickle.

@@ -35,8 +35,13 @@ Integrity RecordContext::audited_integrity(const zip::Entry& entry) const noexce
                          : audited[static_cast<std::size_t>(&entry - archive->entries().data())];
 }
 
+std::string RecordContext::printable_name(const zip::Entry& entry) const {
+  return (within.empty() ? std::string() : escaped(within) + "/") + escaped(short_name(entry));
+}
+
 Error RecordContext::placed(Error error, const zip::Entry& entry) const {
-  error.finding.record = escaped(short_name(entry));
+  error.finding.record = printable_name(entry);
+  if (in_memory) error.finding.offset.reset();
   return with_file(std::move(error), file);
 }
 

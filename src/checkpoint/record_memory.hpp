@@ -24,12 +24,18 @@ struct RecordContext {
   std::string file;  // for messages
   std::string root;  // "base/", or "" where there is no root folder
   Checksums checksums = Checksums::on_first_read;
+  // Of an archive that is a record of another one: that record, and whether it was inflated, so that no offset in it is
+  // one in the file.
+  std::string within;
+  bool in_memory = false;
   std::vector<Integrity> audited;     // by position in the directory, where all was checked at once; else empty
   std::deque<std::string> locations;  // recorded devices, each once; a deque never moves them
 
   std::string_view interned(std::string_view location);
   // A record's name for people: without the root folder.
   [[nodiscard]] std::string_view short_name(const zip::Entry& entry) const noexcept;
+  // The same as text, with the record around the archive: "weights.pt/data/0".
+  [[nodiscard]] std::string printable_name(const zip::Entry& entry) const;
   [[nodiscard]] Integrity audited_integrity(const zip::Entry& entry) const noexcept;
   // Fills in the file and the record, named without the root folder.
   [[nodiscard]] Error placed(Error error, const zip::Entry& entry) const;
@@ -51,7 +57,9 @@ class RecordMemory final : public Memory {
 
   [[nodiscard]] std::uint64_t size_bytes() const noexcept override { return entry_->size_bytes; }
   [[nodiscard]] std::string_view recorded_device() const noexcept override { return recorded_device_; }
-  [[nodiscard]] std::string_view record() const noexcept override { return context_->short_name(*entry_); }
+  [[nodiscard]] std::string_view record() const noexcept override {
+    return context_->within.empty() ? context_->short_name(*entry_) : std::string_view(context_->within);
+  }
   [[nodiscard]] Integrity integrity() const noexcept override { return integrity_.load(std::memory_order_acquire); }
   [[nodiscard]] Result<ByteSpan> bytes() override;
 

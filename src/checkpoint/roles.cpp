@@ -18,16 +18,10 @@ struct OpaqueTensorText {
   std::string_view hint;
 };
 constexpr OpaqueTensorText kOpaqueTensors[] = {
-    {Meaning::quantized_tensor, "TENSOR-QUANTIZED", "quantised",
-     "to have their values listed, save them with .dequantize() or .int_repr()"},
-    {Meaning::sparse_tensor, "TENSOR-SPARSE", "sparse", "to have their values listed, save them with .to_dense()"},
-    {Meaning::nested_tensor, "TENSOR-NESTED", "nested", "to have their values listed, save them with .unbind()"},
-    {Meaning::wrapper_subclass, "TENSOR-SUBCLASS", "wrapper subclass",
-     "the tensors inside them are listed; to have them as one, save plain tensors"},
     {Meaning::numpy_tensor, "TENSOR-NUMPY", "NumPy-backed device",
      "to have their values listed, move them to the CPU before they are saved"},
-    {Meaning::nested_file, "STORE-NESTED-FILE", "nested legacy",
-     "to have their values listed, save them with torch.save instead of pickle"},
+    {Meaning::old_sparse_class, "TENSOR-SPARSE", "old sparse",
+     "to have their values listed, load them with the PyTorch that wrote them and save them as strided tensors"},
     // A dtype or storage class that is newer than this table.
     {Meaning::rebuild_tensor_v3, "TENSOR-DTYPE", "unknown dtype",
      "to have their values listed, convert them to a dtype that is known"},
@@ -70,14 +64,34 @@ void ValueBuilder::find_roles() {
 
 Role ValueBuilder::role_of_persistent(ObjectId persistent) const {
   const ObjectId id = graph_.persistent_argument(persistent);
+  const PersistentIds ids = provider_.persistent_ids();
+  if (ids == PersistentIds::tar && is_text(id)) return Role::keyed;
   if (kind_of(id) != ObjectKind::tuple) return Role::storage;
   const std::span<const ObjectId> parts = graph_.items(id);
+  const bool names_module = ids == PersistentIds::tar ? parts.size() == 3
+                                                      : ids == PersistentIds::legacy && parts.size() == 4 &&
+                                                            is_text(parts[0]) && text(parts[0]) == "module";
+  if (names_module && kind_of(class_of_module_id(persistent)) == ObjectKind::global) return Role::module_class;
+  if (ids == PersistentIds::package && parts.size() >= 3 && is_text(parts[0]) && text(parts[0]) == "reduce_package") {
+    return Role::opaque;
+  }
   // A storage class that nobody here knows leaves the size of its elements open.
   return parts.size() >= 2 && is_unknown_name(parts[1]) ? Role::opaque : Role::storage;
 }
 
+ObjectId ValueBuilder::class_of_module_id(ObjectId persistent) const {
+  const std::span<const ObjectId> parts = graph_.items(graph_.persistent_argument(persistent));
+  return parts[provider_.persistent_ids() == PersistentIds::tar ? 0 : 1];
+}
+
+ObjectId ValueBuilder::callee_of(ObjectId call) const {
+  const ObjectId callable = graph_.callable(call);
+  const bool is_class = kind_of(callable) == ObjectKind::persistent && roles_[callable] == Role::module_class;
+  return is_class ? class_of_module_id(callable) : callable;
+}
+
 Role ValueBuilder::role_of_call(ObjectId call) {
-  const std::optional<KnownGlobal> callee = known(graph_.callable(call));
+  const std::optional<KnownGlobal> callee = known(callee_of(call));
   if (!callee) return Role::opaque;
   switch (callee->meaning) {
     case Meaning::ordered_dict:
@@ -100,6 +114,12 @@ Role ValueBuilder::role_of_call(ObjectId call) {
       return Role::device;
     case Meaning::get_layout:
       return Role::layout;
+    case Meaning::nested_file:
+      return Role::storage;
+    case Meaning::typed_value:
+      return Role::typed_value;
+    case Meaning::tensor_id:
+      return Role::tensor;
     case Meaning::tensor_class:
     case Meaning::old_tensor_class:
     case Meaning::parameter_class: {
@@ -132,6 +152,20 @@ Role ValueBuilder::role_of_rebuild(Meaning meaning, std::span<const ObjectId> ar
       return opaque_at(0, ObjectKind::call) ? Role::opaque : Role::tensor;
     case Meaning::rebuild_meta_tensor:
       return unknown_at(0) ? Role::opaque : Role::tensor;
+    case Meaning::wrapper_subclass:
+      return unknown_at(1) ? Role::opaque : Role::tensor;
+    case Meaning::quantized_tensor:
+      return opaque_at(0, ObjectKind::persistent) || holds_opaque_tensor(arguments, 4) ? Role::opaque : Role::tensor;
+    case Meaning::sparse_tensor:
+    case Meaning::sparse_csr_tensor:
+      return holds_opaque_tensor(arguments, 1) ? Role::opaque : Role::tensor;
+    case Meaning::jagged_tensor:
+      return holds_opaque_tensor(arguments, 0) ? Role::opaque : Role::tensor;
+    case Meaning::nested_tensor:
+      for (std::size_t i = 0; i < arguments.size(); ++i) {
+        if (opaque_at(i, ObjectKind::call)) return Role::opaque;
+      }
+      return Role::tensor;
     case Meaning::rebuild_from_type:
     case Meaning::rebuild_from_type_v2: {
       if (arguments.size() != 4 || kind_of(arguments[0]) != ObjectKind::global ||
@@ -150,12 +184,24 @@ Role ValueBuilder::role_of_rebuild(Meaning meaning, std::span<const ObjectId> ar
   }
 }
 
+// Whether a tuple or dict among the arguments holds a tensor without a meaning here.
+bool ValueBuilder::holds_opaque_tensor(std::span<const ObjectId> arguments, std::size_t position) const {
+  if (position >= arguments.size()) return false;
+  const ObjectId id = arguments[position];
+  const bool is_dict = kind_of(id) == ObjectKind::dict;
+  if (!is_dict && kind_of(id) != ObjectKind::tuple) return false;
+  const std::span<const ObjectId> parts = is_dict ? graph_.pairs(id) : graph_.items(id);
+  return std::any_of(parts.begin(), parts.end(), [&](ObjectId part) {
+    return kind_of(part) == ObjectKind::call && roles_[part] == Role::opaque && opaque_tensor(part).has_value();
+  });
+}
+
 std::string ValueBuilder::class_of_call(ObjectId call) const {
-  const ObjectId callable = graph_.callable(call);
+  const ObjectId callable = callee_of(call);
   const std::span<const ObjectId> arguments = graph_.items(graph_.arguments(call));
   if (kind_of(callable) == ObjectKind::call) {
     // Something got by a call and called in turn, such as getattr(x, "y")().
-    const ObjectId inner = graph_.callable(callable);
+    const ObjectId inner = callee_of(callable);
     return (kind_of(inner) == ObjectKind::global ? names_[inner].dotted : std::string("?")) + "(...)";
   }
   if (kind_of(callable) != ObjectKind::global) return "?";
@@ -173,7 +219,7 @@ std::string ValueBuilder::class_of_call(ObjectId call) const {
 }
 
 std::optional<Meaning> ValueBuilder::opaque_tensor(ObjectId call) const {
-  const std::optional<KnownGlobal> callee = known(graph_.callable(call));
+  const std::optional<KnownGlobal> callee = known(callee_of(call));
   if (!callee || roles_[call] != Role::opaque) return std::nullopt;
   Meaning meaning = callee->meaning;
   if (meaning == Meaning::rebuild_from_type_v2 || meaning == Meaning::rebuild_from_type) {
@@ -189,10 +235,13 @@ std::optional<Meaning> ValueBuilder::opaque_tensor(ObjectId call) const {
       return Meaning::rebuild_tensor_v3;
     case Meaning::quantized_tensor:
     case Meaning::sparse_tensor:
+    case Meaning::sparse_csr_tensor:
     case Meaning::nested_tensor:
+    case Meaning::jagged_tensor:
     case Meaning::wrapper_subclass:
+      return Meaning::rebuild_tensor_v3;
     case Meaning::numpy_tensor:
-    case Meaning::nested_file:
+    case Meaning::old_sparse_class:
       return meaning;
     default:
       return std::nullopt;  // a parameter around one of them: that one is reported
@@ -242,7 +291,7 @@ void ValueBuilder::mark_call(ObjectId call, std::vector<ObjectId>& pending) {
       break;
     case Role::tensor: {
       // Attributes are the only part of a tensor that is a value of its own.
-      const Meaning meaning = known(graph_.callable(call))->meaning;
+      const Meaning meaning = known(callee_of(call))->meaning;
       const bool has_state = meaning == Meaning::rebuild_from_type_v2 || meaning == Meaning::rebuild_from_type ||
                              meaning == Meaning::rebuild_parameter_with_state;
       if (has_state && arguments.size() == 4) pending.push_back(arguments[3]);
@@ -268,12 +317,17 @@ void ValueBuilder::mark_call(ObjectId call, std::vector<ObjectId>& pending) {
         if (kind == ObjectKind::list || kind == ObjectKind::tuple) push_all(graph_.items(source));
       }
       break;
+    case Role::typed_value:
+      if (!arguments.empty()) pending.push_back(arguments[0]);
+      break;
     case Role::storage:
     case Role::bytes:
     case Role::bytearray:
     case Role::complex:
     case Role::device:
     case Role::layout:
+    case Role::module_class:
+    case Role::keyed:
       break;
   }
 }
@@ -300,7 +354,7 @@ void ValueBuilder::locate(std::vector<GlobalUse>& uses) {
     if (!marked_[id]) continue;
     if (kind_of(id) == ObjectKind::global) note(id, id);
     if (kind_of(id) != ObjectKind::call) continue;
-    note(graph_.callable(id), id);
+    note(callee_of(id), id);
     // Types that stand among the arguments: _rebuild_from_type_v2, _reconstructor.
     for (const ObjectId argument : graph_.items(graph_.arguments(id))) note(argument, id);
   }

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "checkpoint/storage_provider.hpp"
@@ -12,15 +14,6 @@
 #include "value/hash_index.hpp"
 
 namespace rushlight::checkpoint {
-
-// One persistent id: ("storage", class, key, location, numel).
-struct StorageRequest {
-  std::string_view key;
-  std::string_view location;
-  std::uint64_t numel = 0;  // elements of dtype
-  DType dtype = DType::u8;  // of the storage class; u8 when untyped
-  bool untyped = false;
-};
 
 class StorageTable {
  public:
@@ -37,9 +30,15 @@ class StorageTable {
   // The index of the storage's entry. ErrorCode::corrupt when the key was named before as something else, and what the
   // provider says.
   Result<std::uint32_t> find(const StorageRequest& request);
+  // A storage that no key names.
+  std::uint32_t add(Storage storage, DType dtype);
   [[nodiscard]] const Entry& operator[](std::uint32_t index) const noexcept { return entries_[index]; }
+  // The entry's storage as tensors of a dtype see it: of a big-endian file, with their elements swapped.
+  [[nodiscard]] Storage as_dtype(std::uint32_t index, DType dtype);
 
  private:
+  Result<std::uint32_t> find_whole(const StorageRequest& request);
+  Result<std::uint32_t> find_view(std::uint32_t whole, const StorageRequest& request);
   Status check_same(const Entry& entry, const StorageRequest& request) const;
 
   StorageProvider* provider_;
@@ -47,6 +46,8 @@ class StorageTable {
   std::uint64_t seed_;
   std::vector<Entry> entries_;
   HashIndex index_;
+  HashIndex view_index_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, Storage> swapped_;  // by entry and bytes in a unit
 };
 
 }  // namespace rushlight::checkpoint

@@ -1,5 +1,6 @@
 #include "checkpoint/value_builder.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <utility>
 
@@ -13,11 +14,13 @@ using pickle::ObjectId;
 using pickle::ObjectKind;
 
 ValueBuilder::ValueBuilder(const pickle::Pickle& pickle, const PickleBytes& bytes, StorageProvider& storages,
-                           const LoadOptions& options)
+                           const LoadOptions& options, int file_depth)
     : graph_(pickle.graph),
       bytes_(bytes),
       options_(options),
+      file_depth_(file_depth),
       names_(pickle, options.accepted_globals),
+      provider_(storages),
       storages_(storages, options.map_location),
       values_(bytes.owner),
       roles_(pickle.graph.size(), Role::opaque),
@@ -30,6 +33,7 @@ Result<Value> ValueBuilder::build() {
   find_roles();
   mark();
   const auto count = static_cast<ObjectId>(graph_.size());
+  values_.graph().nodes.reserve(static_cast<std::size_t>(std::count(marked_.begin(), marked_.end(), true)) + 8);
   for (ObjectId id = 0; id < count; ++id) {
     if (!marked_[id]) continue;
     Result<NodeId> node = create(id);
@@ -161,13 +165,36 @@ Result<NodeId> ValueBuilder::create_global(ObjectId id) {
 }
 
 Result<NodeId> ValueBuilder::create_persistent(ObjectId id) {
-  if (roles_[id] == Role::opaque) {
-    const ObjectId argument = graph_.persistent_argument(id);
-    return values_.opaque(names_[graph_.items(argument)[1]].dotted, nodes_[argument]);
+  const ObjectId argument = graph_.persistent_argument(id);
+  switch (roles_[id]) {
+    case Role::opaque: {
+      const std::span<const ObjectId> parts = graph_.items(argument);
+      const bool names_class = kind_of(parts[1]) == ObjectKind::global;  // else a function of torch.package
+      const ObjectId name = names_class ? parts[1] : parts[2];
+      return values_.opaque(
+          kind_of(name) == ObjectKind::global ? std::string_view(names_[name].dotted) : "reduce_package",
+          nodes_[argument]);
+    }
+    case Role::module_class:
+      return create_global(class_of_module_id(id));
+    case Role::keyed: {
+      const auto [known, is_new] = keyed_nodes_.try_emplace(text(argument), kNoNode);
+      if (!is_new) return known->second;
+      RUSHLIGHT_TRY_ASSIGN(StorageProvider::Keyed found, keyed(id));
+      known->second = found.tensor ? values_.tensor(*std::move(found.tensor))
+                                   : values_.storage(*std::move(found.storage), found.dtype);
+      return known->second;
+    }
+    default:
+      break;
   }
   RUSHLIGHT_TRY_ASSIGN(const StorageUse use, storage_of(id));
   const auto [known, is_new] = storage_nodes_.try_emplace({use.index, use.request.dtype}, kNoNode);
-  if (is_new) known->second = values_.storage(use.entry->storage, use.request.dtype);
+  if (is_new) {
+    const Storage& storage =
+        use.request.untyped ? use.entry->storage : storages_.as_dtype(use.index, use.request.dtype);
+    known->second = values_.storage(storage, use.request.dtype);
+  }
   return known->second;
 }
 
@@ -180,15 +207,19 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
       return create_opaque(call);
     case Role::tensor:
       return create_tensor(call);
+    case Role::storage: {
+      RUSHLIGHT_TRY_ASSIGN(const StorageUse use, nested_storage(call));
+      return values_.storage(use.entry->storage, use.request.dtype);
+    }
     case Role::dict: {
       const NodeId node = values_.dict();
-      values_.set_class(node, names_[graph_.callable(call)].dotted);
+      values_.set_class(node, names_[callee_of(call)].dotted);
       return node;
     }
     case Role::set:
       return values_.set();
     case Role::frozenset: {
-      const std::string_view callee = names_[graph_.callable(call)].dotted;
+      const std::string_view callee = names_[callee_of(call)].dotted;
       const Arguments checked(*this, call, callee, arguments);
       RUSHLIGHT_TRY(checked.count(0, 1));
       std::vector<NodeId> items;
@@ -209,18 +240,17 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
       return node;
     }
     case Role::bytes: {
-      Result<std::string> bytes = bytes_of(call, call, names_[graph_.callable(call)].dotted);
-      if (!bytes) return std::move(bytes).error();
-      return values_.bytes(*bytes);
+      RUSHLIGHT_TRY_ASSIGN(const std::string_view bytes, bytes_of(call, call, names_[callee_of(call)].dotted));
+      return values_.bytes(bytes, true);
     }
     case Role::bytearray: {
-      const std::string_view callee = names_[graph_.callable(call)].dotted;
+      const std::string_view callee = names_[callee_of(call)].dotted;
       RUSHLIGHT_TRY(Arguments(*this, call, callee, arguments).count(0, 2));
       if (arguments.empty()) return values_.bytearray({});
-      Result<std::string> bytes = arguments.size() == 2 ? encoded_latin1(arguments[0], arguments[1], call, callee)
-                                                        : bytes_of(arguments[0], call, callee);
-      if (!bytes) return std::move(bytes).error();
-      return values_.bytearray(*bytes);
+      RUSHLIGHT_TRY_ASSIGN(const std::string_view bytes, arguments.size() == 2
+                                                             ? encoded_latin1(arguments[0], arguments[1], call, callee)
+                                                             : bytes_of(arguments[0], call, callee));
+      return values_.bytearray(bytes, true);
     }
     case Role::complex:
       return create_complex(call, arguments);
@@ -230,24 +260,29 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
       return create_device(call, arguments);
     case Role::layout:
       return create_layout(call, arguments);
-    case Role::storage:
+    case Role::typed_value: {
+      const Arguments checked(*this, call, names_[callee_of(call)].dotted, arguments);
+      RUSHLIGHT_TRY(checked.count(1, 2));
+      if (arguments.size() == 2 && !is_text(arguments[1])) return checked.wrong_type(1, "type", "str");
+      return nodes_[arguments[0]];
+    }
+    case Role::module_class:
+    case Role::keyed:
       break;
   }
   return values_.none();
 }
 
 Result<NodeId> ValueBuilder::create_opaque(ObjectId call) {
-  const ObjectKind callable = kind_of(graph_.callable(call));
-  if (callable == ObjectKind::persistent) {
+  const ObjectKind callable = kind_of(callee_of(call));
+  if (callable == ObjectKind::persistent && provider_.persistent_ids() == PersistentIds::zip) {
     // A storage cannot be called; a class of the legacy format could, and is refused by its own name.
-    if (Result<StorageRequest> storage = parse_storage(graph_.callable(call)); !storage) {
-      return std::move(storage).error();
-    }
+    if (Result<StorageRequest> storage = parse_storage(callee_of(call)); !storage) return std::move(storage).error();
   }
   // What an unknown call returned may be called; a tensor, a dict or any other known result may not.
-  const bool known_result = callable == ObjectKind::call && roles_[graph_.callable(call)] != Role::opaque;
+  const bool known_result = callable == ObjectKind::call && roles_[callee_of(call)] != Role::opaque;
   if (known_result || (callable != ObjectKind::global && callable != ObjectKind::call)) {
-    const std::string found = describe(graph_.callable(call));
+    const std::string found = describe(callee_of(call));
     return failure(Category::type, "TYPE-CALLABLE", call, "what is called is no class or function, found " + found,
                    found, "a global");
   }
@@ -323,8 +358,9 @@ Result<NodeId> ValueBuilder::create_layout(ObjectId call, std::span<const Object
 // ------------------------------------------------------------------------------------------------------------
 
 // Protocol 2 has no bytes: Python writes them as text, a character for each byte, and _codecs.encode turns them back.
-Result<std::string> ValueBuilder::encoded_latin1(ObjectId text_id, ObjectId encoding, ObjectId site,
-                                                 std::string_view callee) const {
+// Each text is decoded once, however many calls name it: a few bytes a call must not cost a megabyte each.
+Result<std::string_view> ValueBuilder::encoded_latin1(ObjectId text_id, ObjectId encoding, ObjectId site,
+                                                      std::string_view callee) {
   const auto wrong = [&](std::string_view what, std::string_view expected, const std::string& found) {
     return failure(
         Category::type, "TYPE-ARGUMENT", site,
@@ -336,9 +372,11 @@ Result<std::string> ValueBuilder::encoded_latin1(ObjectId text_id, ObjectId enco
   if (text(encoding) != "latin1" && text(encoding) != "latin-1") {
     return wrong("argument 1 (encoding)", "'latin1'", rushlight::quoted(text(encoding)));
   }
-  std::string bytes;
+  if (kind_of(text_id) == ObjectKind::byte_string) return kept(text_id);
+  const auto [known, is_new] = decoded_.try_emplace(text_id);
+  if (!is_new) return known->second;
   const std::string_view utf8 = text(text_id);
-  if (kind_of(text_id) == ObjectKind::byte_string) return std::string(utf8);
+  std::string bytes;
   bytes.reserve(utf8.size());
   for (std::size_t i = 0; i < utf8.size(); ++i) {
     const auto lead = static_cast<unsigned char>(utf8[i]);
@@ -351,25 +389,32 @@ Result<std::string> ValueBuilder::encoded_latin1(ObjectId text_id, ObjectId enco
       return wrong("argument 0 (text)", "characters up to U+00FF", rushlight::quoted(utf8.substr(i, 4)));
     }
   }
-  return bytes;
+  known->second = values_.graph().arena.copy(bytes);
+  return known->second;
 }
 
-Result<std::string> ValueBuilder::bytes_of(ObjectId id, ObjectId site, std::string_view callee) const {
+// The text of an object, for as long as the value graph lives.
+std::string_view ValueBuilder::kept(ObjectId id) {
+  if (is_borrowed(text(id))) return text(id);
+  const auto [known, is_new] = decoded_.try_emplace(id);
+  if (is_new) known->second = values_.graph().arena.copy(text(id));
+  return known->second;
+}
+
+Result<std::string_view> ValueBuilder::bytes_of(ObjectId id, ObjectId site, std::string_view callee) {
   const ObjectKind kind = kind_of(id);
-  if (kind == ObjectKind::bytes || kind == ObjectKind::bytearray || kind == ObjectKind::byte_string) {
-    return std::string(text(id));
-  }
+  if (kind == ObjectKind::bytes || kind == ObjectKind::bytearray || kind == ObjectKind::byte_string) return kept(id);
   if (kind == ObjectKind::call && roles_[id] == Role::bytes) {
     const std::span<const ObjectId> arguments = graph_.items(graph_.arguments(id));
-    const std::string_view inner = names_[graph_.callable(id)].dotted;
+    const std::string_view inner = names_[callee_of(id)].dotted;
     const Arguments checked(*this, id, inner, arguments);
-    if (known(graph_.callable(id))->meaning == Meaning::codecs_encode) {
+    if (known(callee_of(id))->meaning == Meaning::codecs_encode) {
       RUSHLIGHT_TRY(checked.count(2, 2));
       return encoded_latin1(arguments[0], arguments[1], id, inner);
     }
     // builtins.bytes(): Python's own way to write b"".
     RUSHLIGHT_TRY(checked.count(0, 0));
-    return std::string();
+    return std::string_view();
   }
   const std::string found = describe(id);
   return failure(Category::type, "TYPE-ARGUMENT", site,
@@ -383,14 +428,14 @@ Result<std::string> ValueBuilder::bytes_of(ObjectId id, ObjectId site, std::stri
 // into tensors).
 Status ValueBuilder::check_additions(ObjectId call, Role role) const {
   if (role == Role::opaque) return {};
-  const std::string callee = names_[graph_.callable(call)].dotted;
+  const std::string& callee = names_[callee_of(call)].dotted;
   if (!graph_.items(call).empty()) {
     return failure(Category::type, "TYPE-APPEND", call, "items are appended to the result of " + callee);
   }
   if (!graph_.pairs(call).empty() && role != Role::dict) {
     return failure(Category::type, "TYPE-SETITEM", call, "keys are set on the result of " + callee);
   }
-  const std::optional<KnownGlobal> callee_known = known(graph_.callable(call));
+  const std::optional<KnownGlobal> callee_known = known(callee_of(call));
   const bool is_object = callee_known->meaning == Meaning::tensor_class ||
                          callee_known->meaning == Meaning::old_tensor_class ||
                          callee_known->meaning == Meaning::parameter_class;
@@ -479,7 +524,7 @@ Status ValueBuilder::fill_call(ObjectId call) {
 
 Status ValueBuilder::fill_dict_call(ObjectId call) {
   const std::span<const ObjectId> arguments = graph_.items(graph_.arguments(call));
-  const Arguments checked(*this, call, names_[graph_.callable(call)].dotted, arguments);
+  const Arguments checked(*this, call, names_[callee_of(call)].dotted, arguments);
   RUSHLIGHT_TRY(checked.count(0, 1));
   if (!arguments.empty()) {
     const ObjectKind kind = kind_of(arguments[0]);
@@ -532,13 +577,13 @@ Status ValueBuilder::set_states(ObjectId object, std::span<const ObjectId> state
 // ----------------------------------------------------------------------------------------------------------
 
 Result<BuiltValue> build_value(const pickle::Pickle& pickle, const PickleBytes& bytes, StorageProvider& storages,
-                               const LoadOptions& options, std::vector<Finding>& findings) {
+                               const LoadOptions& options, std::vector<Finding>& findings, int file_depth) {
   BuiltValue built;
   built.globals = list_uses(pickle.globals, pickle.protocol, options.accepted_globals, bytes.place.record);
   if (options.globals == Globals::strict) {
     if (std::optional<Error> refused = refusal(built.globals, bytes.place)) return *std::move(refused);
   }
-  ValueBuilder builder(pickle, bytes, storages, options);
+  ValueBuilder builder(pickle, bytes, storages, options, file_depth);
   Result<Value> root = builder.build();
   if (!root) return std::move(root).error();
   built.root = *std::move(root);

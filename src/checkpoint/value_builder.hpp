@@ -40,14 +40,18 @@ enum class Role : std::uint8_t {
   size,
   device,
   layout,
+  module_class,  // a persistent id that names a class and brings its source text
+  keyed,         // a persistent id of the tar container: a tensor or storage by its key
+  typed_value,   // TorchScript's note on the type of its first argument, which it stands for
 };
 
 class Arguments;
 
 class ValueBuilder {
  public:
+  // `file_depth` counts the files around this one: a storage can be a whole file inside a pickle.
   ValueBuilder(const pickle::Pickle& pickle, const PickleBytes& bytes, StorageProvider& storages,
-               const LoadOptions& options);
+               const LoadOptions& options, int file_depth);
 
   // Everything reachable from the root.
   Result<Value> build();
@@ -69,7 +73,11 @@ class ValueBuilder {
   [[nodiscard]] Role role_of_call(ObjectId call);
   [[nodiscard]] Role role_of_rebuild(Meaning meaning, std::span<const ObjectId> arguments) const;
   [[nodiscard]] Role role_of_persistent(ObjectId persistent) const;
+  // What is called; where the legacy format brings a class with its source text, that class.
+  [[nodiscard]] ObjectId callee_of(ObjectId call) const;
+  [[nodiscard]] ObjectId class_of_module_id(ObjectId persistent) const;
   [[nodiscard]] bool is_unknown_name(ObjectId id) const;
+  [[nodiscard]] bool holds_opaque_tensor(std::span<const ObjectId> arguments, std::size_t position) const;
   // The meaning of a callable; nullopt for what is not on the allow-list, or no name at all.
   [[nodiscard]] std::optional<KnownGlobal> known(ObjectId callable) const;
   [[nodiscard]] std::string class_of_call(ObjectId call) const;
@@ -96,14 +104,17 @@ class ValueBuilder {
   Status set_states(ObjectId object, std::span<const ObjectId> states);
   Status check_additions(ObjectId call, Role role) const;
   // The bytes that bytes objects, and calls that stand for them, hold.
-  Result<std::string> bytes_of(ObjectId id, ObjectId site, std::string_view callee) const;
-  Result<std::string> encoded_latin1(ObjectId text, ObjectId encoding, ObjectId site, std::string_view callee) const;
+  Result<std::string_view> bytes_of(ObjectId id, ObjectId site, std::string_view callee);
+  Result<std::string_view> encoded_latin1(ObjectId text, ObjectId encoding, ObjectId site, std::string_view callee);
+  std::string_view kept(ObjectId id);
 
   // --- tensors (rebuild.cpp) ---
   struct Rebuilt {
-    Tensor tensor;
-    ObjectId state = pickle::kNoObject;  // attributes
-    std::string_view class_name;         // of a subclass; empty otherwise
+    Tensor tensor{};
+    std::optional<CompositeTensor> composite{};  // instead of the tensor
+    ObjectId state = pickle::kNoObject;          // attributes
+    std::string_view class_name{};               // of a subclass; empty otherwise
+    [[nodiscard]] TensorOptions options() const { return composite ? composite->options() : tensor.options(); }
   };
   Result<NodeId> create_tensor(ObjectId call);
   Result<Rebuilt> rebuild(ObjectId call);
@@ -112,17 +123,33 @@ class ValueBuilder {
   Result<Tensor> rebuild_strided(Meaning meaning, const Arguments& arguments);
   Result<Tensor> rebuild_meta(const Arguments& arguments);
   Result<Rebuilt> rebuild_typed(const Arguments& arguments);
+  Result<Tensor> rebuild_quantized(const Arguments& arguments);
+  Result<Quantizer> parse_quantizer(const Arguments& arguments, const Tensor& codes);
+  Result<Tensor> quantizer_parameters(const Arguments& parameters, std::size_t position, std::string_view what);
+  Result<Tensor> rebuild_wrapper(const Arguments& arguments);
+  Result<Tensor> meta_tensor(DType dtype, std::int64_t storage_offset, const TensorOptions& options) const;
+  Result<CompositeTensor> rebuild_sparse(const Arguments& arguments, bool csr);
+  Result<CompositeTensor> rebuild_nested(const Arguments& arguments);
+  Result<CompositeTensor> rebuild_jagged(const Arguments& arguments);
   Result<Rebuilt> rebuild_object(const KnownGlobal& known, const Arguments& made);
   [[nodiscard]] bool is_buffer(ObjectId state) const;
   Result<Tensor> tensor_of(const Arguments& arguments, std::size_t position, std::string_view what);
+  // A tensor or a composite one.
+  Result<Rebuilt> any_tensor_of(const Arguments& arguments, std::size_t position, std::string_view what);
   static Result<Tensor> with_options(const Tensor& tensor, TensorOptions options);
+  static Status set_options(Rebuilt& rebuilt, TensorOptions options);
   struct StorageUse {
     const StorageTable::Entry* entry;
     std::uint32_t index;
     StorageRequest request;  // this one: an empty storage may be named under several classes
   };
-  Result<StorageUse> storage_of(ObjectId persistent);
-  Result<StorageRequest> parse_storage(ObjectId persistent) const;
+  [[nodiscard]] bool is_storage(ObjectId id) const;
+  // Of a persistent id, or of a call that reads a file inside the pickle.
+  Result<StorageUse> storage_of(ObjectId id);
+  Result<StorageUse> nested_storage(ObjectId call);
+  Result<StorageUse> keyed_storage(ObjectId persistent);
+  Result<StorageRequest> parse_storage(ObjectId persistent);
+  Result<StorageProvider::Keyed> keyed(ObjectId persistent) const;
 
   // --- errors ---
   [[nodiscard]] Error failure(Category category, std::string_view code, ObjectId at, std::string message,
@@ -140,7 +167,9 @@ class ValueBuilder {
   const pickle::ObjectGraph& graph_;
   const PickleBytes& bytes_;
   const LoadOptions& options_;
+  int file_depth_;
   FoundNames names_;
+  StorageProvider& provider_;
   StorageTable storages_;
   ValueGraphBuilder values_;
 
@@ -149,6 +178,10 @@ class ValueBuilder {
   std::vector<bool> marked_;                                         // becomes a value
   std::vector<NodeId> nodes_;                                        // by object
   std::map<std::pair<std::uint32_t, DType>, NodeId> storage_nodes_;  // by index into storages_, and class
+  std::map<ObjectId, std::string_view> decoded_;                     // texts turned to bytes, in the arena
+  std::map<ObjectId, std::uint32_t> nested_files_;                   // by their bytes: index into storages_
+  std::map<std::string_view, std::uint32_t> keyed_storages_;         // by key: index into storages_
+  std::map<std::string_view, NodeId> keyed_nodes_;                   // by key
   std::array<NodeId, 256> dtype_nodes_;                              // by DType: one object each, as in torch
   std::vector<std::int64_t> shape_, strides_;                        // of the tensor being made
   std::unique_ptr<ObjectPaths> paths_;

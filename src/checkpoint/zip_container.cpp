@@ -1,6 +1,7 @@
 #include "checkpoint/zip_container.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <utility>
 
@@ -14,6 +15,7 @@ namespace {
 
 // Of the small text records: torch writes at most 40 bytes.
 constexpr std::uint64_t kTextRecordBytes = 64;
+constexpr std::size_t kPathBytes = 4096;
 // The archive versions that exist (caffe2/serialize/versions.h: kMinSupported and kMaxSupportedFileFormatVersion).
 constexpr std::uint64_t kFirstVersion = 1;
 constexpr std::uint64_t kLastVersion = 10;
@@ -67,9 +69,18 @@ ZipContainer::ZipContainer(std::shared_ptr<RecordContext> context, const LoadOpt
 Result<std::unique_ptr<ZipContainer>> ZipContainer::open(std::shared_ptr<const zip::Archive> archive,
                                                          const LoadOptions& options, FormatInfo& format,
                                                          std::vector<Finding>& findings) {
+  return open_within({}, false, std::move(archive), options, format, findings);
+}
+
+Result<std::unique_ptr<ZipContainer>> ZipContainer::open_within(std::string within, bool inflated,
+                                                                std::shared_ptr<const zip::Archive> archive,
+                                                                const LoadOptions& options, FormatInfo& format,
+                                                                std::vector<Finding>& findings) {
   auto context = std::make_shared<RecordContext>();
   context->file = std::string(archive->source()->name());
   context->checksums = options.checksums;
+  context->within = std::move(within);
+  context->in_memory = inflated;
   context->archive = std::move(archive);
   std::unique_ptr<ZipContainer> container(new ZipContainer(std::move(context), options));
   container->findings_ = &findings;
@@ -92,12 +103,15 @@ Status ZipContainer::find_root(FormatInfo& format) {
   RUSHLIGHT_TRY_ASSIGN(ZipRoot root, locate_root(*context_->archive, format.kind));
   context_->root = std::move(root.folder);
   pickle_ = root.pickle;
-  mark_used(*pickle_);
+  if (pickle_ != nullptr) mark_used(*pickle_);
   const std::string_view folder = context_->root.empty()
                                       ? std::string_view()
                                       : std::string_view(context_->root).substr(0, context_->root.size() - 1);
   format.root = is_valid_utf8(folder) ? std::string(folder) : escaped(folder);
-  if (context_->root.empty()) {
+  is_plain_export_ = format.kind == FileKind::pt2 && !has("archive_format");
+  if (is_plain_export_) {
+    // Python's zipfile wrote it, without a folder.
+  } else if (context_->root.empty()) {
     findings_->push_back(warning("ZIP-NO-ROOT", "records lie in no root folder: torch.load refuses such a file"));
   } else if (folder.find('/') != std::string_view::npos) {
     findings_->push_back(warning("ZIP-DEEP-ROOT", "the root folder " + rushlight::quoted(folder) +
@@ -148,6 +162,7 @@ void ZipContainer::report_foreign_folders() {
 }
 
 Status ZipContainer::read_version(FormatInfo& format) {
+  if (is_plain_export_) return {};
   // torch looks for `.data/version` first (inline_container.cc, PyTorchStreamReader::init).
   RUSHLIGHT_TRY_ASSIGN(const std::optional<SmallText> in_data, read_text(".data/version"));
   RUSHLIGHT_TRY_ASSIGN(const std::optional<SmallText> plain, read_text("version"));
@@ -201,17 +216,7 @@ Status ZipContainer::read_byteorder(FormatInfo& format) {
         context_->file);
   }
   format.byteorder = text;
-  if (text == "big") {
-    return with_file(Error::of({.category = Category::unsup,
-                                .code = "ZIP-BIG-ENDIAN",
-                                .message = "the tensors are stored big-endian, which is not read here",
-                                .record = "byteorder",
-                                .offset = record->offset,
-                                .found = "big",
-                                .expected = "little",
-                                .hint = "load the file with torch and save it again on a little-endian machine"}),
-                     context_->file);
-  }
+  is_big_endian_ = text == "big";
   return {};
 }
 
@@ -235,9 +240,12 @@ Status ZipContainer::read_alignment(FormatInfo& format) {
 
 // What tells the releases apart (format-spec/05, [C-20]): the records they write, and how they count storages.
 void ZipContainer::guess_torch(FormatInfo& format) const {
-  const zip::Archive& archive = *context_->archive;
-  const auto has = [&](std::string_view name) { return archive.find(context_->root + std::string(name)) != nullptr; };
-  const std::span<const zip::Entry> entries = archive.entries();
+  if (format.kind != FileKind::torch_zip) {
+    if (format.kind == FileKind::pt2) format.torch = is_plain_export_ ? "2.1-2.7" : ">=2.8";
+    if (format.kind == FileKind::torchscript && has("model.json")) format.torch = "1.0-1.2";
+    return;
+  }
+  const std::span<const zip::Entry> entries = context_->archive->entries();
   const bool version_first = !entries.empty() && context_->short_name(entries.front()) == "version";
   const bool counted = has("data/0");
   const bool stored = counted || std::any_of(entries.begin(), entries.end(), [&](const zip::Entry& entry) {
@@ -261,6 +269,10 @@ void ZipContainer::guess_torch(FormatInfo& format) const {
       format.torch = archive_root ? "1.9-2.0" : "1.13-2.0";
     }
   }
+}
+
+bool ZipContainer::has(std::string_view name) const {
+  return context_->archive->find(context_->root + std::string(name)) != nullptr;
 }
 
 const zip::Entry* ZipContainer::find(std::string_view name) {
@@ -291,6 +303,13 @@ void ZipContainer::report_case(std::vector<Finding>& findings) {
 
 void ZipContainer::mark_used(const zip::Entry& entry) {
   used_[static_cast<std::size_t>(&entry - context_->archive->entries().data())] = true;
+}
+
+void ZipContainer::mark_used_below(std::string_view prefix) {
+  const std::span<const zip::Entry> entries = context_->archive->entries();
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (context_->short_name(entries[i]).starts_with(prefix)) used_[i] = true;
+  }
 }
 
 Result<std::optional<ZipContainer::SmallText>> ZipContainer::read_text(std::string_view name) {
@@ -327,30 +346,40 @@ Result<zip::RecordBytes> ZipContainer::read_checked(const zip::Entry& entry, std
   return record;
 }
 
-Result<zip::RecordBytes> ZipContainer::read_pickle() {
-  if (pickle_->size_bytes > pickle_limit_) {
+Result<zip::RecordBytes> ZipContainer::read(const zip::Entry& entry, std::uint64_t max_bytes) {
+  mark_used(entry);
+  return read_checked(entry, max_bytes);
+}
+
+Result<PickleBytes> ZipContainer::read_pickle(const zip::Entry& entry) {
+  if (entry.size_bytes > pickle_limit_) {
     return context_->placed(
         Error::of({.category = Category::limit,
                    .code = "LIMIT-PICKLE-BYTES",
                    .message = "pickle is larger than the limit pickle_bytes, expected at most " +
-                              std::to_string(pickle_limit_) + ", found " + std::to_string(pickle_->size_bytes),
-                   .offset = pickle_->directory_offset,
-                   .found = std::to_string(pickle_->size_bytes),
+                              std::to_string(pickle_limit_) + ", found " + std::to_string(entry.size_bytes),
+                   .offset = entry.directory_offset,
+                   .found = std::to_string(entry.size_bytes),
                    .expected = std::to_string(pickle_limit_)}),
-        *pickle_);
+        entry);
   }
-  return read_checked(*pickle_, pickle_->size_bytes);
+  RUSHLIGHT_TRY_ASSIGN(const zip::RecordBytes record, read(entry, entry.size_bytes));
+  return PickleBytes{record.span(),
+                     record.owner(),
+                     {.file = escaped(context_->file, kPathBytes),
+                      .record = context_->printable_name(entry),
+                      .file_offset = data_offset(entry)}};
 }
 
-std::optional<std::uint64_t> ZipContainer::pickle_offset() const {
-  if (pickle_->method != zip::Method::stored) return std::nullopt;
-  const Result<zip::Extent> extent = context_->archive->data_extent(*pickle_);
+std::optional<std::uint64_t> ZipContainer::data_offset(const zip::Entry& entry) const {
+  if (entry.method != zip::Method::stored || context_->in_memory) return std::nullopt;
+  const Result<zip::Extent> extent = context_->archive->data_extent(entry);
   return extent ? std::optional(extent->begin) : std::nullopt;
 }
 
 // The folder in any case, the key exactly.
-const zip::Entry* ZipContainer::find_storage(std::string_view key) {
-  for (const std::string_view folder : {std::string_view("data/"), std::string_view("tensors/")}) {
+const zip::Entry* ZipContainer::find_storage(std::span<const std::string_view> folders, std::string_view key) {
+  for (const std::string_view folder : folders) {
     scratch_.assign(context_->root).append(folder).append(key);
     const zip::Entry* entry = context_->archive->find_ignoring_case(scratch_);
     if (entry == nullptr) continue;
@@ -362,17 +391,23 @@ const zip::Entry* ZipContainer::find_storage(std::string_view key) {
   return nullptr;
 }
 
-Result<std::shared_ptr<Memory>> ZipContainer::memory(std::string_view key, std::uint64_t size_bytes,
-                                                     std::string_view recorded_device) {
-  const zip::Entry* entry = find_storage(key);
+Result<std::shared_ptr<Memory>> ZipContainer::memory(const StorageRequest& request, std::uint64_t size_bytes) {
+  constexpr std::array<std::string_view, 2> kFolders = {"data/", "tensors/"};  // the second before 1.5
+  return memory_in(kFolders, request, size_bytes);
+}
+
+Result<std::shared_ptr<Memory>> ZipContainer::memory_in(std::span<const std::string_view> folders,
+                                                        const StorageRequest& request, std::uint64_t size_bytes) {
+  const std::string_view key = request.key;
+  const zip::Entry* entry = find_storage(folders, key);
   if (entry == nullptr || entry->is_directory()) {
-    Error error =
-        Error::of({.category = Category::store,
-                   .code = "STORE-MISSING",
-                   .message = "storage " + rushlight::quoted(key) + " has no record 'data/" + escaped(key) + "'",
-                   .found = escaped(key)});
+    Error error = Error::of({.category = Category::store,
+                             .code = "STORE-MISSING",
+                             .message = "storage " + rushlight::quoted(key) + " has no record '" +
+                                        std::string(folders[0]) + escaped(key) + "'",
+                             .found = escaped(key)});
     std::string nearest;
-    for (const std::string& name : nearest_keys(key)) nearest += (nearest.empty() ? "" : ", ") + name;
+    for (const std::string& name : nearest_keys(folders[0], key)) nearest += (nearest.empty() ? "" : ", ") + name;
     if (!nearest.empty()) error.finding.hint = "the nearest records are " + nearest;
     return error;
   }
@@ -387,16 +422,16 @@ Result<std::shared_ptr<Memory>> ZipContainer::memory(std::string_view key, std::
   }
   mark_used(*entry);
   return std::static_pointer_cast<Memory>(
-      std::make_shared<RecordMemory>(context_, *entry, context_->interned(recorded_device)));
+      std::make_shared<RecordMemory>(context_, *entry, context_->interned(request.location)));
 }
 
-std::vector<std::string> ZipContainer::nearest_keys(std::string_view key) const {
+std::vector<std::string> ZipContainer::nearest_keys(std::string_view folder, std::string_view key) const {
   std::vector<std::string> names;
   for (const zip::Entry& entry : context_->archive->entries()) {
     const std::string_view name = context_->short_name(entry);
-    if (name.starts_with("data/") && !entry.is_directory()) names.push_back(escaped(name));
+    if (name.starts_with(folder) && !entry.is_directory()) names.push_back(escaped(name));
   }
-  return nearest("data/" + escaped(key), names);
+  return nearest(std::string(folder) + escaped(key), names);
 }
 
 void ZipContainer::report_unused(std::vector<Finding>& findings) const {

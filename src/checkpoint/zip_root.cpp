@@ -53,59 +53,31 @@ std::vector<Candidate> find_pickles(std::span<const zip::Entry> entries, bool an
 struct TellTale {
   std::string_view name;
   FileKind kind;
+  bool has_pickle;  // a data.pkl beside it
 };
 constexpr std::array kTellTales = {
-    TellTale{"archive_format", FileKind::pt2},
-    TellTale{"serialized_exported_program.json", FileKind::pt2},
-    TellTale{".data/extern_modules", FileKind::torch_package},
-    TellTale{"bytecode.pkl", FileKind::torchscript_mobile},
-    TellTale{"constants.pkl", FileKind::torchscript},
-    TellTale{"model.json", FileKind::torchscript},
+    TellTale{"archive_format", FileKind::pt2, false},
+    TellTale{"serialized_exported_program.json", FileKind::pt2, false},
+    TellTale{".data/extern_modules", FileKind::torch_package, false},
+    TellTale{"bytecode.pkl", FileKind::torchscript_mobile, true},
+    TellTale{"constants.pkl", FileKind::torchscript, true},
+    TellTale{"model.json", FileKind::torchscript, false},
 };
 
 struct OtherKind {
   FileKind kind = FileKind::unknown;
   const zip::Entry* entry = nullptr;
+  std::string_view folder;  // of the entry
+  bool has_pickle = true;
 };
 
 std::optional<OtherKind> find_tell_tale(const zip::Archive& archive, std::string_view folder) {
   for (const TellTale& row : kTellTales) {
     const zip::Entry* entry = archive.find_ignoring_case(std::string(folder).append(row.name));
-    if (entry != nullptr && !entry->is_directory()) return OtherKind{row.kind, entry};
+    if (entry == nullptr || entry->is_directory() || entry->name.size() != folder.size() + row.name.size()) continue;
+    return OtherKind{row.kind, entry, entry->name.substr(0, folder.size()), row.has_pickle};
   }
   return std::nullopt;
-}
-
-Error other_kind(const OtherKind& other) {
-  std::string what;
-  std::string hint;
-  switch (other.kind) {
-    case FileKind::torchscript:
-      what = "a TorchScript archive (torch.jit.save), which is not read here";
-      hint = "save its weights by themselves: torch.save(torch.jit.load('FILE').state_dict(), 'weights.pt')";
-      break;
-    case FileKind::torchscript_mobile:
-      what = "a TorchScript archive for the mobile interpreter, which is not read here";
-      hint = "save the weights of the original model: torch.save(model.state_dict(), 'weights.pt')";
-      break;
-    case FileKind::pt2:
-      what = "a torch.export program (.pt2), which is not read here";
-      hint = "save its weights by themselves: torch.save(torch.export.load('FILE').state_dict, 'weights.pt')";
-      break;
-    case FileKind::torch_package:
-      what = "a torch.package archive, which is not read here";
-      hint = "import the model with torch.package and save its weights: torch.save(model.state_dict(), 'weights.pt')";
-      break;
-    default:
-      break;
-  }
-  return Error::of({.category = Category::unsup,
-                    .code = "KIND-UNSUPPORTED",
-                    .message = "the file is " + what,
-                    .record = escaped(other.entry->name),
-                    .offset = other.entry->directory_offset,
-                    .found = std::string(to_string(other.kind)),
-                    .hint = std::move(hint)});
 }
 
 bool all_end_with(std::span<const zip::Entry> entries, std::string_view suffix) {
@@ -162,6 +134,48 @@ Error no_pickle(const zip::Archive& archive, FileKind& kind) {
        .record = escaped(entries.front().name)});
 }
 
+Error two_pickles(const zip::Entry& one, const zip::Entry& other) {
+  const bool in_order = one.directory_offset < other.directory_offset;
+  const zip::Entry& first = in_order ? one : other;
+  const zip::Entry& second = in_order ? other : one;
+  return Error::of(
+      {.category = Category::ambig,
+       .code = "ZIP-TWO-PICKLES",
+       .message = quoted(first.name) + " and " + quoted(second.name) + " could both be the checkpoint's pickle",
+       .record = escaped(second.name),
+       .offset = second.directory_offset});
+}
+
+// The root of an archive of torch.jit, torch.export or torch.package: the folder with the tell-tale record.
+Result<ZipRoot> root_of_other(const zip::Archive& archive, const OtherKind& other, std::span<const Candidate> pickles) {
+  ZipRoot root{std::string(other.folder), nullptr, false};
+  for (const Candidate& candidate : pickles) {
+    const bool own = folder_of(candidate.entry->name) == other.folder;
+    if (own && other.has_pickle) {
+      root.pickle = candidate.entry;
+      continue;
+    }
+    // torch.load would read it, and take the file for something else.
+    if (candidate.depth > 1 && !own) continue;
+    if (root.pickle != nullptr) return two_pickles(*root.pickle, *candidate.entry);
+    return Error::of({.category = Category::ambig,
+                      .code = "ZIP-TWO-KINDS",
+                      .message = quoted(candidate.entry->name) + " and " + quoted(other.entry->name) +
+                                 " belong to archives of two kinds",
+                      .record = escaped(candidate.entry->name),
+                      .offset = candidate.entry->directory_offset});
+  }
+  if (root.pickle != nullptr || !other.has_pickle) return root;
+  return Error::of(
+      {.category = Category::zip,
+       .code = "ZIP-NO-PICKLE",
+       .message = archive.find(root.folder + "data.pkl/") == nullptr
+                      ? "there is no record 'data.pkl' beside " + quoted(other.entry->name.substr(other.folder.size()))
+                      : "'data.pkl' is a folder, expected a record",
+       .record = "data.pkl",
+       .hint = "the archive was changed after it was saved: fetch it again"});
+}
+
 }  // namespace
 
 Result<ZipRoot> locate_root(const zip::Archive& archive, FileKind& kind) {
@@ -180,7 +194,10 @@ Result<ZipRoot> locate_root(const zip::Archive& archive, FileKind& kind) {
   if (!other && !pickles.empty()) other = find_tell_tale(archive, folder_of(pickles.front().entry->name));
   if (other) {
     kind = other->kind;
-    return placed(other_kind(*other));
+    Result<ZipRoot> root = root_of_other(archive, *other, pickles);
+    if (!root) return placed(std::move(root).error());
+    root->other_case = root->pickle != nullptr && other_case;
+    return root;
   }
   if (pickles.empty()) return placed(no_pickle(archive, kind));
 
@@ -193,17 +210,7 @@ Result<ZipRoot> locate_root(const zip::Archive& archive, FileKind& kind) {
   const auto rival = std::find_if(pickles.begin(), pickles.end(), [&](const Candidate& c) {
     return c.entry != chosen->entry && (c.depth <= 1 || c.depth == chosen->depth);
   });
-  if (rival != pickles.end()) {
-    const bool in_order = chosen->entry->directory_offset < rival->entry->directory_offset;
-    const zip::Entry& first = in_order ? *chosen->entry : *rival->entry;
-    const zip::Entry& second = in_order ? *rival->entry : *chosen->entry;
-    return placed(Error::of(
-        {.category = Category::ambig,
-         .code = "ZIP-TWO-PICKLES",
-         .message = quoted(first.name) + " and " + quoted(second.name) + " could both be the checkpoint's pickle",
-         .record = escaped(second.name),
-         .offset = second.directory_offset}));
-  }
+  if (rival != pickles.end()) return placed(two_pickles(*chosen->entry, *rival->entry));
   return ZipRoot{std::string(folder_of(chosen->entry->name)), chosen->entry, other_case};
 }
 

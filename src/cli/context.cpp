@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -36,6 +37,12 @@ constexpr std::array kLimitOptions = {
     LimitOption{"graph-nodes", &Limits::graph_nodes},
     LimitOption{"arena-bytes", &Limits::arena_bytes},
 };
+
+// Whether every reader of JSON gets this integer as it is.
+bool is_exact(std::int64_t value) noexcept {
+  constexpr std::int64_t kMost = std::int64_t{1} << 53;
+  return -kMost <= value && value <= kMost;
+}
 
 }  // namespace
 
@@ -101,10 +108,39 @@ JsonWriter begin_envelope(std::string_view command, std::string_view file, bool 
   return json;
 }
 
-void print_envelope(JsonWriter& json) {
+void print_envelope(const Context& context, JsonWriter& json) {
   json.end_object();
+  if (context.envelopes != nullptr) {
+    context.envelopes->push_back(json.text());
+    return;
+  }
   print(json.text());
   print("\n");
+}
+
+int for_each_file(Context& context, std::string_view command, const std::vector<std::string>& files, bool apart,
+                  const std::function<int(const std::string& file)>& look) {
+  if (files.size() == 1) return look(files.front());
+  std::vector<std::string> envelopes;
+  context.envelopes = context.json ? &envelopes : nullptr;
+  int code = kGood;
+  bool printed = false;  // a text, and not only an error
+  for (const std::string& file : files) {
+    if (apart && printed && !context.json && !context.quiet) print("\n");
+    const int one = look(file);
+    printed = one == kGood || one == kFindings;
+    code = std::max(code, one);
+  }
+  context.envelopes = nullptr;
+  if (context.json) {
+    JsonWriter json = begin_envelope(command, "", code == kGood);
+    json.key("files").begin_array();
+    for (const std::string& envelope : envelopes) json.raw(envelope);
+    json.end_array();
+    write_findings(json, {});
+    print_envelope(context, json);
+  }
+  return code;
 }
 
 void write_finding(JsonWriter& json, const Finding& finding) {
@@ -152,8 +188,12 @@ void write_path(JsonWriter& json, std::span<const PathStep> path) {
   for (const PathStep& step : path) {
     if (step.kind == PathStep::Kind::attr) {
       json.begin_object().field("attr", std::string_view(step.text)).end_object();
-    } else if (step.kind == PathStep::Kind::index || step.integer_key) {
+    } else if (step.kind == PathStep::Kind::index || (step.integer_key && is_exact(step.index))) {
       json.integer(step.index);
+    } else if (step.integer_key) {
+      json.begin_object().field("key", std::string_view(std::to_string(step.index))).end_object();
+    } else if (step.other_key) {
+      json.begin_object().field("key", std::string_view(step.text)).end_object();
     } else {
       json.string(step.text);
     }
@@ -217,7 +257,7 @@ int fail(const Context& context, std::string_view command, std::string_view file
     JsonWriter json = begin_envelope(command, error.finding.file, false);
     json.field("error", to_string(error.code));
     write_findings(json, {&error.finding, 1});
-    print_envelope(json);
+    print_envelope(context, json);
   } else {
     fmt::print(stderr, "rushlight{}{}: {}\n", command.empty() ? "" : " ", command, to_string(error.finding));
     if (!error.finding.hint.empty()) fmt::print(stderr, "  {}\n", error.finding.hint);

@@ -30,6 +30,8 @@ struct Context {
   std::vector<std::string> raised_limits;  // said in the report
 
   Terminal terminal;
+  // Where a verb over several files wants the objects of each; null: they are printed.
+  std::vector<std::string>* envelopes = nullptr;
 
   // Made at the first use, so that verbs which need no threads start none.
   [[nodiscard]] Executor& executor();
@@ -46,9 +48,15 @@ void add_shared_options(OptionTable& table, Context& context);
 JsonWriter begin_envelope(std::string_view command, std::string_view file, bool ok);
 void write_finding(JsonWriter& json, const Finding& finding);
 void write_findings(JsonWriter& json, std::span<const Finding> findings);
+// Strings, integers that JSON holds exactly, {"attr": NAME}, and {"key": TEXT} for all other keys (cli.md 2).
 void write_path(JsonWriter& json, std::span<const PathStep> path);
-// Ends the object and prints it with a newline.
-void print_envelope(JsonWriter& json);
+// Ends the object and prints it with a newline, or hands it to the object around it.
+void print_envelope(const Context& context, JsonWriter& json);
+
+// Runs `look` for each file. One file prints its own JSON object; several are the "files" of one. Gives the highest
+// exit code. `apart`: an empty line between the texts.
+int for_each_file(Context& context, std::string_view command, const std::vector<std::string>& files, bool apart,
+                  const std::function<int(const std::string& file)>& look);
 
 // Prints to standard output. A closed pipe ends the program quietly.
 void print(std::string_view text);

@@ -26,7 +26,7 @@ int run(Context& context) {
     }
     json.end_array();
     write_findings(json, {});
-    print_envelope(json);
+    print_envelope(context, json);
     return kGood;
   }
   using Align = TextTable::Align;

@@ -61,6 +61,10 @@ std::string format_kind(const FormatInfo& format) {
       return "NumPy array (.npy)";
     case FileKind::gguf:
       return "GGUF";
+    case FileKind::dcp:
+      return "distributed checkpoint (torch.distributed.checkpoint)";
+    case FileKind::sharded:
+      return "sharded checkpoint";
     case FileKind::unknown:
       break;
   }

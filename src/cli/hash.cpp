@@ -11,22 +11,22 @@ namespace rushlight::cli {
 namespace {
 
 struct Options {
-  std::string file;
+  std::vector<std::string> files;
   DigestAlgorithm algorithm = DigestAlgorithm::xxh3_128;
   bool per_tensor = false;
 };
 
-int run(Context& context, const Options& options) {
-  Result<Checkpoint> checkpoint = Checkpoint::open(options.file, context.load_options());
+int look(Context& context, const Options& options, const std::string& file) {
+  Result<Checkpoint> checkpoint = Checkpoint::open(file, context.load_options());
   if (!checkpoint) {
-    return fail(context, "hash", options.file, with_path_suggestion(std::move(checkpoint).error(), options.file));
+    return fail(context, "hash", file, with_path_suggestion(std::move(checkpoint).error(), file));
   }
   ProgressBar progress;
   Result<DigestReport> report = digest(*checkpoint, options.algorithm, &context.executor(), &progress);
-  if (!report) return fail(context, "hash", options.file, std::move(report).error());
+  if (!report) return fail(context, "hash", file, std::move(report).error());
   const std::string_view algorithm = to_string(report->algorithm);
   if (context.json) {
-    JsonWriter json = begin_envelope("hash", options.file, true);
+    JsonWriter json = begin_envelope("hash", file, true);
     json.field("algorithm", algorithm).key("tensors").begin_array();
     for (const TensorDigest& tensor : report->tensors) {
       json.begin_object().field("name", std::string_view(tensor.name)).field("dtype", to_string(tensor.dtype));
@@ -34,7 +34,7 @@ int run(Context& context, const Options& options) {
     }
     json.end_array().field("content_digest", std::string_view(report->content_digest));
     write_findings(json, checkpoint->findings());
-    print_envelope(json);
+    print_envelope(context, json);
     return kGood;
   }
   std::string out;
@@ -44,7 +44,7 @@ int run(Context& context, const Options& options) {
                          format_shape(tensor.shape));
     }
   }
-  out += fmt::format("{}  content-{}  {}\n", report->content_digest, algorithm, escaped(options.file));
+  out += fmt::format("{}  content-{}  {}\n", report->content_digest, algorithm, escaped(file));
   if (!context.quiet) print(out);
   return kGood;
 }
@@ -52,22 +52,25 @@ int run(Context& context, const Options& options) {
 }  // namespace
 
 Verb hash_verb() {
-  return {"hash",
-          {},
-          "digests of the tensors and of the whole content",
-          {"rushlight hash model.pt", "rushlight hash model.pt --per-tensor",
-           "rushlight hash model.pt --algo sha256 --json"},
-          [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
-            table.add("FILE", &options->file, "a checkpoint").required();
-            const auto set_algorithm = [options](const std::string& name) {
-              options->algorithm = name == "sha256" ? DigestAlgorithm::sha256 : DigestAlgorithm::xxh3_128;
-            };
-            table.add("--algo", set_algorithm, "xxh3-128 (accidents) or sha256 (also intent)")
-                .one_of({"xxh3-128", "sha256"});
-            table.add("--per-tensor", &options->per_tensor, "one line a tensor as well");
-            return [options, &context] { return run(context, *options); };
-          }};
+  return {
+      "hash",
+      {},
+      "digests of the tensors and of the whole content",
+      {"rushlight hash *.pt", "rushlight hash model.pt --per-tensor", "rushlight hash model.pt --algo sha256 --json"},
+      [](OptionTable& table, Context& context) {
+        auto options = std::make_shared<Options>();
+        table.add("FILE", &options->files, "checkpoints").required();
+        const auto set_algorithm = [options](const std::string& name) {
+          options->algorithm = name == "sha256" ? DigestAlgorithm::sha256 : DigestAlgorithm::xxh3_128;
+        };
+        table.add("--algo", set_algorithm, "xxh3-128 (accidents) or sha256 (also intent)")
+            .one_of({"xxh3-128", "sha256"});
+        table.add("--per-tensor", &options->per_tensor, "one line a tensor as well");
+        return [options, &context] {
+          return for_each_file(context, "hash", options->files, false,
+                               [&](const std::string& file) { return look(context, *options, file); });
+        };
+      }};
 }
 
 }  // namespace rushlight::cli

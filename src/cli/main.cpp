@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/context.hpp"
+#include "cli/man_page.hpp"
 #include "cli/verbs.hpp"
 #include "rushlight/text.hpp"
 #include "rushlight/version.hpp"
@@ -23,8 +24,10 @@ std::string overview() {
   std::string text =
       fmt::format("rushlight {}: {}\n\nusage: rushlight VERB [options]      rushlight FILE alone lists it\n\n",
                   version_string(), kPromise);
-  for (const Verb& verb : verbs()) text += fmt::format("  {:<9} {}\n", verb.name, verb.summary);
-  text += fmt::format("  {:<9} {}\n", "help", "a verb's options, examples first: rushlight help run");
+  for (const Verb& verb : verbs()) {
+    if (!verb.hidden) text += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
+  }
+  text += fmt::format("  {:<10} {}\n", "help", "a verb's options, examples first: rushlight help run");
   text += "\nevery verb: --json --strict --limits strict|default|off --threads N --color auto|always|never -q\n";
   text += "exit codes: 0 good, 1 findings, 2 usage, 3 could not look\n";
   return text;
@@ -45,7 +48,7 @@ void print_version(const Context& context) {
     json.field("version", version_string());
     for (const auto& [name, value] : build.rows) json.field(name, std::string_view(value));
     write_findings(json, {});
-    print_envelope(json);
+    print_envelope(context, json);
     return;
   }
   std::string text = fmt::format("rushlight {}\n", version_string());
@@ -58,14 +61,6 @@ int usage_error(const Context& context, std::string_view command, std::string me
       context, command, "",
       Error::of(
           {.category = Category::argument, .code = "USAGE", .message = std::move(message), .hint = std::move(hint)}));
-}
-
-// The verb's own options and those that all verbs share; what runs it.
-std::function<int()> define_options(const Verb& verb, OptionTable& table, Context& context) {
-  table.add("-h,--help", &context.help, "print this").in("Output");
-  std::function<int()> run = verb.define(table, context);
-  add_shared_options(table, context);
-  return run;
 }
 
 int run_verb(const Verb& verb, const std::vector<std::string>& arguments, Context& context) {
@@ -96,7 +91,13 @@ int run_verb(const Verb& verb, const std::vector<std::string>& arguments, Contex
   return run();
 }
 
-int run_help(const std::vector<std::string>& arguments, Context& context) {
+// `help`, `help VERB`; with --man as the source of a man page.
+int run_help(std::vector<std::string> arguments, Context& context) {
+  const bool as_man = std::erase(arguments, "--man") > 0;
+  if (arguments.empty() && as_man) {
+    print(man_page());
+    return kGood;
+  }
   if (arguments.empty()) {
     print(overview());
     return kGood;
@@ -104,14 +105,16 @@ int run_help(const std::vector<std::string>& arguments, Context& context) {
   const Verb* verb = find_verb(arguments[0]);
   if (verb == nullptr) {
     std::vector<std::string> names;
-    for (const Verb& known : verbs()) names.emplace_back(known.name);
+    for (const Verb& known : verbs()) {
+      if (!known.hidden) names.emplace_back(known.name);
+    }
     const std::vector<std::string> close = nearest(arguments[0], names, 1);
     return usage_error(context, "help", fmt::format("no verb is called '{}'", escaped(arguments[0])),
                        close.empty() ? "rushlight help lists the verbs" : fmt::format("did you mean '{}'?", close[0]));
   }
   OptionTable table;
   (void)define_options(*verb, table, context);
-  print(verb_help(*verb, table));
+  print(as_man ? man_page(*verb, table) : verb_help(*verb, table));
   return kGood;
 }
 
@@ -154,7 +157,9 @@ int run_program(const std::vector<std::string>& arguments) {
     return run_verb(*find_verb("list"), arguments, context);
   }
   std::vector<std::string> names = {"help"};
-  for (const Verb& verb : verbs()) names.emplace_back(verb.name);
+  for (const Verb& verb : verbs()) {
+    if (!verb.hidden) names.emplace_back(verb.name);
+  }
   const std::vector<std::string> close = nearest(word, names, 1);
   return usage_error(context, "", fmt::format("'{}' is no verb and no file", escaped(word)),
                      close.empty() ? "rushlight help lists the verbs" : fmt::format("did you mean '{}'?", close[0]));

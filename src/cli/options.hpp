@@ -1,5 +1,5 @@
-// The options of one verb, as data: the parser and the help are made from them. Only options.cpp sees the argument
-// parser's header, which takes seconds to compile.
+// The options of one verb, as data: the parser, the help, completions and man pages are made from them. Only
+// options.cpp sees the argument parser's header, which takes seconds to compile.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +36,11 @@ struct Option {
   Option& at_most(std::int64_t value) { return most = value, *this; }
   Option& separated_by(char c) { return delimiter = c, *this; }
   Option& at_once() { return acts_at_once = true, *this; }
+
+  [[nodiscard]] bool is_positional() const { return !names.starts_with('-'); }
+  [[nodiscard]] bool is_flag() const { return std::holds_alternative<bool*>(target); }
+  // Takes all words that follow.
+  [[nodiscard]] bool is_repeated() const { return std::holds_alternative<std::vector<std::string>*>(target); }
 };
 
 class OptionTable {
@@ -52,6 +57,7 @@ class OptionTable {
   [[nodiscard]] std::string help_text() const;
   // "--json" ...
   [[nodiscard]] std::vector<std::string> long_names() const;
+  [[nodiscard]] const std::deque<Option>& options() const noexcept { return options_; }
 
  private:
   std::deque<Option> options_;

@@ -134,7 +134,8 @@ std::string bar(double share, std::size_t cells) {
   return text + std::string(kParts[eighths % 8]);
 }
 
-void write_json(const Options& options, const Evaluation& report, const std::vector<std::string>& notes) {
+void write_json(const Context& context, const Options& options, const Evaluation& report,
+                const std::vector<std::string>& notes) {
   JsonWriter json = begin_envelope("run", options.model.model, true);
   json.field("device", std::string_view(to_string(report.device))).field("items", report.items);
   json.key("outputs").begin_array();
@@ -158,7 +159,7 @@ void write_json(const Options& options, const Evaluation& report, const std::vec
   for (const std::string& note : notes) json.string(note);
   json.end_array();
   write_findings(json, {});
-  print_envelope(json);
+  print_envelope(context, json);
 }
 
 void write_text(const Context& context, const Evaluation& report, unsigned threads) {
@@ -243,7 +244,7 @@ int run(Context& context, const Options& options) {
     if (!written) return give_up(written.error());
   }
   if (context.json) {
-    write_json(options, *report, input->notes);
+    write_json(context, options, *report, input->notes);
   } else if (!context.quiet) {
     for (const std::string& note : input->notes) fmt::print(stderr, "note: {}\n", note);
     write_text(context, *report, evaluate_options.session.threads);

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/format.hpp"
+#include "cli/sarif.hpp"
 #include "cli/verbs.hpp"
 #include "rushlight/text.hpp"
 
@@ -14,9 +15,10 @@ namespace {
 struct Options {
   std::vector<std::string> paths;
   std::vector<std::string> accepted;
+  std::string format = "text";
 };
 
-void write_json(const ScanReport& report) {
+void write_json(const Context& context, const ScanReport& report) {
   JsonWriter json = begin_envelope("scan", "", report.ok);
   json.key("files").begin_array();
   for (const ScannedFile& file : report.files) {
@@ -42,7 +44,7 @@ void write_json(const ScanReport& report) {
   }
   json.end_array();
   write_findings(json, {});
-  print_envelope(json);
+  print_envelope(context, json);
 }
 
 void write_text(const Context& context, const ScannedFile& file) {
@@ -87,14 +89,22 @@ int run(Context& context, const Options& options) {
   load.limits = context.limits;
   load.accepted_globals = options.accepted;
   std::vector<std::filesystem::path> paths(options.paths.begin(), options.paths.end());
+  if (options.format == "json") context.json = true;
+  const bool as_sarif = options.format == "sarif" && !context.json;
   Result<ScanReport> report = scan(paths, load);
+  if (!report && as_sarif) {
+    print(to_sarif(report.error()));
+    return exit_code_of(report.error().code);
+  }
   if (!report) {
     const std::string& first = options.paths.front();
     return fail(context, "scan", options.paths.size() == 1 ? first : "",
                 with_path_suggestion(std::move(report).error(), first));
   }
   if (context.json) {
-    write_json(*report);
+    write_json(context, *report);
+  } else if (as_sarif) {
+    print(to_sarif(*report));
   } else if (!context.quiet) {
     for (const ScannedFile& file : report->files) write_text(context, file);
     if (report->files.size() > 1) {
@@ -111,12 +121,15 @@ Verb scan_verb() {
   return {"scan",
           {},
           "which Python names files ask for; nothing is executed",
-          {"rushlight scan downloads/", "rushlight scan model.pt --accept argparse.Namespace",
+          {"rushlight scan downloads/", "rushlight scan models/ --format sarif > scan.sarif",
+           "rushlight scan model.pt --accept argparse.Namespace",
            "rushlight scan *.pt --json | jq '.files[] | select(.ok | not) | .file'"},
           [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
             table.add("PATH", &options->paths, "files and folders").required();
             table.add("--accept", &options->accepted, "further names that pass, as module.name");
+            table.add("--format", &options->format, "text, json (as --json) or sarif (2.1.0)")
+                .one_of({"text", "json", "sarif"});
             return [options, &context] { return run(context, *options); };
           }};
 }

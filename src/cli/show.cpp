@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "cli/format.hpp"
+#include "cli/statistics_text.hpp"
 #include "cli/tensor_slice.hpp"
 #include "cli/value_text.hpp"
 #include "cli/verbs.hpp"
@@ -41,7 +42,8 @@ Result<std::vector<std::string>> element_texts(const Tensor& dense, std::int64_t
   Result<std::span<const std::byte>> raw = dense.bytes();
   if (!raw) return std::move(raw).error();
   const std::size_t width = size_bytes(dense.dtype());
-  const auto shown = static_cast<std::size_t>(std::min(count, dense.numel()));
+  // Several elements may share a byte; then it is the bytes that are shown.
+  const auto shown = std::min(static_cast<std::size_t>(count), raw->size() / width);
   std::vector<std::string> texts;
   texts.reserve(shown);
   const DTypeKind kind = info(dense.dtype()).kind;
@@ -85,14 +87,18 @@ std::string sparkline(const std::array<std::uint64_t, 24>& histogram) {
   return text;
 }
 
-void write_json(const Options& options, const Inspection& report, const TensorEntry& entry, const Tensor& part,
-                const std::vector<std::string>& texts, const std::optional<TensorStatistics>& stats) {
+void write_json(const Context& context, const Options& options, const Inspection& report, const TensorEntry& entry,
+                const Tensor& part, const std::vector<std::string>& texts,
+                const std::optional<TensorStatistics>& stats) {
   JsonWriter json = begin_envelope("show", report.file, true);
   json.field("name", std::string_view(entry.name)).key("path");
   write_path(json, entry.path);
   json.field("dtype", to_string(entry.tensor.dtype())).key("shape").integers(part.shape());
   json.key("strides").integers(part.strides()).field("storage_offset", part.storage_offset());
   json.field("storage", std::string_view(entry.storage)).field("size_bytes", part.size_bytes());
+  if (const Quantizer* quantizer = entry.tensor.options().quantizer.get()) {
+    json.field("qscheme", to_string(quantizer->scheme));
+  }
   if (!options.slice.empty()) json.field("slice", std::string_view(options.slice));
   json.key("values").begin_array();
   const bool numbers = options.as != "hex" && entry.tensor.dtype() != DType::boolean;
@@ -111,25 +117,35 @@ void write_json(const Options& options, const Inspection& report, const TensorEn
   }
   json.end_array();
   if (stats) {
-    json.key("statistics").begin_object().field("count", stats->count).field("nan", stats->nan);
-    json.field("infinite", stats->infinite).field("subnormal", stats->subnormal).field("zero", stats->zero);
-    json.field("mean", stats->mean).field("std", stats->std).field("min", stats->min).field("max", stats->max);
-    json.key("histogram").begin_array();
-    for (const std::uint64_t count : stats->histogram) json.natural(count);
-    json.end_array().end_object();
+    json.key("statistics");
+    write_statistics(json, *stats);
   }
   write_findings(json, report.findings);
-  print_envelope(json);
+  print_envelope(context, json);
 }
 
 int show_tensor(const Context& context, const Options& options, const Inspection& report, const TensorEntry& entry) {
+  // Of a quantised tensor the values that its codes stand for; --as hex shows the codes.
+  const bool is_quantized = entry.tensor.options().quantizer != nullptr;
+  Result<Tensor> readable = is_quantized ? entry.tensor.dequantize() : entry.tensor;
+  if (!readable) return fail(context, "show", options.file, std::move(readable).error());
   Result<Tensor> part = entry.tensor;
-  if (!options.slice.empty()) part = sliced(entry.tensor, options.slice);
+  if (!options.slice.empty()) {
+    part = sliced(entry.tensor, options.slice);
+    readable = sliced(*readable, options.slice);
+  }
   if (!part) return fail(context, "show", options.file, std::move(part).error());
-  Result<Tensor> dense = part->contiguous(context.limits.materialised_bytes + 2 * part->storage().size_bytes());
+  if (!readable) return fail(context, "show", options.file, std::move(readable).error());
+  const auto dense_of = [&](const Tensor& tensor) {
+    return tensor.contiguous(context.limits.materialised_bytes + 2 * tensor.storage().size_bytes());
+  };
+  Result<Tensor> dense = dense_of(*readable);
   if (!dense) return fail(context, "show", options.file, std::move(dense).error());
   const std::int64_t count = options.head == 0 ? dense->numel() : options.head;
-  Result<std::vector<std::string>> texts = element_texts(*dense, count, options.as == "hex");
+  const bool as_hex = options.as == "hex";
+  Result<Tensor> printed = is_quantized && as_hex ? dense_of(*part) : *dense;
+  if (!printed) return fail(context, "show", options.file, std::move(printed).error());
+  Result<std::vector<std::string>> texts = element_texts(*printed, count, as_hex);
   if (!texts) return fail(context, "show", options.file, std::move(texts).error());
   std::optional<TensorStatistics> stats;
   const bool wants_stats = options.stats || options.hist || !context.json;
@@ -142,7 +158,7 @@ int show_tensor(const Context& context, const Options& options, const Inspection
     }
   }
   if (context.json) {
-    write_json(options, report, entry, *part, *texts, stats);
+    write_json(context, options, report, entry, *part, *texts, stats);
     return kGood;
   }
   const std::string place = entry.storage.empty() ? "" : fmt::format("  storage {}", escaped(entry.storage));
@@ -150,6 +166,13 @@ int show_tensor(const Context& context, const Options& options, const Inspection
                                 context.terminal.paint(escaped(entry.name), Role::heading), info(part->dtype()).brief,
                                 format_shape(part->shape()), format_shape(part->strides()), part->storage_offset(),
                                 place, format_bytes(part->size_bytes()));
+  if (const Quantizer* quantizer = part->options().quantizer.get()) {
+    out += fmt::format(
+        "  {}{}\n", to_string(quantizer->scheme),
+        quantizer->is_per_channel()
+            ? fmt::format(" along axis {}", quantizer->axis)
+            : fmt::format("  scale {}  zero point {}", format_number(quantizer->scale), quantizer->zero_point));
+  }
   if (stats && stats->count > 0) {
     const double zeros = 100.0 * static_cast<double>(stats->zero) / static_cast<double>(stats->count);
     out += fmt::format("  mean {}  std {}  min {}  max {}  zero {:.1f}%  NaN {}  Inf {}  subnormal {}\n",
@@ -170,8 +193,11 @@ int show_tensor(const Context& context, const Options& options, const Inspection
     }
     line += cell;
   }
-  if (dense->numel() > std::int64_t(texts->size())) {
-    line += fmt::format(", ... {} more", format_count(dense->numel() - std::int64_t(texts->size())));
+  // Packed elements are shown by the byte.
+  const std::int64_t units =
+      info(printed->dtype()).packed == 1 ? printed->numel() : static_cast<std::int64_t>(printed->size_bytes());
+  if (units > std::int64_t(texts->size())) {
+    line += fmt::format(", ... {} more", format_count(units - std::int64_t(texts->size())));
   }
   out += line + "]\n";
   print(out);
@@ -194,7 +220,7 @@ int run(Context& context, const Options& options) {
       json.field("name", std::string_view(options.name)).field("type", type_name(value)).key("value");
       write_leaf(json, value);
       write_findings(json, report->findings);
-      print_envelope(json);
+      print_envelope(context, json);
     } else {
       print(fmt::format("{}  {}\n", escaped(options.name), format_tree(value, 200)));
     }

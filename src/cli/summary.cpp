@@ -55,7 +55,7 @@ int run(Context& context, const Options& options) {
     for (const std::string& note : report->notes) json.string(note);
     json.end_array();
     write_findings(json, {});
-    print_envelope(json);
+    print_envelope(context, json);
     return kGood;
   }
   using Align = TextTable::Align;

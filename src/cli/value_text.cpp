@@ -76,6 +76,11 @@ std::string format_leaf(const Value& value) {
       const Tensor tensor = *value.as_tensor();
       return fmt::format("tensor {} {}", info(tensor.dtype()).brief, format_shape(tensor.shape()));
     }
+    case ValueKind::composite: {
+      const CompositeTensor tensor = *value.as_composite();
+      return fmt::format("{} tensor {} {}", to_string(tensor.layout()), info(tensor.dtype()).brief,
+                         format_shape(tensor.shape()));
+    }
     case ValueKind::storage:
       return fmt::format("<storage, {}>", format_bytes(value.as_storage()->size_bytes()));
     case ValueKind::global:

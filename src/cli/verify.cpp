@@ -13,13 +13,13 @@ namespace rushlight::cli {
 namespace {
 
 struct Options {
-  std::string file;
+  std::vector<std::string> files;
   bool all = false;
   bool require_crc = false;
   bool pread = false;
 };
 
-void write_json(const Context&, const VerifyReport& report) {
+void write_json(const Context& context, const VerifyReport& report) {
   JsonWriter json = begin_envelope("verify", report.file, report.ok);
   json.field("kind", to_string(report.format.kind)).field("structure", report.structure_ok ? "ok" : "bad");
   json.field("size_bytes", report.format.size_bytes).field("explained_bytes", report.explained_bytes);
@@ -46,7 +46,7 @@ void write_json(const Context&, const VerifyReport& report) {
   }
   json.end_array();
   write_findings(json, report.findings);
-  print_envelope(json);
+  print_envelope(context, json);
 }
 
 std::string percent(std::uint64_t part, std::uint64_t whole) {
@@ -104,7 +104,7 @@ void write_text(const Context& context, const Options& options, const VerifyRepo
   print(out);
 }
 
-int run(Context& context, const Options& options) {
+int look(Context& context, const Options& options, const std::string& file) {
   ProgressBar progress;
   VerifyOptions verify_options;
   verify_options.strict = context.strict;
@@ -113,9 +113,9 @@ int run(Context& context, const Options& options) {
   verify_options.access = options.pread ? FileAccess::pread : FileAccess::mapped;
   verify_options.executor = &context.executor();
   verify_options.progress = &progress;
-  Result<VerifyReport> report = verify(options.file, verify_options);
+  Result<VerifyReport> report = verify(file, verify_options);
   if (!report) {
-    return fail(context, "verify", options.file, with_path_suggestion(std::move(report).error(), options.file));
+    return fail(context, "verify", file, with_path_suggestion(std::move(report).error(), file));
   }
   if (context.json) {
     write_json(context, *report);
@@ -131,15 +131,18 @@ Verb verify_verb() {
   return {"verify",
           {"check"},
           "check structure and checksums; name damage down to the tensor",
-          {"rushlight verify model.pt", "rushlight verify model.pt --all --threads 2",
+          {"rushlight verify *.pt", "rushlight verify model.pt --all --threads 2",
            "rushlight verify model.pt --json | jq '.tensors[] | select(.state != \"intact\")'"},
           [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
-            table.add("FILE", &options->file, "a checkpoint").required();
+            table.add("FILE", &options->files, "checkpoints").required();
             table.add("--all", &options->all, "print every record, and notes");
             table.add("--require-crc", &options->require_crc, "records without a checksum are errors");
             table.add("--pread", &options->pread, "read instead of mapping: for files that may change");
-            return [options, &context] { return run(context, *options); };
+            return [options, &context] {
+              return for_each_file(context, "verify", options->files, false,
+                                   [&](const std::string& file) { return look(context, *options, file); });
+            };
           }};
 }
 

@@ -64,9 +64,14 @@ Result<FoundModule> find_module(const Checkpoint& checkpoint, const ModelOptions
                       .message = "the file holds several modules: " + names,
                       .hint = "name one (ModelOptions::state_dict, --state-dict)"});
   }
+  const FileKind kind = checkpoint.format().kind;
+  const bool has_code =
+      kind == FileKind::torchscript || kind == FileKind::torchscript_mobile || kind == FileKind::pt2;
   return Error::of({.category = Category::unsup,
                     .code = "MODEL-STRUCTURE",
-                    .message = "the file holds weights, and nothing that says how to compute with them",
+                    .message = has_code ? "the file holds a program of kind " + std::string(to_string(kind)) +
+                                              ", which is not run here"
+                                        : "the file holds weights, and nothing that says how to compute with them",
                     .hint = std::string(kRemedies)});
 }
 

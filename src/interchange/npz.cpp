@@ -1,5 +1,6 @@
 #include "interchange/npz.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -117,6 +118,13 @@ class Reader {
 };
 
 }  // namespace
+
+bool is_npz(const zip::Archive& archive) noexcept {
+  const std::span<const zip::Entry> entries = archive.entries();
+  return !entries.empty() && std::all_of(entries.begin(), entries.end(), [](const zip::Entry& entry) {
+    return entry.is_directory() || entry.name.ends_with(".npy");
+  });
+}
 
 Result<Npz> read_npz(std::shared_ptr<const zip::Archive> archive, std::string file, const Limits& limits,
                      Checksums checksums) {

@@ -27,6 +27,9 @@ struct Npz {
   std::vector<Finding> findings;  // warnings: of the container, and members that are no arrays
 };
 
+// By the names of its records: all of them end with ".npy".
+[[nodiscard]] bool is_npz(const zip::Archive& archive) noexcept;
+
 // Reads the headers; elements are read, and their record's CRC-32 checked, when they are first asked for. Of a deflated
 // member the header can only be had by inflating it, which is done twice rather than keep what nobody asked for; all
 // members together meet limits.inflated_bytes.

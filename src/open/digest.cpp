@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/bytes.hpp"
+#include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "checksum/sha256.hpp"
@@ -20,6 +23,10 @@ namespace {
 constexpr std::string_view kMark = "rushlight content digest 1\n";
 // A round of tensors that are hashed at the same time: enough for every thread, little enough to report and cancel.
 constexpr std::uint64_t kRoundBytes = std::uint64_t{64} << 20;
+
+// What may be hashed in all: a small file can hold a million views of a few bytes that repeat them for terabytes.
+constexpr std::uint64_t kMostBytes = std::uint64_t{64} << 30;
+constexpr std::uint64_t kMostTimesStored = 16;
 
 // Either algorithm, piece by piece.
 class Hash {
@@ -80,9 +87,39 @@ void update_booleans(Hash& hash, ByteSpan bytes) noexcept {
   }
 }
 
+// Shape without data: there is nothing to hash.
+bool is_meta(const Tensor& tensor) noexcept {
+  return tensor.device().kind == Device::Kind::meta;
+}
+
+// The bytes to hash, of all tensors. LIMIT-DIGEST where they are out of proportion to what is stored.
+Result<std::uint64_t> bytes_to_hash(const std::vector<const TensorEntry*>& entries) {
+  constexpr std::uint64_t kAll = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t logical_bytes = 0;
+  std::uint64_t stored_bytes = 0;
+  std::set<const Memory*> counted;
+  for (const TensorEntry* entry : entries) {
+    if (is_meta(entry->tensor)) continue;
+    logical_bytes = checked_add(logical_bytes, entry->tensor.size_bytes()).value_or(kAll);
+    const Storage& storage = entry->tensor.storage();
+    if (counted.insert(storage.memory().get()).second) {
+      stored_bytes = checked_add(stored_bytes, storage.size_bytes()).value_or(kAll);
+    }
+  }
+  const std::uint64_t most =
+      checked_add(checked_mul(stored_bytes, kMostTimesStored).value_or(kAll), kMostBytes).value_or(kAll);
+  if (logical_bytes <= most) return logical_bytes;
+  return Error::of({.category = Category::limit,
+                    .code = "LIMIT-DIGEST",
+                    .message = "the tensors repeat their " + std::to_string(stored_bytes) +
+                               " stored bytes too often to be hashed, expected at most " + std::to_string(most) +
+                               " bytes in all, found " + std::to_string(logical_bytes),
+                    .found = std::to_string(logical_bytes),
+                    .expected = std::to_string(most)});
+}
+
 Result<std::string> digest_of(const Tensor& tensor, DigestAlgorithm algorithm) {
-  // Shape without data: there is nothing to hash.
-  if (tensor.device().kind == Device::Kind::meta) return std::string();
+  if (is_meta(tensor)) return std::string();
   const std::uint64_t most = Limits{}.materialised_bytes + 2 * tensor.storage().size_bytes();
   Tensor on_host = tensor;
   if (tensor.device().kind != Device::Kind::cpu) {
@@ -139,14 +176,17 @@ Result<DigestReport> digest(const Checkpoint& checkpoint, DigestAlgorithm algori
   // Before anything is read.
   RUSHLIGHT_TRY(Hash::create(algorithm));
   RUSHLIGHT_TRY_ASSIGN(const Inspection inspection, inspect(checkpoint));
+  const FileKind kind = checkpoint.format().kind;
+  const bool is_script = kind == FileKind::torchscript || kind == FileKind::torchscript_mobile;
   std::vector<const TensorEntry*> entries;
-  std::uint64_t total_bytes = 0;
   for (const TensorEntry& entry : inspection.tensors) {
-    // As state_dict() names them: a pickled module and its state dict have one digest.
-    if (!entry.persistent) continue;
+    // As state_dict() names them: a pickled module and its state dict have one digest. In a TorchScript archive what
+    // stands outside are weights as well: constants of frozen modules, packed parameters.
+    if (!entry.persistent && !is_script) continue;
     entries.push_back(&entry);
-    total_bytes += entry.tensor.size_bytes();
   }
+  Result<std::uint64_t> total_bytes = bytes_to_hash(entries);
+  if (!total_bytes) return with_file(std::move(total_bytes).error(), checkpoint.file());
 
   DigestReport report;
   report.algorithm = algorithm;
@@ -171,7 +211,8 @@ Result<DigestReport> digest(const Checkpoint& checkpoint, DigestAlgorithm algori
     std::size_t end = begin;
     std::uint64_t round_bytes = 0;
     while (end < entries.size() && (end == begin || round_bytes < kRoundBytes)) {
-      round_bytes += entries[end++]->tensor.size_bytes();
+      const Tensor& tensor = entries[end++]->tensor;
+      if (!is_meta(tensor)) round_bytes += tensor.size_bytes();
     }
     if (executor != nullptr && end - begin > 1) {
       executor->for_each_index(end - begin, [&](std::size_t i) { hash_one(begin + i); });
@@ -187,7 +228,7 @@ Result<DigestReport> digest(const Checkpoint& checkpoint, DigestAlgorithm algori
     }
     begin = end;
     done_bytes += round_bytes;
-    if (progress != nullptr && !progress->on_progress("digest", done_bytes, total_bytes)) {
+    if (progress != nullptr && !progress->on_progress("digest", done_bytes, *total_bytes)) {
       return Error::of(ErrorCode::cancelled,
                        {.category = Category::io, .code = "CANCELLED", .message = "the digest was cancelled"});
     }

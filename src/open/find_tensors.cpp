@@ -21,6 +21,15 @@ bool is_last_part(std::string_view name, std::string_view part) noexcept {
   return name[name.size() - part.size() - 1] == '.' || part.front() == '[';
 }
 
+// The composite tensor whose part an entry is, by its name: parts are called after it.
+bool is_part_of(const TensorEntry& entry, const CompositeEntry& composite) {
+  if (entry.path.size() != composite.path.size() + 1 || entry.path.back().kind != PathStep::Kind::attr ||
+      composite.tensor.component(entry.path.back().text) == nullptr) {
+    return false;
+  }
+  return std::equal(composite.path.begin(), composite.path.end(), entry.path.begin());
+}
+
 template <class Fits>
 std::vector<TensorEntry> filtered(const Inspection& inspection, Fits&& fits) {
   std::vector<TensorEntry> found;
@@ -43,6 +52,12 @@ std::string listed(const std::set<std::string>& names) {
 
 Result<std::vector<TensorEntry>> find_tensors(const Inspection& inspection, std::string_view pattern) {
   std::vector<TensorEntry> found = filtered(inspection, [&](std::string_view name) { return name == pattern; });
+  if (!found.empty()) return found;
+  for (const CompositeEntry& composite : inspection.composites) {
+    if (composite.name != pattern) continue;
+    std::copy_if(inspection.tensors.begin(), inspection.tensors.end(), std::back_inserter(found),
+                 [&](const TensorEntry& entry) { return is_part_of(entry, composite); });
+  }
   if (!found.empty()) return found;
 
   found = filtered(inspection, [&](std::string_view name) { return is_last_part(name, pattern); });

@@ -1,9 +1,13 @@
 #include "rushlight/inspect.hpp"
 
+#include <algorithm>
 #include <unordered_set>
 #include <utility>
 
+#include "base/fail.hpp"
 #include "open/listing.hpp"
+#include "open/opened.hpp"
+#include "open/set_files.hpp"
 #include "tensor/memory.hpp"
 
 namespace rushlight {
@@ -24,6 +28,10 @@ class Inspector final : public open::ListingVisitor {
                       .persistent = in_state_dict};
     entry.storage = entry.tensor.storage().record();
     report_.tensors.push_back(std::move(entry));
+  }
+  void composite(std::string_view name, std::span<const PathStep> path, CompositeTensor tensor,
+                 bool in_state_dict) override {
+    report_.composites.push_back({std::string(name), Path(path.begin(), path.end()), std::move(tensor), in_state_dict});
   }
   void value(std::string_view name, std::span<const PathStep> path, const Value& value) override {
     report_.values.push_back({std::string(name), Path(path.begin(), path.end()), value});
@@ -53,6 +61,43 @@ Result<Inspection> inspect(const Checkpoint& checkpoint, const Limits& limits) {
     return error;
   }
   return report;
+}
+
+std::vector<std::string_view> name_parts(std::string_view name) {
+  constexpr std::size_t kMostParts = 64;  // what a tree can show; names of a thousand dots are no structure
+  std::vector<std::string_view> parts;
+  std::size_t begin = 0;
+  std::size_t depth = 0;  // of brackets: keys in them may hold anything
+  for (std::size_t i = 0; i < name.size() && parts.size() + 1 < kMostParts; ++i) {
+    if (name[i] == '[' && depth++ == 0) {
+      if (i > begin) parts.push_back(name.substr(begin, i - begin));
+      begin = i;
+    } else if (name[i] == ']' && depth > 0 && --depth == 0) {
+      parts.push_back(name.substr(begin, i + 1 - begin));
+      begin = i + 1;
+      if (begin < name.size() && name[begin] == '.') ++begin, ++i;
+    } else if (name[i] == '.' && depth == 0) {
+      parts.push_back(name.substr(begin, i - begin));
+      begin = i + 1;
+    }
+  }
+  if (begin < name.size() || parts.empty() || name.back() == '.') parts.push_back(name.substr(begin));
+  return parts;
+}
+
+Result<std::vector<RecordPlace>> list_records(const std::filesystem::path& path, const LoadOptions& options) {
+  RUSHLIGHT_TRY_ASSIGN(open::FileInFolder file, open::open_path(path, options.access));
+  open::Opened opened;
+  RUSHLIGHT_TRY(open::open_container(std::move(file.source), options, opened));
+  std::vector<RecordPlace> places;
+  if (opened.archive == nullptr) return places;
+  places.reserve(opened.archive->entries().size());
+  for (const zip::Entry& entry : opened.archive->entries()) {
+    places.push_back({std::string(entry.name), entry.header_offset, entry.compressed_bytes});
+  }
+  std::stable_sort(places.begin(), places.end(),
+                   [](const RecordPlace& a, const RecordPlace& b) { return a.header_offset < b.header_offset; });
+  return places;
 }
 
 }  // namespace rushlight

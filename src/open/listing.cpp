@@ -51,6 +51,20 @@ bool is_module_node(const ValueGraph& graph, NodeId node) {
          is_dict(graph, graph.attribute(node, kBuffers)) && is_dict(graph, graph.attribute(node, kModules));
 }
 
+// A module of TorchScript: its parameters, buffers and children are attributes of its own. Classes of its archive that
+// are no modules are taken for some too, and have no parameters.
+bool is_script_module_node(const ValueGraph& graph, NodeId node) {
+  if (graph[node].kind != ValueKind::opaque || graph.attributes(node).count == 0) return false;
+  const std::string_view name = graph.extra(node)->class_name;
+  return name.starts_with("__torch__.") || name == "torch.jit.ScriptModule";
+}
+
+TensorClass tensor_class_of(const ValueGraph& graph, NodeId node) {
+  if (graph[node].kind == ValueKind::tensor) return graph.tensors[graph[node].index].options().tensor_class;
+  if (graph[node].kind == ValueKind::composite) return graph.composites[graph[node].index].options().tensor_class;
+  return TensorClass::tensor;
+}
+
 // Whether a set of names (`_non_persistent_buffers_set`) holds one.
 bool holds_text(const ValueGraph& graph, NodeId set, std::string_view text) {
   if (set == kNoNode) return false;
@@ -75,6 +89,7 @@ struct Frame {
   std::size_t path_steps = 0;  // of this node
   std::size_t name_bytes = 0;
   bool outside = false;  // below what state_dict() leaves out
+  bool script = false;   // a module of TorchScript: every part is among its attributes
   bool first_visit = true;
 };
 
@@ -111,7 +126,9 @@ class Walk {
 
   // A module's parts follow each other in one frame; false when there is none left.
   bool next_part(Frame& frame) {
-    const auto dict_of = [&](std::string_view attribute) { return graph_->attribute(frame.node, attribute); };
+    const auto dict_of = [&](std::string_view attribute) {
+      return frame.script ? frame.node : graph_->attribute(frame.node, attribute);
+    };
     switch (frame.part) {
       case Part::all:
       case Part::modules:
@@ -140,6 +157,11 @@ class Walk {
     path_steps_ = frame.path_steps;
     name_.resize(frame.name_bytes);
     bool outside = frame.outside;
+    if (frame.script) {
+      if (script_part(child) != frame.part) return {};
+      outside = outside || frame.part == Part::attributes;
+      return visit_step(frame.part, child, outside);
+    }
     switch (frame.part) {
       case Part::all:
         break;
@@ -167,6 +189,27 @@ class Walk {
       outside = outside || holds_text(*graph_, graph_->attribute(frame.node, "_non_persistent_buffers_set"), step.text);
     }
     return visit(child.node, frame.part, outside, child.name);
+  }
+
+  Status visit_step(Part part, const Child& child, bool outside) {
+    PathStep& step = push_step();
+    describe_step(graph_, child, step);
+    append_name(step);
+    return visit(child.node, part, outside, child.name);
+  }
+
+  // In which part a child of a TorchScript module comes.
+  [[nodiscard]] Part script_part(const Child& child) const {
+    if (child.kind != PathStep::Kind::attr) return Part::attributes;
+    switch (tensor_class_of(*graph_, child.node)) {
+      case TensorClass::parameter:
+        return Part::parameters;
+      case TensorClass::buffer:
+        return Part::buffers;
+      case TensorClass::tensor:
+        break;
+    }
+    return is_script_module_node(*graph_, child.node) ? Part::modules : Part::attributes;
   }
 
   void append_name(const PathStep& step) {
@@ -198,6 +241,9 @@ class Walk {
         RUSHLIGHT_TRY(visit_tensor(node, part, outside));
         // state_dict() names the tensors of a module, not what hangs on them.
         return enter_repeatedly(node, outside || part == Part::parameters || part == Part::buffers);
+      case ValueKind::composite:
+        visit_composite(node, part, outside);
+        return enter_repeatedly(node, outside);
       case ValueKind::list:
       case ValueKind::dict:
       case ValueKind::set:
@@ -206,7 +252,11 @@ class Walk {
       case ValueKind::frozenset:
         return enter_repeatedly(node, outside);
       case ValueKind::opaque:
-        return is_module_node(graph, node) ? visit_module(node, part, outside) : visit_object(node, outside);
+        if (is_module_node(graph, node)) {
+          return visit_module(node, graph_->attribute(node, kParameters), part, outside, false);
+        }
+        if (is_script_module_node(graph, node)) return visit_module(node, node, part, outside, true);
+        return visit_object(node, outside);
       default:
         // The two attributes that make a tensor an nn.Buffer are its class.
         if (stack_.empty() || graph[stack_.back().node].kind != ValueKind::tensor ||
@@ -232,17 +282,31 @@ class Walk {
     return {};
   }
 
+  void visit_composite(NodeId node, Part part, bool outside) {
+    CompositeTensor tensor = graph_->composites[(*graph_)[node].index];
+    const TensorClass wanted = part == Part::parameters ? TensorClass::parameter
+                               : part == Part::buffers  ? TensorClass::buffer
+                                                        : tensor.options().tensor_class;
+    if (wanted != tensor.options().tensor_class) {
+      TensorOptions options = tensor.options();
+      options.tensor_class = wanted;
+      tensor = tensor.with_options(options);
+    }
+    visitor_.composite(name_, path(), std::move(tensor), !outside);
+  }
+
   Status visit_object(NodeId node, bool outside) {
     if (!entered_[node]) visitor_.object(name_, path(), Value(graph_, node));
     return enter_once(node, outside);
   }
 
   // As a child of a module it is entered under each name, otherwise once. A module inside itself ends there.
-  Status visit_module(NodeId node, Part part, bool outside) {
+  Status visit_module(NodeId node, NodeId parameters, Part part, bool outside, bool script) {
     const bool first = !entered_[node];
     if (active_[node] || (!first && part != Part::modules)) return {};
     if (first) visitor_.object(name_, path(), Value(graph_, node));
-    push(node, Part::parameters, ChildCursor(*graph_, graph_->attribute(node, kParameters)), outside, first);
+    push(node, Part::parameters, ChildCursor(*graph_, parameters), outside, first);
+    stack_.back().script = script;
     return {};
   }
 
@@ -259,7 +323,7 @@ class Walk {
   void push(NodeId node, Part part, ChildCursor cursor, bool outside, bool first_visit) {
     entered_[node] = true;
     active_[node] = true;
-    stack_.push_back({node, part, cursor, path_steps_, name_.size(), outside, first_visit});
+    stack_.push_back({node, part, cursor, path_steps_, name_.size(), outside, false, first_visit});
   }
   void leave() {
     active_[stack_.back().node] = false;
@@ -280,8 +344,11 @@ class Walk {
 
 }  // namespace
 
+void ListingVisitor::composite(std::string_view, std::span<const PathStep>, CompositeTensor, bool) {}
+
 bool is_module(const Value& value) {
-  return value.graph() != nullptr && value.exists() && is_module_node(*value.graph(), value.identity());
+  if (value.graph() == nullptr || !value.exists()) return false;
+  return is_module_node(*value.graph(), value.identity()) || is_script_module_node(*value.graph(), value.identity());
 }
 
 Status visit_listing(const Value& root, std::uint64_t max_nodes, ListingVisitor& visitor) {

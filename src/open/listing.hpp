@@ -16,6 +16,9 @@ class ListingVisitor {
   // `in_state_dict` is false for what state_dict() of the module around it leaves out: non-persistent buffers, and
   // tensors in other attributes.
   virtual void tensor(std::string_view name, std::span<const PathStep> path, Tensor tensor, bool in_state_dict) = 0;
+  // A sparse or nested tensor, before its parts, which follow as tensors.
+  virtual void composite(std::string_view name, std::span<const PathStep> path, CompositeTensor tensor,
+                         bool in_state_dict);
   // A leaf that is no tensor.
   virtual void value(std::string_view name, std::span<const PathStep> path, const Value& value) = 0;
   // An opaque object, before what it holds.
@@ -27,7 +30,8 @@ class ListingVisitor {
   ListingVisitor& operator=(const ListingVisitor&) = default;
 };
 
-// An object whose `__dict__` is that of a torch.nn.Module: with dicts `_parameters`, `_buffers` and `_modules`.
+// An object whose `__dict__` is that of a torch.nn.Module: with dicts `_parameters`, `_buffers` and `_modules`; or an
+// object of a TorchScript class, whose tensors and modules are attributes of its own.
 [[nodiscard]] bool is_module(const Value& value);
 
 // In traversal order: parents before children; of a module its parameters, buffers, other attributes, then its

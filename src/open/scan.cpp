@@ -11,6 +11,7 @@
 #include "open/listing.hpp"
 #include "open/opened.hpp"
 #include "open/scan_pickles.hpp"
+#include "open/set_files.hpp"
 
 namespace rushlight {
 namespace {
@@ -35,6 +36,7 @@ class OpaqueCollector final : public open::ListingVisitor {
 };
 
 bool has_suffix(const fs::path& path) {
+  if (path.filename() == ".metadata") return true;  // of a distributed checkpoint
   std::string suffix = path.extension().native();
   std::transform(suffix.begin(), suffix.end(), suffix.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
@@ -61,16 +63,43 @@ void add_refusals(ScannedFile& file) {
   }
 }
 
-ScannedFile scan_source(const std::shared_ptr<const Source>& source, LoadOptions options) {
-  // A scan lists everything: strictness is in the verdict.
-  options.strict = false;
-  options.globals = Globals::opaque;
+// Everything but the verdict: names beyond the allow-list are no findings yet.
+ScannedFile look_into(const std::shared_ptr<const Source>& source, const LoadOptions& options);
+
+// The names in each part of a set. What a part says was not said by the whole: that stops at the first error.
+void look_into_parts(const open::Opened& opened, const LoadOptions& options, ScannedFile& file) {
+  const LoadOptions alone = open::options_for_part(options);
+  for (const open::Part& part : opened.parts) {
+    if (part.source == nullptr) continue;
+    const std::string prefix = escaped(part.name) + ":";
+    std::vector<GlobalUse> names;
+    if (opened.container == open::Container::dcp) {
+      open::Opened item;
+      if (!open::open_window(part, alone, item)) continue;  // verify() says why
+      names = open::scan_records(*item.archive, {}, {}, alone);
+    } else {
+      ScannedFile shard = look_into(part.source, alone);
+      names = std::move(shard.globals);
+      for (Finding& finding : shard.findings) {
+        const bool known = std::any_of(file.findings.begin(), file.findings.end(), [&](const Finding& other) {
+          return other.code == finding.code && other.file == finding.file && other.offset == finding.offset;
+        });
+        if (!known) file.findings.push_back(std::move(finding));
+      }
+    }
+    for (GlobalUse& use : names) {
+      use.record = prefix + use.record;
+      file.globals.push_back(std::move(use));
+    }
+  }
+}
+
+ScannedFile look_into(const std::shared_ptr<const Source>& source, const LoadOptions& options) {
   ScannedFile file;
   open::Opened opened;
-  std::shared_ptr<const zip::Archive> archive;
   const Status status = [&]() -> Status {
-    RUSHLIGHT_TRY_ASSIGN(archive, open::open_archive(source, options, opened));
-    return open::load_archive(archive, options, opened);
+    RUSHLIGHT_TRY(open::open_container(source, options, opened));
+    return open::load_values(options, opened);
   }();
   file.file = open::printable_file(opened.file);
   file.kind = opened.format.kind;
@@ -79,11 +108,13 @@ ScannedFile scan_source(const std::shared_ptr<const Source>& source, LoadOptions
     if (finding.category != Category::global) file.findings.push_back(std::move(finding));
   }
   if (!status) file.findings.push_back(status.error().finding);
-  if (archive != nullptr) {
+  if (opened.is_set()) {
+    file.globals.resize(opened.own_globals);
+    look_into_parts(opened, options, file);
+  } else if (opened.archive != nullptr) {
     const std::string root = opened.format.root.empty() ? "" : opened.format.root + "/";
-    // Of a checkpoint its own pickle was read already.
-    const std::string own = file.kind == FileKind::torch_zip ? root + "data.pkl" : std::string();
-    std::vector<GlobalUse> more = open::scan_records(*archive, root, own, options);
+    // Those that make up the checkpoint were read already.
+    std::vector<GlobalUse> more = open::scan_records(*opened.archive, root, opened.index, options);
     file.globals.insert(file.globals.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   } else if (!status && opened.is_pickle) {
     Result<std::vector<GlobalUse>> names = open::scan_stream(*source, options);
@@ -98,6 +129,14 @@ ScannedFile scan_source(const std::shared_ptr<const Source>& source, LoadOptions
     Status visited = open::visit_listing(opened.root, options.limits.visited_nodes, collector);
     if (!visited) file.findings.push_back(std::move(visited).error().finding);
   }
+  return file;
+}
+
+ScannedFile scan_source(const std::shared_ptr<const Source>& source, LoadOptions options) {
+  // A scan lists everything: strictness is in the verdict.
+  options.strict = false;
+  options.globals = Globals::opaque;
+  ScannedFile file = look_into(source, options);
   add_refusals(file);
   file.ok = std::none_of(file.findings.begin(), file.findings.end(),
                          [](const Finding& finding) { return finding.severity == Severity::error; });
@@ -157,8 +196,14 @@ Result<ScanReport> scan(const std::vector<fs::path>& paths, const LoadOptions& o
   files.erase(std::unique(files.begin(), files.end()), files.end());
   std::uint64_t done = 0;
   for (const fs::path& path : files) {
-    Result<std::shared_ptr<const Source>> source = open_file(path, options.access);
-    report.files.push_back(source ? scan_source(*source, options) : failed(path, std::move(source).error()));
+    Result<open::FileInFolder> file = open::open_path(path, options.access);
+    if (file) {
+      LoadOptions with_folder = options;
+      if (!with_folder.open_beside) with_folder.open_beside = std::move(file->open_beside);
+      report.files.push_back(scan_source(file->source, with_folder));
+    } else {
+      report.files.push_back(failed(path, std::move(file).error()));
+    }
     if (options.progress != nullptr && !options.progress->on_progress("scan", ++done, files.size())) {
       return Error::of(ErrorCode::cancelled,
                        {.category = Category::io, .code = "CANCELLED", .message = "the scan was cancelled"});

@@ -52,11 +52,16 @@ Result<std::vector<GlobalUse>> scan_stream(const Source& source, const LoadOptio
   return uses;
 }
 
-std::vector<GlobalUse> scan_records(const zip::Archive& archive, std::string_view root, std::string_view known,
-                                    const LoadOptions& options) {
+std::vector<GlobalUse> scan_records(const zip::Archive& archive, std::string_view root,
+                                    const std::vector<std::string>& known, const LoadOptions& options) {
   std::vector<GlobalUse> uses;
+  const auto is_known = [&](std::string_view name) {
+    return std::any_of(known.begin(), known.end(), [&](const std::string& record) {
+      return name.size() == root.size() + record.size() && name.starts_with(root) && name.ends_with(record);
+    });
+  };
   for (const zip::Entry& entry : archive.entries()) {
-    if (!entry.name.ends_with(".pkl") || entry.name == known) continue;
+    if (!entry.name.ends_with(".pkl") || is_known(entry.name)) continue;
     const Result<zip::RecordBytes> record = archive.read(entry, options.limits.pickle_bytes);
     if (!record) continue;  // the audit of verify() says why
     const std::string_view name = entry.name.starts_with(root) ? entry.name.substr(root.size()) : entry.name;

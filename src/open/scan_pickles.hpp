@@ -15,8 +15,9 @@ namespace rushlight::open {
 // are those in the file.
 Result<std::vector<GlobalUse>> scan_stream(const Source& source, const LoadOptions& options);
 
-// The records of an archive that are pickles by their names, but for `known`.
-std::vector<GlobalUse> scan_records(const zip::Archive& archive, std::string_view root, std::string_view known,
-                                    const LoadOptions& options);
+// The records of an archive that are pickles by their names, but for those that are `known`, by their names below the
+// root.
+std::vector<GlobalUse> scan_records(const zip::Archive& archive, std::string_view root,
+                                    const std::vector<std::string>& known, const LoadOptions& options);
 
 }  // namespace rushlight::open

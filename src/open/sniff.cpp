@@ -40,11 +40,6 @@ constexpr std::string_view kWrongFile = "this is another file than you meant: lo
 // In the order in which they are tried.
 constexpr Signature kSignatures[] = {
     // Formats of neural networks.
-    {0, "GGUF", "a GGUF model (llama.cpp), which is not read here", "convert it with the tools of llama.cpp",
-     FileKind::gguf, Category::unsup},
-    {0, "\x93NUMPY", "a NumPy .npy array, not a checkpoint",
-     "turn it into one: torch.save(torch.from_numpy(numpy.load('FILE')), 'weights.pt')", FileKind::npy,
-     Category::unsup},
     {0, "PYTORCH1", "a container of the PyTorch 1.0 preview, which is not read here",
      "load it with PyTorch 1.0 and save it again", FileKind::unknown, Category::unsup},
     {4, "PTMF", "a mobile model as flatbuffer (.ptl), which is not read here",
@@ -97,7 +92,7 @@ Error refuse(const Signature& row) {
 }
 
 Sniffed foreign(std::string_view what, std::string_view hint) {
-  return {Container::other, FileKind::unknown, false, refuse({0, {}, what, hint})};
+  return {Container::other, FileKind::unknown, refuse({0, {}, what, hint})};
 }
 
 bool is_space(char c) noexcept {
@@ -131,8 +126,7 @@ std::optional<Sniffed> sniff_text(std::string_view head) {
   if (whole.empty() || !is_valid_utf8(whole)) return std::nullopt;
   if (head.front() == '{' || head.front() == '[') {
     if (head.find("\"weight_map\"") != std::string_view::npos) {
-      return foreign("the JSON index of a sharded checkpoint, not the weights",
-                     "open the files that it names under \"weight_map\"");
+      return Sniffed{Container::sharded, FileKind::sharded, {}};
     }
     return foreign("a JSON document, not a checkpoint", "it may hold an error message of the server: look at it");
   }
@@ -185,14 +179,7 @@ Result<Sniffed> sniff_tar(const Source& source) {
     const std::optional<TarMember> member = tar_member(as_text(block));
     if (!member) break;
     if (std::find(kMembers.begin(), kMembers.end(), member->name) != kMembers.end()) {
-      return Sniffed{Container::other, FileKind::torch_tar, false,
-                     refuse({0,
-                             {},
-                             "a tar archive of torch.save before 0.1.10, which is not read here",
-                             "load it with torch and save it again: torch.save(torch.load('FILE', weights_only=False), "
-                             "'new.pt')",
-                             FileKind::torch_tar,
-                             Category::unsup})};
+      return Sniffed{Container::tar, FileKind::torch_tar, {}};
     }
     const auto next = checked_add(at, (member->size_bytes + 511) / 512 * 512 + 512);
     if (!next) break;
@@ -243,23 +230,18 @@ Result<Sniffed> sniff(const Source& source) {
   }
   RUSHLIGHT_TRY_ASSIGN(const std::string head_bytes, read_text(source, 0, std::min(size_bytes, kHeadBytes)));
   const std::string_view head = head_bytes;
-  if (head.starts_with("PK\3\4") || head.starts_with("PK\5\6"))
-    return Sniffed{Container::zip, FileKind::unknown, false, {}};
+  if (head.starts_with("PK\3\4") || head.starts_with("PK\5\6")) return Sniffed{Container::zip, FileKind::unknown, {}};
 
   if (std::optional<Sniffed> pickle = sniff_pickle(head)) return *std::move(pickle);
+  if (head.starts_with("GGUF")) return Sniffed{Container::gguf, FileKind::gguf, {}};
+  if (head.starts_with("\x93NUMPY")) return Sniffed{Container::npy, FileKind::npy, {}};
   for (const Signature& row : kSignatures) {
     if (head.size() >= row.at + row.bytes.size() && head.substr(row.at, row.bytes.size()) == row.bytes) {
-      return Sniffed{Container::other, row.kind, false, refuse(row)};
+      return Sniffed{Container::other, row.kind, refuse(row)};
     }
   }
   if (is_safetensors(head, size_bytes)) {
-    return Sniffed{Container::other, FileKind::safetensors, false,
-                   refuse({0,
-                           {},
-                           "a safetensors file, which is not read here",
-                           "turn it into a checkpoint: torch.save(safetensors.torch.load_file('FILE'), 'weights.pt')",
-                           FileKind::safetensors,
-                           Category::unsup})};
+    return Sniffed{Container::safetensors, FileKind::safetensors, {}};
   }
   if (tar_member(head)) return sniff_tar(source);
   if (is_onnx(head)) {

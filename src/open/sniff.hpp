@@ -10,7 +10,15 @@
 namespace rushlight::open {
 
 enum class Container : std::uint8_t {
-  zip,      // begins as a zip archive does
+  zip,     // begins as a zip archive does
+  legacy,  // begins with the magic number of torch.save before 1.6
+  tar,     // a tar archive with the members of torch.save before 0.1.10
+  pickle,  // a pickle that torch.save did not write
+  safetensors,
+  gguf,
+  npy,
+  sharded,  // the JSON index of a sharded checkpoint
+  dcp,      // the metadata of a distributed checkpoint
   other,    // something else, which `refusal` names
   unknown,  // nothing that is known here: it may still be a zip archive behind other bytes
 };
@@ -18,8 +26,8 @@ enum class Container : std::uint8_t {
 struct Sniffed {
   Container container = Container::unknown;
   FileKind kind = FileKind::unknown;
-  bool is_pickle = false;        // a pickle by its first bytes
   std::optional<Error> refusal;  // of Container::other; for ::unknown what to say when it is no zip archive either
+  bool is_pickle = false;        // begins as a pickle does
 };
 
 // torch looks at the first four bytes and never searches for an end record first: a legacy file whose tensors happen

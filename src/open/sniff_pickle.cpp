@@ -12,24 +12,25 @@ namespace {
 using namespace std::string_view_literals;
 
 // The magic number 0x1950A86A20F9469CFC6C, little-endian, behind LONG1 and its length (torch/serialization.py).
+// The first names of a pickle stand within so many bytes.
+constexpr std::size_t kNamesBytes = 256;
 constexpr std::string_view kMagicOpcode = "\x8a\x0a"sv;
 constexpr std::string_view kMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"sv;
 // The same as protocols 0 and 1 write it.
 constexpr std::string_view kMagicText = "L119547037146038801333356L\n."sv;
 
 Sniffed refuse(FileKind kind, Category category, std::string message, std::string hint) {
-  return {Container::other, kind, true,
+  return {Container::other, kind,
           Error::of({.category = category,
                      .code = category == Category::unsup ? "KIND-UNSUPPORTED" : "KIND-FOREIGN",
                      .message = std::move(message),
                      .offset = 0,
-                     .hint = std::move(hint)})};
+                     .hint = std::move(hint)}),
+          true};
 }
 
 Sniffed legacy() {
-  return refuse(FileKind::torch_legacy, Category::unsup,
-                "the file is in the legacy format of torch.save before 1.6, which is not read here",
-                "load it with torch and save it again: torch.save(torch.load('FILE', map_location='cpu'), 'new.pt')");
+  return {Container::legacy, FileKind::torch_legacy, {}, true};
 }
 
 std::string hex_bytes(std::string_view bytes) {
@@ -83,15 +84,12 @@ std::optional<Sniffed> sniff_pickle(std::string_view head) {
           "the first bytes are damaged: fetch the file again");
     }
   }
-  if (head.find("torch.distributed.") != std::string_view::npos) {
-    return refuse(FileKind::unknown, Category::unsup,
-                  "the file is the metadata of a distributed checkpoint, which is not read here",
-                  "turn the folder into one file: python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
-                  "FOLDER weights.pt");
+  // The class of the root comes first, and its module's name with it.
+  if (head.substr(0, kNamesBytes).find("checkpoint.metadata") != std::string_view::npos &&
+      head.substr(0, kNamesBytes).find("Metadata") != std::string_view::npos) {
+    return Sniffed{Container::dcp, FileKind::dcp, {}, true};
   }
-  return refuse(FileKind::unknown, Category::unsup,
-                "the file is a bare Python pickle, not written by torch.save, and is not read here",
-                "if you trust it, load it with pickle.load and save it with torch.save");
+  return Sniffed{Container::pickle, FileKind::unknown, {}, true};
 }
 
 }  // namespace rushlight::open

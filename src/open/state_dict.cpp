@@ -12,6 +12,7 @@
 #include "open/listing.hpp"
 #include "open/opened.hpp"
 #include "rushlight/text.hpp"
+#include "value/graph.hpp"
 
 namespace rushlight {
 namespace {
@@ -41,6 +42,24 @@ class Collector final : public open::ListingVisitor {
   StateDict& state_;
 };
 
+// The entries of a dict that are tensors; the parts of sparse and nested ones as listings name them. On the graph
+// itself: there may be a hundred thousand of them.
+void collect_entries(const ValueGraph& graph, NodeId dict, StateDict& state) {
+  const std::span<const NodeId> entries = graph.entries(dict);
+  state.reserve(entries.size() / 2);
+  for (std::size_t i = 0; i + 1 < entries.size(); i += 2) {
+    const ValueNode& key = graph[entries[i]];
+    const ValueNode& item = graph[entries[i + 1]];
+    if (key.kind != ValueKind::string) continue;
+    const std::string_view name = key.text.view();
+    if (item.kind == ValueKind::tensor) state.insert(std::string(name), graph.tensors[item.index]);
+    if (item.kind != ValueKind::composite) continue;
+    for (const auto& [part, tensor] : graph.composites[item.index].components()) {
+      state.insert(std::string(name) + "." + part, tensor);
+    }
+  }
+}
+
 // The tensors that stand directly in a dict, or those of a module.
 Result<StateDict> collect(const Value& value) {
   StateDict state;
@@ -49,21 +68,20 @@ Result<StateDict> collect(const Value& value) {
     if (Status visited = open::visit_listing(value, kMaxNodes, collector); !visited) return std::move(visited).error();
     return state;
   }
-  for (std::size_t i = 0; i < value.entry_count(); ++i) {
-    const auto [key, item] = value.entry(i);
-    const std::optional<std::string_view> name = key.as_string();
-    if (!name) continue;
-    if (std::optional<Tensor> tensor = item.as_tensor()) state.insert(std::string(*name), *std::move(tensor));
-  }
+  if (value.graph() != nullptr) collect_entries(*value.graph(), value.identity(), state);
   if (Value metadata = value.attr("_metadata"); metadata.exists()) state.set_metadata(std::move(metadata));
   return state;
 }
 
 bool holds_tensors(const Value& value) {
   if (open::is_module(value)) return true;
-  for (std::size_t i = 0; i < value.entry_count(); ++i) {
-    const auto [key, item] = value.entry(i);
-    if (item.kind() == ValueKind::tensor && key.kind() == ValueKind::string) return true;
+  if (value.graph() == nullptr) return false;
+  const ValueGraph& graph = *value.graph();
+  const std::span<const NodeId> entries = graph.entries(value.identity());
+  for (std::size_t i = 0; i + 1 < entries.size(); i += 2) {
+    const ValueKind kind = graph[entries[i + 1]].kind;
+    const bool is_tensor = kind == ValueKind::tensor || kind == ValueKind::composite;
+    if (is_tensor && graph[entries[i]].kind == ValueKind::string) return true;
   }
   return false;
 }

@@ -60,6 +60,10 @@ Status for_each_piece(const Tensor& dense, See&& see) {
 }  // namespace
 
 Result<TensorStatistics> statistics(const Tensor& tensor) {
+  if (tensor.options().quantizer != nullptr) {
+    RUSHLIGHT_TRY_ASSIGN(const Tensor values, tensor.dequantize());
+    return statistics(values);
+  }
   if (!has_numbers(tensor.dtype())) {
     return Error::of({.category = Category::unsup,
                       .code = "TENSOR-STATISTICS",

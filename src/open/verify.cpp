@@ -5,10 +5,12 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "checkpoint/zip_container.hpp"
@@ -16,10 +18,15 @@
 #include "open/element_position.hpp"
 #include "open/listing.hpp"
 #include "open/opened.hpp"
+#include "open/set_files.hpp"
+#include "open/verify_set.hpp"
 
 namespace rushlight {
 namespace {
 
+// Indices that are checked in all: views may share the bytes of one storage a million times.
+constexpr std::uint64_t kMostIndexBytes = std::uint64_t{1} << 30;
+constexpr std::uint64_t kMostTimesFile = 16;
 // In one finding; the verdicts name all of them.
 constexpr std::size_t kNamedTensors = 1000;
 
@@ -29,21 +36,46 @@ struct Use {
   Tensor tensor;
 };
 
+// One name of a sparse or nested tensor.
+struct CompositeUse {
+  std::string name;
+  CompositeTensor tensor;
+};
+
 class UseCollector final : public open::ListingVisitor {
  public:
+  // `root`: the name of the root, where the file is a part of a set.
+  explicit UseCollector(std::string_view root) : root_(root) {}
   void tensor(std::string_view name, std::span<const PathStep>, Tensor tensor, bool) override {
-    uses.push_back({std::string(name), std::move(tensor)});
+    uses.push_back({below_root(name), std::move(tensor)});
+  }
+  // Its parts come as tensors too. Under further names it is the same one.
+  void composite(std::string_view name, std::span<const PathStep>, CompositeTensor tensor, bool) override {
+    if (known_.insert(tensor.components().data()).second) {
+      composites.push_back({below_root(name), std::move(tensor)});
+    }
   }
   void value(std::string_view, std::span<const PathStep>, const Value&) override {}
   void object(std::string_view, std::span<const PathStep>, const Value&) override {}
 
   std::vector<Use> uses;
+  std::vector<CompositeUse> composites;
+
+ private:
+  [[nodiscard]] std::string below_root(std::string_view name) const {
+    const bool dot = !root_.empty() && !name.empty() && name.front() != '[';
+    return std::string(root_) + (dot ? "." : "") + std::string(name);
+  }
+
+  std::string_view root_;
+  std::set<const CompositeTensor::Component*> known_;
 };
 
 class Verifier {
  public:
-  Verifier(std::shared_ptr<const Source> source, const VerifyOptions& options)
-      : source_(std::move(source)), options_(options) {}
+  // `window`: the part of the source that is an archive; null for a file of its own.
+  Verifier(std::shared_ptr<const Source> source, const VerifyOptions& options, const open::Part* window)
+      : source_(std::move(source)), options_(options), window_(window) {}
 
   Result<VerifyReport> run() {
     Status looked = look();
@@ -61,9 +93,13 @@ class Verifier {
     load.limits = options_.limits;
     // The audit computes every CRC; what is damaged is described as well as it can be read.
     load.checksums = Checksums::ignore;
-    Result<std::shared_ptr<const zip::Archive>> archive = open::open_archive(source_, load, opened_);
-    if (!archive) return add_error(std::move(archive).error());
-    archive_ = *std::move(archive);
+    load.open_beside = options_.open_beside;
+    Status opened =
+        window_ != nullptr ? open::open_window(*window_, load, opened_) : open::open_container(source_, load, opened_);
+    if (!opened) return add_error(std::move(opened).error());
+    if (opened_.is_set()) return open::verify_set(options_, load, opened_, report_);
+    archive_ = opened_.archive;
+    if (archive_ == nullptr) return look_at_stream(load);
     RUSHLIGHT_TRY_ASSIGN(audit_, archive_->audit(options_.executor, options_.progress));
     report_.structure_ok = std::none_of(audit_.findings.begin(), audit_.findings.end(), [](const Finding& finding) {
       return finding.severity == Severity::error && finding.category != Category::crc;
@@ -71,13 +107,30 @@ class Verifier {
     report_.explained_bytes = audit_.explained_bytes;
     report_.checked_bytes = audit_.checked_bytes;
 
-    Status loaded = open::load_archive(archive_, load, opened_);
+    Status loaded = open::load_values(load, opened_);
     take_records();
     for (Finding& finding : audit_.findings) add(std::move(finding));
     if (!loaded) RUSHLIGHT_TRY(add_load_error(std::move(loaded).error()));
     for (Finding& finding : opened_.findings) report_.findings.push_back(std::move(finding));
     RUSHLIGHT_TRY(judge_tensors());
     return explain_mismatches();
+  }
+
+  // A file without checksums: that it can be read whole is all there is to know.
+  Status look_at_stream(const LoadOptions& load) {
+    Status loaded = open::load_values(load, opened_);
+    report_.structure_ok = loaded.has_value();
+    report_.explained_bytes = opened_.explained_bytes;
+    for (Finding& finding : opened_.findings) report_.findings.push_back(std::move(finding));
+    if (!loaded) return add_error(std::move(loaded).error());
+    UseCollector collector(window_ != nullptr ? std::string_view(window_->of) : std::string_view());
+    Status visited = open::visit_listing(opened_.root, options_.limits.visited_nodes, collector);
+    if (!visited) RUSHLIGHT_TRY(add_error(std::move(visited).error()));
+    RUSHLIGHT_TRY(check_indices(collector.composites));
+    for (Use& use : collector.uses) {
+      report_.tensors.push_back({.name = std::move(use.name), .state = TensorState::unverified, .element = {}});
+    }
+    return {};
   }
 
   void take_records() {
@@ -132,25 +185,73 @@ class Verifier {
   }
 
   Status judge_tensors() {
-    UseCollector collector;
+    UseCollector collector(window_ != nullptr ? std::string_view(window_->of) : std::string_view());
     if (opened_.root.exists()) {
       Status visited = open::visit_listing(opened_.root, options_.limits.visited_nodes, collector);
       if (!visited) RUSHLIGHT_TRY(add_error(std::move(visited).error()));
     }
     uses_ = std::move(collector.uses);
-    const TensorState of_pickle = state_of("data.pkl");
+    // A tensor is damaged too where what says its name, dtype and shape is.
+    const bool index_damaged =
+        std::any_of(opened_.index.begin(), opened_.index.end(),
+                    [&](const std::string& record) { return state_of(record) == TensorState::damaged; });
     report_.tensors.reserve(uses_.size());
     for (std::size_t i = 0; i < uses_.size(); ++i) {
       const std::string_view record = uses_[i].tensor.storage().record();
       TensorState state = state_of(record);
-      // The pickle says what the bytes mean: names, dtypes, shapes.
-      if (of_pickle == TensorState::damaged) state = TensorState::damaged;
+      if (index_damaged) state = TensorState::damaged;
       report_.tensors.push_back({.name = uses_[i].name, .state = state, .element = {}});
       if (const auto found = find_record(record)) uses_of_[*found].push_back(i);
     }
     for (Finding& finding : report_.findings) {
       if (finding.severity != Severity::error || !finding.record || !finding.tensors.empty()) continue;
       if (const auto found = find_record(*finding.record)) name_tensors(finding, *found);
+    }
+    // What is wrong with damaged indices follows from their damage.
+    std::erase_if(collector.composites, [&](const CompositeUse& use) {
+      const auto parts = use.tensor.components();
+      return index_damaged ||
+             std::any_of(parts.begin(), parts.end(), [&](const CompositeTensor::Component& part) {
+               return state_of(part.second.storage().record()) == TensorState::damaged;
+             });
+    });
+    return check_indices(collector.composites);
+  }
+
+  // The indices of sparse and nested tensors, which opening leaves alone, must lie within their tensors.
+  Status check_indices(const std::vector<CompositeUse>& composites) {
+    const std::uint64_t size_bytes = opened_.format.size_bytes;
+    const std::uint64_t most = kMostIndexBytes + checked_mul(size_bytes, kMostTimesFile).value_or(0);
+    std::uint64_t done_bytes = 0;
+    for (const CompositeUse& use : composites) {
+      std::uint64_t index_bytes = 0;
+      bool has_bytes = true;
+      for (const auto& [name, part] : use.tensor.components()) {
+        has_bytes = has_bytes && part.device().kind != Device::Kind::meta;
+        if (name == "values" || name == "buffer") continue;
+        index_bytes = checked_add(index_bytes, part.size_bytes()).value_or(most);
+      }
+      if (!has_bytes) continue;
+      if (index_bytes > most - done_bytes) {
+        Finding finding{
+            .category = Category::limit,
+            .code = "LIMIT-INDICES",
+            .message = "the indices repeat the bytes of the file too often to be checked, expected at most " +
+                       std::to_string(most) + " bytes in all",
+            .file = open::printable_file(opened_.file),
+            .expected = std::to_string(most)};
+        finding.tensors.push_back(use.name);
+        report_.findings.push_back(std::move(finding));
+        return {};
+      }
+      done_bytes += index_bytes;
+      Status checked = use.tensor.check_indices();
+      if (checked) continue;
+      Error error = std::move(checked).error();
+      error.finding.message = "tensor " + rushlight::quoted(use.name) + ": " + std::move(error.finding.message);
+      error.finding.tensors.push_back(use.name);
+      if (error.finding.file.empty()) error.finding.file = open::printable_file(opened_.file);
+      RUSHLIGHT_TRY(add_error(std::move(error)));
     }
     return {};
   }
@@ -179,7 +280,8 @@ class Verifier {
   }
 
   void name_tensors(Finding& finding, std::size_t record) const {
-    const bool all = context_.short_name(*audit_.records[record].entry) == "data.pkl";
+    const std::string_view name = context_.short_name(*audit_.records[record].entry);
+    const bool all = std::find(opened_.index.begin(), opened_.index.end(), name) != opened_.index.end();
     const std::size_t count = all ? uses_.size() : uses_of_[record].size();
     for (std::size_t i = 0; i < std::min(count, kNamedTensors); ++i) {
       finding.tensors.push_back(uses_[all ? i : uses_of_[record][i]].name);
@@ -220,6 +322,8 @@ class Verifier {
   void explain(std::size_t record, const FlippedBit& flip, Finding* finding) {
     std::string element;
     for (const std::size_t use : uses_of_[record]) {
+      // Of an archive inside the record, offsets are not those of the storage.
+      if (uses_[use].tensor.storage().size_bytes() != audit_.records[record].entry->size_bytes) continue;
       const std::optional<std::int64_t> index = open::element_at_byte(uses_[use].tensor, flip.record_offset);
       report_.tensors[use].element = index;
       if (index && element.empty()) {
@@ -240,17 +344,20 @@ class Verifier {
         finding.severity = Severity::error;
       }
     }
-    // Findings without a place in the file come last.
-    std::stable_sort(report_.findings.begin(), report_.findings.end(), [](const Finding& a, const Finding& b) {
-      constexpr std::uint64_t kNowhere = std::numeric_limits<std::uint64_t>::max();
-      return a.offset.value_or(kNowhere) < b.offset.value_or(kNowhere);
-    });
+    // Findings without a place in the file come last. Those of a set are in the order of its files already.
+    if (!opened_.is_set()) {
+      std::stable_sort(report_.findings.begin(), report_.findings.end(), [](const Finding& a, const Finding& b) {
+        constexpr std::uint64_t kNowhere = std::numeric_limits<std::uint64_t>::max();
+        return a.offset.value_or(kNowhere) < b.offset.value_or(kNowhere);
+      });
+    }
     report_.ok = std::none_of(report_.findings.begin(), report_.findings.end(),
                               [](const Finding& finding) { return finding.severity == Severity::error; });
   }
 
   std::shared_ptr<const Source> source_;
   const VerifyOptions& options_;
+  const open::Part* window_;
   open::Opened opened_;
   std::shared_ptr<const zip::Archive> archive_;
   zip::Audit audit_;
@@ -275,15 +382,24 @@ std::string_view to_string(TensorState state) noexcept {
 }
 
 Result<VerifyReport> verify(const std::filesystem::path& path, const VerifyOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const Source> source, open_file(path, options.access));
-  return verify(std::move(source), options);
+  RUSHLIGHT_TRY_ASSIGN(open::FileInFolder file, open::open_path(path, options.access));
+  if (options.open_beside) return verify(std::move(file.source), options);
+  VerifyOptions with_folder = options;
+  with_folder.open_beside = std::move(file.open_beside);
+  return verify(std::move(file.source), with_folder);
 }
 
 Result<VerifyReport> verify(std::shared_ptr<const Source> source, const VerifyOptions& options) {
   if (source == nullptr) {
     return Error::of({.category = Category::argument, .code = "ARG-SOURCE", .message = "there is no source to verify"});
   }
-  return Verifier(std::move(source), options).run();
+  return Verifier(std::move(source), options, nullptr).run();
+}
+
+Result<VerifyReport> open::verify_part(const Part& part, bool is_window, const VerifyOptions& options) {
+  VerifyOptions alone = options;
+  alone.open_beside = nullptr;
+  return Verifier(part.source, alone, is_window ? &part : nullptr).run();
 }
 
 }  // namespace rushlight

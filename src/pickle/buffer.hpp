@@ -52,7 +52,11 @@ class Buffer {
   // `values` must not lie in this buffer.
   [[nodiscard]] bool append(const T* values, std::size_t count) noexcept {
     if (count > capacity_ - size_ && !make_room(count)) return false;
-    if (count != 0) std::memcpy(data_ + size_, values, count * sizeof(T));
+    if (count <= kFew) {
+      for (std::size_t i = 0; i < count; ++i) data_[size_ + i] = values[i];
+    } else {
+      std::memcpy(data_ + size_, values, count * sizeof(T));
+    }
     size_ += count;
     return true;
   }
@@ -68,6 +72,7 @@ class Buffer {
  private:
   static constexpr std::size_t kMaxCapacity = (static_cast<std::size_t>(-1) >> 1) / sizeof(T);
   static constexpr std::size_t kFirstCapacity = 64;
+  static constexpr std::size_t kFew = 8;  // copied one by one: a call would take longer
 
   [[nodiscard]] bool make_room(std::size_t count) noexcept {
     if (count > kMaxCapacity - size_) return false;

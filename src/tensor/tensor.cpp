@@ -79,7 +79,7 @@ Tensor::Impl::Impl(Storage storage_in, DType dtype_in, std::span<const std::int6
     : storage(std::move(storage_in)),
       storage_offset(offset),
       dtype(dtype_in),
-      options(options_in),
+      options(std::move(options_in)),
       dims(shape_in.size()) {
   if (dims > kInlineDims) many = std::make_unique<std::int64_t[]>(2 * dims);
   std::copy(shape_in.begin(), shape_in.end(), sizes_and_strides());

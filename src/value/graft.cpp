@@ -53,6 +53,8 @@ NodeId Grafter::shallow(ValueGraphBuilder& builder, const ValueGraph& from, Node
       return builder.frozenset({});
     case ValueKind::tensor:
       return builder.tensor(from.tensors[node.index]);
+    case ValueKind::composite:
+      return builder.bare_composite(from.composites[node.index]);
     case ValueKind::storage:
       return builder.storage(from.storages[node.index].storage, from.storages[node.index].dtype);
     case ValueKind::dtype:

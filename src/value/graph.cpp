@@ -143,6 +143,24 @@ NodeId ValueGraphBuilder::tensor(Tensor tensor) {
   return graph_->add(node);
 }
 
+NodeId ValueGraphBuilder::bare_composite(CompositeTensor tensor) {
+  ValueNode node(ValueKind::composite);
+  node.index = static_cast<std::uint32_t>(graph_->composites.size());
+  graph_->composites.push_back(std::move(tensor));
+  return graph_->add(node);
+}
+
+NodeId ValueGraphBuilder::composite(CompositeTensor tensor) {
+  const NodeId parts = dict();
+  for (const auto& [name, part] : tensor.components()) {
+    // A string is hashable: it cannot fail.
+    (void)set_item(parts, string(name), this->tensor(part));
+  }
+  const NodeId made = bare_composite(std::move(tensor));
+  set_state(made, parts);
+  return made;
+}
+
 NodeId ValueGraphBuilder::storage(Storage storage, DType dtype) {
   ValueNode node(ValueKind::storage);
   node.index = static_cast<std::uint32_t>(graph_->storages.size());

@@ -41,6 +41,10 @@ class ValueGraphBuilder {
   // Equal items count once. kNoNode when one is not hashable in Python.
   NodeId frozenset(std::span<const NodeId> items);
   NodeId tensor(Tensor tensor);
+  // Its parts become tensors of their own, its attributes.
+  NodeId composite(CompositeTensor tensor);
+  // The same without the parts: whoever copies a graph has them already.
+  NodeId bare_composite(CompositeTensor tensor);
   NodeId storage(Storage storage, DType dtype);
   NodeId dtype(DType dtype);
   NodeId device(std::string_view text);

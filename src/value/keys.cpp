@@ -186,6 +186,7 @@ std::optional<std::uint64_t> hash_leaf(const ValueGraph& graph, NodeId id, std::
     case ValueKind::global:
       return tagged_text(Tag::global, node.text.view(), seed);
     case ValueKind::tensor:
+    case ValueKind::composite:
     case ValueKind::storage:
     case ValueKind::opaque:
       return tagged(Tag::object, id, seed);

@@ -107,7 +107,8 @@ class Writer {
 std::string_view kind_name(const ValueGraph& graph, NodeId id) {
   const NodeExtra* extra = graph.extra(id);
   if (extra != nullptr && !extra->class_name.empty()) return extra->class_name;
-  return graph[id].kind == ValueKind::tensor ? "torch.Tensor" : to_string(graph[id].kind);
+  const ValueKind kind = graph[id].kind;
+  return kind == ValueKind::tensor || kind == ValueKind::composite ? "torch.Tensor" : to_string(kind);
 }
 
 }  // namespace

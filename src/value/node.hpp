@@ -57,7 +57,7 @@ struct ValueNode {
     double complex[2];
     NodeText text;        // string, bytes, bytearray, device, global (its name), big integer
     Children children;    // items; of a dict keys and values in turn
-    std::uint32_t index;  // tensor, storage: into the graph's tables
+    std::uint32_t index;  // tensor, composite, storage: into the graph's tables
     DType dtype;
   };
 
@@ -90,6 +90,7 @@ class ValueGraph {
   std::vector<ValueNode> nodes;
   std::vector<NodeExtra> extras;
   std::vector<Tensor> tensors;
+  std::vector<CompositeTensor> composites;
   std::vector<TypedStorage> storages;
   std::vector<std::string_view> class_names;  // each once
   HashIndex class_index;

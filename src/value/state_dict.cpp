@@ -86,6 +86,11 @@ Result<Tensor> StateDict::at(std::string_view name) const {
                                           .hint = std::move(hint)});
 }
 
+void StateDict::reserve(std::size_t count) {
+  items_.reserve(count);
+  if (count > kLinearSearch) index_->by_name.reserve(count);
+}
+
 void StateDict::insert(std::string name, Tensor tensor) {
   if (const auto known = index_->find(items_, name)) {
     items_[*known].second = std::move(tensor);

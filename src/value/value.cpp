@@ -88,6 +88,8 @@ std::string_view to_string(ValueKind kind) noexcept {
       return "frozenset";
     case ValueKind::tensor:
       return "tensor";
+    case ValueKind::composite:
+      return "composite";
     case ValueKind::storage:
       return "storage";
     case ValueKind::dtype:
@@ -118,6 +120,9 @@ Value::Value(const char* utf8) : Value(std::string_view(utf8)) {}
 Value::Value(std::string_view utf8) : Value(single([&](ValueGraphBuilder& b) { return b.string(utf8); })) {}
 Value::Value(const std::string& utf8) : Value(std::string_view(utf8)) {}
 Value::Value(Tensor tensor) : Value(single([&](ValueGraphBuilder& b) { return b.tensor(std::move(tensor)); })) {}
+
+Value::Value(CompositeTensor tensor)
+    : Value(single([&](ValueGraphBuilder& b) { return b.composite(std::move(tensor)); })) {}
 
 Value Value::bytes(std::span<const std::byte> bytes) {
   return single([&](ValueGraphBuilder& b) { return b.bytes(as_text(bytes)); });
@@ -217,6 +222,12 @@ std::optional<Tensor> Value::as_tensor() const {
   return graph_->tensors[node->index];
 }
 
+std::optional<CompositeTensor> Value::as_composite() const {
+  const ValueNode* node = node_of(*this);
+  if (node == nullptr || node->kind != ValueKind::composite) return std::nullopt;
+  return graph_->composites[node->index];
+}
+
 std::optional<Storage> Value::as_storage() const {
   const ValueNode* node = node_of(*this);
   if (node == nullptr || node->kind != ValueKind::storage) return std::nullopt;
@@ -293,6 +304,8 @@ std::string_view Value::class_name() const noexcept {
       return "NoneType";
     case ValueKind::tensor:
       return tensor_class_name(graph_->tensors[node->index].options().tensor_class);
+    case ValueKind::composite:
+      return tensor_class_name(graph_->composites[node->index].options().tensor_class);
     case ValueKind::storage:
       return "torch.UntypedStorage";
     case ValueKind::dtype:

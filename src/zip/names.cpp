@@ -115,7 +115,22 @@ NameFault name_fault(std::string_view name) noexcept {
   return {};
 }
 
+// Names as torch writes them: nothing to fold.
+bool is_folded(std::string_view name) noexcept {
+  char last = '\0';
+  for (const char c : name) {
+    if ((c >= 'A' && c <= 'Z') || static_cast<unsigned char>(c) >= 0x80) return false;
+    if (c == '/' && (last == ' ' || last == '.')) return false;
+    last = c;
+  }
+  return last != ' ' && last != '.' && last != '/';
+}
+
 void fold_name(std::string_view name, std::string& folded) {
+  if (is_folded(name)) {
+    folded.assign(name);
+    return;
+  }
   folded.clear();
   bool ascii = true;
   // Spaces and dots wait until something follows them in their component.

@@ -2,7 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstdint>
 #include <cstring>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace rushlight {
@@ -16,19 +22,85 @@ std::vector<std::uint64_t> fields(const Limits& limits) {
   return values;
 }
 
+// In the order of the struct; the size above tells when one is missing here.
+constexpr std::array kNames = {
+    "archive_entries",
+    "central_directory_bytes",
+    "record_name_bytes",
+    "pickle_bytes",
+    "pickle_nodes",
+    "pickle_depth",
+    "pickle_memo",
+    "pickle_string_bytes",
+    "pickle_integer_bytes",
+    "visited_nodes",
+    "tensors",
+    "tensor_dims",
+    "inflated_bytes",
+    "materialised_bytes",
+    "json_bytes",
+    "graph_nodes",
+    "arena_bytes",
+};
+
+// "256 MiB", "16 Mi", "10,000,000": as the page writes numbers.
+std::uint64_t number_of(const std::string& cell) {
+  std::istringstream text(cell);
+  std::string digits;
+  std::string unit;
+  text >> digits >> unit;
+  std::erase(digits, ',');
+  constexpr std::string_view kPrefixes = "KMG";
+  const std::size_t power = unit.empty() ? 0 : kPrefixes.find(unit[0]) + 1;
+  return std::stoull(digits) << (10 * power);
+}
+
+struct PageRow {
+  std::string field;
+  std::uint64_t normal = 0;
+  std::uint64_t strict = 0;
+  std::string reason;
+};
+// The table of format-spec/08-security.md, section 2.
+std::vector<PageRow> page_rows() {
+  std::ifstream file(RUSHLIGHT_TESTS_SOURCE_DIR "/../format-spec/08-security.md");
+  std::vector<PageRow> rows;
+  bool in_table = false;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("| field | default | strict |")) {
+      in_table = true;
+      std::getline(file, line);  // the ruler
+    } else if (in_table && line.starts_with("| `")) {
+      std::istringstream parts(line.substr(1));
+      std::array<std::string, 4> cells;
+      for (std::string& cell : cells) std::getline(parts, cell, '|');
+      rows.push_back({cells[0].substr(2, cells[0].size() - 4), number_of(cells[1]), number_of(cells[2]), cells[3]});
+    } else {
+      in_table = false;
+    }
+  }
+  return rows;
+}
+
 TEST(Limits, DefaultsAreThoseOfTheSecurityTable) {
+  const std::vector<std::uint64_t> normal = fields(Limits{});
+  const std::vector<std::uint64_t> strict = fields(Limits::strict());
+  const std::vector<PageRow> rows = page_rows();
+  ASSERT_EQ(kNames.size(), normal.size());
+  ASSERT_EQ(rows.size(), normal.size()) << "format-spec/08-security.md has a row for each field";
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(rows[i].field, kNames[i]);
+    EXPECT_EQ(rows[i].normal, normal[i]) << kNames[i];
+    EXPECT_EQ(rows[i].strict, strict[i]) << kNames[i];
+    EXPECT_GT(rows[i].reason.size(), 10U) << kNames[i];
+  }
+  // The names above are those of these fields: numbers that stand once tell.
   const Limits limits;
-  EXPECT_EQ(limits.archive_entries, 1048576U);
-  EXPECT_EQ(limits.central_directory_bytes, 268435456U);
-  EXPECT_EQ(limits.record_name_bytes, 511U);
-  EXPECT_EQ(limits.pickle_bytes, 268435456U);
-  EXPECT_EQ(limits.pickle_depth, 512U);
-  EXPECT_EQ(limits.pickle_string_bytes, 16777216U);
-  EXPECT_EQ(limits.visited_nodes, 10000000U);
-  EXPECT_EQ(limits.tensors, 4194304U);
-  EXPECT_EQ(limits.tensor_dims, 64U);
-  EXPECT_EQ(limits.inflated_bytes, 67108864U);
-  EXPECT_EQ(limits.json_bytes, 67108864U);
+  EXPECT_EQ(limits.record_name_bytes, rows[2].normal);
+  EXPECT_EQ(limits.pickle_depth, rows[5].normal);
+  EXPECT_EQ(limits.visited_nodes, rows[9].normal);
+  EXPECT_EQ(limits.tensor_dims, rows[11].normal);
+  EXPECT_EQ(limits.arena_bytes, rows[16].normal);
 }
 
 TEST(Limits, StrictIsNowhereWiderAndOffIsNowhereNarrower) {

@@ -13,10 +13,10 @@ MemoryStorages& MemoryStorages::add(std::string key, std::uint64_t size_bytes) {
   return *this;
 }
 
-Result<std::shared_ptr<Memory>> MemoryStorages::memory(std::string_view key, std::uint64_t size_bytes,
-                                                       std::string_view) {
+Result<std::shared_ptr<Memory>> MemoryStorages::memory(const checkpoint::StorageRequest& request,
+                                                       std::uint64_t size_bytes) {
   ++asked_;
-  const auto found = sizes_.find(key);
+  const auto found = sizes_.find(request.key);
   if (found == sizes_.end()) {
     return Error::of({.category = Category::store, .code = "STORE-MISSING", .message = "no such storage"});
   }

@@ -19,8 +19,7 @@ namespace rushlight::test {
 class MemoryStorages final : public checkpoint::StorageProvider {
  public:
   MemoryStorages& add(std::string key, std::uint64_t size_bytes);
-  Result<std::shared_ptr<Memory>> memory(std::string_view key, std::uint64_t size_bytes,
-                                         std::string_view recorded_device) override;
+  Result<std::shared_ptr<Memory>> memory(const checkpoint::StorageRequest& request, std::uint64_t size_bytes) override;
   [[nodiscard]] int asked() const noexcept { return asked_; }
 
  private:

@@ -52,8 +52,8 @@ TEST(Globals, StorageClassesAndDtypesFollowFromTheTableOfDtypes) {
 TEST(Globals, OldTensorClassesAreOfOneDtype) {
   EXPECT_EQ(find_global("torch", "FloatTensor")->dtype, DType::f32);
   EXPECT_EQ(find_global("torch.cuda", "HalfTensor")->meaning, Meaning::old_tensor_class);
-  EXPECT_EQ(find_global("torch.sparse", "FloatTensor")->meaning, Meaning::sparse_tensor);
-  EXPECT_EQ(find_global("torch.cuda.sparse", "LongTensor")->meaning, Meaning::sparse_tensor);
+  EXPECT_EQ(find_global("torch.sparse", "FloatTensor")->meaning, Meaning::old_sparse_class);
+  EXPECT_EQ(find_global("torch.cuda.sparse", "LongTensor")->meaning, Meaning::old_sparse_class);
   EXPECT_FALSE(find_global("torch", "QInt8Tensor"));
   EXPECT_FALSE(find_global("torch", "ComplexFloatTensor"));
   EXPECT_FALSE(find_global("torch.sparse", "Tensor"));
@@ -190,7 +190,7 @@ TEST(Globals, TheSpecificationExplainsEveryMeaning) {
     EXPECT_FALSE(cells[2].empty()) << cells[0];
   }
   // Those that follow from the table of dtypes stand in no row of globals.def.
-  std::set<std::string> meanings = {"dtype", "storage_class", "old_tensor_class"};
+  std::set<std::string> meanings = {"dtype", "storage_class", "old_tensor_class", "old_sparse_class", "script_class"};
   for (const DefRow& row : def_rows()) meanings.insert(row.meaning);
   EXPECT_EQ(explained, meanings);
 }

@@ -709,14 +709,14 @@ TEST(Rebuild, AStorageByItselfIsAValue) {
 }
 
 TEST(Rebuild, RecognisedTensorsThatAreNotBuiltStayOpaqueWithAWarning) {
-  const Write sparse = rebuild("_rebuild_sparse_tensor", {kNone, tuple_of({kTensor, kTensor, integers({2, 2})})});
+  const Write sparse = call_of("torch.sparse", "FloatTensor", {kTensor, kTensor, integers({2, 2})});
   const Write model = [&](PickleBuilder& p) {
     p.empty_dict().text("s");
     sparse(p);
     p.setitem().text("t");
     sparse(p);
     p.setitem().text("p");
-    rebuild("_rebuild_parameter", {rebuild("_rebuild_qtensor", {kNone}), boolean(true), kHooks})(p);
+    rebuild("_rebuild_parameter", {rebuild("_rebuild_device_tensor_from_numpy", {kNone}), boolean(true), kHooks})(p);
     p.setitem().text("w");
     kTensor(p);
     p.setitem();
@@ -728,11 +728,11 @@ TEST(Rebuild, RecognisedTensorsThatAreNotBuiltStayOpaqueWithAWarning) {
   EXPECT_EQ(built.root["p"].kind(), ValueKind::opaque);
   ASSERT_EQ(built.findings.size(), 2u);
   EXPECT_EQ(built.findings[0].code, "TENSOR-SPARSE");
-  EXPECT_EQ(built.findings[0].message, "2 sparse tensors are kept as opaque values");
+  EXPECT_EQ(built.findings[0].message, "2 old sparse tensors are kept as opaque values");
   EXPECT_EQ(built.findings[0].severity, Severity::warning);
   EXPECT_EQ(built.findings[0].category, Category::unsup);
   EXPECT_EQ(built.findings[0].tensors, (std::vector<std::string>{"s", "t"}));
-  EXPECT_EQ(built.findings[1].message, "1 quantised tensor is kept as an opaque value");
+  EXPECT_EQ(built.findings[1].message, "1 NumPy-backed device tensor is kept as an opaque value");
 }
 
 TEST(Rebuild, TensorsCanGoToTheMetaDevice) {

@@ -139,15 +139,10 @@ TEST(CheckpointValues, EveryKindOfTensorThatIsNotBuiltHasItsWarning) {
     const char* code;
   };
   constexpr Row kRows[] = {
-      {"torch._utils", "_rebuild_qtensor", "TENSOR-QUANTIZED"},
-      {"torch._utils", "_rebuild_sparse_tensor", "TENSOR-SPARSE"},
-      {"torch._utils", "_rebuild_sparse_csr_tensor", "TENSOR-SPARSE"},
       {"torch.sparse", "FloatTensor", "TENSOR-SPARSE"},
-      {"torch._utils", "_rebuild_nested_tensor", "TENSOR-NESTED"},
-      {"torch._utils", "_rebuild_wrapper_subclass", "TENSOR-SUBCLASS"},
+      {"torch.cuda.sparse", "DoubleTensor", "TENSOR-SPARSE"},
       {"torch._utils", "_rebuild_device_tensor_from_numpy", "TENSOR-NUMPY"},
       {"torch._utils", "_rebuild_xla_tensor", "TENSOR-NUMPY"},
-      {"torch.storage", "_load_from_bytes", "STORE-NESTED-FILE"},
   };
   for (const Row& row : kRows) {
     // Its arguments hold a tensor, which is listed, and another one is beside it.

@@ -5,6 +5,7 @@
 """
 import json
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,20 @@ CNN = FASHION / "fashion_cnn.pt"
 SPEC = EXAMPLES / "fashion_cnn.json"
 CATEGORIES = set("kind trunc zip ambig unsup limit pkl global type tensor store crc mani sig changed io".split()) | {
     "model", "device", "argument"}
+QUANTISED = "format/dtypes/quint8.pt"
+SPARSE = "format/geometry/root_sparse.pt"
+PAGES = pathlib.Path(PROGRAM).parent / "src" / "cli" / "share" / "man" / "man1"
+VERBS = [line.split()[0] for line in
+         subprocess.run([PROGRAM, "help"], capture_output=True, text=True).stdout.split("\n\n")[2].splitlines()]
+VERBS.remove("help")
+
+
+def npy(numbers):
+    """An .npy file of float32."""
+    head = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d,), }" % len(numbers)
+    head = head.ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + struct.pack(
+        "<%df" % len(numbers), *numbers)
 
 
 def rushlight(*words):
@@ -116,6 +131,121 @@ class Envelope(unittest.TestCase):
         report = self.check("show", 0, CNN, "fc2.bias", "--head", "0")
         self.assertEqual(len(report["values"]), 10)
 
+    def test_steps_of_paths_that_json_has_no_form_for(self):
+        report = self.check("list", 0, GOLDEN / "format" / "pickle" / "protocol5.pt")
+        self.assertIn({"key": "None"}, [step for value in report["values"] for step in value["path"]])
+
+    def test_list_of_quantised_and_sparse_tensors(self):
+        for entry in self.check("list", 0, GOLDEN / QUANTISED)["tensors"]:
+            self.assertIn("qscheme", entry["quantizer"])
+        [entry] = self.check("list", 0, GOLDEN / SPARSE)["composites"]
+        self.assertEqual(entry["layout"], "sparse_coo")
+
+    def test_list_sorts(self):
+        sizes = [t["size_bytes"] for t in self.check("list", 0, CNN, "--sort", "size")["tensors"]]
+        self.assertEqual(sizes, sorted(sizes, reverse=True))
+        names = [t["name"] for t in self.check("list", 0, CNN, "--sort", "name")["tensors"]]
+        self.assertEqual(names, sorted(names))
+        offsets = {r["name"]: r["offset"] for r in self.check("verify", 0, CNN)["records"]}
+        found = [offsets[t["storage"]] for t in self.check("list", 0, CNN, "--sort", "offset")["tensors"]]
+        self.assertEqual(found, sorted(found))
+        self.check("list", 2, CNN, "--sort", "colour")
+
+    def test_several_files_are_one_object(self):
+        for verb in ("list", "verify", "hash", "stats"):
+            report = self.check(verb, 0, CNN, FASHION / "fashion_ckpt.pt")
+            self.assertIsNone(report["file"])
+            self.assertEqual([f["command"] for f in report["files"]], [verb] * 2)
+            self.assertEqual([pathlib.Path(f["file"]).name for f in report["files"]],
+                             ["fashion_cnn.pt", "fashion_ckpt.pt"])
+            report = self.check(verb, 3, "/nonexistent/model.pt", CNN)
+            self.assertEqual([f["ok"] for f in report["files"]], [False, True])
+
+    def test_stats(self):
+        report = self.check("stats", 0, CNN, "--fail-on", "nan,inf")
+        self.assertEqual(len(report["tensors"]), 18)
+        first = report["tensors"][0]
+        self.assertEqual((first["name"], first["dtype"], first["shape"]), ("conv1.weight", "float32", [32, 1, 3, 3]))
+        self.assertEqual(first["statistics"]["count"], 288)
+        self.assertEqual(sum(first["statistics"]["histogram"]), 288)
+        self.assertEqual(first["sparsity"], 0)
+        self.check("stats", 2, CNN, "--fail-on", "zero")
+        self.check("stats", 3, CNN, "--match", "nothing.*")
+
+    def test_stats_finds_nan_and_inf(self):
+        with tempfile.TemporaryDirectory() as folder:
+            numbers = pathlib.Path(folder) / "numbers.npy"
+            numbers.write_bytes(npy([1, float("nan"), float("inf"), 0]))
+            self.check("stats", 0, numbers)
+            report = self.check("stats", 1, numbers, "--fail-on", "nan")
+            self.assertEqual([(f["code"], f["category"]) for f in report["findings"]], [("STATS-NAN", "tensor")])
+            report = self.check("stats", 1, numbers, "--fail-on", "nan,inf")
+            self.assertEqual([f["code"] for f in report["findings"]], ["STATS-NAN", "STATS-INF"])
+            self.assertEqual(report["tensors"][0]["sparsity"], 0.25)
+
+    def test_stats_of_quantised_tensors_are_of_their_values(self):
+        for tensor in self.check("stats", 0, GOLDEN / QUANTISED)["tensors"]:
+            self.assertIsNotNone(tensor["statistics"], tensor)
+
+    def test_du(self):
+        report = self.check("du", 0, FASHION / "fashion_ckpt.pt")
+        self.assertEqual(report["storage_bytes"] + report["container_bytes"], report["size_bytes"])
+        top = [p for p in report["parts"] if p["depth"] == 1]
+        self.assertEqual([p["name"] for p in top], ["optimizer_state_dict", "model_state_dict"])
+        self.assertEqual(sum(p["size_bytes"] for p in top), report["storage_bytes"])
+        self.assertEqual({p["depth"] for p in self.check("du", 0, CNN, "--depth", "1")["parts"]}, {1})
+        self.check("du", 2, CNN, "--depth", "-1")
+
+    def test_doctor(self):
+        report = self.check("doctor", 0, CNN)
+        self.assertEqual((report["kind"], report["condition"], report["rescue"]), ("torch-zip", "healthy", None))
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "model.pt"
+
+            def condition(data):
+                file.write_bytes(data)
+                return self.check("doctor", 1, file)
+            whole = CNN.read_bytes()
+            cut = condition(whole[:900_000])
+            self.assertEqual(cut["condition"], "incomplete")
+            self.assertTrue(cut["rescue"]["has_values"])
+            self.assertEqual((cut["rescue"]["tensors"], cut["rescue"]["named_tensors"]), (6, 18))
+            # Whatever is cut off, what is counted was there.
+            for size in (1, 100, 2000, 100_000, len(whole) - 1):
+                self.assertIn(condition(whole[:size])["condition"], ("incomplete", "foreign", "damaged"))
+            self.assertEqual(condition(b"version https://git-lfs.github.com/spec/v1\nsize 5\n")["condition"], "foreign")
+            self.assertEqual(condition(b"")["condition"], "foreign")
+            flipped = bytearray(whole)
+            flipped[1_000_000] ^= 1
+            damaged = condition(flipped)
+            self.assertEqual((damaged["condition"], damaged["rescue"]["tensors"]), ("damaged", 17))
+            self.assertEqual(self.check("doctor", 1, CNN, "--salvage", file)["error"], "unsupported")
+
+    def test_completion(self):
+        for shell in ("bash", "zsh", "fish"):
+            report = self.check("completion", 0, shell)
+            self.assertEqual(report["shell"], shell)
+            for verb in VERBS:
+                self.assertIn(verb, report["script"])
+        self.check("completion", 2, "tcsh")
+
+    def test_scan_as_sarif(self):
+        done = subprocess.run([PROGRAM, "scan", FASHION / "fashion_module.pt", CNN, "--format", "sarif"],
+                              capture_output=True, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        log = json.loads(done.stdout)
+        self.assertEqual(log["version"], "2.1.0")
+        [run] = log["runs"]
+        rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+        self.assertEqual(len(run["artifacts"]), 2)
+        self.assertTrue(run["results"])
+        for result in run["results"]:
+            self.assertEqual(rules[result["ruleIndex"]], result["ruleId"])
+            self.assertIn(result["level"], ("none", "note", "warning", "error"))
+            self.assertTrue(result["message"]["text"])
+            place = result["locations"][0]["physicalLocation"]["artifactLocation"]
+            self.assertEqual(run["artifacts"][place["index"]]["location"]["uri"], place["uri"])
+
     def test_run(self):
         report = self.check("run", 0, CNN, "--spec", SPEC, "--idx", FASHION / "images-1000.idx3-ubyte", "--idx-labels",
                             FASHION / "labels-1000.idx1-ubyte")
@@ -134,7 +264,8 @@ class Envelope(unittest.TestCase):
         self.assertTrue(report["devices"][0]["usable"])
 
     def test_a_missing_file_is_not_looked_at(self):
-        for verb, more in (("list", []), ("verify", []), ("hash", []), ("scan", []), ("show", ["x"]),
+        for verb, more in (("list", []), ("verify", []), ("hash", []), ("scan", []), ("show", ["x"]), ("stats", []),
+                           ("du", []), ("doctor", []),
                            ("summary", []), ("run", ["--input", "x.npy"])):
             self.check(verb, 3, "/nonexistent/model.pt", *more)
 
@@ -142,11 +273,26 @@ class Envelope(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             page = pathlib.Path(folder) / "model.pt"
             page.write_text("<!DOCTYPE html><html><body>404</body></html>")
-            for verb in ("list", "verify", "hash"):
+            for verb in ("list", "verify", "hash", "stats", "du", "doctor"):
                 report = self.check(verb, 1, page)
                 self.assertEqual(report["findings"][0]["category"], "kind")
 
+    def test_every_verb_is_tested_here(self):
+        tested = {name for test in dir(self) if test.startswith("test_") for name in test.split("_")}
+        self.assertLessEqual(set(VERBS), tested)
+
+    def test_every_verb_has_a_man_page(self):
+        for verb in VERBS:
+            page = subprocess.run([PROGRAM, "help", "--man", verb], capture_output=True, text=True, timeout=60)
+            self.assertTrue(page.stdout.startswith(".TH RUSHLIGHT\\-"), page.stdout[:80])
+            self.assertIn(".SH EXAMPLES", page.stdout)
+            self.assertTrue((PAGES / ("rushlight-%s.1" % verb)).is_file(), verb)
+
     def test_usage_errors_are_objects_too(self):
+        for verb in VERBS:
+            if verb != "devices":
+                self.check(verb, 2)
+            self.check(verb, 2, "--no-such-option")
         self.check("list", 2)
         self.check("list", 2, CNN, "--no-such-option")
         self.check("run", 2, CNN)

@@ -11,6 +11,7 @@
 
 #include "opened_bytes.hpp"
 #include "rushlight/inspect.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace rushlight::test {
 namespace {
@@ -192,7 +193,7 @@ TEST(Checkpoint, P27_DepthWithoutALimitCostsNoStack) {
 
 TEST(Checkpoint, Z51_WhatIsNoFileIsAnErrorOfReading) {
   EXPECT_EQ(Checkpoint::open("/nonexistent/model.pt").error().code, ErrorCode::not_found);
-  EXPECT_EQ(Checkpoint::open(std::filesystem::temp_directory_path()).error().code, ErrorCode::io);
+  EXPECT_EQ(Checkpoint::open(TemporaryFolder().path()).error().code, ErrorCode::io);
   EXPECT_EQ(Checkpoint::open(std::filesystem::path("/dev/zero")).error().code, ErrorCode::io);
   EXPECT_EQ(Checkpoint::open(std::shared_ptr<const Source>()).error().code, ErrorCode::invalid_argument);
 }

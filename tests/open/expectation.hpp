@@ -24,5 +24,7 @@ struct Comparison {
   std::size_t not_compared = 0;  // values whose Python form the description spells otherwise (NumPy, slices)
 };
 Comparison compare(const Checkpoint& checkpoint, const std::filesystem::path& json);
+// The tensors of a shard, which `json` describes, in the whole that it is a part of.
+Comparison compare_shard(const Checkpoint& checkpoint, const std::filesystem::path& json);
 
 }  // namespace rushlight::test

@@ -153,7 +153,7 @@ std::vector<Row> all_rows() {
     zip.record("data/0").stored = repeated(10, 0x07);
   });
   r.patch("Z42", "CRC-MISMATCH", [](Bytes& b, const TorchZip& zip) { b[zip.place("data/0").data] ^= std::byte{1}; });
-  r.plan("Z44", "KIND-UNSUPPORTED", [](TorchZip& zip) { zip.add("constants.pkl", "x"); });
+  r.plan("Z44", "PKL-OPCODE", [](TorchZip& zip) { zip.add("constants.pkl", "x"); });
   r.plan("Z45", "ZIP-VERSION", [](TorchZip& zip) { zip.record("version").data = to_bytes("11\n"); });
   r.plan("Z46", "ZIP-BYTEORDER", [](TorchZip& zip) { zip.record("byteorder").data = to_bytes("middle"); });
   r.plan("Z48", "ZIP-TWO-PICKLES", [](TorchZip& zip) { zip.add_full_name("other/data.pkl", as_byte_span("N.")); });
@@ -309,8 +309,7 @@ TEST(HostileArchives, Z45_Z46_WrongTextsArePlacedAtTheirBytes) {
                         "found '" + shown + "'");
   }
   const std::string big = with("byteorder", "big");
-  EXPECT_EQ(big,
-            "unsup ZIP-BIG-ENDIAN " + at("byteorder") + "the tensors are stored big-endian, which is not read here");
+  EXPECT_EQ(big, "ok");
   const std::string huge = with("version", std::string(1 << 20, '3'));
   EXPECT_EQ(huge, "zip ZIP-TEXT-SIZE version at " + hex(zip.place("version").central) +
                       ": record is too long for what it is, expected at most 64 bytes, found 1048576");

@@ -115,29 +115,39 @@ TEST(WrongFiles, Z49_DisguisesAreNamedForWhatTheyAre) {
                 FileKind::unknown);
 }
 
-TEST(WrongFiles, Z49_OtherFormatsOfWeightsAreNamedAsUnsupported) {
+// Other formats of weights under a checkpoint's name are read as what they are, and what is wrong in them is said in
+// their own terms.
+TEST(WrongFiles, Z49_OtherFormatsOfWeightsAreReadUnderAnyName) {
   const TemporaryFolder folder;
-  struct Case {
-    std::string bytes;
-    const char* said;
-    FileKind kind;
+  const auto expect_said = [&](std::string_view bytes, const std::string& said, FileKind kind) {
+    write_file(folder / "model.pt", bytes);
+    for (const FileAccess access : kBoth) {
+      const Result<Checkpoint> checkpoint = Checkpoint::open(folder / "model.pt", by(access));
+      EXPECT_EQ(checkpoint ? "ok" : line_of(checkpoint.error().finding), said);
+      EXPECT_EQ(checkpoint ? checkpoint->file() : checkpoint.error().finding.file, (folder / "model.pt").native());
+      const VerifyReport report = verify(folder / "model.pt", checked_by(access)).value();
+      EXPECT_EQ(report.ok, said == "ok") << lines_of(report);
+      EXPECT_EQ(report.format.kind, kind) << said;
+      const ScanReport scanned = scan({folder / "model.pt"}, by(access)).value();
+      EXPECT_EQ(scanned.files.at(0).ok, said == "ok");
+      if (said == "ok") continue;
+      EXPECT_EQ(line_of(report.findings.at(0)), said);
+      EXPECT_EQ(line_of(scanned.files[0].findings.at(0)), said);
+    }
   };
-  const Case cases[] = {
-      {"\x10\0\0\0\0\0\0\0"s + "{\"w\":{}        }" + std::string(100, '\0'),
-       "the file is a safetensors file, which is not read here", FileKind::safetensors},
-      {padded("GGUF\3\0\0\0"sv), "the file is a GGUF model (llama.cpp), which is not read here", FileKind::gguf},
-      {padded("\x93NUMPY\1\0v\0"sv), "the file is a NumPy .npy array, not a checkpoint", FileKind::npy},
-  };
-  for (const Case& one : cases) {
-    write_file(folder / "model.pt", one.bytes);
-    expect_called(folder / "model.pt", "unsup KIND-UNSUPPORTED at 0x0: "s + one.said, one.kind);
-  }
+  const std::string header = "{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
+  const std::string safetensors = std::string(1, static_cast<char>(header.size())) + std::string(7, '\0') + header;
+  expect_said(safetensors + std::string(4, '\0'), "ok", FileKind::safetensors);
+  expect_said("\x10\0\0\0\0\0\0\0"s + "{\"w\":{}        }" + std::string(100, '\0'),
+              "tensor SAFETENSORS-HEADER at 0x9: tensor 'w': key 'dtype' is missing", FileKind::safetensors);
+  expect_said(padded("GGUF\3\0\0\0"sv), "ok", FileKind::gguf);
+  expect_said(padded("\x93NUMPY\1\0v\0"sv),
+              "tensor NPY-HEADER at 0xa: the header is no array description: expected '{', found '\\x00'",
+              FileKind::npy);
   TorchZip npz("");
   npz.add_full_name("w.npy", as_byte_span("x")).add_full_name("b.npy", as_byte_span("y"));
-  write_file(folder / "model.pt", as_text(npz.build()));
-  expect_called(folder / "model.pt",
-                "unsup KIND-UNSUPPORTED w.npy: the file is a NumPy .npz archive, which is not read here",
-                FileKind::npz);
+  expect_said(as_text(npz.build()),
+              "kind NPY-MAGIC w.npy at 0x40: no NumPy array: the file does not begin with '\\x93NUMPY'", FileKind::npz);
 }
 
 // --- Z51: what is no file

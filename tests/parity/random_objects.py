@@ -44,9 +44,8 @@ FEATURES = {
     "legacy": "torch.save(_use_new_zipfile_serialization=False)",
 }
 
-# What Rushlight reads today; the tests use these. Missing: numpy, quantized, sparse (opaque values with a finding),
-# legacy (refused by its name).
-READ_TODAY = frozenset(FEATURES) - {"numpy", "quantized", "sparse", "legacy"}
+# What Rushlight reads today; the tests use these. Missing: numpy (opaque values with a finding).
+READ_TODAY = frozenset(FEATURES) - {"numpy"}
 
 LEGACY = {"_use_new_zipfile_serialization": False}
 LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc")

@@ -94,10 +94,10 @@ class View:
     def _key(self, path, name, key):
         if isinstance(key, str):
             return path + (key,), self._dotted(name, key)
-        if isinstance(key, int) and not isinstance(key, bool) and -2**63 <= key < 2**63:
-            # In JSON, integers beyond 2^53 are strings.
-            return path + (key if abs(key) <= MOST_EXACT else str(key),), "%s[%d]" % (name, key)
-        return path + (key_text(key),), "%s[%s]" % (name, key_text(key))
+        text = key_text(key)
+        # JSON has exact integers up to 2^53 only.
+        is_exact = isinstance(key, int) and not isinstance(key, bool) and abs(key) <= MOST_EXACT
+        return path + (key if is_exact else ("key", text),), "%s[%s]" % (name, text)
 
     @staticmethod
     def _dotted(name, word):

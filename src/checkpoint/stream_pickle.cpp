@@ -1,0 +1,63 @@
+#include "checkpoint/stream_pickle.hpp"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/fail.hpp"
+
+namespace rushlight::checkpoint {
+namespace {
+
+constexpr std::uint64_t kFirstWindowBytes = std::uint64_t{1} << 20;
+constexpr std::uint64_t kWindowGrowth = 8;
+
+// The bytes from `offset` on, at most `count`.
+Result<PickleBytes> read_window(const std::shared_ptr<const Source>& source, std::uint64_t offset,
+                                std::uint64_t count) {
+  PickleBytes window;
+  if (const ByteSpan all = source->mapping(); !all.empty()) {
+    window.bytes = all.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(count));
+    window.owner = source;
+    return window;
+  }
+  const auto copy = std::make_shared<std::vector<std::byte>>(static_cast<std::size_t>(count));
+  RUSHLIGHT_TRY(source->read_at(offset, *copy));
+  window.bytes = *copy;
+  window.owner = copy;
+  return window;
+}
+
+}  // namespace
+
+Result<StreamPickle> read_stream_pickle(const std::shared_ptr<const Source>& source, StreamPart part,
+                                        std::string_view file, const Limits& limits) {
+  const std::uint64_t offset = part.begin;
+  const std::uint64_t left = part.end - part.begin;
+  const std::uint64_t most = std::min(left, limits.pickle_bytes);
+  std::uint64_t count = source->mapping().empty() ? std::min(most, kFirstWindowBytes) : most;
+  for (;;) {
+    RUSHLIGHT_TRY_ASSIGN(PickleBytes window, read_window(source, offset, count));
+    window.place = {.file = std::string(file), .record = std::string(part.name), .file_offset = offset};
+    Result<pickle::Pickle> pickle = pickle::read_pickle(window.bytes, limits);
+    if (pickle) {
+      const std::uint64_t end = offset + pickle->bytes_used;
+      window.bytes = window.bytes.first(pickle->bytes_used);
+      return StreamPickle{std::move(window), *std::move(pickle), end};
+    }
+    if (count < most) {
+      // Whatever is wrong may be so for want of bytes: judged again with more of them.
+      count = count > most / kWindowGrowth ? most : count * kWindowGrowth;
+      continue;
+    }
+    Error error = std::move(pickle).error();
+    window.place.fill(error.finding, error.finding.record_offset.value_or(0));
+    if (most < left && error.code == ErrorCode::truncated) {
+      error.finding.hint = "only limits.pickle_bytes (" + std::to_string(limits.pickle_bytes) + ") were read";
+    }
+    return error;
+  }
+}
+
+}  // namespace rushlight::checkpoint
