@@ -64,9 +64,9 @@ BuildInfo build_info() {
   add("libdeflate", RUSHLIGHT_CONFIG_LIBDEFLATE);
   add("isa-l", optional_version(RUSHLIGHT_CONFIG_HAS_ISAL, RUSHLIGHT_CONFIG_ISAL));
   add("openssl", optional_version(RUSHLIGHT_CONFIG_HAS_OPENSSL, RUSHLIGHT_CONFIG_OPENSSL));
+  add("simdjson", RUSHLIGHT_CONFIG_SIMDJSON);
 #if RUSHLIGHT_CONFIG_HAS_RUNTIME
   add("eigen", RUSHLIGHT_CONFIG_EIGEN);
-  add("simdjson", RUSHLIGHT_CONFIG_SIMDJSON);
 #endif
   return info;
 }

@@ -12,7 +12,6 @@ namespace {
 
 struct Options {
   std::string file;
-  std::string salvage;
 };
 
 void write_json(const Context& context, const Diagnosis& diagnosis) {
@@ -69,12 +68,6 @@ void write_text(const Context& context, const Diagnosis& diagnosis) {
 }
 
 int run(Context& context, const Options& options) {
-  if (!options.salvage.empty()) {
-    return fail(context, "doctor", options.file,
-                Error::of({.category = Category::unsup,
-                           .code = "UNSUP-OPTION",
-                           .message = "'--salvage' is not built into this version"}));
-  }
   ProgressBar progress;
   VerifyOptions verify_options;
   verify_options.strict = context.strict;
@@ -103,7 +96,6 @@ Verb doctor_verb() {
           [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
             table.add("FILE", &options->file, "any file that was meant to be a checkpoint").required();
-            table.add("--salvage", &options->salvage, "a file for what can be rescued; not built yet");
             return [options, &context] { return run(context, *options); };
           }};
 }
