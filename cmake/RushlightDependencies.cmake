@@ -24,7 +24,7 @@ endforeach()
 rushlight_note(xxHash "${RUSHLIGHT_XXHASH_LIBRARY}" "content digests")
 rushlight_note(libdeflate "${RUSHLIGHT_LIBDEFLATE_LIBRARY}" "CRC-32 and inflate")
 find_package(simdjson REQUIRED)
-rushlight_note(simdjson "${simdjson_VERSION}" "JSON in archives, indexes and safetensors; model specs")
+rushlight_note(simdjson "${simdjson_VERSION}" "JSON in archives, indexes, safetensors, model specs")
 
 # Required by the runtime.
 if(RUSHLIGHT_BUILD_RUNTIME)
