@@ -108,7 +108,9 @@ void report_unknown(const std::vector<GlobalUse>& uses, const PicklePlace& place
                     .code = "GLOBAL-UNKNOWN",
                     .message = "global '" + use.name + "' is not on the allow-list",
                     .found = use.name,
-                    .hint = "its objects are kept as opaque values; nothing is executed"};
+                    .hint =
+                        "Python would have to import it; here its objects are opaque values, the tensors beside them "
+                        "load, nothing is executed"};
     place.fill(finding, use.record_offset);
     findings.push_back(std::move(finding));
   }

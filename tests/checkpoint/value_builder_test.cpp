@@ -237,7 +237,9 @@ TEST(ValueBuilder, F01_ObjectsOfUnknownClassesKeepClassArgumentsStateAndItems) {
   EXPECT_EQ(line_of(built.findings[0]),
             "global GLOBAL-UNKNOWN at 0xc: global 'argparse.Namespace' is not on the allow-list");
   EXPECT_EQ(built.findings[0].offset, 0x4Cu);
-  EXPECT_EQ(built.findings[0].hint, "its objects are kept as opaque values; nothing is executed");
+  EXPECT_EQ(built.findings[0].hint,
+            "Python would have to import it; here its objects are opaque values, the tensors beside them load, nothing "
+            "is executed");
   EXPECT_EQ(built.globals[0].paths, std::vector<std::string>{"args"});
 }
 

@@ -15,6 +15,7 @@
 #include "rushlight/digest.hpp"
 #include "rushlight/inspect.hpp"
 #include "rushlight/scan.hpp"
+#include "said_of_set.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace rushlight::test {
@@ -128,15 +129,6 @@ struct Metadata {
     return out.str();
   }
 };
-
-std::string said(const Finding& finding) {
-  return fs::path(finding.file).filename().string() + ": " + std::string(to_string(finding.category)) + " " +
-         finding.code + ": " + finding.message;
-}
-template <class T>
-std::string said(const Result<T>& result) {
-  return result ? "ok" : said(result.error().finding);
-}
 
 // A tensor `t` of 2 x 3 in a left column and the rest, and a value `n`.
 class Dcp : public testing::Test {

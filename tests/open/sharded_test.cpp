@@ -10,6 +10,7 @@
 #include "rushlight/digest.hpp"
 #include "rushlight/inspect.hpp"
 #include "rushlight/scan.hpp"
+#include "said_of_set.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace rushlight::test {
@@ -33,16 +34,6 @@ std::string shard_of(const std::vector<std::string>& names) {
   zip.add("data/0", bytes_of(std::vector<float>{0, 1, 2, 3, 4, 5, 6, 7}));
   zip.add("byteorder", "little").add("version", "3\n");
   return text_of(zip.build());
-}
-
-// FILE: category CODE: message; the file without its folder.
-std::string said(const Finding& finding) {
-  return fs::path(finding.file).filename().string() + ": " + std::string(to_string(finding.category)) + " " +
-         finding.code + ": " + finding.message;
-}
-template <class T>
-std::string said(const Result<T>& result) {
-  return result ? "ok" : said(result.error().finding);
 }
 
 class Sharded : public testing::Test {
