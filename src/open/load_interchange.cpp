@@ -83,9 +83,26 @@ Status load_safetensors(const LoadOptions& options, Opened& opened) {
   return {};
 }
 
+// Checksums::all_at_open: the audit of the archive, with its first error as the error.
+Status audit_archive(const LoadOptions& options, Opened& opened) {
+  Result<zip::Audit> audit = opened.archive->audit(options.executor, options.progress);
+  if (!audit) {
+    Error error = std::move(audit).error();
+    error.finding.file = opened.file;
+    return error;
+  }
+  for (Finding& finding : audit->findings) {
+    finding.file = opened.file;
+    if (finding.severity == Severity::error) return Error::of(std::move(finding));
+    opened.findings.push_back(std::move(finding));
+  }
+  return {};
+}
+
 Status load_npz(const LoadOptions& options, Opened& opened) {
   opened.format.kind = FileKind::npz;
   opened.format.byteorder = "little";
+  if (options.checksums == Checksums::all_at_open) RUSHLIGHT_TRY(audit_archive(options, opened));
   RUSHLIGHT_TRY_ASSIGN(interchange::Npz read,
                        interchange::read_npz(opened.archive, opened.file, options.limits, options.checksums));
   opened.findings.insert(opened.findings.end(), std::make_move_iterator(read.findings.begin()),

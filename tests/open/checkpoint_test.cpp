@@ -237,6 +237,24 @@ TEST(Checkpoint, KindsHaveTheNamesOfTheContract) {
   EXPECT_EQ(to_string(FileKind::unknown), "unknown");
 }
 
+// Eight float64 of which one bit was flipped after their checksum was taken.
+TEST(CheckpointOpen, ANumPyArchiveIsAuditedBeforeItOpensWhenAskedTo) {
+  std::string array("\x93NUMPY\x01\x00\x76\x00", 10);
+  array += "{'descr': '<f8', 'fortran_order': False, 'shape': (8,), }";
+  array.resize(127, ' ');
+  array += "\n" + std::string(64, '\0');
+  TorchZip zip("");
+  zip.add_full_name("w.npy", as_byte_span(array));
+  const Bytes file = zip.build();
+  LoadOptions all;
+  all.checksums = Checksums::all_at_open;
+  EXPECT_EQ(verdict_of(file, all), "ok");
+  Bytes flipped = file;
+  flipped[zip.place("w.npy").data + 150] ^= std::byte{4};
+  EXPECT_EQ(verdict_of(flipped), "ok") << "nobody has read it yet";
+  EXPECT_TRUE(verdict_of(flipped, all).starts_with("crc CRC-MISMATCH w.npy at ")) << verdict_of(flipped, all);
+}
+
 // --- where the weights are
 // ----------------------------------------------------------------------------------------------
 
