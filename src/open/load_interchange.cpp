@@ -86,13 +86,9 @@ Status load_safetensors(const LoadOptions& options, Opened& opened) {
 // Checksums::all_at_open: the audit of the archive, with its first error as the error.
 Status audit_archive(const LoadOptions& options, Opened& opened) {
   Result<zip::Audit> audit = opened.archive->audit(options.executor, options.progress);
-  if (!audit) {
-    Error error = std::move(audit).error();
-    error.finding.file = opened.file;
-    return error;
-  }
+  if (!audit) return with_file(std::move(audit).error(), opened.file);
   for (Finding& finding : audit->findings) {
-    finding.file = opened.file;
+    finding.file = escaped(opened.file, kPathBytes);
     if (finding.severity == Severity::error) return Error::of(std::move(finding));
     opened.findings.push_back(std::move(finding));
   }
