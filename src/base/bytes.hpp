@@ -52,6 +52,8 @@ class ByteReader {
   [[nodiscard]] std::size_t position() const noexcept { return position_; }
   [[nodiscard]] std::size_t bytes_left() const noexcept { return bytes_.size() - position_; }
   [[nodiscard]] bool at_end() const noexcept { return position_ == bytes_.size(); }
+  // Not at_end().
+  [[nodiscard]] std::uint8_t take_byte() noexcept { return std::to_integer<std::uint8_t>(bytes_[position_++]); }
 
   template <std::integral T>
   [[nodiscard]] std::optional<T> read() noexcept {

@@ -46,12 +46,6 @@ void FoundNames::add(pickle::ObjectId id) {
   names_.push_back(judge(module, name, pickle_.protocol, accepted_));
 }
 
-const FoundName& FoundNames::operator[](pickle::ObjectId id) const noexcept {
-  const auto found = std::lower_bound(objects_.begin(), objects_.end(), id,
-                                      [](const Object& object, pickle::ObjectId wanted) { return object.id < wanted; });
-  return names_[found->name];
-}
-
 std::vector<GlobalUse> list_uses(const std::vector<pickle::NamedGlobal>& globals, int protocol,
                                  const std::vector<std::string>& accepted, const std::string& record) {
   std::vector<GlobalUse> uses;

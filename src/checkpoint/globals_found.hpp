@@ -1,6 +1,7 @@
 // The names a pickle mentions, judged: which have a meaning, which the caller accepts, which are refused or reported.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,7 +32,12 @@ class FoundNames {
   // `id` is of kind global, here and below. Called once for each, by ascending number.
   void add(pickle::ObjectId id);
   // Of one that was added.
-  [[nodiscard]] const FoundName& operator[](pickle::ObjectId id) const noexcept;
+  [[nodiscard]] const FoundName& operator[](pickle::ObjectId id) const noexcept {
+    const auto found =
+        std::lower_bound(objects_.begin(), objects_.end(), id,
+                         [](const Object& object, pickle::ObjectId wanted) { return object.id < wanted; });
+    return names_[found->name];
+  }
 
  private:
   const pickle::Pickle& pickle_;

@@ -145,7 +145,7 @@ Result<Tensor> ValueBuilder::rebuild_strided(Meaning meaning, const Arguments& a
   if (v3) {
     RUSHLIGHT_TRY_ASSIGN(dtype, arguments.dtype(6, "dtype"));
   }
-  const Storage storage = storages_.as_dtype(use.index, dtype);
+  const Storage& storage = storages_.as_dtype(use.index, dtype);
   if (v3) {
     // An untyped storage is bytes, and its last element may be cut; a typed one is whole elements of both dtypes.
     if (!use.request.untyped && storage.size_bytes() % size_bytes(dtype) != 0) {
@@ -449,8 +449,7 @@ Result<StorageRequest> ValueBuilder::parse_storage(ObjectId persistent) {
   if (graph_.integer(parts[4]) < 0) {
     return wrong(Category::store, " part 4 (numel)", "0 or more", std::to_string(graph_.integer(parts[4])));
   }
-  request.key =
-      numbered ? values_.graph().arena.copy(std::to_string(graph_.integer(parts[2]))) : text(parts[2]);
+  request.key = numbered ? values_.graph().arena.copy(std::to_string(graph_.integer(parts[2]))) : text(parts[2]);
   request.location = text(parts[3]);
   request.numel = static_cast<std::uint64_t>(graph_.integer(parts[4]));
   if (parts.size() == 6 && kind_of(parts[5]) != ObjectKind::none) {

@@ -21,7 +21,8 @@ bool is_aligned(const std::byte* data) noexcept {
 }  // namespace
 
 std::string_view RecordContext::interned(std::string_view location) {
-  // A file names a handful of devices.
+  // A file names a handful of devices, one after the other.
+  if (!locations.empty() && locations.front() == location) return locations.front();
   const auto known = std::find(locations.begin(), locations.end(), location);
   return known != locations.end() ? *known : locations.emplace_back(location);
 }

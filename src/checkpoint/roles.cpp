@@ -29,11 +29,6 @@ constexpr OpaqueTensorText kOpaqueTensors[] = {
 
 }  // namespace
 
-std::optional<KnownGlobal> ValueBuilder::known(ObjectId callable) const {
-  if (kind_of(callable) != ObjectKind::global) return std::nullopt;
-  return names_[callable].known;
-}
-
 bool ValueBuilder::is_unknown_name(ObjectId id) const {
   return kind_of(id) == ObjectKind::global && !names_[id].known;
 }
@@ -42,14 +37,18 @@ void ValueBuilder::find_roles() {
   // By ascending number: names and arguments come before the call that uses them.
   const auto count = static_cast<ObjectId>(graph_.size());
   std::size_t persistent_ids = 0;
+  std::size_t tensors = 0;
   for (ObjectId id = 0; id < count; ++id) {
-    switch (kind_of(id)) {
+    const ObjectKind kind = kind_of(id);
+    if (kind < ObjectKind::global) continue;  // most of them
+    switch (kind) {
       case ObjectKind::global:
         names_.add(id);
         break;
       case ObjectKind::call:
         roles_[id] = role_of_call(id);
         any_opaque_ = any_opaque_ || roles_[id] == Role::opaque;
+        tensors += roles_[id] == Role::tensor ? 1 : 0;
         break;
       case ObjectKind::persistent:
         roles_[id] = role_of_persistent(id);
@@ -60,6 +59,7 @@ void ValueBuilder::find_roles() {
     }
   }
   storages_.reserve(persistent_ids);
+  values_.graph().tensors.reserve(tensors);
 }
 
 Role ValueBuilder::role_of_persistent(ObjectId persistent) const {
@@ -254,8 +254,8 @@ void ValueBuilder::mark() {
   while (!pending.empty()) {
     const ObjectId id = pending.back();
     pending.pop_back();
-    if (marked_[id]) continue;
-    marked_[id] = true;
+    if (marked_[id] != 0) continue;
+    marked_[id] = 1;
     switch (kind_of(id)) {
       case ObjectKind::list:
       case ObjectKind::tuple:
@@ -351,7 +351,7 @@ void ValueBuilder::locate(std::vector<GlobalUse>& uses) {
     }
   };
   for (ObjectId id = 0; id < graph_.size(); ++id) {
-    if (!marked_[id]) continue;
+    if (marked_[id] == 0) continue;
     if (kind_of(id) == ObjectKind::global) note(id, id);
     if (kind_of(id) != ObjectKind::call) continue;
     note(callee_of(id), id);
@@ -371,7 +371,7 @@ void ValueBuilder::report_opaque_tensors(std::vector<Finding>& findings) {
   };
   std::vector<Kind> kinds;  // in stream order
   for (ObjectId id = 0; id < graph_.size(); ++id) {
-    if (!marked_[id] || kind_of(id) != ObjectKind::call) continue;
+    if (marked_[id] == 0 || kind_of(id) != ObjectKind::call) continue;
     const std::optional<Meaning> meaning = opaque_tensor(id);
     if (!meaning) continue;
     const auto* text = std::find_if(std::begin(kOpaqueTensors), std::end(kOpaqueTensors),

@@ -101,7 +101,7 @@ std::uint32_t StorageTable::add(Storage storage, DType dtype) {
   return static_cast<std::uint32_t>(entries_.size() - 1);
 }
 
-Storage StorageTable::as_dtype(std::uint32_t index, DType dtype) {
+const Storage& StorageTable::as_dtype(std::uint32_t index, DType dtype) {
   const Storage& storage = entries_[index].storage;
   const std::uint32_t unit_bytes = swap_unit(dtype);
   if (!provider_->is_big_endian() || unit_bytes == 1 || storage.size_bytes() == 0) return storage;

@@ -34,7 +34,7 @@ class StorageTable {
   std::uint32_t add(Storage storage, DType dtype);
   [[nodiscard]] const Entry& operator[](std::uint32_t index) const noexcept { return entries_[index]; }
   // The entry's storage as tensors of a dtype see it: of a big-endian file, with their elements swapped.
-  [[nodiscard]] Storage as_dtype(std::uint32_t index, DType dtype);
+  [[nodiscard]] const Storage& as_dtype(std::uint32_t index, DType dtype);
 
  private:
   Result<std::uint32_t> find_whole(const StorageRequest& request);

@@ -33,15 +33,15 @@ Result<Value> ValueBuilder::build() {
   find_roles();
   mark();
   const auto count = static_cast<ObjectId>(graph_.size());
-  values_.graph().nodes.reserve(static_cast<std::size_t>(std::count(marked_.begin(), marked_.end(), true)) + 8);
+  values_.graph().nodes.reserve(static_cast<std::size_t>(std::count(marked_.begin(), marked_.end(), 1)) + 8);
   for (ObjectId id = 0; id < count; ++id) {
-    if (!marked_[id]) continue;
+    if (marked_[id] == 0) continue;
     Result<NodeId> node = create(id);
     if (!node) return std::move(node).error();
     nodes_[id] = *node;
   }
   for (ObjectId id = 0; id < count; ++id) {
-    if (marked_[id]) RUSHLIGHT_TRY(fill(id));
+    if (marked_[id] != 0) RUSHLIGHT_TRY(fill(id));
   }
   const NodeId root = nodes_[graph_.root()];
   return Value(std::move(values_).finish(), root);
@@ -88,11 +88,6 @@ std::string ValueBuilder::describe(ObjectId id) const {
 ObjectPaths& ValueBuilder::paths() {
   if (!paths_) paths_ = std::make_unique<ObjectPaths>(graph_);
   return *paths_;
-}
-
-bool ValueBuilder::is_text(ObjectId id) const {
-  const ObjectKind kind = kind_of(id);
-  return kind == ObjectKind::string || kind == ObjectKind::byte_string;
 }
 
 bool ValueBuilder::is_borrowed(std::string_view text) const noexcept {
@@ -427,7 +422,7 @@ Result<std::string_view> ValueBuilder::bytes_of(ObjectId id, ObjectId site, std:
 // What later opcodes may add to the result of a call with a meaning (CVE-2026-24747: torch < 2.10 let SETITEM write
 // into tensors).
 Status ValueBuilder::check_additions(ObjectId call, Role role) const {
-  if (role == Role::opaque) return {};
+  if (role == Role::opaque || graph_.is_bare_reduce(call)) return {};
   const std::string& callee = names_[callee_of(call)].dotted;
   if (!graph_.items(call).empty()) {
     return failure(Category::type, "TYPE-APPEND", call, "items are appended to the result of " + callee);

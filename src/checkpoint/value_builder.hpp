@@ -65,8 +65,7 @@ class ValueBuilder {
   using ObjectId = pickle::ObjectId;
   using ObjectKind = pickle::ObjectKind;
 
-  // As ObjectGraph::kind(), but inlined: asked a dozen times for every object.
-  [[nodiscard]] ObjectKind kind_of(ObjectId id) const noexcept { return graph_.storage().nodes[id].kind; }
+  [[nodiscard]] ObjectKind kind_of(ObjectId id) const noexcept { return graph_.kind(id); }
 
   // --- roles (roles.cpp) ---
   void find_roles();
@@ -79,7 +78,9 @@ class ValueBuilder {
   [[nodiscard]] bool is_unknown_name(ObjectId id) const;
   [[nodiscard]] bool holds_opaque_tensor(std::span<const ObjectId> arguments, std::size_t position) const;
   // The meaning of a callable; nullopt for what is not on the allow-list, or no name at all.
-  [[nodiscard]] std::optional<KnownGlobal> known(ObjectId callable) const;
+  [[nodiscard]] std::optional<KnownGlobal> known(ObjectId callable) const {
+    return kind_of(callable) == ObjectKind::global ? names_[callable].known : std::nullopt;
+  }
   [[nodiscard]] std::string class_of_call(ObjectId call) const;
   // What opaque tensor a call makes, if that is what it makes.
   [[nodiscard]] std::optional<Meaning> opaque_tensor(ObjectId call) const;
@@ -161,7 +162,9 @@ class ValueBuilder {
   [[nodiscard]] ObjectPaths& paths();
 
   [[nodiscard]] std::string_view text(ObjectId id) const { return graph_.text(id); }
-  [[nodiscard]] bool is_text(ObjectId id) const;
+  [[nodiscard]] bool is_text(ObjectId id) const noexcept {
+    return kind_of(id) == ObjectKind::string || kind_of(id) == ObjectKind::byte_string;
+  }
   [[nodiscard]] bool is_borrowed(std::string_view text) const noexcept;
 
   const pickle::ObjectGraph& graph_;
@@ -175,7 +178,7 @@ class ValueBuilder {
 
   bool any_opaque_ = false;                                          // of the calls
   std::vector<Role> roles_;                                          // by object, of calls and persistent ids
-  std::vector<bool> marked_;                                         // becomes a value
+  std::vector<std::uint8_t> marked_;                                 // 1: becomes a value
   std::vector<NodeId> nodes_;                                        // by object
   std::map<std::pair<std::uint32_t, DType>, NodeId> storage_nodes_;  // by index into storages_, and class
   std::map<ObjectId, std::string_view> decoded_;                     // texts turned to bytes, in the arena

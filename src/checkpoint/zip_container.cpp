@@ -28,6 +28,12 @@ std::optional<std::uint64_t> parse_decimal(std::string_view text) noexcept {
   return value;
 }
 
+// Whether `name` is the three others one behind the other.
+bool is_join(std::string_view name, std::string_view root, std::string_view folder, std::string_view key) noexcept {
+  return name.size() == root.size() + folder.size() + key.size() && name.ends_with(key) && name.starts_with(root) &&
+         name.substr(root.size(), folder.size()) == folder;
+}
+
 Finding warning(std::string_view code, std::string message) {
   return {.severity = Severity::warning,
           .category = Category::zip,
@@ -377,13 +383,21 @@ std::optional<std::uint64_t> ZipContainer::data_offset(const zip::Entry& entry) 
   return extent ? std::optional(extent->begin) : std::nullopt;
 }
 
-// The folder in any case, the key exactly.
+// The folder in any case, the key exactly. Torch lists its storages in the order in which the pickle names them: most
+// of the time the record behind the last one is it.
 const zip::Entry* ZipContainer::find_storage(std::span<const std::string_view> folders, std::string_view key) {
+  const std::span<const zip::Entry> entries = context_->archive->entries();
   for (const std::string_view folder : folders) {
+    if (next_storage_ < entries.size() && is_join(entries[next_storage_].name, context_->root, folder, key)) {
+      return &entries[next_storage_++];
+    }
     scratch_.assign(context_->root).append(folder).append(key);
     const zip::Entry* entry = context_->archive->find_ignoring_case(scratch_);
     if (entry == nullptr) continue;
-    if (entry->name == scratch_) return entry;
+    if (entry->name == scratch_) {
+      next_storage_ = static_cast<std::size_t>(entry - entries.data()) + 1;
+      return entry;
+    }
     if (!entry->name.ends_with(key) || !equal_ignoring_case(entry->name, scratch_)) continue;
     warn_about_case(*entry);
     return entry;

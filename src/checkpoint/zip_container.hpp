@@ -91,8 +91,9 @@ class ZipContainer final : public StorageProvider {
   std::vector<Finding>* findings_ = nullptr;  // of the call in progress
   std::uint64_t pickle_limit_ = 0;
   const zip::Entry* pickle_ = nullptr;
-  std::string scratch_;     // a full name under construction
-  std::vector<bool> used_;  // by position in the directory
+  std::string scratch_;           // a full name under construction
+  std::size_t next_storage_ = 0;  // the number of the entry behind the last storage found
+  std::vector<bool> used_;        // by position in the directory
   bool case_reported_ = false;
   bool is_big_endian_ = false;
   bool is_plain_export_ = false;  // torch.export up to 2.7: a plain zip file, whose `version` is the program's

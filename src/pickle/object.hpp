@@ -33,7 +33,7 @@ enum class ObjectKind : std::uint8_t {
   dict,
   set,
   frozenset,
-  global,      // module and name
+  global,      // module and name; this and those below are what src/checkpoint gives a role
   call,        // an object made by REDUCE, NEWOBJ, NEWOBJ_EX, INST or OBJ; collects BUILD, APPEND and SETITEM
   persistent,  // BINPERSID or PERSID with its argument
 };
@@ -74,6 +74,8 @@ class ObjectGraph {
   [[nodiscard]] ObjectId callable(ObjectId id) const noexcept;   // usually a global
   [[nodiscard]] ObjectId arguments(ObjectId id) const noexcept;  // a tuple (INST and OBJ: one is made)
   [[nodiscard]] ObjectId keywords(ObjectId id) const noexcept;   // NEWOBJ_EX: a dict; else kNoObject
+  // A REDUCE to which nothing was added afterwards: what torch makes its tensors with.
+  [[nodiscard]] bool is_bare_reduce(ObjectId id) const noexcept;
   // call, and list/dict/tuple/... where a stream BUILDs on them: the BUILD states in order (usually none or one).
   [[nodiscard]] std::span<const ObjectId> states(ObjectId id) const noexcept;
   // persistent
@@ -88,3 +90,5 @@ class ObjectGraph {
 };
 
 }  // namespace rushlight::pickle
+
+#include "pickle/arena.hpp"  // defines the accessors

@@ -24,8 +24,12 @@ Error callers_mistake(Error error) {
 
 // The tensor that a default-constructed or moved-from handle means. Never destroyed: handles may outlive main().
 const std::shared_ptr<const Tensor::Impl>& empty_impl() {
-  static const auto& empty = *new std::shared_ptr<const Tensor::Impl>(std::make_shared<const Tensor::Impl>(
-      Storage(make_blob_memory(nullptr, 0, nullptr)), DType::f32, std::array<std::int64_t, 1>{0}, 0, TensorOptions{}));
+  static const auto& empty = *new std::shared_ptr<const Tensor::Impl>([] {
+    auto impl = std::make_shared<Tensor::Impl>(Storage(make_blob_memory(nullptr, 0, nullptr)), DType::f32,
+                                               std::array<std::int64_t, 1>{0}, 0, TensorOptions{});
+    impl->set_contiguous_strides();
+    return impl;
+  }());
   return empty;
 }
 
@@ -83,7 +87,6 @@ Tensor::Impl::Impl(Storage storage_in, DType dtype_in, std::span<const std::int6
       dims(shape_in.size()) {
   if (dims > kInlineDims) many = std::make_unique<std::int64_t[]>(2 * dims);
   std::copy(shape_in.begin(), shape_in.end(), sizes_and_strides());
-  fill_contiguous_strides(shape_in, {sizes_and_strides() + dims, dims});
 }
 
 Result<Tensor> Tensor::Impl::view(Storage storage, DType dtype, std::span<const std::int64_t> shape,
@@ -92,22 +95,23 @@ Result<Tensor> Tensor::Impl::view(Storage storage, DType dtype, std::span<const 
   RUSHLIGHT_TRY_ASSIGN(const Extent extent,
                        check_geometry(dtype, shape, strides, storage_offset, storage.size_bytes()));
   RUSHLIGHT_TRY(check_bits(dtype, options.conj, options.neg));
-  const auto impl = std::make_shared<Impl>(std::move(storage), dtype, shape, storage_offset, options);
-  std::copy(strides.begin(), strides.end(), impl->sizes_and_strides() + impl->dims);
+  auto impl = std::make_shared<Impl>(std::move(storage), dtype, shape, storage_offset, std::move(options));
+  impl->set_strides(strides);
   impl->numel = extent.numel;
   impl->span = extent.span;
   impl->contiguous = rushlight::is_contiguous(shape, strides);
-  return Tensor(impl);
+  return Tensor(std::move(impl));
 }
 
 Tensor Tensor::Impl::dense(Storage storage, DType dtype, std::span<const std::int64_t> shape, std::int64_t numel,
                            TensorOptions options) {
   options.conj = false;
   options.neg = false;
-  const auto impl = std::make_shared<Impl>(std::move(storage), dtype, shape, 0, options);
+  auto impl = std::make_shared<Impl>(std::move(storage), dtype, shape, 0, std::move(options));
+  impl->set_contiguous_strides();
   impl->numel = numel;
   impl->span = numel;
-  return Tensor(impl);
+  return Tensor(std::move(impl));
 }
 
 Result<Tensor> Tensor::Impl::make_dense(DType dtype, std::span<const std::int64_t> shape, TensorOptions options) {

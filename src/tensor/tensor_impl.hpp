@@ -1,6 +1,7 @@
 // What a Tensor points at. One allocation holds everything, up to kInlineDims dimensions.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -8,11 +9,13 @@
 #include <span>
 
 #include "rushlight/tensor.hpp"
+#include "tensor/layout.hpp"
 
 namespace rushlight {
 
 struct Tensor::Impl {
-  static constexpr std::size_t kInlineDims = 8;
+  // Weights of 3-d convolutions; tensors come by the thousand, and each pays for what is here.
+  static constexpr std::size_t kInlineDims = 5;
 
   Storage storage;
   std::int64_t storage_offset = 0;
@@ -22,13 +25,18 @@ struct Tensor::Impl {
   bool contiguous = true;
   TensorOptions options;
   std::size_t dims = 0;
-  std::array<std::int64_t, 2 * kInlineDims> few{};  // sizes, then strides
-  std::unique_ptr<std::int64_t[]> many;             // the same, where there are more dimensions
+  std::array<std::int64_t, 2 * kInlineDims> few;  // sizes, then strides; only 2 * dims of them are written
+  std::unique_ptr<std::int64_t[]> many;           // the same, where there are more dimensions
 
+  // The sizes are copied; whoever makes it writes the strides.
   Impl(Storage storage_in, DType dtype_in, std::span<const std::int64_t> shape_in, std::int64_t offset,
        TensorOptions options_in);
 
   [[nodiscard]] std::int64_t* sizes_and_strides() noexcept { return many ? many.get() : few.data(); }
+  void set_strides(std::span<const std::int64_t> values) noexcept {
+    std::copy(values.begin(), values.end(), sizes_and_strides() + dims);
+  }
+  void set_contiguous_strides() noexcept { fill_contiguous_strides(shape(), {sizes_and_strides() + dims, dims}); }
   [[nodiscard]] std::span<const std::int64_t> shape() const noexcept { return {many ? many.get() : few.data(), dims}; }
   [[nodiscard]] std::span<const std::int64_t> strides() const noexcept {
     return {(many ? many.get() : few.data()) + dims, dims};

@@ -12,9 +12,9 @@ struct StateDict::Index {
   HashIndex by_name;
   std::uint64_t seed = random_seed();
 
-  std::optional<std::uint32_t> find(const std::vector<Item>& items, std::string_view name) const {
+  std::optional<std::uint32_t> find(const std::vector<Item>& items, std::string_view name, std::uint64_t hash) const {
     if (items.size() > kLinearSearch) {
-      return by_name.find(hash_text(name, seed), [&](std::uint32_t at) { return items[at].first == name; });
+      return by_name.find(hash, [&](std::uint32_t at) { return items[at].first == name; });
     }
     for (std::uint32_t i = 0; i < items.size(); ++i) {
       if (items[i].first == name) return i;
@@ -22,11 +22,15 @@ struct StateDict::Index {
     return std::nullopt;
   }
 
+  std::optional<std::uint32_t> find(const std::vector<Item>& items, std::string_view name) const {
+    return find(items, name, items.size() > kLinearSearch ? hash_text(name, seed) : 0);
+  }
+
   // After items[position] was added.
-  void added(const std::vector<Item>& items, std::uint32_t position) {
+  void added(const std::vector<Item>& items, std::uint32_t position, std::uint64_t hash) {
     if (position < kLinearSearch) return;
     if (position == kLinearSearch) return rebuild(items);
-    by_name.insert(hash_text(items[position].first, seed), position);
+    by_name.insert(hash, position);
   }
 
   void rebuild(const std::vector<Item>& items) {
@@ -92,13 +96,14 @@ void StateDict::reserve(std::size_t count) {
 }
 
 void StateDict::insert(std::string name, Tensor tensor) {
-  if (const auto known = index_->find(items_, name)) {
+  const std::uint64_t hash = hash_text(name, index_->seed);
+  if (const auto known = index_->find(items_, name, hash)) {
     items_[*known].second = std::move(tensor);
     return;
   }
   const auto position = static_cast<std::uint32_t>(items_.size());
   items_.emplace_back(std::move(name), std::move(tensor));
-  index_->added(items_, position);
+  index_->added(items_, position, hash);
 }
 
 bool StateDict::erase(std::string_view name) {

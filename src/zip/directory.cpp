@@ -203,6 +203,7 @@ class Directory::Auditor {
       error.finding.found = std::to_string(name_.size());
       return error;
     }
+    if (is_plain_name(name_)) return {};
     const NameFault fault = name_fault(name_);
     if (fault.what != nullptr) {
       return failure(fault.ambiguous ? Category::ambig : Category::zip, "ZIP-NAME",

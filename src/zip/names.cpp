@@ -96,6 +96,25 @@ void fold_unicode(std::string& folded) {
 
 }  // namespace
 
+bool is_plain_name(std::string_view name) noexcept {
+  enum Class : std::uint8_t { other, word, separator };
+  static constexpr auto kClasses = [] {
+    std::array<Class, 256> classes{};
+    for (const char c : std::string_view("abcdefghijklmnopqrstuvwxyz0123456789_-")) {
+      classes[static_cast<unsigned char>(c)] = word;
+    }
+    classes['/'] = classes['.'] = separator;
+    return classes;
+  }();
+  Class last = separator;
+  for (const char c : name) {
+    const Class now = kClasses[static_cast<unsigned char>(c)];
+    if (now == other || (now == separator && last == separator)) return false;
+    last = now;
+  }
+  return last == word;
+}
+
 NameFault name_fault(std::string_view name) noexcept {
   if (name.empty()) return {"is empty"};
   if (name[0] == '/') return {"is an absolute path"};
@@ -115,6 +134,8 @@ NameFault name_fault(std::string_view name) noexcept {
   return {};
 }
 
+namespace {
+
 // Names as torch writes them: nothing to fold.
 bool is_folded(std::string_view name) noexcept {
   char last = '\0';
@@ -126,11 +147,9 @@ bool is_folded(std::string_view name) noexcept {
   return last != ' ' && last != '.' && last != '/';
 }
 
+}  // namespace
+
 void fold_name(std::string_view name, std::string& folded) {
-  if (is_folded(name)) {
-    folded.assign(name);
-    return;
-  }
   folded.clear();
   bool ascii = true;
   // Spaces and dots wait until something follows them in their component.
@@ -155,13 +174,24 @@ Status NameIndex::prepare(std::size_t capacity, std::uint64_t key) {
   return {};
 }
 
+namespace {
+
+// The folded name: the name itself, or made in `scratch`.
+std::string_view folded_name(std::string_view name, std::string& scratch) {
+  if (is_folded(name)) return name;
+  fold_name(name, scratch);
+  return scratch;
+}
+
+}  // namespace
+
 std::uint64_t NameIndex::hash(std::string_view folded) const noexcept {
   return siphash_1_3(as_byte_span(folded), key_, ~key_);
 }
 
 std::size_t NameIndex::insert(std::span<const Entry> entries, std::size_t index) {
-  fold_name(entries[index].name, folded_);
-  const std::uint64_t hash_value = hash(folded_);
+  const std::string_view folded = folded_name(entries[index].name, scratch_);
+  const std::uint64_t hash_value = hash(folded);
   const auto tag = static_cast<std::uint32_t>(hash_value >> 32);
   for (std::size_t at = hash_value & mask_;; at = (at + 1) & mask_) {
     Slot& slot = slots_[at];
@@ -170,14 +200,13 @@ std::size_t NameIndex::insert(std::span<const Entry> entries, std::size_t index)
       return index;
     }
     if (slot.tag != tag) continue;
-    fold_name(entries[slot.index - 1].name, other_);
-    if (other_ == folded_) return slot.index - 1;
+    if (folded_name(entries[slot.index - 1].name, other_) == folded) return slot.index - 1;
   }
 }
 
 std::size_t NameIndex::find(std::span<const Entry> entries, std::string_view name) const {
-  std::string folded, other;
-  fold_name(name, folded);
+  std::string scratch, other;
+  const std::string_view folded = folded_name(name, scratch);
   const std::uint64_t hash_value = hash(folded);
   const auto tag = static_cast<std::uint32_t>(hash_value >> 32);
   for (std::size_t at = hash_value & mask_;; at = (at + 1) & mask_) {
@@ -186,8 +215,7 @@ std::size_t NameIndex::find(std::span<const Entry> entries, std::string_view nam
     if (slot.tag != tag) continue;
     // Equal names fold alike; most look-ups end here.
     if (entries[slot.index - 1].name == name) return slot.index - 1;
-    fold_name(entries[slot.index - 1].name, other);
-    if (other == folded) return slot.index - 1;
+    if (folded_name(entries[slot.index - 1].name, other) == folded) return slot.index - 1;
   }
 }
 

@@ -23,6 +23,10 @@ struct NameFault {
 };
 NameFault name_fault(std::string_view name) noexcept;
 
+// Words of lower-case letters, digits, '_' and '-' with single slashes and dots between them, as torch names its
+// records: nothing is wrong with such a name, and it folds to itself.
+[[nodiscard]] bool is_plain_name(std::string_view name) noexcept;
+
 // Replaces `folded` by the form in which names that some reader takes for each other are equal: ASCII letters in lower
 // case, characters decomposed, spaces and dots at the end of a component, and a slash at the end of all, left out.
 void fold_name(std::string_view name, std::string& folded);
@@ -49,8 +53,7 @@ class NameIndex {
   std::unique_ptr<Slot[]> slots_;
   std::size_t mask_ = 0;
   std::uint64_t key_ = 0;
-  std::string folded_;  // insert()'s scratch
-  std::string other_;
+  std::string scratch_, other_;  // insert()'s
 };
 
 }  // namespace rushlight::zip
