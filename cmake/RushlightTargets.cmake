@@ -12,7 +12,11 @@ if(RUSHLIGHT_DEVELOPER)
 endif()
 target_compile_options(rushlight_flags INTERFACE
   "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:${rushlight_warnings}>"
-  "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-fvisibility=hidden;-fvisibility-inlines-hidden>")
+  "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-fvisibility=hidden;-fvisibility-inlines-hidden>"
+  # Each function by itself: programs that link the static libraries leave out what they do not call.
+  "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-ffunction-sections;-fdata-sections>")
+# Layers that run once a file or a command: most of them is the wording of what can be wrong with a file.
+set(rushlight_small "$<$<AND:$<CONFIG:Release>,$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>>:-Os>")
 if(NOT RUSHLIGHT_EXCEPTIONS)
   target_compile_options(rushlight_flags INTERFACE "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-fno-exceptions;-fno-rtti>")
 endif()
@@ -31,16 +35,25 @@ endif()
 set_property(GLOBAL PROPERTY RUSHLIGHT_READER_LAYERS "")
 set_property(GLOBAL PROPERTY RUSHLIGHT_RUNTIME_LAYERS "")
 
-# rushlight_layer(NAME [RUNTIME] SOURCES file... [LAYERS layer...] [LIBRARIES target...] [DEFINITIONS ...])
+# Sources of a SMALL layer whose loops run over thousands of tensors, or over every element.
+function(rushlight_fast_sources)
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS
+    "$<$<AND:$<CONFIG:Release>,$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>>:-O2>")
+endfunction()
+
+# rushlight_layer(NAME [RUNTIME] [SMALL] SOURCES file... [LAYERS layer...] [LIBRARIES target...] [DEFINITIONS ...])
 # An object library rushlight_NAME. LAYERS are the layers it may call. It becomes part of librushlight, or with RUNTIME
 # of librushlight_runtime.
 function(rushlight_layer name)
-  cmake_parse_arguments(arg "RUNTIME" "" "SOURCES;LAYERS;LIBRARIES;DEFINITIONS" ${ARGN})
+  cmake_parse_arguments(arg "RUNTIME;SMALL" "" "SOURCES;LAYERS;LIBRARIES;DEFINITIONS" ${ARGN})
   add_library(rushlight_${name} OBJECT ${arg_SOURCES})
   target_include_directories(rushlight_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include
                                                        ${PROJECT_BINARY_DIR}/generated)
   target_link_libraries(rushlight_${name} PRIVATE rushlight_flags ${arg_LIBRARIES})
   target_compile_definitions(rushlight_${name} PRIVATE RUSHLIGHT_BUILDING ${arg_DEFINITIONS})
+  if(arg_SMALL)
+    target_compile_options(rushlight_${name} PRIVATE ${rushlight_small})
+  endif()
   set_target_properties(rushlight_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   set_property(TARGET rushlight_${name} PROPERTY RUSHLIGHT_LAYER_LIBRARIES ${arg_LIBRARIES})
   set_property(TARGET rushlight_${name} PROPERTY RUSHLIGHT_LAYER_LAYERS ${arg_LAYERS})

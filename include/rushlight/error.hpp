@@ -75,15 +75,23 @@ struct Finding {
   std::string hint{};                            ///< a next step for the reader
 };
 
-/// A failure: the finding that caused it, and its class.
+/// A failure: the finding that caused it, and its class. Its special members are functions of the library, and cold:
+/// every function that can fail moves and destroys errors, and inlined they would be most of the program.
 struct [[nodiscard]] Error {
   ErrorCode code = ErrorCode::io;
   Finding finding;
 
+  RUSHLIGHT_API RUSHLIGHT_COLD Error();
+  RUSHLIGHT_API RUSHLIGHT_COLD Error(const Error& other);
+  RUSHLIGHT_API RUSHLIGHT_COLD Error(Error&& other) noexcept;
+  RUSHLIGHT_API RUSHLIGHT_COLD Error& operator=(const Error& other);
+  RUSHLIGHT_API RUSHLIGHT_COLD Error& operator=(Error&& other) noexcept;
+  RUSHLIGHT_API RUSHLIGHT_COLD ~Error();
+
   /// The class follows from the finding's category (DESIGN "errors").
-  RUSHLIGHT_API static Error of(Finding finding);
+  RUSHLIGHT_API RUSHLIGHT_COLD static Error of(Finding finding);
   /// As above, where the category alone does not decide (for example Category::io with ErrorCode::not_found).
-  RUSHLIGHT_API static Error of(ErrorCode code, Finding finding);
+  RUSHLIGHT_API RUSHLIGHT_COLD static Error of(ErrorCode code, Finding finding);
 };
 
 /// "corrupt", "not_a_checkpoint", ...

@@ -6,13 +6,23 @@
 
 namespace rushlight {
 
+Error::Error() = default;
+Error::Error(const Error& other) = default;
+Error::Error(Error&& other) noexcept = default;
+Error& Error::operator=(const Error& other) = default;
+Error& Error::operator=(Error&& other) noexcept = default;
+Error::~Error() = default;
+
 Error Error::of(Finding finding) {
   const ErrorCode code = code_of(finding.category);
-  return Error{code, std::move(finding)};
+  return of(code, std::move(finding));
 }
 
 Error Error::of(ErrorCode code, Finding finding) {
-  return Error{code, std::move(finding)};
+  Error error;
+  error.code = code;
+  error.finding = std::move(finding);
+  return error;
 }
 
 std::string_view to_string(ErrorCode code) noexcept {
