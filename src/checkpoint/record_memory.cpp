@@ -55,6 +55,13 @@ Error crc_mismatch(const zip::CrcCheck& check, std::optional<std::uint64_t> offs
                     .hint = kCrcHint});
 }
 
+std::optional<FilePlace> RecordMemory::place() const {
+  if (context_->in_memory) return std::nullopt;
+  const Result<zip::Extent> extent = context_->archive->data_extent(*entry_);
+  if (!extent) return std::nullopt;
+  return FilePlace{context_->file, extent->begin};
+}
+
 Result<ByteSpan> RecordMemory::bytes() {
   std::call_once(once_, [this] { loaded_ = std::make_unique<Loaded>(load()); });
   return loaded_->answer;

@@ -60,6 +60,7 @@ class RecordMemory final : public Memory {
   [[nodiscard]] std::string_view record() const noexcept override {
     return context_->within.empty() ? context_->short_name(*entry_) : std::string_view(context_->within);
   }
+  [[nodiscard]] std::optional<FilePlace> place() const override;
   [[nodiscard]] Integrity integrity() const noexcept override { return integrity_.load(std::memory_order_acquire); }
   [[nodiscard]] Result<ByteSpan> bytes() override;
 

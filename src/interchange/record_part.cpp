@@ -39,6 +39,13 @@ Result<Integrity> check_record(const RecordFile& file, const zip::Entry& entry, 
                     .hint = "the bytes are not those that were written: fetch the file again, or restore it"});
 }
 
+std::optional<FilePlace> RecordPart::place() const {
+  const Result<zip::Extent> extent = file_->archive->data_extent(*entry_);
+  if (!extent) return std::nullopt;
+  // Of a deflated record nobody knows where in it the part begins.
+  return FilePlace{file_->name, extent->begin + (entry_->method == zip::Method::stored ? offset_ : 0)};
+}
+
 Result<ByteSpan> RecordPart::bytes() {
   std::call_once(once_, [this] { loaded_ = std::make_unique<Loaded>(load()); });
   return loaded_->answer;
