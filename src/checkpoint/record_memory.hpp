@@ -41,11 +41,6 @@ struct RecordContext {
   [[nodiscard]] Error placed(Error error, const zip::Entry& entry) const;
 };
 
-inline constexpr const char* kCrcHint =
-    "the bytes are not those that were written: fetch the file again, or restore it";
-// The error of a record whose CRC-32 is not the stored one; `offset` is that of its data in the file.
-Error crc_mismatch(const zip::CrcCheck& check, std::optional<std::uint64_t> offset);
-
 class RecordMemory final : public Memory {
  public:
   RecordMemory(std::shared_ptr<const RecordContext> context, const zip::Entry& entry,

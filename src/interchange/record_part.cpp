@@ -30,13 +30,7 @@ Result<Integrity> check_record(const RecordFile& file, const zip::Entry& entry, 
       break;
   }
   const Result<zip::Extent> extent = file.archive->data_extent(entry);
-  return Error::of({.category = Category::crc,
-                    .code = "CRC-MISMATCH",
-                    .message = "crc-32 mismatch, stored " + hex8(check.stored) + ", computed " + hex8(check.computed),
-                    .offset = extent ? std::optional(extent->begin) : std::nullopt,
-                    .found = hex8(check.computed),
-                    .expected = hex8(check.stored),
-                    .hint = "the bytes are not those that were written: fetch the file again, or restore it"});
+  return zip::crc_mismatch(check, extent ? std::optional(extent->begin) : std::nullopt);
 }
 
 std::optional<FilePlace> RecordPart::place() const {
