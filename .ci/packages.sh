@@ -3,7 +3,7 @@
 
 rushlight_build_packages="g++ cmake ninja-build ccache pkg-config libeigen3-dev libxxhash-dev libdeflate-dev \
 libsimdjson-dev libcli11-dev libfmt-dev libisal-dev libssl-dev"
-rushlight_test_packages="libgtest-dev libbenchmark-dev python3 zlib1g-dev"
+rushlight_test_packages="libgtest-dev libbenchmark-dev python3 zlib1g-dev openssl"
 
 need_packages() {
   local missing=() package

@@ -1,10 +1,14 @@
-// Opening, listing and verifying checkpoints, in process and warm.
+// Opening, listing, verifying and hashing checkpoints, in process and warm.
 //   RUSHLIGHT_BENCH_DATA=DIR bench_load      DIR as bench/rivals/make_inputs.py fills it
 #include <benchmark/benchmark.h>
 
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "rushlight/rushlight.hpp"
 
@@ -63,6 +67,67 @@ void verify_file(benchmark::State& state, const char* name) {
                           static_cast<std::int64_t>(std::filesystem::file_size(path)));
 }
 
+// The bytes of all tensors, checked once so that what follows is reading and no more.
+bool take_tensors(benchmark::State& state, const rl::Checkpoint& checkpoint, rl::Executor& executor,
+                  std::vector<std::span<const std::byte>>& tensors) {
+  const auto dict = checkpoint.state_dict().value();
+  tensors.resize(dict.size());
+  executor.for_each_index(dict.size(), [&](std::size_t i) {
+    tensors[i] = dict.begin()[static_cast<std::ptrdiff_t>(i)].second.bytes().value();
+  });
+  std::int64_t bytes = 0;
+  for (const auto& tensor : tensors) bytes += static_cast<std::int64_t>(tensor.size());
+  state.counters["bytes"] = static_cast<double>(bytes);
+  return bytes > 0;
+}
+
+// Four sums, so that the additions do not wait for each other.
+std::uint64_t sum_of_words(std::span<const std::byte> bytes) {
+  std::uint64_t sums[4] = {};
+  for (std::size_t i = 0; i + sizeof sums <= bytes.size(); i += sizeof sums) {
+    std::uint64_t words[4];
+    std::memcpy(words, bytes.data() + i, sizeof words);
+    for (int lane = 0; lane < 4; ++lane) sums[lane] += words[lane];
+  }
+  return sums[0] + sums[1] + sums[2] + sums[3];
+}
+
+// What hashing is measured by: reading the same bytes and next to nothing else.
+void read_tensors(benchmark::State& state, const char* name) {
+  const std::string path = input(name);
+  if (missing(state, path)) return;
+  const auto executor = rl::make_thread_pool(static_cast<unsigned>(state.range(0)));
+  const auto checkpoint = rl::Checkpoint::open(path);
+  std::vector<std::span<const std::byte>> tensors;
+  if (!checkpoint || !take_tensors(state, *checkpoint, *executor, tensors)) return state.SkipWithError("no tensors");
+  std::vector<std::uint64_t> sums(tensors.size());
+  for (auto _ : state) {
+    executor->for_each_index(tensors.size(), [&](std::size_t i) { sums[i] = sum_of_words(tensors[i]); });
+    benchmark::DoNotOptimize(sums.data());
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.counters["bytes"]) *
+                          static_cast<std::int64_t>(state.iterations()));
+}
+
+// The digest of every tensor, and of the whole over them.
+void hash_tensors(benchmark::State& state, const char* name, rl::DigestAlgorithm algorithm) {
+  const std::string path = input(name);
+  if (missing(state, path)) return;
+  if (!rl::available(algorithm)) return state.SkipWithError("built without this algorithm");
+  const auto executor = rl::make_thread_pool(static_cast<unsigned>(state.range(0)));
+  const auto checkpoint = rl::Checkpoint::open(path);
+  std::vector<std::span<const std::byte>> tensors;
+  if (!checkpoint || !take_tensors(state, *checkpoint, *executor, tensors)) return state.SkipWithError("no tensors");
+  for (auto _ : state) {
+    const auto report = rl::digest(*checkpoint, algorithm, executor.get());
+    if (!report) return state.SkipWithError(to_string(report.error()).c_str());
+    benchmark::DoNotOptimize(report->content_digest.data());
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.counters["bytes"]) *
+                          static_cast<std::int64_t>(state.iterations()));
+}
+
 }  // namespace
 
 BENCHMARK_CAPTURE(open_state_dict, 1GiB_64_tensors, "dense.pt")->Unit(benchmark::kMicrosecond);
@@ -70,3 +135,14 @@ BENCHMARK_CAPTURE(open_state_dict, 20000_tensors, "many.pt")->Unit(benchmark::kM
 BENCHMARK_CAPTURE(inspect_file, 1GiB_64_tensors, "dense.pt")->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(inspect_file, 20000_tensors, "many.pt")->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(verify_file, 1GiB, "dense.pt")->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(read_tensors, 1GiB, "dense.pt")->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(hash_tensors, 1GiB_xxh3_128, "dense.pt", rl::DigestAlgorithm::xxh3_128)
+    ->Arg(1)
+    ->Arg(2)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(hash_tensors, 1GiB_sha256, "dense.pt", rl::DigestAlgorithm::sha256)
+    ->Arg(1)
+    ->Arg(2)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);

@@ -39,7 +39,7 @@ EXTERNAL = {
     "libdeflate.h": ["checksum", "zip"],
     "isa-l": ["checksum"],
     "simdjson": ["doors", "interchange", "checkpoint"],
-    "openssl": ["checksum"],
+    "openssl": ["checksum", "examples"],
     "CLI/": ["cli"],
     "fmt/": ["cli"],
     "cuda": ["cuda"],

@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -72,17 +71,6 @@ RUSHLIGHT_API Result<std::vector<TensorEntry>> find_tensors(const Inspection& in
 /// The parts of a readable name, for trees: "a.b[0].c" is "a", "b", "[0]", "c". At most 64: the last one holds the
 /// rest.
 RUSHLIGHT_API std::vector<std::string_view> name_parts(std::string_view name);
-
-/// A record of an archive, where it stands in the file.
-struct RecordPlace {
-  std::string name{};               ///< in full: "fashion_cnn/data/0"
-  std::uint64_t header_offset = 0;  ///< where it begins
-  std::uint64_t stored_bytes = 0;   ///< of the data, as they are stored
-};
-/// The records of a zip archive, in the order in which they stand in the file; none for files that are no archive.
-/// Reads the central directory alone.
-RUSHLIGHT_API Result<std::vector<RecordPlace>> list_records(const std::filesystem::path& path,
-                                                            const LoadOptions& options = {});
 
 /// Figures over all elements of a tensor, accumulated in double in C order (the same on every machine).
 struct TensorStatistics {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,12 @@ enum class Integrity : std::uint8_t {
 };
 RUSHLIGHT_API std::string_view to_string(Integrity integrity) noexcept;
 
+/// Where in a file something begins.
+struct FilePlace {
+  std::string_view file{};   ///< Source::name()
+  std::uint64_t offset = 0;  ///< bytes from the start of the file
+};
+
 /// A block of bytes that tensors view. A handle: copies share the block. May be used from several threads at once.
 class RUSHLIGHT_API Storage {
  public:
@@ -50,6 +57,10 @@ class RUSHLIGHT_API Storage {
   [[nodiscard]] std::string_view recorded_device() const noexcept;
   /// The record that holds the bytes ("data/3"), or empty.
   [[nodiscard]] std::string_view record() const noexcept;
+  /// Where the bytes begin in their file, as they are stored there (deflated, perhaps, or big-endian); valid while any
+  /// handle lives. Of a zip archive it may take a look at the record's local header. nullopt: memory that came from no
+  /// file, chunks of a distributed checkpoint, what lies inside a deflated record.
+  [[nodiscard]] std::optional<FilePlace> place() const;
   [[nodiscard]] Integrity integrity() const noexcept;
 
   /// The bytes, for host memory: read, inflated, checked once at the first call (thread-safe), aligned to 16 bytes (the

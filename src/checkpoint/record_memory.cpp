@@ -46,14 +46,11 @@ Error RecordContext::placed(Error error, const zip::Entry& entry) const {
   return with_file(std::move(error), file);
 }
 
-Error crc_mismatch(const zip::CrcCheck& check, std::optional<std::uint64_t> offset) {
-  return Error::of({.category = Category::crc,
-                    .code = "CRC-MISMATCH",
-                    .message = "crc-32 mismatch, stored " + hex8(check.stored) + ", computed " + hex8(check.computed),
-                    .offset = offset,
-                    .found = hex8(check.computed),
-                    .expected = hex8(check.stored),
-                    .hint = kCrcHint});
+std::optional<FilePlace> RecordMemory::place() const {
+  if (context_->in_memory) return std::nullopt;
+  const Result<zip::Extent> extent = context_->archive->data_extent(*entry_);
+  if (!extent) return std::nullopt;
+  return FilePlace{context_->file, extent->begin};
 }
 
 Result<ByteSpan> RecordMemory::bytes() {
@@ -80,7 +77,7 @@ RecordMemory::Loaded RecordMemory::load() {
       case zip::CrcState::mismatch: {
         integrity_.store(Integrity::mismatch, std::memory_order_release);
         const Result<zip::Extent> extent = context_->archive->data_extent(*entry_);
-        return failed(crc_mismatch(check, extent ? std::optional(extent->begin) : std::nullopt));
+        return failed(zip::crc_mismatch(check, extent ? std::optional(extent->begin) : std::nullopt));
       }
     }
   }

@@ -41,11 +41,6 @@ struct RecordContext {
   [[nodiscard]] Error placed(Error error, const zip::Entry& entry) const;
 };
 
-inline constexpr const char* kCrcHint =
-    "the bytes are not those that were written: fetch the file again, or restore it";
-// The error of a record whose CRC-32 is not the stored one; `offset` is that of its data in the file.
-Error crc_mismatch(const zip::CrcCheck& check, std::optional<std::uint64_t> offset);
-
 class RecordMemory final : public Memory {
  public:
   RecordMemory(std::shared_ptr<const RecordContext> context, const zip::Entry& entry,
@@ -60,6 +55,7 @@ class RecordMemory final : public Memory {
   [[nodiscard]] std::string_view record() const noexcept override {
     return context_->within.empty() ? context_->short_name(*entry_) : std::string_view(context_->within);
   }
+  [[nodiscard]] std::optional<FilePlace> place() const override;
   [[nodiscard]] Integrity integrity() const noexcept override { return integrity_.load(std::memory_order_acquire); }
   [[nodiscard]] Result<ByteSpan> bytes() override;
 

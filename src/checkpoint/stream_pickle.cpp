@@ -1,6 +1,8 @@
 #include "checkpoint/stream_pickle.hpp"
 
 #include <algorithm>
+#include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,24 +12,9 @@
 namespace rushlight::checkpoint {
 namespace {
 
-constexpr std::uint64_t kFirstWindowBytes = std::uint64_t{1} << 20;
-constexpr std::uint64_t kWindowGrowth = 8;
-
-// The bytes from `offset` on, at most `count`.
-Result<PickleBytes> read_window(const std::shared_ptr<const Source>& source, std::uint64_t offset,
-                                std::uint64_t count) {
-  PickleBytes window;
-  if (const ByteSpan all = source->mapping(); !all.empty()) {
-    window.bytes = all.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(count));
-    window.owner = source;
-    return window;
-  }
-  const auto copy = std::make_shared<std::vector<std::byte>>(static_cast<std::size_t>(count));
-  RUSHLIGHT_TRY(source->read_at(offset, *copy));
-  window.bytes = *copy;
-  window.owner = copy;
-  return window;
-}
+// Of a source without a mapping. Most pickles are the tiny entries of a table, with the data of a storage behind each.
+constexpr std::uint64_t kFirstWindowBytes = 256;
+constexpr std::uint64_t kWindowGrowth = 4;
 
 }  // namespace
 
@@ -36,9 +23,21 @@ Result<StreamPickle> read_stream_pickle(const std::shared_ptr<const Source>& sou
   const std::uint64_t offset = part.begin;
   const std::uint64_t left = part.end - part.begin;
   const std::uint64_t most = std::min(left, limits.pickle_bytes);
-  std::uint64_t count = source->mapping().empty() ? std::min(most, kFirstWindowBytes) : most;
+  const ByteSpan mapping = source->mapping();
+  std::uint64_t count = mapping.empty() ? std::min(most, kFirstWindowBytes) : most;
+  const auto copy = std::make_shared<std::vector<std::byte>>();
   for (;;) {
-    RUSHLIGHT_TRY_ASSIGN(PickleBytes window, read_window(source, offset, count));
+    PickleBytes window;
+    if (mapping.empty()) {
+      const std::size_t known = copy->size();
+      copy->resize(static_cast<std::size_t>(count));
+      RUSHLIGHT_TRY(source->read_at(offset + known, std::span(*copy).subspan(known)));
+      window.bytes = *copy;
+      window.owner = copy;
+    } else {
+      window.bytes = mapping.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(count));
+      window.owner = source;
+    }
     window.place = {.file = std::string(file), .record = std::string(part.name), .file_offset = offset};
     Result<pickle::Pickle> pickle = pickle::read_pickle(window.bytes, limits);
     if (pickle) {

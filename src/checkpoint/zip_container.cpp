@@ -45,10 +45,6 @@ Finding warning(std::string_view code, std::string message) {
 
 void place(Finding& finding, const RecordContext& context) {
   if (finding.file.empty()) finding.file = escaped(context.file, 4096);
-  if (finding.code == "CRC-MISMATCH") {
-    finding.message = "crc-32 mismatch, stored " + finding.expected + ", computed " + finding.found;
-    finding.hint = kCrcHint;
-  }
   if (!finding.record) return;
   const std::string root = escaped(context.root, context.root.size());
   if (finding.record->size() > root.size() && finding.record->starts_with(root)) finding.record->erase(0, root.size());
@@ -347,7 +343,7 @@ Result<zip::RecordBytes> ZipContainer::read_checked(const zip::Entry& entry, std
   const zip::CrcCheck check = zip::Archive::check_crc(entry, record->span(), nullptr);
   if (check.state == zip::CrcState::mismatch) {
     const Result<zip::Extent> extent = archive.data_extent(entry);
-    return context_->placed(crc_mismatch(check, extent ? std::optional(extent->begin) : std::nullopt), entry);
+    return context_->placed(zip::crc_mismatch(check, extent ? std::optional(extent->begin) : std::nullopt), entry);
   }
   return record;
 }

@@ -48,6 +48,10 @@ bool is_offered(const Option& option) {
   return !option.is_positional() && !option.group.empty();
 }
 
+std::string choices_of(const Option& option) {
+  return fmt::format("{}", fmt::join(option.choices, " "));
+}
+
 bool takes_names(const OptionTable& table) {
   for (const Option& option : table.options()) {
     if (option.names == "NAME") return true;
@@ -61,6 +65,11 @@ std::string verb_words() {
     if (!verb.hidden) words += std::string(verb.name) + " ";
   }
   return words + "help";
+}
+
+// A case of bash that offers these words.
+std::string bash_case(std::string_view pattern, std::string_view words) {
+  return fmt::format("    {}) COMPREPLY=($(compgen -W {} -- \"$cur\")); return ;;\n", pattern, shell_quoted(words));
 }
 
 std::string bash_script(const std::vector<std::unique_ptr<VerbOptions>>& all) {
@@ -82,22 +91,19 @@ std::string bash_script(const std::vector<std::unique_ptr<VerbOptions>>& all) {
   for (const auto& entry : all) {
     std::string words;
     for (const Option& option : entry->table.options()) {
+      if (option.is_positional() && !option.choices.empty()) {
+        choices += bash_case(fmt::format("{0}:{0}", entry->verb->name), choices_of(option));
+      }
       if (!is_offered(option)) continue;
       for (const std::string& name : names_of(option)) {
         words += name + " ";
         if (option.choices.empty()) continue;
-        choices += fmt::format("    {}:{}) COMPREPLY=($(compgen -W {} -- \"$cur\")); return ;;\n", entry->verb->name,
-                               name, shell_quoted(fmt::format("{}", fmt::join(option.choices, " "))));
+        choices += bash_case(fmt::format("{}:{}", entry->verb->name, name), choices_of(option));
       }
     }
     text += fmt::format("    {}) options={} ;;\n", entry->verb->name, shell_quoted(words));
-    for (const Option& option : entry->table.options()) {
-      if (!option.is_positional() || option.choices.empty()) continue;
-      choices += fmt::format("    {}:{}) COMPREPLY=($(compgen -W {} -- \"$cur\")); return ;;\n", entry->verb->name,
-                             entry->verb->name, shell_quoted(fmt::format("{}", fmt::join(option.choices, " "))));
-    }
   }
-  text += fmt::format("    help) COMPREPLY=($(compgen -W {} -- \"$cur\")); return ;;\n", shell_quoted(verb_words()));
+  text += bash_case("help", verb_words());
   text += "  esac\n  case $verb:$prev in\n" + choices + "  esac\n";
   text += "  if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W \"$options\" -- \"$cur\")); return; fi\n";
   std::string with_names;
@@ -139,7 +145,7 @@ std::string zsh_script(const std::vector<std::unique_ptr<VerbOptions>>& all) {
     for (const Option& option : entry->table.options()) {
       if (option.is_positional()) {
         std::string action = option.names == "NAME" ? "_rushlight_names" : "_files";
-        if (!option.choices.empty()) action = fmt::format("({})", fmt::join(option.choices, " "));
+        if (!option.choices.empty()) action = fmt::format("({})", choices_of(option));
         text +=
             fmt::format(" \\\n        {}",
                         shell_quoted(fmt::format("{}:{}:{}", option.is_repeated() ? "*" : "", option.names, action)));
@@ -149,8 +155,8 @@ std::string zsh_script(const std::vector<std::unique_ptr<VerbOptions>>& all) {
       for (const std::string& name : names_of(option)) {
         std::string spec = fmt::format("{}[{}]", name, zsh_text(option.help));
         if (!option.is_flag()) {
-          spec += option.choices.empty() ? std::string(":value:_files")
-                                         : fmt::format(":value:({})", fmt::join(option.choices, " "));
+          spec +=
+              option.choices.empty() ? std::string(":value:_files") : fmt::format(":value:({})", choices_of(option));
         }
         text += fmt::format(" \\\n        {}", shell_quoted(spec));
       }
@@ -183,7 +189,7 @@ std::string fish_script(const std::vector<std::unique_ptr<VerbOptions>>& all) {
       if (option.is_positional()) {
         if (option.names == "NAME") text += begin + " -a '(rushlight __names (__rushlight_file) 2>/dev/null)'\n";
         if (!option.choices.empty()) {
-          text += fmt::format("{} -f -a {}\n", begin, shell_quoted(fmt::format("{}", fmt::join(option.choices, " "))));
+          text += fmt::format("{} -f -a {}\n", begin, shell_quoted(choices_of(option)));
         }
         continue;
       }
@@ -194,7 +200,7 @@ std::string fish_script(const std::vector<std::unique_ptr<VerbOptions>>& all) {
       }
       if (!option.is_flag()) line += " -r";
       if (!option.choices.empty()) {
-        line += fmt::format(" -f -a {}", shell_quoted(fmt::format("{}", fmt::join(option.choices, " "))));
+        line += fmt::format(" -f -a {}", shell_quoted(choices_of(option)));
       }
       text += fmt::format("{} -d {}\n", line, shell_quoted(option.help));
     }

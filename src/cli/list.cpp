@@ -2,9 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <memory>
-#include <unordered_map>
+#include <optional>
+#include <tuple>
+#include <utility>
 
 #include "cli/list_text.hpp"
 #include "cli/value_text.hpp"
@@ -115,24 +116,21 @@ void write_json(const Context& context, const Inspection& report, const std::vec
   print_envelope(context, json);
 }
 
-// Where the storages of the tensors begin in the file; as far behind as can be where no record says it. Within one
-// storage, tensors follow each other as they lie in it.
-Status sort_by_offset(const Context& context, const std::string& file, const Inspection& report,
-                      std::vector<TensorEntry>& tensors) {
-  LoadOptions load;
-  load.limits = context.limits;
-  Result<std::vector<RecordPlace>> places = list_records(file, load);
-  if (!places) return std::move(places).error();
-  const std::string root = report.format.root.empty() ? "" : report.format.root + "/";
-  std::unordered_map<std::string, std::uint64_t> offsets;
-  for (const RecordPlace& place : *places) offsets.emplace(place.name, place.header_offset);
-  const auto offset_of = [&](const TensorEntry& entry) {
-    const auto found = offsets.find(root + entry.storage);
-    return std::pair(found == offsets.end() ? std::numeric_limits<std::uint64_t>::max() : found->second,
-                     entry.tensor.storage_offset());
+// As they lie in the file; of a set, file by file. Those that lie in none, or in pieces, come last.
+void sort_by_offset(std::vector<TensorEntry>& tensors) {
+  struct Placed {
+    std::tuple<bool, std::string_view, std::uint64_t, std::int64_t> key;
+    TensorEntry entry;
   };
-  std::ranges::stable_sort(tensors, {}, offset_of);
-  return {};
+  std::vector<Placed> placed;
+  placed.reserve(tensors.size());
+  for (TensorEntry& entry : tensors) {
+    const std::optional<FilePlace> place = entry.tensor.storage().place();
+    const auto [file, offset] = place.value_or(FilePlace{});
+    placed.push_back({{!place, file, offset, entry.tensor.storage_offset()}, std::move(entry)});
+  }
+  std::ranges::stable_sort(placed, {}, &Placed::key);
+  std::ranges::transform(placed, tensors.begin(), [](Placed& one) { return std::move(one.entry); });
 }
 
 int look(Context& context, const ListOptions& options, const std::string& file) {
@@ -154,8 +152,7 @@ int look(Context& context, const ListOptions& options, const std::string& file) 
     std::ranges::stable_sort(tensors, std::ranges::greater(),
                              [](const TensorEntry& e) { return e.tensor.size_bytes(); });
   } else if (options.sort == "offset") {
-    Status sorted = sort_by_offset(context, file, *report, tensors);
-    if (!sorted) return fail(context, "list", file, std::move(sorted).error());
+    sort_by_offset(tensors);
   }
   if (context.json) {
     write_json(context, *report, tensors);

@@ -30,13 +30,14 @@ Result<Integrity> check_record(const RecordFile& file, const zip::Entry& entry, 
       break;
   }
   const Result<zip::Extent> extent = file.archive->data_extent(entry);
-  return Error::of({.category = Category::crc,
-                    .code = "CRC-MISMATCH",
-                    .message = "crc-32 mismatch, stored " + hex8(check.stored) + ", computed " + hex8(check.computed),
-                    .offset = extent ? std::optional(extent->begin) : std::nullopt,
-                    .found = hex8(check.computed),
-                    .expected = hex8(check.stored),
-                    .hint = "the bytes are not those that were written: fetch the file again, or restore it"});
+  return zip::crc_mismatch(check, extent ? std::optional(extent->begin) : std::nullopt);
+}
+
+std::optional<FilePlace> RecordPart::place() const {
+  const Result<zip::Extent> extent = file_->archive->data_extent(*entry_);
+  if (!extent) return std::nullopt;
+  // Of a deflated record nobody knows where in it the part begins.
+  return FilePlace{file_->name, extent->begin + (entry_->method == zip::Method::stored ? offset_ : 0)};
 }
 
 Result<ByteSpan> RecordPart::bytes() {

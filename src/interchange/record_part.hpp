@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,6 +40,7 @@ class RecordPart final : public Memory {
 
   [[nodiscard]] std::uint64_t size_bytes() const noexcept override { return size_bytes_; }
   [[nodiscard]] std::string_view record() const noexcept override { return entry_->name; }
+  [[nodiscard]] std::optional<FilePlace> place() const override;
   [[nodiscard]] Integrity integrity() const noexcept override { return integrity_.load(std::memory_order_acquire); }
   [[nodiscard]] Result<ByteSpan> bytes() override;
 

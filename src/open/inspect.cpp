@@ -1,13 +1,9 @@
 #include "rushlight/inspect.hpp"
 
-#include <algorithm>
 #include <unordered_set>
 #include <utility>
 
-#include "base/fail.hpp"
 #include "open/listing.hpp"
-#include "open/opened.hpp"
-#include "open/set_files.hpp"
 #include "tensor/memory.hpp"
 
 namespace rushlight {
@@ -83,21 +79,6 @@ std::vector<std::string_view> name_parts(std::string_view name) {
   }
   if (begin < name.size() || parts.empty() || name.back() == '.') parts.push_back(name.substr(begin));
   return parts;
-}
-
-Result<std::vector<RecordPlace>> list_records(const std::filesystem::path& path, const LoadOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(open::FileInFolder file, open::open_path(path, options.access));
-  open::Opened opened;
-  RUSHLIGHT_TRY(open::open_container(std::move(file.source), options, opened));
-  std::vector<RecordPlace> places;
-  if (opened.archive == nullptr) return places;
-  places.reserve(opened.archive->entries().size());
-  for (const zip::Entry& entry : opened.archive->entries()) {
-    places.push_back({std::string(entry.name), entry.header_offset, entry.compressed_bytes});
-  }
-  std::stable_sort(places.begin(), places.end(),
-                   [](const RecordPlace& a, const RecordPlace& b) { return a.header_offset < b.header_offset; });
-  return places;
 }
 
 }  // namespace rushlight

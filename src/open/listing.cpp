@@ -267,11 +267,15 @@ class Walk {
     }
   }
 
+  // What stands among the parameters of a module is one, and so with buffers.
+  static TensorClass class_in(Part part, TensorClass own) noexcept {
+    if (part == Part::parameters) return TensorClass::parameter;
+    return part == Part::buffers ? TensorClass::buffer : own;
+  }
+
   Status visit_tensor(NodeId node, Part part, bool outside) {
     Tensor tensor = graph_->tensors[(*graph_)[node].index];
-    const TensorClass wanted = part == Part::parameters ? TensorClass::parameter
-                               : part == Part::buffers  ? TensorClass::buffer
-                                                        : tensor.options().tensor_class;
+    const TensorClass wanted = class_in(part, tensor.options().tensor_class);
     if (wanted != tensor.options().tensor_class) {
       TensorOptions options = tensor.options();
       options.tensor_class = wanted;
@@ -284,9 +288,7 @@ class Walk {
 
   void visit_composite(NodeId node, Part part, bool outside) {
     CompositeTensor tensor = graph_->composites[(*graph_)[node].index];
-    const TensorClass wanted = part == Part::parameters ? TensorClass::parameter
-                               : part == Part::buffers  ? TensorClass::buffer
-                                                        : tensor.options().tensor_class;
+    const TensorClass wanted = class_in(part, tensor.options().tensor_class);
     if (wanted != tensor.options().tensor_class) {
       TensorOptions options = tensor.options();
       options.tensor_class = wanted;

@@ -48,6 +48,11 @@ class SetVerifier {
     for (std::size_t i = 0; i < opened_.parts.size(); ++i) {
       RUSHLIGHT_TRY(look_at(i, done, total));
       done += opened_.parts[i].size_bytes;
+      // A part counts whole once it is done, whatever of it there was to compute.
+      if (options_.progress != nullptr && !options_.progress->on_progress("verify", done, total)) {
+        return Error::of(ErrorCode::cancelled,
+                         {.category = Category::io, .code = "CANCELLED", .message = "verification was cancelled"});
+      }
     }
     if (is_dcp_) report_gaps();
     // What a part said already is not said again: the whole was loaded from the same bytes.

@@ -20,6 +20,11 @@ class WindowMemory final : public Memory {
   [[nodiscard]] Device device() const noexcept override { return whole_->device(); }
   [[nodiscard]] std::string_view recorded_device() const noexcept override { return whole_->recorded_device(); }
   [[nodiscard]] std::string_view record() const noexcept override { return whole_->record(); }
+  [[nodiscard]] std::optional<FilePlace> place() const override {
+    std::optional<FilePlace> place = whole_->place();
+    if (place) place->offset += offset_;
+    return place;
+  }
   [[nodiscard]] Integrity integrity() const noexcept override { return whole_->integrity(); }
   [[nodiscard]] Result<ByteSpan> bytes() override {
     Result<ByteSpan> all = whole_->bytes();
@@ -42,6 +47,7 @@ class SwappedMemory final : public Memory {
   [[nodiscard]] Device device() const noexcept override { return original_->device(); }
   [[nodiscard]] std::string_view recorded_device() const noexcept override { return original_->recorded_device(); }
   [[nodiscard]] std::string_view record() const noexcept override { return original_->record(); }
+  [[nodiscard]] std::optional<FilePlace> place() const override { return original_->place(); }
   [[nodiscard]] Integrity integrity() const noexcept override { return original_->integrity(); }
   [[nodiscard]] Result<ByteSpan> bytes() override {
     std::call_once(once_, [this] { answer_ = load(); });

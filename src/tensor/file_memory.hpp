@@ -32,6 +32,7 @@ class FileMemory final : public Memory {
   [[nodiscard]] std::uint64_t size_bytes() const noexcept override { return size_bytes_; }
   [[nodiscard]] std::string_view recorded_device() const noexcept override { return recorded_device_; }
   [[nodiscard]] std::string_view record() const noexcept override { return record_; }
+  [[nodiscard]] std::optional<FilePlace> place() const override { return FilePlace{source_->name(), offset_}; }
   [[nodiscard]] Result<ByteSpan> bytes() override;
 
  private:

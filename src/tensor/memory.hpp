@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -23,6 +24,7 @@ class Memory {
   [[nodiscard]] virtual Device device() const noexcept { return Device::cpu(); }
   [[nodiscard]] virtual std::string_view recorded_device() const noexcept { return "cpu"; }
   [[nodiscard]] virtual std::string_view record() const noexcept { return {}; }
+  [[nodiscard]] virtual std::optional<FilePlace> place() const { return std::nullopt; }
   [[nodiscard]] virtual Integrity integrity() const noexcept { return Integrity::none; }
 
   // Host memory: exactly size_bytes() bytes, aligned to 16 (the caller's blobs: to what they are), stable for the life

@@ -49,6 +49,10 @@ std::string_view Storage::record() const noexcept {
   return memory_->record();
 }
 
+std::optional<FilePlace> Storage::place() const {
+  return memory_->place();
+}
+
 Integrity Storage::integrity() const noexcept {
   return memory_->integrity();
 }

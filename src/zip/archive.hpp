@@ -84,6 +84,9 @@ struct CrcCheck {
 
 // The state of a record whose central entry says `stored`: a stored 0 that is not the computed value is "not computed".
 [[nodiscard]] CrcCheck judge_crc(std::uint32_t stored, std::uint32_t computed) noexcept;
+// CRC-MISMATCH: the error of a record in that state. `offset` is that of its data in the file; the record is the
+// caller's to name.
+[[nodiscard]] Error crc_mismatch(const CrcCheck& check, std::optional<std::uint64_t> offset);
 
 // What audit() found, per record in central-directory order.
 struct RecordAudit {

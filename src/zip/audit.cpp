@@ -129,6 +129,16 @@ CrcCheck judge_crc(std::uint32_t stored, std::uint32_t computed) noexcept {
   return {.state = state, .stored = stored, .computed = computed};
 }
 
+Error crc_mismatch(const CrcCheck& check, std::optional<std::uint64_t> offset) {
+  return Error::of({.category = Category::crc,
+                    .code = "CRC-MISMATCH",
+                    .message = "crc-32 mismatch, stored " + hex8(check.stored) + ", computed " + hex8(check.computed),
+                    .offset = offset,
+                    .found = hex8(check.computed),
+                    .expected = hex8(check.stored),
+                    .hint = "the bytes are not those that were written: fetch the file again, or restore it"});
+}
+
 class Archive::Auditor {
  public:
   Auditor(const Impl& archive, Executor* executor, Progress* progress)
@@ -301,10 +311,7 @@ class Archive::Auditor {
     for (const std::uint32_t number : order_) {
       const RecordAudit& record = audit_.records[number];
       if (!record.crc || record.crc->state != CrcState::mismatch) continue;
-      audit_.findings.push_back(differs(Category::crc, "CRC-MISMATCH", "crc-32 mismatch", hex8(record.crc->stored),
-                                        hex8(record.crc->computed),
-                                        {.offset = record.data->begin, .record = record.entry->name})
-                                    .finding);
+      audit_.findings.push_back(with_record(crc_mismatch(*record.crc, record.data->begin), record.entry->name).finding);
     }
     if (absent == 0) return;
     const bool all = absent == checkable;

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -12,35 +11,14 @@
 
 #include "base/fail.hpp"
 #include "built.hpp"
+#include "pickle_parts.hpp"
 
 namespace rushlight::test {
 namespace {
 
 using namespace std::string_literals;
-using Write = std::function<void(PickleBuilder&)>;
 using Ints = std::vector<std::int64_t>;
 
-Write integer(std::int64_t value) {
-  return [=](PickleBuilder& p) { p.integer(value); };
-}
-Write real(double value) {
-  return [=](PickleBuilder& p) { p.real(value); };
-}
-Write integers(Ints values) {
-  return [=](PickleBuilder& p) { p.integers(values); };
-}
-Write boolean(bool value) {
-  return [=](PickleBuilder& p) { p.boolean(value); };
-}
-Write text(std::string value) {
-  return [=](PickleBuilder& p) { p.text(value); };
-}
-Write global(std::string module, std::string name) {
-  return [=](PickleBuilder& p) { p.global(module, name); };
-}
-Write storage(std::string storage_class, std::string key, std::int64_t numel) {
-  return [=](PickleBuilder& p) { p.storage(storage_class, key, numel); };
-}
 Write tensor(std::string storage_class, std::string key, Ints shape, std::int64_t numel) {
   return [=](PickleBuilder& p) {
     p.global("torch._utils", "_rebuild_tensor_v2").mark().storage(storage_class, key, numel).integer(0).integers(shape);
@@ -49,32 +27,6 @@ Write tensor(std::string storage_class, std::string key, Ints shape, std::int64_
     p.integers(strides).boolean(false).global("collections", "OrderedDict").empty_tuple().reduce().tuple().reduce();
   };
 }
-Write sequence(std::vector<Write> parts, bool is_list = false) {
-  return [=](PickleBuilder& p) {
-    p.mark();
-    for (const Write& part : parts) part(p);
-    is_list ? p.list() : p.tuple();
-  };
-}
-Write call(std::string module, std::string name, std::vector<Write> arguments) {
-  return [=](PickleBuilder& p) {
-    p.global(module, name);
-    sequence(arguments)(p);
-    p.reduce();
-  };
-}
-Write dict(std::vector<std::pair<std::string, Write>> entries) {
-  return [=](PickleBuilder& p) {
-    p.empty_dict();
-    for (const auto& [key, value] : entries) {
-      p.text(key);
-      value(p);
-      p.setitem();
-    }
-  };
-}
-const Write kNone = [](PickleBuilder& p) { p.none(); };
-const Write kHooks = call("collections", "OrderedDict", {});
 const Write kFloats = tensor("FloatStorage", "0", {2, 4}, 8);
 const Write kLongs = tensor("LongStorage", "1", {2}, 2);  // of bytes 0 to 15
 const Write kBig = [](PickleBuilder& p) { p.long1("\0\0\0\0\0\0\0\0\1"s); };
@@ -93,27 +45,21 @@ const std::vector<Kind>& kinds() {
       {"float", real(0.5)},
       {"str", text("x")},
       {"bytes", [](PickleBuilder& p) { p.bytes_value("x"); }},
-      {"list", sequence({}, true)},
-      {"tuple", sequence({})},
+      {"list", list_of({})},
+      {"tuple", tuple_of({})},
       {"dict", dict({})},
       {"set", [](PickleBuilder& p) { p.empty_set(); }},
       {"class", global("torch", "Tensor")},
       {"dtype", global("torch", "float32")},
       {"scheme", global("torch", "per_tensor_affine")},
-      {"layout", call("torch.serialization", "_get_layout", {text("torch.sparse_coo")})},
-      {"device", call("torch", "device", {text("cpu")})},
+      {"layout", call_of("torch.serialization", "_get_layout", {text("torch.sparse_coo")})},
+      {"device", call_of("torch", "device", {text("cpu")})},
       {"storage", storage("FloatStorage", "0", 8)},
       {"tensor", kFloats},
       {"ordered dict", kHooks},
-      {"unknown", call("my", "Class", {})},
+      {"unknown", call_of("my", "Class", {})},
   };
   return all;
-}
-
-PickleBuilder pickle_of(const Write& write) {
-  PickleBuilder pickle;
-  write(pickle.proto(2));
-  return pickle.stop();
 }
 
 Built built_of(const Write& write) {
@@ -139,7 +85,7 @@ struct Place {
 };
 void expect_types(const std::string& module, const std::string& name, const std::vector<Write>& good,
                   const std::vector<Place>& places) {
-  ASSERT_EQ(said_of(call(module, name, good)), "ok") << name;
+  ASSERT_EQ(said_of(call_of(module, name, good)), "ok") << name;
   ASSERT_EQ(good.size(), places.size());
   const std::string callee = module + "." + name;
   for (std::size_t i = 0; i < good.size(); ++i) {
@@ -147,7 +93,7 @@ void expect_types(const std::string& module, const std::string& name, const std:
       if (std::find(places[i].right.begin(), places[i].right.end(), kind.kind) != places[i].right.end()) continue;
       std::vector<Write> arguments = good;
       arguments[i] = kind.write;
-      const std::string said = said_of(call(module, name, arguments));
+      const std::string said = said_of(call_of(module, name, arguments));
       const bool is_big = said.starts_with("tensor TENSOR-OVERFLOW: ");
       EXPECT_TRUE(said.starts_with("type TYPE-ARGUMENT: ") || (kind.kind == "big int" && is_big))
           << i << " " << kind.kind << ": " << said;
@@ -160,7 +106,7 @@ void expect_types(const std::string& module, const std::string& name, const std:
     std::vector<Write> arguments(good.begin(),
                                  good.begin() + static_cast<std::ptrdiff_t>(std::min(count, good.size())));
     if (count > good.size()) arguments.push_back(kNone);
-    EXPECT_EQ(said_of(call(module, name, arguments)),
+    EXPECT_EQ(said_of(call_of(module, name, arguments)),
               "type TYPE-ARGUMENT-COUNT: tensor at the root: " + callee + ": wrong number of arguments, expected " +
                   std::to_string(good.size()) + ", found " + std::to_string(count));
   }
@@ -171,15 +117,15 @@ void expect_types(const std::string& module, const std::string& name, const std:
 
 Write quantized_with(Write quantizer, std::string storage_class = "QInt8Storage", std::string key = "q",
                      std::int64_t numel = 8) {
-  return call("torch._utils", "_rebuild_qtensor",
-              {storage(storage_class, key, numel), integer(0), integers({numel / 2, 2}), integers({2, 1}), quantizer,
-               boolean(false), kHooks});
+  return call_of("torch._utils", "_rebuild_qtensor",
+                 {storage(storage_class, key, numel), integer(0), integers({numel / 2, 2}), integers({2, 1}), quantizer,
+                  boolean(false), kHooks});
 }
 Write per_tensor(Write scale, Write zero_point) {
-  return sequence({global("torch", "per_tensor_affine"), std::move(scale), std::move(zero_point)});
+  return tuple_of({global("torch", "per_tensor_affine"), std::move(scale), std::move(zero_point)});
 }
 Write per_channel(Write scales, Write zero_points, Write axis) {
-  return sequence({global("torch", "per_channel_affine"), std::move(scales), std::move(zero_points), std::move(axis)});
+  return tuple_of({global("torch", "per_channel_affine"), std::move(scales), std::move(zero_points), std::move(axis)});
 }
 
 TEST(HostileComposites, T14_EveryArgumentOfAQuantizedTensorHasItsType) {
@@ -201,11 +147,11 @@ TEST(HostileComposites, T14_EveryPartOfAQuantizerHasItsType) {
       if (std::find(right.begin(), right.end(), kind.kind) != right.end()) continue;
       std::vector<Write> parts = {global("torch", "per_tensor_affine"), real(0.5), integer(0)};
       if (channels) {
-        parts = {global("torch", "per_channel_affine"), sequence({real(1), real(2)}, true),
-                 sequence({integer(0), integer(1)}, true), integer(1)};
+        parts = {global("torch", "per_channel_affine"), list_of({real(1), real(2)}), list_of({integer(0), integer(1)}),
+                 integer(1)};
       }
       parts[i] = kind.write;
-      const std::string said = said_of(quantized_with(sequence(parts)));
+      const std::string said = said_of(quantized_with(tuple_of(parts)));
       EXPECT_NE(said.find("torch._utils._rebuild_qtensor quantizer: argument " + std::to_string(i) + " (" +
                           std::string(what)),
                 std::string::npos)
@@ -219,10 +165,10 @@ TEST(HostileComposites, T14_EveryPartOfAQuantizerHasItsType) {
   expect_place(1, "scales", {"tensor", "list", "tuple"}, true);
   expect_place(2, "zero points", {"tensor", "list", "tuple"}, true);
   expect_place(3, "axis", {"int"}, true);
-  EXPECT_EQ(said_of(quantized_with(sequence({global("torch", "per_tensor_affine"), real(1)}))),
+  EXPECT_EQ(said_of(quantized_with(tuple_of({global("torch", "per_tensor_affine"), real(1)}))),
             "type TYPE-ARGUMENT-COUNT: tensor at the root: torch._utils._rebuild_qtensor quantizer: wrong number of "
             "arguments, expected 3, found 2");
-  EXPECT_EQ(said_of(quantized_with(sequence({global("torch", "per_channel_affine"), real(1)}))),
+  EXPECT_EQ(said_of(quantized_with(tuple_of({global("torch", "per_channel_affine"), real(1)}))),
             "type TYPE-ARGUMENT-COUNT: tensor at the root: torch._utils._rebuild_qtensor quantizer: wrong number of "
             "arguments, expected 4, found 2");
 }
@@ -265,8 +211,8 @@ TEST(HostileComposites, T14_ZeroPointsAreCodes) {
 }
 
 TEST(HostileComposites, T14_ChannelsHaveOneScaleEach) {
-  const Write two = sequence({real(1), real(2)}, true);
-  const Write zeros = sequence({integer(0), integer(1)}, true);
+  const Write two = list_of({real(1), real(2)});
+  const Write zeros = list_of({integer(0), integer(1)});
   const std::string quantizer = "tensor TENSOR-QUANTIZER: tensor at the root: quantizer: ";
   EXPECT_EQ(said_of(quantized_with(per_channel(two, zeros, integer(1)))), "ok");
   for (const std::int64_t axis : {std::int64_t{-1}, std::int64_t{2}, std::numeric_limits<std::int64_t>::max(),
@@ -276,9 +222,9 @@ TEST(HostileComposites, T14_ChannelsHaveOneScaleEach) {
   }
   EXPECT_EQ(said_of(quantized_with(per_channel(two, zeros, integer(0)))),
             quantizer + "scales, expected 4 values, one for each index of axis 0, found [2]");
-  EXPECT_EQ(said_of(quantized_with(per_channel(two, sequence({integer(0)}, true), integer(1)))),
+  EXPECT_EQ(said_of(quantized_with(per_channel(two, list_of({integer(0)}), integer(1)))),
             quantizer + "zero points, expected 2 values, one for each index of axis 1, found [1]");
-  EXPECT_EQ(said_of(quantized_with(per_channel(sequence({}, true), zeros, integer(1)))),
+  EXPECT_EQ(said_of(quantized_with(per_channel(list_of({}), zeros, integer(1)))),
             quantizer + "scales, expected 2 values, one for each index of axis 1, found [0]");
   EXPECT_EQ(said_of(quantized_with(per_channel(kFloats, zeros, integer(1)))),
             quantizer + "scales, expected 2 values, one for each index of axis 1, found [2, 4]");
@@ -288,7 +234,7 @@ TEST(HostileComposites, T14_ChannelsHaveOneScaleEach) {
   EXPECT_EQ(said_of(quantized_with(per_channel(two, tensor("BoolStorage", "b", {2}, 8), integer(1)))),
             quantizer + "scales and zero points, expected floats, and integers or floats, found float64 and bool");
   // Mixed lists are of no type.
-  EXPECT_NE(said_of(quantized_with(per_channel(sequence({real(1), integer(2)}, true), zeros, integer(1))))
+  EXPECT_NE(said_of(quantized_with(per_channel(list_of({real(1), integer(2)}), zeros, integer(1))))
                 .find("quantizer: argument 1 (scales), expected a tensor or a list of numbers"),
             std::string::npos);
 }
@@ -298,9 +244,9 @@ TEST(HostileComposites, T14_CodesAndTheirGeometryAreChecked) {
   EXPECT_EQ(said,
             "type TYPE-ARGUMENT: tensor at the root: torch._utils._rebuild_qtensor: argument 0 (storage), expected "
             "a storage of codes, found a storage");
-  EXPECT_TRUE(said_of(call("torch._utils", "_rebuild_qtensor",
-                           {storage("QInt8Storage", "q", 8), integer(1), integers({4, 2}), integers({2, 1}),
-                            per_tensor(real(1), integer(0)), boolean(false), kHooks}))
+  EXPECT_TRUE(said_of(call_of("torch._utils", "_rebuild_qtensor",
+                              {storage("QInt8Storage", "q", 8), integer(1), integers({4, 2}), integers({2, 1}),
+                               per_tensor(real(1), integer(0)), boolean(false), kHooks}))
                   .starts_with("tensor TENSOR-"));
 }
 
@@ -308,10 +254,10 @@ TEST(HostileComposites, T14_CodesAndTheirGeometryAreChecked) {
 // ----------------------------------------------------------------------------------------------------
 
 Write layout(const std::string& name) {
-  return call("torch.serialization", "_get_layout", {text("torch." + name)});
+  return call_of("torch.serialization", "_get_layout", {text("torch." + name)});
 }
 Write sparse(const std::string& name, std::vector<Write> data) {
-  return call("torch._utils", "_rebuild_sparse_tensor", {layout(name), sequence(std::move(data))});
+  return call_of("torch._utils", "_rebuild_sparse_tensor", {layout(name), tuple_of(std::move(data))});
 }
 // Longs of storage "z": zeros.
 Write longs(Ints shape) {
@@ -327,10 +273,10 @@ Write floats(Ints shape) {
 }
 
 TEST(HostileComposites, T16_EveryArgumentOfASparseTensorHasItsType) {
-  const Write data = sequence({longs({2, 1}), floats({1}), integers({3, 3})});
+  const Write data = tuple_of({longs({2, 1}), floats({1}), integers({3, 3})});
   for (const char* name : {"_rebuild_sparse_tensor", "_rebuild_sparse_csr_tensor"}) {
     const bool csr = name == "_rebuild_sparse_csr_tensor"s;
-    const Write good = csr ? sequence({longs({2}), longs({1}), floats({1}), integers({1, 3})}) : data;
+    const Write good = csr ? tuple_of({longs({2}), longs({1}), floats({1}), integers({1, 3})}) : data;
     expect_types(
         "torch._utils", name, {layout(csr ? "sparse_csr" : "sparse_coo"), good},
         {{"layout", csr ? std::vector<std::string>{} : std::vector<std::string>{"layout"}}, {"data", {"tuple"}}});
@@ -458,7 +404,7 @@ TEST(HostileComposites, T16_ThePartsOfASparseTensorFitEachOther) {
 constexpr const char* kNestedModule = "torch.nested._internal.nested_tensor";
 
 Write jagged(std::vector<std::pair<std::string, Write>> parts) {
-  return call(kNestedModule, "_rebuild_njt", {dict(std::move(parts))});
+  return call_of(kNestedModule, "_rebuild_njt", {dict(std::move(parts))});
 }
 
 TEST(HostileComposites, T18_EveryArgumentOfANestedTensorHasItsType) {
@@ -469,7 +415,7 @@ TEST(HostileComposites, T18_EveryArgumentOfANestedTensorHasItsType) {
                 {"storage_offsets", {"tensor", "unknown"}}});
   for (const Kind& kind : kinds()) {
     if (kind.kind == "unknown") continue;
-    const std::string said = said_of(call(kNestedModule, "_rebuild_njt", {kind.write}));
+    const std::string said = said_of(call_of(kNestedModule, "_rebuild_njt", {kind.write}));
     EXPECT_NE(said.find("_rebuild_njt: argument 0 (" + std::string(kind.kind == "dict" ? "values" : "parts")),
               std::string::npos)
         << kind.kind << ": " << said;
@@ -492,8 +438,8 @@ TEST(HostileComposites, T18_EveryArgumentOfANestedTensorHasItsType) {
 
 TEST(HostileComposites, T18_ThePartsOfANestedTensorFitEachOther) {
   const auto strided = [](Write buffer, Write sizes, Write strides, Write offsets) {
-    return said_of(call("torch._utils", "_rebuild_nested_tensor",
-                        {std::move(buffer), std::move(sizes), std::move(strides), std::move(offsets)}));
+    return said_of(call_of("torch._utils", "_rebuild_nested_tensor",
+                           {std::move(buffer), std::move(sizes), std::move(strides), std::move(offsets)}));
   };
   const std::string nested = "tensor TENSOR-COMPONENT: tensor at the root: nested tensor: ";
   EXPECT_EQ(strided(floats({2, 4}), longs({1, 1}), longs({1, 1}), longs({1})),
@@ -548,13 +494,13 @@ TEST(HostileComposites, EveryArgumentOfAWrapperSubclassHasItsType) {
     std::vector<Write> wrong = good;
     wrong[2] = integers(size);
     wrong[3] = integers(strides);
-    EXPECT_TRUE(said_of(call("torch._utils", "_rebuild_wrapper_subclass", wrong)).starts_with("tensor TENSOR-"));
+    EXPECT_TRUE(said_of(call_of("torch._utils", "_rebuild_wrapper_subclass", wrong)).starts_with("tensor TENSOR-"));
   }
 }
 
 TEST(HostileComposites, OldSparseClassesStayOpaque) {
   for (const char* module : {"torch.sparse", "torch.cuda.sparse"}) {
-    const Built built = built_of(call(module, "FloatTensor", {kLongs, kFloats, integers({2, 2})}));
+    const Built built = built_of(call_of(module, "FloatTensor", {kLongs, kFloats, integers({2, 2})}));
     ASSERT_TRUE(built.ok) << built.line;
     EXPECT_EQ(built.root.kind(), ValueKind::opaque);
     EXPECT_EQ(built.root.class_name(), module + ".FloatTensor"s);

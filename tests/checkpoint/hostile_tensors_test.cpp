@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -12,30 +11,15 @@
 
 #include "base/fail.hpp"
 #include "built.hpp"
+#include "pickle_parts.hpp"
 
 namespace rushlight::test {
 namespace {
 
-using Write = std::function<void(PickleBuilder&)>;
 using Numbers = std::vector<std::int64_t>;
 
 constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min();
 constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
-
-Write integer(std::int64_t value) {
-  return [=](PickleBuilder& p) { p.integer(value); };
-}
-Write integers(Numbers values) {
-  return [=](PickleBuilder& p) { p.integers(values); };
-}
-Write tuple_of(std::vector<Write> parts) {
-  return [=](PickleBuilder& p) {
-    p.mark();
-    for (const Write& part : parts) part(p);
-    p.tuple();
-  };
-}
-const Write kEightFloats = [](PickleBuilder& p) { p.storage("FloatStorage", "0", 8); };
 
 // {"w": _rebuild_tensor(storage, offset, size, stride)}.
 struct Entry {
@@ -50,24 +34,10 @@ Entry entry_of(const Write& make) {
   entry.pickle.setitem().stop();
   return entry;
 }
-Write call_of(std::string module, std::string name, std::vector<Write> arguments) {
-  return [=](PickleBuilder& p) {
-    p.global(module, name);
-    tuple_of(arguments)(p);
-    p.reduce();
-  };
-}
-Write tensor_of(Write sizes, Write strides, Write offset = integer(0), Write storage = kEightFloats) {
+Write tensor_of(Write sizes, Write strides, Write offset = integer(0), Write on = storage()) {
   return call_of("torch._utils", "_rebuild_tensor",
-                 {std::move(storage), std::move(offset), std::move(sizes), std::move(strides)});
+                 {std::move(on), std::move(offset), std::move(sizes), std::move(strides)});
 }
-Write untyped(std::int64_t bytes) {
-  return [=](PickleBuilder& p) {
-    p.mark().text("storage").global("torch.storage", "UntypedStorage").text("0").text("cpu").integer(bytes).tuple();
-    p.binpersid();
-  };
-}
-
 // "tensor TENSOR-SIZE: the size of ...": the error, its place checked to be the call that makes tensor w.
 std::string refused(const Write& make) {
   const Entry entry = entry_of(make);
@@ -278,7 +248,7 @@ TEST(HostileTensors, T20_NestedCallsAndUnlistedTypes) {
       "torch._tensor", "_rebuild_from_type_v2",
       {[](PickleBuilder& p) { p.global("torch._utils", "_rebuild_tensor"); },
        [](PickleBuilder& p) { p.global("my", "Tagged"); },
-       tuple_of({kEightFloats, integer(0), integers({8}), integers({1})}), [](PickleBuilder& p) { p.empty_dict(); }}));
+       tuple_of({storage(), integer(0), integers({8}), integers({1})}), [](PickleBuilder& p) { p.empty_dict(); }}));
   const Built lenient = build(typed.pickle);
   ASSERT_TRUE(lenient.ok) << lenient.line;
   EXPECT_EQ(lenient.root["w"].class_name(), "my.Tagged");
@@ -295,16 +265,16 @@ TEST(HostileTensors, T25_StatesOfOldTensorObjects) {
   };
   const std::uint64_t call = 2 + 19 + 1;  // PROTO, "ctorch\nFloatTensor\n", EMPTY_TUPLE: NEWOBJ follows
   const std::string start = " at " + hex(call) + ": tensor at the root: torch.FloatTensor state: ";
-  EXPECT_EQ(build(old(tuple_of({kEightFloats, integer(0), integers({8})}))).line,
+  EXPECT_EQ(build(old(tuple_of({storage(), integer(0), integers({8})}))).line,
             "type TYPE-ARGUMENT-COUNT" + start + "wrong number of arguments, expected 4, found 3");
-  EXPECT_EQ(build(old(tuple_of({kEightFloats, integer(0), integers({8}), integers({1}), integer(0)}))).line,
+  EXPECT_EQ(build(old(tuple_of({storage(), integer(0), integers({8}), integers({1}), integer(0)}))).line,
             "type TYPE-ARGUMENT-COUNT" + start + "wrong number of arguments, expected 4, found 5");
   const std::tuple<std::vector<Write>, const char*> wrong[] = {
       {{integer(0), integer(0), integers({8}), integers({1})}, "argument 0 (storage), expected a storage, found int"},
-      {{kEightFloats, [](PickleBuilder& p) { p.none(); }, integers({8}), integers({1})},
+      {{storage(), [](PickleBuilder& p) { p.none(); }, integers({8}), integers({1})},
        "argument 1 (storage_offset), expected int, found None"},
-      {{kEightFloats, integer(0), integer(8), integers({1})}, "argument 2 (size), expected a tuple of int, found int"},
-      {{kEightFloats, integer(0), integers({8}), [](PickleBuilder& p) { p.text("1"); }},
+      {{storage(), integer(0), integer(8), integers({1})}, "argument 2 (size), expected a tuple of int, found int"},
+      {{storage(), integer(0), integers({8}), [](PickleBuilder& p) { p.text("1"); }},
        "argument 3 (stride), expected a tuple of int, found str"},
   };
   for (const auto& [state, said] : wrong)

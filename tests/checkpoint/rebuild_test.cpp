@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -11,64 +10,16 @@
 #include <vector>
 
 #include "built.hpp"
+#include "pickle_parts.hpp"
 
 namespace rushlight::test {
 namespace {
 
-using Write = std::function<void(PickleBuilder&)>;
 using Shape64 = std::vector<std::int64_t>;
 
-Write integer(std::int64_t value) {
-  return [=](PickleBuilder& p) { p.integer(value); };
-}
-Write integers(Shape64 values) {
-  return [=](PickleBuilder& p) { p.integers(values); };
-}
-Write boolean(bool value) {
-  return [=](PickleBuilder& p) { p.boolean(value); };
-}
-Write text(std::string value) {
-  return [=](PickleBuilder& p) { p.text(value); };
-}
-Write global(std::string module, std::string name) {
-  return [=](PickleBuilder& p) { p.global(module, name); };
-}
-Write storage(std::string storage_class = "FloatStorage", std::string key = "0", std::int64_t numel = 8) {
-  return [=](PickleBuilder& p) { p.storage(storage_class, key, numel); };
-}
-Write untyped(std::int64_t bytes = 32, std::string key = "0") {
-  return [=](PickleBuilder& p) {
-    p.mark().text("storage").global("torch.storage", "UntypedStorage").text(key).text("cpu").integer(bytes).tuple();
-    p.binpersid();
-  };
-}
-const Write kHooks = [](PickleBuilder& p) { p.global("collections", "OrderedDict").empty_tuple().reduce(); };
-const Write kNone = [](PickleBuilder& p) { p.none(); };
 const Write kDict = [](PickleBuilder& p) { p.empty_dict(); };
 const Write kTensor = [](PickleBuilder& p) { p.tensor("FloatStorage", "0", Shape64{2, 4}); };
 
-Write tuple_of(std::vector<Write> parts) {
-  return [=](PickleBuilder& p) {
-    p.mark();
-    for (const Write& part : parts) part(p);
-    p.tuple();
-  };
-}
-// A call of module.name with these arguments.
-Write call_of(std::string module, std::string name, std::vector<Write> arguments) {
-  return [=](PickleBuilder& p) {
-    p.global(module, name);
-    tuple_of(arguments)(p);
-    p.reduce();
-  };
-}
-PickleBuilder pickle_of(const Write& write) {
-  PickleBuilder pickle;
-  pickle.proto(2);
-  write(pickle);
-  pickle.stop();
-  return pickle;
-}
 Write rebuild(std::string name, std::vector<Write> arguments) {
   return call_of("torch._utils", std::move(name), std::move(arguments));
 }

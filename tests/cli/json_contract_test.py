@@ -151,6 +151,22 @@ class Envelope(unittest.TestCase):
         self.assertEqual(found, sorted(found))
         self.check("list", 2, CNN, "--sort", "colour")
 
+    def test_list_sorts_by_offset_in_every_container(self):
+        def storages(*arguments):
+            return [tensor["storage"] for tensor in self.check("list", 0, *arguments)["tensors"]]
+        # torch writes the storages of a legacy stream sorted by their keys.
+        legacy = GOLDEN / "torch-releases" / "1.0.1" / "state_dict.pt"
+        self.assertNotEqual(storages(legacy), sorted(storages(legacy)))
+        self.assertEqual(storages(legacy, "--sort", "offset"), sorted(storages(legacy)))
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "two.safetensors"
+            header = json.dumps({"a": {"dtype": "U8", "shape": [2], "data_offsets": [3, 5]},
+                                 "b": {"dtype": "U8", "shape": [3], "data_offsets": [0, 3]}}).encode()
+            path.write_bytes(struct.pack("<Q", len(header)) + header + b"bbbaa")
+            for order, names in (("name", ["a", "b"]), ("offset", ["b", "a"])):
+                report = self.check("list", 0, path, "--sort", order)
+                self.assertEqual([tensor["name"] for tensor in report["tensors"]], names)
+
     def test_several_files_are_one_object(self):
         for verb in ("list", "verify", "hash", "stats"):
             report = self.check(verb, 0, CNN, FASHION / "fashion_ckpt.pt")

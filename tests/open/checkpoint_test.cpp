@@ -237,14 +237,18 @@ TEST(Checkpoint, KindsHaveTheNamesOfTheContract) {
   EXPECT_EQ(to_string(FileKind::unknown), "unknown");
 }
 
-// Eight float64 of which one bit was flipped after their checksum was taken.
-TEST(CheckpointOpen, ANumPyArchiveIsAuditedBeforeItOpensWhenAskedTo) {
+// As numpy.savez writes it: "w", eight float64.
+TorchZip zip_of_array() {
   std::string array("\x93NUMPY\x01\x00\x76\x00", 10);
   array += "{'descr': '<f8', 'fortran_order': False, 'shape': (8,), }";
   array.resize(127, ' ');
   array += "\n" + std::string(64, '\0');
   TorchZip zip("");
-  zip.add_full_name("w.npy", as_byte_span(array));
+  return std::move(zip.add_full_name("w.npy", as_byte_span(array)));
+}
+
+TEST(CheckpointOpen, ANumPyArchiveIsAuditedBeforeItOpensWhenAskedTo) {
+  TorchZip zip = zip_of_array();
   const Bytes file = zip.build();
   LoadOptions all;
   all.checksums = Checksums::all_at_open;
@@ -253,6 +257,29 @@ TEST(CheckpointOpen, ANumPyArchiveIsAuditedBeforeItOpensWhenAskedTo) {
   flipped[zip.place("w.npy").data + 150] ^= std::byte{4};
   EXPECT_EQ(verdict_of(flipped), "ok") << "nobody has read it yet";
   EXPECT_TRUE(verdict_of(flipped, all).starts_with("crc CRC-MISMATCH w.npy at ")) << verdict_of(flipped, all);
+  EXPECT_NE(verdict_of(flipped, all).find(": crc-32 mismatch, stored "), std::string::npos) << "as verify() has it";
+}
+
+TEST(CheckpointOpen, TheAuditOfANumPyArchiveEscapesTheNameOfItsFile) {
+  LoadOptions all;
+  all.checksums = Checksums::all_at_open;
+  const auto open = [&](const Bytes& file) {
+    return Checkpoint::open(Source::from_memory(file, "a\x1b[31m\nb.npz"), all);
+  };
+  const std::string printable = "a\\x1b[31m\\nb.npz";
+  TorchZip zip = zip_of_array();
+  Bytes file = zip.build();
+  file[zip.place("w.npy").data + 150] ^= std::byte{4};
+  const Result<Checkpoint> damaged = open(file);
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(damaged.error().finding.file, printable);
+  zip.crc = false;
+  const Bytes without = zip.build();
+  const Result<Checkpoint> odd = open(without);
+  ASSERT_TRUE(odd) << to_string(odd.error());
+  ASSERT_EQ(odd->findings().size(), 1u);
+  EXPECT_EQ(odd->findings()[0].code, "CRC-NOT-COMPUTED");
+  EXPECT_EQ(odd->findings()[0].file, printable);
 }
 
 // --- where the weights are

@@ -72,8 +72,8 @@ TEST(ZipAudit, Z42_EachDamagedRecordIsNamedAndTheOthersAreHeldWhole) {
                       bytes.begin() + static_cast<std::ptrdiff_t>(zip.place("data/0").data_end));
   const Verdict verdict = judge(bytes);
   EXPECT_EQ(verdict.text(), "crc CRC-MISMATCH base/data/0 at " + hex(zip.place("data/0").data) +
-                                ": crc-32 mismatch, expected " + hex8(plain_crc32(zip.record("data/0").data)) +
-                                ", found " + hex8(plain_crc32(damaged)) + "\n");
+                                ": crc-32 mismatch, stored " + hex8(plain_crc32(zip.record("data/0").data)) +
+                                ", computed " + hex8(plain_crc32(damaged)) + "\n");
   EXPECT_TRUE(verdict.fully_explained());
   auto audit = verdict.archive->audit(nullptr, nullptr);
   ASSERT_TRUE(audit);
@@ -101,7 +101,7 @@ TEST(ZipAudit, Z42_AStoredCrcOffByOneBitIsAmbiguousUnlessBothCopiesAgree) {
                                      hex8(crc ^ 1) + ", found " + hex8(crc) + "\n");
   put<std::uint32_t>(bytes, zip.place("data/0").data_end + 4, crc ^ 1);
   EXPECT_EQ(judge(bytes).text(), "crc CRC-MISMATCH base/data/0 at " + hex(zip.place("data/0").data) +
-                                     ": crc-32 mismatch, expected " + hex8(crc ^ 1) + ", found " + hex8(crc) + "\n");
+                                     ": crc-32 mismatch, stored " + hex8(crc ^ 1) + ", computed " + hex8(crc) + "\n");
 }
 
 TEST(ZipAudit, A07_RecordsWithoutCrcAmongOthersAreOddTogether) {

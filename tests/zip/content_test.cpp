@@ -283,8 +283,8 @@ TEST(ZipContent, AWindowOfALargerFileIsAnArchiveWithOffsetsOfTheFile) {
   bytes[100 + first.place("data/0").data] ^= std::byte{1};
   const std::uint64_t data = 100 + first.place("data/0").data;
   EXPECT_EQ(judge(bytes, options).text(), "crc CRC-MISMATCH base/data/0 at " + hex(data) +
-                                              ": crc-32 mismatch, expected " +
-                                              hex8(plain_crc32(first.record("data/0").data)) + ", found " +
+                                              ": crc-32 mismatch, stored " +
+                                              hex8(plain_crc32(first.record("data/0").data)) + ", computed " +
                                               hex8(plain_crc32(ByteSpan(bytes).subspan(data, 32))) + "\n");
   put<std::uint32_t>(bytes, 100 + first.places().directory, 0);
   EXPECT_EQ(judge(bytes, options).text(), "zip ZIP-CENTRAL-SIGNATURE at " + hex(100 + first.places().directory) +

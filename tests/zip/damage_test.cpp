@@ -273,9 +273,9 @@ TEST(ZipDamage, RecordsPutInEachOthersPlaceAreFound) {
                    bytes.begin() + static_cast<std::ptrdiff_t>(b.data));
   const std::string crc_a = hex8(plain_crc32(zip.record("data/0").data));
   const std::string crc_b = hex8(plain_crc32(zip.record("data/1").data));
-  EXPECT_EQ(judge(bytes).text(), "crc CRC-MISMATCH base/data/0 at " + hex(a.data) + ": crc-32 mismatch, expected " +
-                                     crc_a + ", found " + crc_b + "\n" + "crc CRC-MISMATCH base/data/1 at " +
-                                     hex(b.data) + ": crc-32 mismatch, expected " + crc_b + ", found " + crc_a + "\n");
+  EXPECT_EQ(judge(bytes).text(), "crc CRC-MISMATCH base/data/0 at " + hex(a.data) + ": crc-32 mismatch, stored " +
+                                     crc_a + ", computed " + crc_b + "\n" + "crc CRC-MISMATCH base/data/1 at " +
+                                     hex(b.data) + ": crc-32 mismatch, stored " + crc_b + ", computed " + crc_a + "\n");
 }
 
 TEST(ZipDamage, Z50_AZeroedPageIsFoundWhereItBegins) {

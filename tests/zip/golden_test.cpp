@@ -52,7 +52,7 @@ const std::map<std::string, std::string>& odd_archives() {
        "warning zip ZIP-TRAILING at 0xa17: 70000 bytes behind the end of the archive\n"},
       {"format/quirks/comment.pt", "warning zip ZIP-COMMENT at 0xa17: archive comment of 5 bytes\n"},
       {"format/quirks/crc_mismatch.pt",
-       "crc CRC-MISMATCH q/data/0 at 0x3c0: crc-32 mismatch, expected 3f0328b7, found 91087b23\n"},
+       "crc CRC-MISMATCH q/data/0 at 0x3c0: crc-32 mismatch, stored 3f0328b7, computed 91087b23\n"},
       {"format/quirks/local_name.pt",
        "ambig ZIP-LOCAL-NAME q/data.pkl at 0x1e: local header names another record than the central directory, "
        "expected 'q/data.pkl', found 'Q/data.pkl'\n"},

@@ -272,8 +272,8 @@ TEST(ZipLocal, Z20_WithoutDescriptorsAMovedDataStartOverlapsOrLeavesAGap) {
   put<std::uint16_t>(bytes, block + 2, static_cast<std::uint16_t>(extra_bytes - 12));
   const Verdict verdict = judge(bytes);
   const std::uint32_t moved = plain_crc32(ByteSpan(good).subspan(place.data - 8, 32));
-  EXPECT_EQ(verdict.text(), "crc CRC-MISMATCH base/data/0 at " + hex(place.data - 8) + ": crc-32 mismatch, expected " +
-                                hex8(plain_crc32(zip.record("data/0").data)) + ", found " + hex8(moved) + "\n" +
+  EXPECT_EQ(verdict.text(), "crc CRC-MISMATCH base/data/0 at " + hex(place.data - 8) + ": crc-32 mismatch, stored " +
+                                hex8(plain_crc32(zip.record("data/0").data)) + ", computed " + hex8(moved) + "\n" +
                                 "zip ZIP-GAP at " + hex(place.data_end - 8) + ": 8 unexplained bytes at [" +
                                 hex(place.data_end - 8) + ", " + hex(place.data_end) + ")\n");
   EXPECT_EQ(verdict.explained_bytes, verdict.size_bytes - 8);
