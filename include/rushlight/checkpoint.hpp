@@ -75,12 +75,24 @@ class RUSHLIGHT_API MapLocation {
   Function function_;
 };
 
+/// What the str of Python 2 becomes, as torch.load's and pickle.load's `encoding`. Keys, locations and whatever else of
+/// a checkpoint must be text are read as such under each of them.
+enum class Encoding : std::uint8_t {
+  utf8,    ///< text; bytes where it is not valid (Python: an error). torch.load's default
+  ascii,   ///< the same for ASCII: pickle.load's default
+  latin1,  ///< text, a character for each byte
+  bytes,   ///< bytes; keys of dicts are text all the same where they are UTF-8
+};
+/// Python's words: "utf-8", "ascii", "latin1", "bytes".
+RUSHLIGHT_API std::string_view to_string(Encoding encoding) noexcept;
+
 struct LoadOptions {
   MapLocation map_location{};
   Checksums checksums = Checksums::on_first_read;
   Globals globals = Globals::opaque;
   /// Further `module.name` classes that pass without a warning; their objects are opaque values all the same.
   std::vector<std::string> accepted_globals{};
+  Encoding encoding = Encoding::utf8;
   /// Refuse what is merely odd too: every warning becomes the error it would be under `--strict`.
   bool strict = false;
   Limits limits{};

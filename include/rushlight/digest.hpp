@@ -1,5 +1,6 @@
 /// \file
-/// Digests of tensors and of whole checkpoints that do not depend on the container (src/open/digest.cpp states the bytes).
+/// Digests of tensors and of whole checkpoints that do not depend on the container (src/open/digest.cpp states the
+/// bytes).
 #pragma once
 
 #include <cstdint>
@@ -25,13 +26,22 @@ struct TensorDigest {
   std::string digest{};  ///< lower-case hex; over the elements in C order, little-endian, conj and neg resolved
 };
 
+/// Of a NumPy array.
+struct ArrayDigest {
+  std::string name{};
+  std::string dtype{};  ///< as NdArray::dtype
+  Shape shape{};
+  std::string digest{};  ///< over the elements, little-endian; of dtypes that torch has in C order, of others as stored
+};
+
 struct DigestReport {
   DigestAlgorithm algorithm = DigestAlgorithm::xxh3_128;
   std::vector<TensorDigest> tensors{};  ///< in traversal order
-  std::string content_digest{};         ///< over all (name, dtype, shape, digest), sorted by name
+  std::vector<ArrayDigest> arrays{};    ///< likewise; no part of the content digest, which is one of tensors
+  std::string content_digest{};         ///< over all (name, dtype, shape, digest) of tensors, sorted by name
 };
 
-/// Reads every tensor; the first that cannot be read is the Error.
+/// Reads every tensor and array; the first that cannot be read is the Error.
 RUSHLIGHT_API Result<DigestReport> digest(const Checkpoint& checkpoint, DigestAlgorithm algorithm,
                                           Executor* executor = nullptr, Progress* progress = nullptr);
 

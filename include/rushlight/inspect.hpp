@@ -68,6 +68,10 @@ RUSHLIGHT_API Result<Inspection> inspect(const Checkpoint& checkpoint, const Lim
 /// ErrorCode::not_found gives the nearest names; ::ambiguous lists the candidates of an ambiguous short form.
 RUSHLIGHT_API Result<std::vector<TensorEntry>> find_tensors(const Inspection& inspection, std::string_view pattern);
 
+/// The NumPy arrays among the values whose dtype torch has, as entries for find_tensors() and statistics(); not
+/// persistent, as no state dict has them.
+RUSHLIGHT_API std::vector<TensorEntry> array_entries(const Inspection& inspection);
+
 /// The parts of a readable name, for trees: "a.b[0].c" is "a", "b", "[0]", "c". At most 64: the last one holds the
 /// rest.
 RUSHLIGHT_API std::vector<std::string_view> name_parts(std::string_view name);

@@ -21,6 +21,7 @@
 
 #include "rushlight/composite_tensor.hpp"
 #include "rushlight/export.hpp"
+#include "rushlight/ndarray.hpp"
 #include "rushlight/result.hpp"
 #include "rushlight/tensor.hpp"
 
@@ -48,9 +49,10 @@ enum class ValueKind : std::uint8_t {
   storage,    ///< a storage saved by itself
   dtype,
   device,
-  size,    ///< torch.Size
-  global,  ///< a class or function, by name: data only
-  opaque,  ///< an object of a class without meaning here: class, arguments, state, items
+  size,     ///< torch.Size
+  global,   ///< a class or function, by name: data only
+  opaque,   ///< an object of a class without meaning here: class, arguments, state, items
+  ndarray,  ///< a NumPy array; its items where its elements are objects. NumPy scalars are numbers and texts
 };
 RUSHLIGHT_API std::string_view to_string(ValueKind kind) noexcept;
 
@@ -102,10 +104,16 @@ class RUSHLIGHT_API Value {
   [[nodiscard]] std::optional<Storage> as_storage() const;
   /// A dtype object, or the element type of a storage saved by itself.
   [[nodiscard]] std::optional<DType> as_dtype() const noexcept;
+  /// A NumPy array; valid while this graph lives. nullptr for everything else, tensors too.
+  [[nodiscard]] const NdArray* as_ndarray() const noexcept;
+  /// NumPy's name of the dtype of an array or scalar of NumPy, "<f4"; none for values that are not NumPy's. A scalar is
+  /// otherwise a value of its kind (a number, a text, bytes) whose class_name() is "numpy.float32".
+  [[nodiscard]] std::optional<std::string_view> numpy_dtype() const noexcept;
   /// "cuda:0" for torch.device objects.
   [[nodiscard]] std::optional<std::string_view> as_device() const noexcept;
 
-  /// Children of list, tuple, set, frozenset, size; entries of a dict; of an opaque object the items it carries, or
+  /// Children of list, tuple, set, frozenset, size; the objects of an array of objects; entries of a dict; of an
+  /// opaque object the items it carries, or
   /// else its entries; 0 otherwise.
   [[nodiscard]] std::size_t size() const noexcept;
   /// What item() can reach: the children of sequences and sets, and of opaque objects that are list subclasses.

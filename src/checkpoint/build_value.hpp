@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/bytes.hpp"
@@ -16,6 +17,9 @@ struct PickleBytes {
   ByteSpan bytes;
   std::shared_ptr<const void> owner;  // keeps them alive
   PicklePlace place;
+  // Of tensors whose bytes lie in the pickle itself.
+  std::string storage_record{};
+  Integrity integrity = Integrity::none;
 };
 
 struct BuiltValue {

@@ -48,8 +48,14 @@ enum class Meaning : std::uint8_t {
   script_class,  // `__torch__....`: a class of the archive's own code
   typed_value,   // (value[, type as text]): stands for its first argument
   tensor_id,     // (int): a tensor of the table beside the pickle, torch 1.1 and 1.2
+  numpy_tensor,  // (array, dtype, device, requires_grad)
+  // NumPy
+  numpy_reconstruct,  // (class, shape, code), then BUILD
+  numpy_frombuffer,   // (bytes, dtype, shape, order[, axes])
+  numpy_scalar,       // (dtype, bytes)
+  numpy_dtype,        // (code[, align[, copy]]), then BUILD
+  numpy_object,       // random generators: opaque
   // tensors that stay opaque, with a finding that says what they are
-  numpy_tensor,
   old_sparse_class,  // torch.sparse.FloatTensor ...: objects of torch before 0.4
   // storages, in persistent ids
   storage_class,          // of one dtype

@@ -24,4 +24,18 @@ Device MapLocation::map(std::string_view recorded_device) const {
   return row != table_.end() ? row->second : device_;
 }
 
+std::string_view to_string(Encoding encoding) noexcept {
+  switch (encoding) {
+    case Encoding::utf8:
+      return "utf-8";
+    case Encoding::ascii:
+      return "ascii";
+    case Encoding::latin1:
+      return "latin1";
+    case Encoding::bytes:
+      return "bytes";
+  }
+  return "?";
+}
+
 }  // namespace rushlight

@@ -84,6 +84,10 @@ Result<ValueBuilder::Rebuilt> ValueBuilder::rebuild_by(const KnownGlobal& known,
       RUSHLIGHT_TRY_ASSIGN(Tensor tensor, with_options(data, options));
       return Rebuilt{.tensor = std::move(tensor)};
     }
+    case Meaning::numpy_tensor: {
+      RUSHLIGHT_TRY_ASSIGN(Tensor tensor, rebuild_from_numpy(arguments));
+      return Rebuilt{.tensor = std::move(tensor)};
+    }
     case Meaning::rebuild_from_type:
     case Meaning::rebuild_from_type_v2:
       return rebuild_typed(arguments);

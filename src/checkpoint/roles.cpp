@@ -16,6 +16,7 @@ struct OpaqueTensorText {
   std::string_view code;
   std::string_view what;  // behind a number
   std::string_view hint;
+  std::string_view noun = "tensor";
 };
 constexpr OpaqueTensorText kOpaqueTensors[] = {
     {Meaning::numpy_tensor, "TENSOR-NUMPY", "NumPy-backed device",
@@ -25,6 +26,8 @@ constexpr OpaqueTensorText kOpaqueTensors[] = {
     // A dtype or storage class that is newer than this table.
     {Meaning::rebuild_tensor_v3, "TENSOR-DTYPE", "unknown dtype",
      "to have their values listed, convert them to a dtype that is known"},
+    {Meaning::numpy_reconstruct, "VALUE-NUMPY", "NumPy",
+     "their dtype or form is not known here; the rest is not affected", "array"},
 };
 
 }  // namespace
@@ -34,17 +37,18 @@ bool ValueBuilder::is_unknown_name(ObjectId id) const {
 }
 
 void ValueBuilder::find_roles() {
-  // By ascending number: names and arguments come before the call that uses them.
   const auto count = static_cast<ObjectId>(graph_.size());
+  // All names first: the state of an array names its dtype, and comes behind the call that makes it.
+  for (ObjectId id = 0; id < count; ++id) {
+    if (kind_of(id) == ObjectKind::global) names_.add(id);
+  }
+  // By ascending number: arguments come before the call that uses them.
   std::size_t persistent_ids = 0;
   std::size_t tensors = 0;
   for (ObjectId id = 0; id < count; ++id) {
     const ObjectKind kind = kind_of(id);
-    if (kind < ObjectKind::global) continue;  // most of them
+    if (kind < ObjectKind::call) continue;  // most of them
     switch (kind) {
-      case ObjectKind::global:
-        names_.add(id);
-        break;
       case ObjectKind::call:
         roles_[id] = role_of_call(id);
         any_opaque_ = any_opaque_ || roles_[id] == Role::opaque;
@@ -120,6 +124,13 @@ Role ValueBuilder::role_of_call(ObjectId call) {
       return Role::typed_value;
     case Meaning::tensor_id:
       return Role::tensor;
+    case Meaning::numpy_reconstruct:
+    case Meaning::numpy_frombuffer:
+    case Meaning::numpy_scalar:
+      return role_of_numpy(callee->meaning, call);
+    case Meaning::numpy_dtype:
+    case Meaning::numpy_object:
+      return Role::opaque;
     case Meaning::tensor_class:
     case Meaning::old_tensor_class:
     case Meaning::parameter_class: {
@@ -150,6 +161,11 @@ Role ValueBuilder::role_of_rebuild(Meaning meaning, std::span<const ObjectId> ar
     case Meaning::rebuild_parameter_with_state:
     case Meaning::rebuild_device_tensor:
       return opaque_at(0, ObjectKind::call) ? Role::opaque : Role::tensor;
+    case Meaning::numpy_tensor: {
+      const bool has_array =
+          !arguments.empty() && kind_of(arguments[0]) == ObjectKind::call && roles_[arguments[0]] == Role::ndarray;
+      return has_array && !unknown_at(1) ? Role::tensor : Role::opaque;
+    }
     case Meaning::rebuild_meta_tensor:
       return unknown_at(0) ? Role::opaque : Role::tensor;
     case Meaning::wrapper_subclass:
@@ -207,7 +223,8 @@ std::string ValueBuilder::class_of_call(ObjectId call) const {
   if (kind_of(callable) != ObjectKind::global) return "?";
   const FoundName& name = names_[callable];
   // How protocols 0 and 1 make any object, and how torch keeps the type of a tensor.
-  const bool names_class_first = name.dotted == "copyreg._reconstructor";
+  const bool names_class_first =
+      name.dotted == "copyreg._reconstructor" || (name.known && name.known->meaning == Meaning::numpy_reconstruct);
   const bool names_class_second = name.known && (name.known->meaning == Meaning::rebuild_from_type_v2 ||
                                                  name.known->meaning == Meaning::rebuild_from_type);
   const std::size_t position = names_class_second ? 1 : 0;
@@ -242,7 +259,11 @@ std::optional<Meaning> ValueBuilder::opaque_tensor(ObjectId call) const {
       return Meaning::rebuild_tensor_v3;
     case Meaning::numpy_tensor:
     case Meaning::old_sparse_class:
+    case Meaning::numpy_reconstruct:
       return meaning;
+    case Meaning::numpy_frombuffer:
+    case Meaning::numpy_scalar:
+      return Meaning::numpy_reconstruct;
     default:
       return std::nullopt;  // a parameter around one of them: that one is reported
   }
@@ -320,6 +341,13 @@ void ValueBuilder::mark_call(ObjectId call, std::vector<ObjectId>& pending) {
     case Role::typed_value:
       if (!arguments.empty()) pending.push_back(arguments[0]);
       break;
+    case Role::ndarray:
+    case Role::numpy_scalar: {
+      const NumpyParts parts = numpy_parts(call);
+      if (parts.objects != pickle::kNoObject) push_all(graph_.items(parts.objects));
+      if (parts.dtype != pickle::kNoObject) pending.push_back(parts.dtype);
+      break;
+    }
     case Role::storage:
     case Role::bytes:
     case Role::bytearray:
@@ -381,14 +409,14 @@ void ValueBuilder::report_opaque_tensors(std::vector<Finding>& findings) {
     if (kind->count++ < kNamed) kind->names.push_back(paths().name(id));
   }
   for (Kind& kind : kinds) {
-    Finding finding{
-        .severity = Severity::warning,
-        .category = Category::unsup,
-        .code = std::string(kind.text->code),
-        .message = std::to_string(kind.count) + " " + std::string(kind.text->what) +
-                   (kind.count == 1 ? " tensor is kept as an opaque value" : " tensors are kept as opaque values"),
-        .tensors = std::move(kind.names),
-        .hint = std::string(kind.text->hint)};
+    Finding finding{.severity = Severity::warning,
+                    .category = Category::unsup,
+                    .code = std::string(kind.text->code),
+                    .message = std::to_string(kind.count) + " " + std::string(kind.text->what) + " " +
+                               std::string(kind.text->noun) +
+                               (kind.count == 1 ? " is kept as an opaque value" : "s are kept as opaque values"),
+                    .tensors = std::move(kind.names),
+                    .hint = std::string(kind.text->hint)};
     bytes_.place.fill(finding, graph_.offset(kind.first));
     findings.push_back(std::move(finding));
   }

@@ -7,9 +7,11 @@
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "checkpoint/arguments.hpp"
+#include "pickle/literals.hpp"
 
 namespace rushlight::checkpoint {
 
+using pickle::is_ascii;
 using pickle::ObjectId;
 using pickle::ObjectKind;
 
@@ -61,10 +63,11 @@ Error ValueBuilder::failure(Category category, std::string_view code, ObjectId a
   return error;
 }
 
-Error ValueBuilder::of_tensor(Error error, ObjectId call) {
+Error ValueBuilder::of_tensor(Error error, ObjectId call, std::string_view what) {
   if (error.finding.tensors.empty()) {
     std::string name = paths().name(call);
-    error.finding.message = "tensor " + (name.empty() ? std::string("at the root") : rushlight::quoted(name)) + ": " +
+    error.finding.message = std::string(what) + " " +
+                            (name.empty() ? std::string("at the root") : rushlight::quoted(name)) + ": " +
                             std::move(error.finding.message);
     error.finding.tensors.push_back(std::move(name));
   }
@@ -114,9 +117,7 @@ Result<NodeId> ValueBuilder::create(ObjectId id) {
     case ObjectKind::string:
       return values_.string(text(id), is_borrowed(text(id)));
     case ObjectKind::byte_string:
-      // Python 2 knew one type for both; torch.load decodes as UTF-8 by default, and fails where that does not go.
-      return is_valid_utf8(text(id)) ? values_.string(text(id), is_borrowed(text(id)))
-                                     : values_.bytes(text(id), is_borrowed(text(id)));
+      return create_byte_string(id);
     case ObjectKind::bytes:
       return values_.bytes(text(id), is_borrowed(text(id)));
     case ObjectKind::bytearray:
@@ -147,6 +148,39 @@ Result<NodeId> ValueBuilder::create(ObjectId id) {
       return create_persistent(id);
   }
   return values_.none();
+}
+
+// Python 2 knew one type for text and bytes. torch.load decodes it, and fails where that does not go.
+NodeId ValueBuilder::create_byte_string(ObjectId id) {
+  const std::string_view bytes = text(id);
+  bool is_string = false;
+  switch (options_.encoding) {
+    case Encoding::utf8:
+      is_string = is_valid_utf8(bytes);
+      break;
+    case Encoding::ascii:
+      is_string = is_ascii(bytes);
+      break;
+    case Encoding::latin1: {
+      if (is_ascii(bytes)) return values_.string(bytes, is_borrowed(bytes));
+      std::string decoded;
+      for (const char byte : bytes) pickle::append_utf8(decoded, static_cast<unsigned char>(byte));
+      return values_.string(decoded);
+    }
+    case Encoding::bytes:
+      break;
+  }
+  return is_string ? values_.string(bytes, is_borrowed(bytes)) : values_.bytes(bytes, is_borrowed(bytes));
+}
+
+// What stands as a key. Names of weights and of attributes stay readable also where strings are bytes.
+NodeId ValueBuilder::key_node(ObjectId key) {
+  if (options_.encoding != Encoding::bytes || kind_of(key) != ObjectKind::byte_string) return nodes_[key];
+  const std::string_view bytes = text(key);
+  if (!is_valid_utf8(bytes)) return nodes_[key];
+  const auto [known, is_new] = key_texts_.try_emplace(key, kNoNode);
+  if (is_new) known->second = values_.string(bytes, is_borrowed(bytes));
+  return known->second;
 }
 
 Result<NodeId> ValueBuilder::create_global(ObjectId id) {
@@ -261,6 +295,10 @@ Result<NodeId> ValueBuilder::create_call(ObjectId call) {
       if (arguments.size() == 2 && !is_text(arguments[1])) return checked.wrong_type(1, "type", "str");
       return nodes_[arguments[0]];
     }
+    case Role::ndarray:
+      return create_ndarray(call);
+    case Role::numpy_scalar:
+      return create_numpy_scalar(call);
     case Role::module_class:
     case Role::keyed:
       break;
@@ -356,6 +394,18 @@ Result<NodeId> ValueBuilder::create_layout(ObjectId call, std::span<const Object
 // Each text is decoded once, however many calls name it: a few bytes a call must not cost a megabyte each.
 Result<std::string_view> ValueBuilder::encoded_latin1(ObjectId text_id, ObjectId encoding, ObjectId site,
                                                       std::string_view callee) {
+  const auto known_text = decoded_.find(text_id);
+  if (kind_of(text_id) == ObjectKind::string && known_text != decoded_.end()) {
+    // The encoding of this call is judged all the same.
+    if (is_text(encoding) && (text(encoding) == "latin1" || text(encoding) == "latin-1")) return known_text->second;
+  }
+  RUSHLIGHT_TRY_ASSIGN(const std::string bytes, decoded_latin1(text_id, encoding, site, callee));
+  if (kind_of(text_id) == ObjectKind::byte_string) return kept(text_id);
+  return decoded_[text_id] = values_.graph().arena.copy(bytes);
+}
+
+Result<std::string> ValueBuilder::decoded_latin1(ObjectId text_id, ObjectId encoding, ObjectId site,
+                                                 std::string_view callee) const {
   const auto wrong = [&](std::string_view what, std::string_view expected, const std::string& found) {
     return failure(
         Category::type, "TYPE-ARGUMENT", site,
@@ -367,9 +417,7 @@ Result<std::string_view> ValueBuilder::encoded_latin1(ObjectId text_id, ObjectId
   if (text(encoding) != "latin1" && text(encoding) != "latin-1") {
     return wrong("argument 1 (encoding)", "'latin1'", rushlight::quoted(text(encoding)));
   }
-  if (kind_of(text_id) == ObjectKind::byte_string) return kept(text_id);
-  const auto [known, is_new] = decoded_.try_emplace(text_id);
-  if (!is_new) return known->second;
+  if (kind_of(text_id) == ObjectKind::byte_string) return std::string(text(text_id));
   const std::string_view utf8 = text(text_id);
   std::string bytes;
   bytes.reserve(utf8.size());
@@ -384,8 +432,7 @@ Result<std::string_view> ValueBuilder::encoded_latin1(ObjectId text_id, ObjectId
       return wrong("argument 0 (text)", "characters up to U+00FF", rushlight::quoted(utf8.substr(i, 4)));
     }
   }
-  known->second = values_.graph().arena.copy(bytes);
-  return known->second;
+  return bytes;
 }
 
 // The text of an object, for as long as the value graph lives.
@@ -434,7 +481,8 @@ Status ValueBuilder::check_additions(ObjectId call, Role role) const {
   const bool is_object = callee_known->meaning == Meaning::tensor_class ||
                          callee_known->meaning == Meaning::old_tensor_class ||
                          callee_known->meaning == Meaning::parameter_class;
-  if (!graph_.states(call).empty() && role != Role::dict && !is_object) {
+  const bool takes_state = is_object || callee_known->meaning == Meaning::numpy_reconstruct;
+  if (!graph_.states(call).empty() && role != Role::dict && !takes_state) {
     return failure(Category::type, "TYPE-BUILD", call, "a state is set on the result of " + callee);
   }
   const pickle::CallKind kind = graph_.call_kind(call);
@@ -477,7 +525,7 @@ Status ValueBuilder::fill(ObjectId id) {
 }
 
 Status ValueBuilder::add_entry(ObjectId container, ObjectId key, ObjectId value) {
-  if (values_.set_item(nodes_[container], nodes_[key], nodes_[value])) return {};
+  if (values_.set_item(nodes_[container], key_node(key), nodes_[value])) return {};
   return failure(Category::type, "TYPE-UNHASHABLE", key, "a dict key is not hashable in Python, found " + describe(key),
                  describe(key));
 }
@@ -512,6 +560,9 @@ Status ValueBuilder::fill_call(ObjectId call) {
       }
       return {};
     }
+    case Role::ndarray:
+    case Role::numpy_scalar:
+      return hang_on_ndarray(call);
     default:
       return {};
   }
@@ -560,7 +611,7 @@ Status ValueBuilder::set_states(ObjectId object, std::span<const ObjectId> state
   for (const ObjectId state : states) {
     const std::span<const ObjectId> pairs = graph_.pairs(state);
     for (std::size_t i = 0; i + 1 < pairs.size(); i += 2) {
-      if (values_.set_item(merged, nodes_[pairs[i]], nodes_[pairs[i + 1]])) continue;
+      if (values_.set_item(merged, key_node(pairs[i]), nodes_[pairs[i + 1]])) continue;
       return failure(Category::type, "TYPE-UNHASHABLE", pairs[i], "the name of an attribute is not hashable in Python");
     }
   }

@@ -20,6 +20,8 @@
 
 #include "checkpoint/build_value.hpp"
 #include "checkpoint/globals_found.hpp"
+#include "checkpoint/numpy_dtype.hpp"
+#include "checkpoint/pickle_memory.hpp"
 #include "checkpoint/storage_table.hpp"
 #include "pickle/arena.hpp"
 #include "value/graph.hpp"
@@ -43,6 +45,8 @@ enum class Role : std::uint8_t {
   module_class,  // a persistent id that names a class and brings its source text
   keyed,         // a persistent id of the tar container: a tensor or storage by its key
   typed_value,   // TorchScript's note on the type of its first argument, which it stands for
+  ndarray,
+  numpy_scalar,
 };
 
 class Arguments;
@@ -90,6 +94,8 @@ class ValueBuilder {
   // --- nodes (value_builder.cpp) ---
   Result<NodeId> create(ObjectId id);
   Result<NodeId> create_call(ObjectId call);
+  NodeId create_byte_string(ObjectId id);
+  NodeId key_node(ObjectId key);
   Result<NodeId> create_global(ObjectId id);
   Result<NodeId> create_persistent(ObjectId id);
   Result<NodeId> create_complex(ObjectId call, std::span<const ObjectId> arguments);
@@ -107,6 +113,7 @@ class ValueBuilder {
   // The bytes that bytes objects, and calls that stand for them, hold.
   Result<std::string_view> bytes_of(ObjectId id, ObjectId site, std::string_view callee);
   Result<std::string_view> encoded_latin1(ObjectId text, ObjectId encoding, ObjectId site, std::string_view callee);
+  Result<std::string> decoded_latin1(ObjectId text, ObjectId encoding, ObjectId site, std::string_view callee) const;
   std::string_view kept(ObjectId id);
 
   // --- tensors (rebuild.cpp) ---
@@ -152,11 +159,46 @@ class ValueBuilder {
   Result<StorageRequest> parse_storage(ObjectId persistent);
   Result<StorageProvider::Keyed> keyed(ObjectId persistent) const;
 
+  // --- arrays and scalars of NumPy (rebuild_numpy.cpp) ---
+  struct NumpyDType {
+    NumpyTypeCode code{};
+    std::string text{};                     // as NdArray::dtype
+    bool is_whole = true;                   // the text says all there is to say
+    ObjectId names = pickle::kNoObject;     // of fields: a tuple
+    ObjectId fields = pickle::kNoObject;    // a dict
+    ObjectId subarray = pickle::kNoObject;  // (base, shape)
+  };
+  // What hangs on an array as values of their own.
+  struct NumpyParts {
+    ObjectId objects = pickle::kNoObject;  // a list
+    ObjectId dtype = pickle::kNoObject;
+  };
+  Result<std::optional<NumpyDType>> numpy_dtype(ObjectId id);
+  Result<std::optional<NumpyDType>> bare_numpy_dtype(ObjectId id);
+  Result<bool> apply_dtype_state(ObjectId call, ObjectId state, NumpyDType& dtype);
+  Status apply_time_unit(const Arguments& state, NumpyDType& dtype);
+  std::string text_of_fields(const NumpyDType& dtype);
+  std::string text_of_field(std::string_view name, std::span<const ObjectId> pairs);
+  Role role_of_numpy(Meaning meaning, ObjectId call);
+  NumpyParts numpy_parts(ObjectId call);
+  Result<NodeId> create_ndarray(ObjectId call);
+  Result<NodeId> create_numpy_scalar(ObjectId call);
+  Result<NdArray> make_ndarray(ObjectId call);
+  Status apply_order(const Arguments& arguments, NdArray& array);
+  Status fill_ndarray(const Arguments& parts, std::size_t dtype_at, std::size_t data_at, NdArray& array);
+  Status hang_on_ndarray(ObjectId call);
+  Result<std::shared_ptr<PickleMemory>> pickled_memory(const Arguments& parts, std::size_t position);
+  std::shared_ptr<Memory> swapped(const std::shared_ptr<Memory>& memory, std::uint32_t unit);
+  NodeId scalar_node(const NumpyTypeCode& code, std::string_view stored);
+  Result<Tensor> rebuild_from_numpy(const Arguments& arguments);
+
   // --- errors ---
   [[nodiscard]] Error failure(Category category, std::string_view code, ObjectId at, std::string message,
                               std::string found = {}, std::string expected = {}) const;
   // Adds the place of a call, and the tensor it makes.
-  [[nodiscard]] Error of_tensor(Error error, ObjectId call);
+  [[nodiscard]] Error of_tensor(Error error, ObjectId call, std::string_view what = "tensor");
+  [[nodiscard]] Error numpy_size_error(ObjectId call, const NdArray& array, const std::string& expected,
+                                       const std::string& found) const;
   // "a str", "global 'os.system'", "an object of 'argparse.Namespace'".
   [[nodiscard]] std::string describe(ObjectId id) const;
   [[nodiscard]] ObjectPaths& paths();
@@ -181,12 +223,17 @@ class ValueBuilder {
   std::vector<std::uint8_t> marked_;                                 // 1: becomes a value
   std::vector<NodeId> nodes_;                                        // by object
   std::map<std::pair<std::uint32_t, DType>, NodeId> storage_nodes_;  // by index into storages_, and class
+  std::map<ObjectId, NodeId> key_texts_;                             // strings of Python 2 that are keys, as text
   std::map<ObjectId, std::string_view> decoded_;                     // texts turned to bytes, in the arena
   std::map<ObjectId, std::uint32_t> nested_files_;                   // by their bytes: index into storages_
   std::map<std::string_view, std::uint32_t> keyed_storages_;         // by key: index into storages_
   std::map<std::string_view, NodeId> keyed_nodes_;                   // by key
   std::array<NodeId, 256> dtype_nodes_;                              // by DType: one object each, as in torch
   std::vector<std::int64_t> shape_, strides_;                        // of the tensor being made
+  std::uint64_t ndarrays_ = 0;
+  std::map<ObjectId, std::optional<NumpyDType>> numpy_dtypes_;
+  std::map<ObjectId, std::shared_ptr<PickleMemory>> pickled_;                           // by the object with the bytes
+  std::map<std::pair<const Memory*, std::uint32_t>, std::shared_ptr<Memory>> swapped_;  // by original and unit
   std::unique_ptr<ObjectPaths> paths_;
 };
 

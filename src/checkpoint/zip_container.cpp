@@ -335,12 +335,16 @@ Result<std::optional<ZipContainer::SmallText>> ZipContainer::read_text(std::stri
       SmallText{std::string(as_text(record.span())), extent ? std::optional(extent->begin) : std::nullopt});
 }
 
-Result<zip::RecordBytes> ZipContainer::read_checked(const zip::Entry& entry, std::uint64_t max_bytes) const {
+Result<zip::RecordBytes> ZipContainer::read_checked(const zip::Entry& entry, std::uint64_t max_bytes,
+                                                    Integrity* integrity) const {
   const zip::Archive& archive = *context_->archive;
   Result<zip::RecordBytes> record = archive.read(entry, max_bytes);
   if (!record) return context_->placed(std::move(record).error(), entry);
   if (context_->checksums == Checksums::ignore) return record;
   const zip::CrcCheck check = zip::Archive::check_crc(entry, record->span(), nullptr);
+  if (integrity != nullptr) {
+    *integrity = check.state == zip::CrcState::verified ? Integrity::verified : Integrity::not_computed;
+  }
   if (check.state == zip::CrcState::mismatch) {
     const Result<zip::Extent> extent = archive.data_extent(entry);
     return context_->placed(zip::crc_mismatch(check, extent ? std::optional(extent->begin) : std::nullopt), entry);
@@ -365,12 +369,17 @@ Result<PickleBytes> ZipContainer::read_pickle(const zip::Entry& entry) {
                    .expected = std::to_string(pickle_limit_)}),
         entry);
   }
-  RUSHLIGHT_TRY_ASSIGN(const zip::RecordBytes record, read(entry, entry.size_bytes));
-  return PickleBytes{record.span(),
-                     record.owner(),
-                     {.file = escaped(context_->file, kPathBytes),
-                      .record = context_->printable_name(entry),
-                      .file_offset = data_offset(entry)}};
+  mark_used(entry);
+  Integrity integrity = Integrity::not_checked;
+  RUSHLIGHT_TRY_ASSIGN(const zip::RecordBytes record, read_checked(entry, entry.size_bytes, &integrity));
+  return PickleBytes{
+      .bytes = record.span(),
+      .owner = record.owner(),
+      .place = {.file = escaped(context_->file, kPathBytes),
+                .record = context_->printable_name(entry),
+                .file_offset = data_offset(entry)},
+      .storage_record = context_->within.empty() ? std::string(context_->short_name(entry)) : context_->within,
+      .integrity = integrity};
 }
 
 std::optional<std::uint64_t> ZipContainer::data_offset(const zip::Entry& entry) const {

@@ -81,7 +81,9 @@ class ZipContainer final : public StorageProvider {
   };
   // The text of a small record; nullopt when there is none.
   Result<std::optional<SmallText>> read_text(std::string_view name);
-  Result<zip::RecordBytes> read_checked(const zip::Entry& entry, std::uint64_t max_bytes) const;
+  // `integrity`, where it is asked for, becomes what is known of the bytes then.
+  Result<zip::RecordBytes> read_checked(const zip::Entry& entry, std::uint64_t max_bytes,
+                                        Integrity* integrity = nullptr) const;
   const zip::Entry* find_storage(std::span<const std::string_view> folders, std::string_view key);
   void warn_about_case(const zip::Entry& entry);
   [[nodiscard]] std::vector<std::string> nearest_keys(std::string_view folder, std::string_view key) const;

@@ -56,6 +56,7 @@ LoadOptions Context::load_options() {
   options.strict = strict;
   options.globals = strict ? Globals::strict : Globals::opaque;
   options.limits = limits;
+  options.encoding = encoding;
   return options;
 }
 
@@ -87,6 +88,16 @@ void add_shared_options(OptionTable& table, Context& context) {
     // Listed by `help limits`, not in every verb's help.
     table.add(fmt::format("--max-{}", option.name), set_limit, "one budget by name").in("");
   }
+}
+
+void add_encoding_option(OptionTable& table, Context& context) {
+  const auto set_encoding = [&context](const std::string& name) {
+    for (const Encoding encoding : {Encoding::utf8, Encoding::ascii, Encoding::latin1, Encoding::bytes}) {
+      if (name == to_string(encoding)) context.encoding = encoding;
+    }
+  };
+  table.add("--encoding", set_encoding, "what the strings of Python 2 are: utf-8, ascii, latin1 or bytes")
+      .one_of({"utf-8", "ascii", "latin1", "bytes"});
 }
 
 void print(std::string_view text) {

@@ -27,6 +27,7 @@ struct Context {
   ColorChoice color = ColorChoice::automatic;
   unsigned threads = 0;
   Limits limits;
+  Encoding encoding = Encoding::utf8;
   std::vector<std::string> raised_limits;  // said in the report
 
   Terminal terminal;
@@ -43,6 +44,9 @@ struct Context {
 
 // Adds the shared options to the program or to a verb.
 void add_shared_options(OptionTable& table, Context& context);
+
+// For verbs that print values: what strings of Python 2 become.
+void add_encoding_option(OptionTable& table, Context& context);
 
 // Opens and closes the JSON object of the contract: {"schema":1,"command":...,"file":...,"ok":...  }.
 JsonWriter begin_envelope(std::string_view command, std::string_view file, bool ok);

@@ -32,6 +32,11 @@ int look(Context& context, const Options& options, const std::string& file) {
       json.begin_object().field("name", std::string_view(tensor.name)).field("dtype", to_string(tensor.dtype));
       json.key("shape").integers(tensor.shape).field("digest", std::string_view(tensor.digest)).end_object();
     }
+    json.end_array().key("arrays").begin_array();
+    for (const ArrayDigest& array : report->arrays) {
+      json.begin_object().field("name", std::string_view(array.name)).field("dtype", std::string_view(array.dtype));
+      json.key("shape").integers(array.shape).field("digest", std::string_view(array.digest)).end_object();
+    }
     json.end_array().field("content_digest", std::string_view(report->content_digest));
     write_findings(json, checkpoint->findings());
     print_envelope(context, json);
@@ -42,6 +47,10 @@ int look(Context& context, const Options& options, const std::string& file) {
     for (const TensorDigest& tensor : report->tensors) {
       out += fmt::format("{}  {}  {} {}\n", tensor.digest, escaped(tensor.name), info(tensor.dtype).brief,
                          format_shape(tensor.shape));
+    }
+    for (const ArrayDigest& array : report->arrays) {
+      out += fmt::format("{}  {}  numpy {} {}\n", array.digest, escaped(array.name), escaped(array.dtype),
+                         format_shape(array.shape));
     }
   }
   out += fmt::format("{}  content-{}  {}\n", report->content_digest, algorithm, escaped(file));

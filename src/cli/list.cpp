@@ -98,6 +98,9 @@ void write_json(const Context& context, const Inspection& report, const std::vec
     write_path(json, entry.path);
     json.field("type", type_name(entry.value)).key("value");
     write_leaf(json, entry.value);
+    if (const auto dtype = entry.value.numpy_dtype()) {
+      json.field("class", entry.value.class_name()).field("numpy", *dtype);
+    }
     json.end_object();
   }
   json.end_array().key("opaque").begin_array();
@@ -180,6 +183,7 @@ Verb list_verb() {
             table.add("--long", &options->long_rows, "with strides, offset, class and gradient");
             table.add("--all", &options->all, "do not shorten to the terminal; parts of sparse tensors, bookkeeping");
             table.add("-v,--verbose", &options->verbose, "also print notes");
+            add_encoding_option(table, context);
             return [options, &context] {
               return for_each_file(context, "list", options->files, true,
                                    [&](const std::string& file) { return look(context, *options, file); });

@@ -190,7 +190,9 @@ std::string values_text(const Context& context, const ListOptions& options, cons
       options.all || terminal.rows == 0 ? shown_values.size() : std::min<std::size_t>(shown_values.size(), 12);
   for (std::size_t i = 0; i < rows; ++i) {
     const ValueEntry& entry = *shown_values[i];
-    values.row({escaped(entry.name), std::string(type_name(entry.value)), clipped(format_leaf(entry.value), 60)});
+    const std::string type =
+        entry.value.numpy_dtype() ? escaped(entry.value.class_name()) : std::string(type_name(entry.value));
+    values.row({escaped(entry.name), type, clipped(format_leaf(entry.value), 60)});
   }
   std::string out = terminal.paint("values", Role::dim) + "\n" + values.render(terminal);
   if (rows < shown_values.size()) out += fmt::format("  ... {} more (--all)\n", shown_values.size() - rows);

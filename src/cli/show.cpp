@@ -87,6 +87,14 @@ std::string sparkline(const std::array<std::uint64_t, 24>& histogram) {
   return text;
 }
 
+// The NumPy array that an entry stands for; nullptr for tensors.
+const NdArray* array_of(const Inspection& report, const TensorEntry& entry) {
+  const auto found = std::ranges::find_if(report.values, [&](const ValueEntry& value) {
+    return value.value.as_ndarray() != nullptr && value.path == entry.path;
+  });
+  return found == report.values.end() ? nullptr : found->value.as_ndarray();
+}
+
 void write_json(const Context& context, const Options& options, const Inspection& report, const TensorEntry& entry,
                 const Tensor& part, const std::vector<std::string>& texts,
                 const std::optional<TensorStatistics>& stats) {
@@ -100,6 +108,7 @@ void write_json(const Context& context, const Options& options, const Inspection
     json.field("qscheme", to_string(quantizer->scheme));
   }
   if (!options.slice.empty()) json.field("slice", std::string_view(options.slice));
+  if (const NdArray* array = array_of(report, entry)) json.field("numpy", std::string_view(array->dtype));
   json.key("values").begin_array();
   const bool numbers = options.as != "hex" && entry.tensor.dtype() != DType::boolean;
   for (const std::string& text : texts) {
@@ -166,6 +175,7 @@ int show_tensor(const Context& context, const Options& options, const Inspection
                                 context.terminal.paint(escaped(entry.name), Role::heading), info(part->dtype()).brief,
                                 format_shape(part->shape()), format_shape(part->strides()), part->storage_offset(),
                                 place, format_bytes(part->size_bytes()));
+  if (const NdArray* array = array_of(report, entry)) out += fmt::format("  numpy {}\n", escaped(array->dtype));
   if (const Quantizer* quantizer = part->options().quantizer.get()) {
     out += fmt::format(
         "  {}{}\n", to_string(quantizer->scheme),
@@ -212,6 +222,13 @@ int run(Context& context, const Options& options) {
   Result<Inspection> report = inspect(*checkpoint, context.limits);
   if (!report) return fail(context, "show", options.file, std::move(report).error());
   Result<std::vector<TensorEntry>> found = find_tensors(*report, options.name);
+  if (!found && found.error().code == ErrorCode::not_found) {
+    // NumPy arrays are shown as tensors are.
+    Inspection arrays{.file = report->file, .tensors = array_entries(*report)};
+    if (Result<std::vector<TensorEntry>> among_arrays = find_tensors(arrays, options.name)) {
+      found = std::move(among_arrays);
+    }
+  }
   if (!found) {
     const Value value = checkpoint->root().at(options.name);
     if (!value.exists()) return fail(context, "show", options.file, std::move(found).error());
@@ -219,6 +236,9 @@ int run(Context& context, const Options& options) {
       JsonWriter json = begin_envelope("show", report->file, true);
       json.field("name", std::string_view(options.name)).field("type", type_name(value)).key("value");
       write_leaf(json, value);
+      if (const NdArray* array = value.as_ndarray(); array != nullptr && array->data) {
+        if (const auto bytes = array->data->bytes()) json.key("data").base64(*bytes);
+      }
       write_findings(json, report->findings);
       print_envelope(context, json);
     } else {
@@ -259,6 +279,7 @@ Verb show_verb() {
             table.add("--as", &options->as, "dec, or hex for the bits").one_of({"dec", "hex"});
             table.add("--stats", &options->stats, "statistics, also in JSON; an error where there are none");
             table.add("--hist", &options->hist, "the same, for the histogram");
+            add_encoding_option(table, context);
             return [options, &context] { return run(context, *options); };
           }};
 }

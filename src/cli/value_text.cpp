@@ -87,6 +87,11 @@ std::string format_leaf(const Value& value) {
       return fmt::format("<{}>", escaped(value.class_name()));
     case ValueKind::opaque:
       return fmt::format("<{} object>", escaped(value.class_name()));
+    case ValueKind::ndarray: {
+      const NdArray& array = *value.as_ndarray();
+      if (array.is_scalar) return fmt::format("<{} {}>", escaped(value.class_name()), escaped(array.dtype));
+      return fmt::format("array {} {}", escaped(array.dtype), format_shape(array.shape));
+    }
     case ValueKind::list:
       return "[]";
     case ValueKind::tuple:
@@ -143,6 +148,12 @@ void write_leaf(JsonWriter& json, const Value& value) {
     case ValueKind::size:
       json.integers(sizes_of(value));
       return;
+    case ValueKind::ndarray: {
+      const NdArray& array = *value.as_ndarray();
+      json.begin_object().field("dtype", std::string_view(array.dtype)).key("shape").integers(array.shape);
+      json.field("order", to_string(array.order)).field("item_bytes", array.item_bytes).end_object();
+      return;
+    }
     default:
       json.string(format_leaf(value));
       return;

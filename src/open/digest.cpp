@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "base/quote.hpp"
 #include "checksum/sha256.hpp"
 #include "checksum/xxh3.hpp"
+#include "tensor/byte_order.hpp"
 
 namespace rushlight {
 namespace {
@@ -155,6 +157,40 @@ Result<std::string> digest_of_all(const std::vector<TensorDigest>& tensors, Dige
   return std::move(hash).hex();
 }
 
+// Of arrays of dtypes that torch does not have: texts are UTF-32, times are integers of 64 bits.
+std::uint32_t swap_unit_of(const NdArray& array) noexcept {
+  if (!array.dtype.starts_with('>') || array.dtype.size() < 2) return 1;
+  return array.dtype[1] == 'U' ? 4 : array.dtype[1] == 'M' || array.dtype[1] == 'm' ? 8 : 1;
+}
+
+// Arrays lie in the pickle, so their bytes are few; those that hold objects have none. Several may share theirs.
+Result<std::vector<ArrayDigest>> digests_of_arrays(const Inspection& inspection, DigestAlgorithm algorithm) {
+  std::vector<ArrayDigest> digests;
+  std::map<std::pair<const Memory*, std::string>, std::string> known;
+  for (const ValueEntry& entry : inspection.values) {
+    const NdArray* const array = entry.value.as_ndarray();
+    if (array == nullptr || !array->data) continue;
+    ArrayDigest digest{.name = entry.name, .dtype = array->dtype, .shape = array->shape, .digest = {}};
+    const bool in_order = !array->tensor || array->tensor->is_contiguous();
+    std::string& hex = known[{in_order ? array->data->memory().get() : nullptr, array->dtype}];
+    if (hex.empty() || !in_order) {
+      if (array->tensor) {
+        RUSHLIGHT_TRY_ASSIGN(hex, digest_of(*array->tensor, algorithm));
+      } else {
+        RUSHLIGHT_TRY_ASSIGN(Hash hash, Hash::create(algorithm));
+        RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> stored, array->data->bytes());
+        std::vector<std::byte> bytes(stored.begin(), stored.end());
+        swap_units(bytes, swap_unit_of(*array));
+        hash.update(ByteSpan(bytes));
+        RUSHLIGHT_TRY_ASSIGN(hex, std::move(hash).hex());
+      }
+    }
+    digest.digest = hex;
+    digests.push_back(std::move(digest));
+  }
+  return digests;
+}
+
 }  // namespace
 
 std::string_view to_string(DigestAlgorithm algorithm) noexcept {
@@ -234,6 +270,7 @@ Result<DigestReport> digest(const Checkpoint& checkpoint, DigestAlgorithm algori
     }
   }
   RUSHLIGHT_TRY_ASSIGN(report.content_digest, digest_of_all(report.tensors, algorithm));
+  RUSHLIGHT_TRY_ASSIGN(report.arrays, digests_of_arrays(inspection, algorithm));
   return report;
 }
 

@@ -59,6 +59,20 @@ Result<Inspection> inspect(const Checkpoint& checkpoint, const Limits& limits) {
   return report;
 }
 
+std::vector<TensorEntry> array_entries(const Inspection& inspection) {
+  std::vector<TensorEntry> entries;
+  for (const ValueEntry& entry : inspection.values) {
+    const NdArray* const array = entry.value.as_ndarray();
+    if (array == nullptr || !array->tensor) continue;
+    entries.push_back({.name = entry.name,
+                       .path = entry.path,
+                       .tensor = *array->tensor,
+                       .storage = std::string(array->tensor->storage().record()),
+                       .persistent = false});
+  }
+  return entries;
+}
+
 std::vector<std::string_view> name_parts(std::string_view name) {
   constexpr std::size_t kMostParts = 64;  // what a tree can show; names of a thousand dots are no structure
   std::vector<std::string_view> parts;

@@ -164,6 +164,8 @@ class Walk {
     }
     switch (frame.part) {
       case Part::all:
+        // The dtype of an array is no value of the program; the array's own text says it.
+        if ((*graph_)[frame.node].kind == ValueKind::ndarray && child.kind == PathStep::Kind::attr) return {};
         break;
       case Part::attributes:
         if (child.kind != PathStep::Kind::attr || is_machinery(child.name) || child.name == kParameters ||
@@ -251,6 +253,9 @@ class Walk {
       case ValueKind::tuple:
       case ValueKind::frozenset:
         return enter_repeatedly(node, outside);
+      case ValueKind::ndarray:
+        visitor_.value(name_, path(), Value(graph_, node));
+        return enter_once(node, outside);
       case ValueKind::opaque:
         if (is_module_node(graph, node)) {
           return visit_module(node, graph_->attribute(node, kParameters), part, outside, false);

@@ -26,7 +26,8 @@ Finding gate(const TensorFigures& tensor, std::int64_t count, const char* code, 
 }  // namespace
 
 Result<StatisticsReport> statistics_of_all(const Checkpoint& checkpoint, const StatisticsOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(const Inspection inspection, inspect(checkpoint, options.limits));
+  RUSHLIGHT_TRY_ASSIGN(Inspection inspection, inspect(checkpoint, options.limits));
+  for (TensorEntry& array : array_entries(inspection)) inspection.tensors.push_back(std::move(array));
   std::vector<TensorEntry> entries = inspection.tensors;
   if (!options.match.empty()) {
     RUSHLIGHT_TRY_ASSIGN(entries, find_tensors(inspection, options.match));

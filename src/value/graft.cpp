@@ -25,8 +25,11 @@ NodeId Grafter::shallow(ValueGraphBuilder& builder, const ValueGraph& from, Node
   switch (node.kind) {
     case ValueKind::none:
       return builder.none();
-    case ValueKind::boolean:
-      return builder.boolean(node.boolean);
+    case ValueKind::boolean: {
+      const NodeId shared = builder.boolean(node.boolean);
+      const NodeExtra* extra = from.extra(id);
+      return extra == nullptr ? shared : builder.numpy_scalar(shared, extra->class_name, extra->numpy_dtype);
+    }
     case ValueKind::integer:
       return node.big ? builder.big_integer(node.text.view()) : builder.integer(node.integer);
     case ValueKind::real:
@@ -65,6 +68,8 @@ NodeId Grafter::shallow(ValueGraphBuilder& builder, const ValueGraph& from, Node
       return builder.global(node.text.view());
     case ValueKind::opaque:
       return builder.opaque(from.extra(id)->class_name, kNoNode);
+    case ValueKind::ndarray:
+      return builder.ndarray(from.extra(id)->class_name, *from.extra(id)->ndarray);
   }
   return builder.none();
 }
@@ -100,6 +105,7 @@ NodeId Grafter::graft(ValueGraphBuilder& builder, const Value& value) {
     }
     if (const NodeExtra* extra = from.extra(id)) {
       if (!extra->class_name.empty()) builder.set_class(copy, extra->class_name);
+      if (!extra->numpy_dtype.empty()) to.make_extra(copy).numpy_dtype = to.intern_class(extra->numpy_dtype);
       if (extra->arguments != kNoNode) to.make_extra(copy).arguments = copy_of(extra->arguments);
       if (extra->state != kNoNode) to.make_extra(copy).state = copy_of(extra->state);
       if (extra->index) indexed.push_back(copy);

@@ -197,6 +197,28 @@ NodeId ValueGraphBuilder::opaque(std::string_view class_name, NodeId arguments) 
   return made;
 }
 
+NodeId ValueGraphBuilder::ndarray(std::string_view class_name, NdArray array) {
+  ValueNode node(ValueKind::ndarray);
+  node.children = {};
+  const NodeId made = graph_->add(node);
+  set_class(made, class_name);
+  NodeExtra& extra = graph_->make_extra(made);
+  extra.numpy_dtype = graph_->intern_class(array.dtype);
+  extra.ndarray = std::make_shared<const NdArray>(std::move(array));
+  return made;
+}
+
+NodeId ValueGraphBuilder::numpy_scalar(NodeId node, std::string_view class_name, std::string_view dtype) {
+  // There is one True in Python, and any number of numpy.bool_(True).
+  if (graph_->nodes[node].kind == ValueKind::boolean) {
+    const ValueNode copy = graph_->nodes[node];
+    node = graph_->add(copy);
+  }
+  set_class(node, class_name);
+  graph_->make_extra(node).numpy_dtype = graph_->intern_class(dtype);
+  return node;
+}
+
 NodeId ValueGraphBuilder::placeholder() {
   return graph_->add(ValueNode(ValueKind::none));
 }

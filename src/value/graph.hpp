@@ -51,14 +51,19 @@ class ValueGraphBuilder {
   NodeId global(std::string_view class_name);
   // class_name is "module.name"; arguments a tuple node or kNoNode.
   NodeId opaque(std::string_view class_name, NodeId arguments);
+  // An array of objects is filled with append().
+  NodeId ndarray(std::string_view class_name, NdArray array);
+  // The value as a scalar of NumPy: with its class and dtype. `node` is not to be used again; the id may be another
+  // one.
+  NodeId numpy_scalar(NodeId node, std::string_view class_name, std::string_view dtype);
 
   // An id whose kind is decided later (a tuple met inside itself): becomes() gives it the content of another node,
   // which is not to be used again: the object is the placeholder.
   NodeId placeholder();
   void becomes(NodeId placeholder, NodeId node);
 
-  // list, set, and opaque objects (list subclasses). A set takes equal items (Python's ==) once; false when an item of
-  // a set is not hashable, which is then left out.
+  // list, set, ndarray, and opaque objects (list subclasses). A set takes equal items (Python's ==) once; false when an
+  // item of a set is not hashable, which is then left out.
   bool append(NodeId container, NodeId item);
   // dict, and opaque objects (dict subclasses). A key equal to one that is there (Python's ==) replaces its value.
   // False when the key is not hashable in Python (list, dict, set, bytearray, a tuple that holds one).

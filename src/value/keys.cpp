@@ -190,6 +190,9 @@ std::optional<std::uint64_t> hash_leaf(const ValueGraph& graph, NodeId id, std::
     case ValueKind::storage:
     case ValueKind::opaque:
       return tagged(Tag::object, id, seed);
+    case ValueKind::ndarray:
+      if (!graph.extra(id)->ndarray->is_scalar) return std::nullopt;
+      return tagged(Tag::object, id, seed);
     default:
       return std::nullopt;
   }

@@ -16,6 +16,7 @@ bool has_items(ValueKind kind) noexcept {
     case ValueKind::frozenset:
     case ValueKind::size:
     case ValueKind::opaque:
+    case ValueKind::ndarray:
       return true;
     default:
       return false;

@@ -56,7 +56,7 @@ struct ValueNode {
     double real;
     double complex[2];
     NodeText text;        // string, bytes, bytearray, device, global (its name), big integer
-    Children children;    // items; of a dict keys and values in turn
+    Children children;    // items, of an array of objects too; of a dict keys and values in turn
     std::uint32_t index;  // tensor, composite, storage: into the graph's tables
     DType dtype;
   };
@@ -68,9 +68,11 @@ static_assert(sizeof(ValueNode) == 24);
 
 // What containers and objects have besides their items.
 struct NodeExtra {
-  std::string_view class_name;       // empty: the kind's own
-  NodeId arguments = kNoNode;        // opaque
-  NodeId state = kNoNode;            // of BUILD
+  std::string_view class_name;   // empty: the kind's own
+  NodeId arguments = kNoNode;    // opaque
+  NodeId state = kNoNode;        // of BUILD
+  std::string_view numpy_dtype;  // of arrays and scalars of NumPy
+  std::shared_ptr<const NdArray> ndarray;
   Children entries{};                // opaque: a dict subclass's keys and values in turn
   std::unique_ptr<HashIndex> index;  // over the keys of a dict or opaque object, or the items of a set
 };

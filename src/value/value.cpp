@@ -102,6 +102,8 @@ std::string_view to_string(ValueKind kind) noexcept {
       return "global";
     case ValueKind::opaque:
       return "opaque";
+    case ValueKind::ndarray:
+      return "ndarray";
   }
   return "?";
 }
@@ -246,6 +248,29 @@ std::optional<std::string_view> Value::as_device() const noexcept {
   const ValueNode* node = node_of(*this);
   if (node == nullptr || node->kind != ValueKind::device) return std::nullopt;
   return node->text.view();
+}
+
+const NdArray* Value::as_ndarray() const noexcept {
+  const NodeExtra* extra = graph_ ? graph_->extra(node_) : nullptr;
+  return extra != nullptr ? extra->ndarray.get() : nullptr;
+}
+
+std::optional<std::string_view> Value::numpy_dtype() const noexcept {
+  const NodeExtra* extra = graph_ ? graph_->extra(node_) : nullptr;
+  if (extra == nullptr || extra->numpy_dtype.empty()) return std::nullopt;
+  return extra->numpy_dtype;
+}
+
+std::string_view to_string(ArrayOrder order) noexcept {
+  switch (order) {
+    case ArrayOrder::c:
+      return "C";
+    case ArrayOrder::fortran:
+      return "F";
+    case ArrayOrder::permuted:
+      return "K";
+  }
+  return "?";
 }
 
 // --- containers

@@ -10,7 +10,8 @@ namespace {
 
 // Objects that programs share and know that they do: visited once.
 bool entered_once(ValueKind kind) noexcept {
-  return kind == ValueKind::list || kind == ValueKind::dict || kind == ValueKind::set || kind == ValueKind::opaque;
+  return kind == ValueKind::list || kind == ValueKind::dict || kind == ValueKind::set || kind == ValueKind::opaque ||
+         kind == ValueKind::ndarray;
 }
 
 struct Frame {

@@ -281,23 +281,5 @@ TEST(HostileTensors, T25_StatesOfOldTensorObjects) {
     EXPECT_EQ(build(old(tuple_of(state))).line, "type TYPE-ARGUMENT" + start + said);
 }
 
-TEST(HostileTensors, T26_NumpyArraysAreDataWithTheirNames) {
-  // numpy.core.multiarray._reconstruct(numpy.ndarray, (0,), b'b') with a state of dtype('O8').
-  PickleBuilder pickle;
-  pickle.proto(2).global("numpy.core.multiarray", "_reconstruct").global("numpy", "ndarray");
-  pickle.integer(0).tuple1().bytes_value("b").tuple3().reduce();
-  pickle.mark().integer(1).integer(2).tuple1();
-  pickle.global("numpy", "dtype").text("O8").boolean(false).boolean(true).tuple3().reduce();
-  pickle.boolean(false).bytes_value("").tuple().build().stop();
-  const Built built = build(pickle);
-  ASSERT_TRUE(built.ok) << built.line;
-  EXPECT_EQ(built.root.kind(), ValueKind::opaque);
-  EXPECT_EQ(built.root.class_name(), "numpy.core.multiarray._reconstruct");
-  ASSERT_EQ(built.findings.size(), 3u);
-  EXPECT_EQ(build(pickle, {.globals = Globals::strict}).line,
-            "global GLOBAL-UNKNOWN at 0x2: 3 globals are not on the allow-list: 'numpy.core.multiarray._reconstruct', "
-            "'numpy.ndarray', 'numpy.dtype'");
-}
-
 }  // namespace
 }  // namespace rushlight::test

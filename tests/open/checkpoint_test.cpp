@@ -9,8 +9,11 @@
 #include <thread>
 #include <vector>
 
+#include "checkpoint/numpy_pickles.hpp"
 #include "opened_bytes.hpp"
+#include "rushlight/digest.hpp"
 #include "rushlight/inspect.hpp"
+#include "rushlight/stats.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace rushlight::test {
@@ -105,6 +108,46 @@ TEST(Checkpoint, F07_TheWeightsBesideUnknownObjectsLoad) {
   EXPECT_EQ(checkpoint->state_dict()->at("w")->values<float>().value()[5], 5.0f);
   EXPECT_EQ(checkpoint->globals()[0].name, "argparse.Namespace");
   EXPECT_EQ(checkpoint->globals()[0].paths, std::vector<std::string>{"args"});
+}
+
+TEST(NumpyCheckpoint, ArraysAreValuesAndNoWeights) {
+  PickleBuilder pickle = start();
+  pickle.empty_dict().text("w").tensor("FloatStorage", "0", kEight).setitem().text("a");
+  ArrayParts{}.write()(pickle);
+  pickle.setitem().text("s");
+  ArrayParts{.shape = shape_part({2}), .dtype = dtype_part("S4", "|", 4)}.write()(pickle);
+  pickle.setitem().stop();
+  const Result<Checkpoint> checkpoint = open_pickle(pickle);
+  ASSERT_TRUE(checkpoint) << to_string(checkpoint.error());
+  const StateDict weights = checkpoint->state_dict().value();
+  EXPECT_EQ(weights.size(), 1u);
+  EXPECT_EQ(weights.find("a"), nullptr);
+  const Inspection inspection = inspect(*checkpoint).value();
+  EXPECT_EQ(inspection.tensors.size(), 1u);
+  ASSERT_EQ(inspection.values.size(), 2u);
+  EXPECT_EQ(inspection.values[0].value.kind(), ValueKind::ndarray);
+  // Only the first has elements that torch knows.
+  const std::vector<TensorEntry> arrays = array_entries(inspection);
+  ASSERT_EQ(arrays.size(), 1u);
+  EXPECT_EQ(arrays[0].name, "a");
+  EXPECT_FALSE(arrays[0].persistent);
+  EXPECT_EQ(arrays[0].tensor.storage().record(), "data.pkl");
+  EXPECT_EQ(arrays[0].tensor.storage().integrity(), Integrity::verified);
+  EXPECT_EQ(arrays[0].tensor.values<float>().value()[1], 2.0f);
+
+  const DigestReport digests = digest(*checkpoint, DigestAlgorithm::xxh3_128).value();
+  EXPECT_EQ(digests.tensors.size(), 1u);
+  ASSERT_EQ(digests.arrays.size(), 2u);
+  EXPECT_EQ(digests.arrays[1].dtype, "|S4");
+  EXPECT_EQ(digests.arrays[1].digest, digests.arrays[0].digest);  // the same bytes
+  PickleBuilder alone = start();
+  alone.empty_dict().text("w").tensor("FloatStorage", "0", kEight).setitem().stop();
+  const Result<Checkpoint> weights_alone = open_pickle(alone);
+  EXPECT_EQ(digest(*weights_alone, DigestAlgorithm::xxh3_128)->content_digest, digests.content_digest);
+
+  const StatisticsReport statistics = statistics_of_all(*checkpoint, {}).value();
+  ASSERT_EQ(statistics.tensors.size(), 2u);
+  EXPECT_EQ(statistics.tensors[1].figures->max, 2);
 }
 
 TEST(Checkpoint, StrictOptionsMakeTheFirstOddityAnError) {

@@ -256,7 +256,7 @@ TEST(GoldenSets, SetsAreIntact) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, GoldenFiles, testing::Values("fashion", "format", "torch-releases"),
+INSTANTIATE_TEST_SUITE_P(Sets, GoldenFiles, testing::Values("fashion", "format", "numpy", "torch-releases"),
                          [](const testing::TestParamInfo<const char*>& set) {
                            std::string name = set.param;
                            std::replace(name.begin(), name.end(), '-', '_');

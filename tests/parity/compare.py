@@ -147,12 +147,21 @@ class Comparison:
                 value = tuple(value)
             elif kind == "storage":
                 value = None
+            elif kind == "ndarray":
+                value = dict(value, shape=tuple(value["shape"]), dtype=self.native(value["dtype"]))
+            if "numpy" in entry:
+                kind = "%s %s %s" % (kind, entry["class"], self.native(entry["numpy"]))
             found.append((self.path(view, entry["path"]), entry["name"], kind, value))
         for want, have in self.pairs("values", wanted, found):
             if torch_view.IN_SET not in want[0]:
                 self.same(want[0], "name", want[1], have[1])
             self.same(want[0], "type", want[2], have[2])
             self.same(want[0], "value", want[3], have[3])
+
+    @staticmethod
+    def native(dtype):
+        """As NumPy has it once it has swapped the elements."""
+        return "<" + dtype[1:] if dtype.startswith(">") else dtype
 
     @staticmethod
     def float(json_number):
@@ -171,6 +180,11 @@ class Comparison:
         for want, have in zip(wanted, report["tensors"]):
             self.same(want["path"], "name of the digest", want["name"], have["name"])
             self.same(want["path"], "digest", want["digest"], have["digest"])
+        arrays = [(entry["name"], self.native(entry["dtype"]), tuple(entry["shape"]), entry["digest"])
+                  for entry in report["arrays"]]
+        self.same("", "arrays with digests", len(view.arrays), len(arrays))
+        for want, have in zip(view.arrays, arrays):
+            self.same(want[0], "array", want, have)
 
     def compare_verdicts(self, view, report):
         if report is None:

@@ -24,7 +24,7 @@ FEATURES = {
     "containers": "list, tuple, dict, OrderedDict, Counter, set, frozenset, with keys of all kinds",
     "sharing": "one container in several places, and cycles",
     "objects": "Namespace, SimpleNamespace, slice, range, deque, defaultdict, classes: values without a meaning here",
-    "numpy": "NumPy arrays and scalars",
+    "numpy": "NumPy arrays of every dtype, order and byte order, and scalars",
     # tensors
     "tensors": "dense tensors of every dtype this torch saves, 0-d and without elements too",
     "views": "transposed, sliced, expanded, overlapping, channels_last; several of one storage",
@@ -44,8 +44,13 @@ FEATURES = {
     "legacy": "torch.save(_use_new_zipfile_serialization=False)",
 }
 
-# What Rushlight reads today; the tests use these. Missing: numpy (opaque values with a finding).
-READ_TODAY = frozenset(FEATURES) - {"numpy"}
+# What Rushlight reads today; the tests use these.
+READ_TODAY = frozenset(FEATURES)
+
+NUMPY_DTYPES = ("?", "i1", "u1", "<i2", ">i2", "<u2", ">u2", "<i4", ">i4", "<u4", ">u4", "<i8", ">i8", "<u8", ">u8",
+                "<f2", ">f2", "<f4", ">f4", "<f8", ">f8", "<c8", ">c8", "<c16", ">c16",
+                "S3", "<U2", ">U2", "V5", "<M8[ns]", ">M8[D]", "<m8[25s]", "<M8",
+                [("a", ">i4"), ("b", "<f8", (2,)), ("größe", "S3")], [("in", [("x", "<i2"), ("y", "u1")]), ("z", "<f4")])
 
 LEGACY = {"_use_new_zipfile_serialization": False}
 LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc")
@@ -325,12 +330,46 @@ class Generator:
 
     def numpy(self):
         import numpy
-        kind = self.random.randrange(3)
-        dtype = self.random.choice(("f8", "f4", "i8", "u1", "?", "c16", ">i4"))
+        if self.chance(0.1):
+            array = numpy.empty(self.shape_of(2), dtype=object)
+            for place in numpy.ndindex(array.shape):
+                array[place] = self.random.choice((self.number, self.text))()
+            return array
+        dtype = numpy.dtype(self.random.choice(NUMPY_DTYPES))
+        if self.chance(0.4) and dtype.names is None:
+            # NumPy drops the zeros at the end of strings, and with them what its own dtype said of the size.
+            word = "".join(self.random.choice("xyzé") for _ in range(5))
+            if dtype.kind in "SU":
+                return numpy.str_(word) if dtype.kind == "U" else numpy.bytes_(word.encode())
+            return numpy.frombuffer(self.numpy_bytes(dtype, 1), dtype)[0]
+        shape = self.shape_of(4)
+        count = int(numpy.prod(shape, dtype=int))
+        array = numpy.frombuffer(self.numpy_bytes(dtype, count), dtype).reshape(shape).copy()
+        kind = self.random.randrange(6)
         if kind == 0:
-            return numpy.dtype(dtype).type(self.random.randrange(2))
-        array = numpy.arange(self.random.randrange(24)).astype(dtype)
-        return array if kind == 1 else numpy.asfortranarray(array.reshape(1, -1))
+            return numpy.asfortranarray(array)
+        if kind == 1:
+            return array.transpose()
+        if kind == 2 and array.ndim:
+            return array[::-1]  # strides that no pickle has
+        if kind == 3 and array.ndim > 1:
+            return array[..., ::2]
+        if kind == 4 and array.ndim > 2 and dtype.kind in "biufc" and dtype.itemsize <= 16 and dtype.char not in "gG":
+            return array.swapaxes(0, 1)
+        return array
+
+    def shape_of(self, most_dims):
+        return tuple(self.random.choice((0, 1, 1, 2, 3, 4)) for _ in range(self.random.randrange(most_dims + 1)))
+
+    def numpy_bytes(self, dtype, count):
+        """Elements of any bits, where any bits are an element."""
+        if dtype.kind == "b":
+            return bytes(self.random.getrandbits(1) for _ in range(count))
+        if dtype.kind == "U":
+            order = "big" if dtype.str[0] == ">" else "little"
+            return b"".join(self.random.choice((65, 233, 0x1F600)).to_bytes(4, order)
+                            for _ in range(count * dtype.itemsize // 4))
+        return bytes(self.random.getrandbits(8) for _ in range(count * dtype.itemsize))
 
     # --- tensors
 

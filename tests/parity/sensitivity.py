@@ -39,7 +39,7 @@ FIELDS = {
     "list": {"tensors": ("name", "path", "dtype", "shape", "strides", "storage_offset", "device", "requires_grad",
                          "class", "layout", "size_bytes", "quantizer"),
              "values": ("path", "type", "value"), "opaque": ("path", "class")},
-    "hash": {"tensors": ("name", "digest")},
+    "hash": {"tensors": ("name", "digest"), "arrays": ("name", "dtype", "shape", "digest")},
     "verify": {"tensors": ("name", "state")},
 }
 

@@ -16,6 +16,7 @@ import math
 import types
 import warnings
 
+import numpy
 import torch
 
 # In place of the position of an item in a set: Python promises no order.
@@ -62,6 +63,32 @@ def storage_bytes(storage):
     return ctypes.string_at(storage.data_ptr(), storage.nbytes()) if storage.nbytes() else b""
 
 
+# What NumPy 2 calls otherwise than the releases before it, and the aliases that hang on the machine.
+NUMPY_NAMES = {"bool": "bool_", "float128": "longdouble", "complex256": "clongdouble"}
+# Those that torch has.
+NUMPY_CHARS = "?bBhHiIlLqQefdFD"
+
+
+def numpy_dtype_text(dtype):
+    """numpy.dtype.str; of structured dtypes their fields, one level deep."""
+    if dtype.names is None:
+        return dtype.str.replace(">", "<")  # NumPy swaps most arrays when it loads them
+    fields = []
+    for word in dtype.names:
+        field = dtype.fields[word][0]
+        base, shape = field.subdtype or (field, None)
+        # Fields of structured elements stay as they are.
+        fields.append("('%s', '%s'%s)" % (word, base.str, "" if shape is None else ", %r" % (shape,)))
+    return "[%s]" % ", ".join(fields)
+
+
+def numpy_elements(value):
+    """Little-endian, and in C order where torch has the dtype, otherwise as they are pickled."""
+    if value.dtype.kind in "biufcUMm":
+        value = value.astype(value.dtype.newbyteorder("<"))
+    return value.tobytes("C" if value.dtype.char in NUMPY_CHARS else "A")
+
+
 def class_name(kind):
     return "%s.%s" % (kind.__module__, kind.__qualname__)
 
@@ -82,6 +109,7 @@ class View:
         self.tensors = []
         self.values = []
         self.opaque = []
+        self.arrays = []  # of NumPy, with their bytes
         self.sets = set()  # paths of sets
         self.storages = []  # by the number that tensors have for theirs
         self._entered = set()
@@ -119,11 +147,15 @@ class View:
             self._enter(value, path, name, outside, self._children, once=True)
         elif isinstance(value, (tuple, frozenset)) and not isinstance(value, torch.Size):
             self._enter(value, path, name, outside, self._children, once=False)
+        elif isinstance(value, (numpy.ndarray, numpy.generic)):
+            self._numpy(value, path, name)
+            self._enter(value, path, name, outside, self._numpy_children, once=True)
         elif isinstance(value, torch.nn.Module):
             self._module(value, path, name, part, outside)
         elif not self._leaf(value, path, name):
             if id(value) not in self._entered:
-                self.opaque.append((path, class_name(type(value))))
+                is_dtype = isinstance(value, numpy.dtype)  # its class is one of each dtype
+                self.opaque.append((path, "numpy.dtype" if is_dtype else class_name(type(value))))
             self._enter(value, path, name, outside, self._object_children, once=True)
 
     def _enter(self, value, path, name, outside, children, once):
@@ -166,6 +198,9 @@ class View:
         function, arguments, state, items, entries = reduced[:5]
         if function is not type(value):
             arguments = arguments[1:]  # copyreg.__newobj__(class, ...)
+        if isinstance(value, numpy.dtype):
+            arguments = reduced[1]
+            items, state = state, None  # a tuple is entered as if it were the object
         if arguments:
             yield (arguments,) + self._attribute(path, name, "args")
         for word, child in (state or {}).items():
@@ -197,6 +232,47 @@ class View:
                     if word not in MACHINERY:
                         self.visit(child, *self._attribute(path, name, word), part="", outside=True)
         self._active.discard(id(module))
+
+    # --- NumPy
+
+    def _numpy(self, value, path, name):
+        text = numpy_dtype_text(value.dtype)
+        if isinstance(value, numpy.generic):
+            kind = NUMPY_NAMES.get(type(value).__name__, type(value).__name__)
+            found = self._numpy_scalar(value)
+        else:
+            kind, found = "ndarray", None
+        if found is None:
+            is_array = isinstance(value, numpy.ndarray)
+            order = "C" if not is_array or value.flags.c_contiguous else "F" if value.flags.f_contiguous else "K"
+            found = ("ndarray", {"dtype": text, "shape": tuple(value.shape), "order": order,
+                                 "item_bytes": value.dtype.itemsize})
+            if not value.dtype.hasobject:
+                self.arrays.append((name, text, tuple(value.shape), hashlib.sha256(numpy_elements(value)).hexdigest()))
+        self.values.append((path, name, "%s numpy.%s %s" % (found[0], kind, text), found[1]))
+
+    def _numpy_scalar(self, value):
+        kind = value.dtype.kind
+        if value.dtype.char in "gG":  # long doubles
+            return None
+        if kind == "b":
+            return "bool", bool(value)
+        if kind in "iu":
+            return "int", int(value) if abs(int(value)) <= MOST_EXACT else str(int(value))
+        if kind == "f":
+            return "float", self._float(float(value))
+        if kind == "c":
+            return "complex", (self._float(float(value.real)), self._float(float(value.imag)))
+        if kind == "U":
+            return "str", str(value)
+        if kind == "S":
+            return "bytes", base64.b64encode(bytes(value)).decode()
+        return None
+
+    def _numpy_children(self, value, path, name):
+        if isinstance(value, numpy.ndarray) and value.dtype.kind == "O":
+            for i, child in enumerate(value.flat):
+                yield (child,) + self._index(path, name, i)
 
     # --- leaves
 
@@ -235,8 +311,6 @@ class View:
             return found("global", "builtins.%r" % value)
         if isinstance(value, _STORAGES):
             return found("storage", None)  # how one is written is not in the contract
-        if type(value).__module__ == "numpy":
-            raise NotImplementedError("how NumPy's values are listed is not in the contract yet")
         return False
 
     @staticmethod
