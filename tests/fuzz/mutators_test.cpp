@@ -1,6 +1,4 @@
 // Most mutants must be archives, or the fuzzer tests the container alone.
-#include "fuzz/checkpoint_mutator.hpp"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "fuzz/mutators.hpp"
 #include "support/test_source.hpp"
 #include "support/zip_builder.hpp"
 #include "zip/archive.hpp"
