@@ -29,11 +29,12 @@ class Resolver {
  public:
   Resolver(const std::shared_ptr<const ValueGraph>& graph, std::string_view text) : graph_(graph), text_(text) {}
 
-  [[nodiscard]] std::vector<Option> options(NodeId node, std::size_t at) const {
+  // `first`: nothing was read yet. An empty first key leaves the text where it begins, too.
+  [[nodiscard]] std::vector<Option> options(NodeId node, std::size_t at, bool first) const {
     std::vector<Option> found;
     if (text_[at] == '[') add_bracketed(node, at, found);
     // A name follows a dot, but for the first one.
-    if (at == 0) {
+    if (first) {
       add_names(node, at, found);
     } else if (text_[at] == '.') {
       add_names(node, at + 1, found);
@@ -113,7 +114,7 @@ Resolution resolve(const std::shared_ptr<const ValueGraph>& graph, NodeId root, 
   };
   const Resolver resolver(graph, text);
   std::set<std::pair<NodeId, std::size_t>> tried;  // the rest of the text from a node leads to the same end every time
-  std::vector<Frame> stack{{resolver.options(root, 0)}};
+  std::vector<Frame> stack{{resolver.options(root, 0, true)}};
   Path path;
   while (!stack.empty()) {
     Frame& frame = stack.back();
@@ -127,7 +128,7 @@ Resolution resolve(const std::shared_ptr<const ValueGraph>& graph, NodeId root, 
     path.push_back(option.step);
     if (option.end > best.consumed) best = {option.end == text.size(), path, option.node, option.end};
     if (best.found) return best;
-    stack.push_back({resolver.options(option.node, option.end)});
+    stack.push_back({resolver.options(option.node, option.end, false)});
   }
   return best;
 }

@@ -1,9 +1,8 @@
-#include "fuzz/checkpoint_mutator.hpp"
+#include "fuzz/mutators.hpp"
 
 #include <algorithm>
 #include <memory>
 #include <optional>
-#include <random>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,17 +17,6 @@ namespace {
 
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 20;
 constexpr std::size_t kMostRecords = 64;
-
-class Dice {
- public:
-  explicit Dice(unsigned seed) : engine_(seed) {}
-  // True once in `sides` throws.
-  bool one_in(unsigned sides) { return below(sides) == 0; }
-  std::size_t below(std::size_t sides) { return static_cast<std::size_t>(engine_()) % sides; }
-
- private:
-  std::minstd_rand engine_;
-};
 
 struct Unpacked {
   TorchZip zip{""};
@@ -61,11 +49,21 @@ void state_crc(RecordPlan& plan, std::uint32_t crc) {
   };
 }
 
-template <class Sequence>
-void mutate_bytes(Sequence& bytes, std::size_t max_size, PlainMutation mutate) {
+template <class Sequence, class Mutation>
+void mutate_bytes(Sequence& bytes, std::size_t max_size, Mutation mutate) {
   const std::size_t size = bytes.size();
   bytes.resize(std::max(size, max_size));
   bytes.resize(mutate(reinterpret_cast<std::uint8_t*>(bytes.data()), size, bytes.size()));
+}
+
+// By what its name says it is.
+void mutate_content(RecordPlan& plan, std::size_t room, Dice& dice, PlainMutation mutate) {
+  const unsigned seed = dice.seed();
+  mutate_bytes(plan.data, plan.data.size() + room, [&](std::uint8_t* data, std::size_t size, std::size_t max_size) {
+    if (plan.name.ends_with(".pkl")) return mutate_pickle(data, size, max_size, seed, mutate);
+    if (plan.name.ends_with(".npy")) return mutate_header(data, size, max_size, seed, mutate);
+    return mutate(data, size, max_size);
+  });
 }
 
 std::size_t pickle_position(std::span<const RecordPlan> records) {
@@ -92,7 +90,7 @@ bool change(Unpacked& unpacked, std::size_t room, Dice& dice, PlainMutation muta
       plan.deflate = !plan.deflate;
       return true;
     default:
-      mutate_bytes(plan.data, plan.data.size() + room, mutate);
+      mutate_content(plan, room, dice, mutate);
       if (!dice.one_in(8)) state_crc(plan, plain_crc32(plan.data));
       return true;
   }
@@ -103,7 +101,6 @@ bool change(Unpacked& unpacked, std::size_t room, Dice& dice, PlainMutation muta
 std::size_t mutate_checkpoint(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed,
                               PlainMutation mutate) {
   Dice dice(seed);
-  dice.below(2);  // the first number of neighbouring seeds is much the same
   if (dice.one_in(2)) return mutate(data, size, max_size);
   std::optional<Unpacked> unpacked = unpack(std::as_bytes(std::span(data, size)));
   if (!unpacked || !change(*unpacked, max_size - std::min(size, max_size), dice, mutate)) {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes checkpoint.dict from src/pickle/opcodes.def and src/checkpoint/globals.def.
+"""Writes the dictionaries that follow from tables of the sources: all but zip.dict and pickle.dict.
 
-    tests/fuzz/make_dictionaries.py            writes it
-    tests/fuzz/make_dictionaries.py --check    fails when the committed one is out of date (ctest runs this)
+    tests/fuzz/make_dictionaries.py            writes them
+    tests/fuzz/make_dictionaries.py --check    fails when a committed one is out of date (ctest runs this)
 """
 import pathlib
 import re
@@ -10,7 +10,6 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-TARGET = HERE / "checkpoint.dict"
 
 OPCODE = re.compile(r'^RUSHLIGHT_OPCODE\((\w+),\s*(0x[0-9A-F]{2}),\s*\d+,\s*(\w+),', re.M)
 GLOBAL = re.compile(r'^RUSHLIGHT_GLOBAL\("([^"]+)", "([^"]+)", (\w+), \w+\)', re.M)
@@ -80,13 +79,12 @@ def storage_classes() -> list[str]:
     return list(dict.fromkeys(re.findall(r'^RUSHLIGHT_DTYPE\(.*"(\w+Storage)"', text, re.M)))
 
 
-def dictionary() -> str:
+def pickle_lines() -> list[str]:
     opcodes = OPCODE.findall((ROOT / "src/pickle/opcodes.def").read_text())
     names = GLOBAL.findall((ROOT / "src/checkpoint/globals.def").read_text())
     if not opcodes or not names:
         sys.exit("make_dictionaries.py: a table has another form than this program reads")
-    lines = ["# Written by make_dictionaries.py from src/pickle/opcodes.def and src/checkpoint/globals.def: not edited.",
-             "", "# Opcodes, each with an argument."]
+    lines = ["# Opcodes, each with an argument."]
     for name, byte, argument in opcodes:
         if argument not in ARGUMENTS:
             sys.exit(f"make_dictionaries.py: an argument of {argument!r} (of {name}) is not known here")
@@ -103,18 +101,99 @@ def dictionary() -> str:
     lines += [f'torch_{name}="{escaped(f"ctorch{chr(10)}{name}{chr(10)}".encode())}"' for name in storage_classes()]
     lines += ["", "# What torch.save writes around storages, and names of records."]
     lines += [f'{key}="{escaped(token)}"' for key, token in WORDS.items()]
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+# --- what other formats say ---------------------------------------------------------------------------------------------
+JSON_KEYS = {
+    "safetensors": ["__metadata__", "dtype", "shape", "data_offsets"],
+    "sets": ["metadata", "total_size", "weight_map"],
+    "spec": ["schema", "description", "input", "inputs", "outputs", "normalise", "scale", "mean", "std", "labels", "layers",
+             "name", "same", "valid"],
+}
+JSON_TOKENS = ["[]", "[0]", "[1,1]", "{}", "true", "false", "null", "-1", "0", "1e999", "9223372036854775807",
+               "18446744073709551616", "1.5", "\\u0000", "\\ud800", "\\ud83d\\ude00", ","]
+DCP_NAMES = ["Metadata", "TensorStorageMetadata", "TensorProperties", "BytesStorageMetadata", "ChunkStorageMetadata",
+             "MetadataIndex", "_MEM_FORMAT_ENCODING"]
+TAR_NAMES = ["sys_info", "pickle", "tensors", "storages", "PaxHeader", "ustar"]
+GGUF_KEYS = ["general.alignment", "general.architecture", "GGUF"]
+NPY_WORDS = ["'descr': ", "'fortran_order': True", "'fortran_order': False", "'shape': ", "()", "(0,)", "(1,)", "(2, 3)",
+             "(9223372036854775807, 2)", "'|O'", "'|V4'", "[('a', '<i4')]", "'|S3'", "'<U2'", "'<M8[s]'", ".npy"]
+IMAGE_WORDS = [b"P2\n", b"P3\n", b"P5\n", b"P6\n", b"# a\n", b"255\n", b"65535\n", b"4294967296 ",
+               b"\x00\x00\x08\x01", b"\x00\x00\x08\x03", b"\x00\x00\x0d\x02"]
+
+
+def table(path: str, pattern: str) -> list[str]:
+    found = list(dict.fromkeys(re.findall(pattern, (ROOT / path).read_text(), re.M)))
+    if not found:
+        sys.exit(f"make_dictionaries.py: {path} has another form than this program reads")
+    return found
+
+
+def tokens(words) -> list[str]:
+    """Each a line, without keys of their own."""
+    return [f'"{escaped(word if isinstance(word, bytes) else word.encode())}"' for word in words]
+
+
+def json_lines(target: str, further: list[str]) -> list[str]:
+    return tokens([f'"{word}"' for word in JSON_KEYS[target] + further] + [f'"{key}":' for key in JSON_KEYS[target]] +
+                  JSON_TOKENS)
+
+
+def safetensors_lines() -> list[str]:
+    return json_lines("safetensors", table("src/interchange/safetensors_dtypes.def",
+                                           r'^RUSHLIGHT_SAFETENSORS_\w+\("(\w+)"'))
+
+
+def npz_lines() -> list[str]:
+    types = [f"'{order}{kind}{size}'" for order in "<>|" for kind, size in
+             [("f", 2), ("f", 4), ("f", 8), ("i", 1), ("i", 2), ("i", 8), ("u", 4), ("b", 1), ("c", 8), ("c", 16)]]
+    return tokens(NPY_WORDS + types)
+
+
+def gguf_lines() -> list[str]:
+    types = [int(one) for one in table("src/interchange/ggml_types.def", r"^RUSHLIGHT_GGML_\w+\((\d+)")]
+    texts = [len(key).to_bytes(8, "little") + key.encode() for key in GGUF_KEYS]
+    return tokens(texts + [one.to_bytes(4, "little") for one in types] +
+                  [kind.to_bytes(4, "little") + (1).to_bytes(8, "little") for kind in range(13)])
+
+
+def spec_lines() -> list[str]:
+    operators = "include/rushlight/operators.def"
+    return json_lines("spec", table(operators, r'^RUSHLIGHT_OPERATOR\(\w+, "(\w+)"') +
+                      table(operators, r"^RUSHLIGHT_ATTRIBUTE\(\w+, [\w:]+, (\w+)"))
+
+
+def sets_lines() -> list[str]:
+    names = [f"ctorch.distributed.checkpoint.metadata\n{name}\n" for name in DCP_NAMES]
+    words = ["fqn", "offset", "index", "relative_path", "length", "state_dict_metadata", "storage_data", "planner_data",
+             "properties", "size", "chunks", "sizes", "offsets", "transform_descriptors"]
+    return json_lines("sets", []) + tokens(names + [f"X{chr(len(word))}\0\0\0{word}" for word in words])
+
+
+def tar_lines() -> list[str]:
+    return tokens(TAR_NAMES + [f"ctorch\n{name}Tensor\n" for name in ("Float", "Long", "Half")])
+
+
+def dictionaries() -> dict[str, str]:
+    pickles = pickle_lines()
+    lines = {"checkpoint": pickles, "tar": tar_lines() + pickles, "safetensors": safetensors_lines(), "npz": npz_lines(),
+             "gguf": gguf_lines(), "sets": sets_lines(), "spec": spec_lines(), "image": tokens(IMAGE_WORDS)}
+    head = "# Written by make_dictionaries.py from tables of the sources: not edited.\n\n"
+    return {target: head + "\n".join(rows) + "\n" for target, rows in lines.items()}
 
 
 def main() -> int:
-    text = dictionary()
-    if sys.argv[1:] == ["--check"]:
-        if not TARGET.exists() or TARGET.read_text() != text:
-            print(f"{TARGET.name} is out of date: run tests/fuzz/make_dictionaries.py", file=sys.stderr)
-            return 1
-        return 0
-    TARGET.write_text(text)
-    return 0
+    check = sys.argv[1:] == ["--check"]
+    failed = False
+    for target, text in dictionaries().items():
+        path = HERE / f"{target}.dict"
+        if not check:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            print(f"{path.name} is out of date: run tests/fuzz/make_dictionaries.py", file=sys.stderr)
+            failed = True
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -56,6 +56,17 @@ TEST(Paths, KeysWithDotsAreTriedLongestFirst) {
   EXPECT_EQ(tricky.at("a.b.c").as_int(), 2);
 }
 
+// Found by fuzzing: the empty key was read again and again where it came first.
+TEST(Paths, AnEmptyFirstKeyLeadsOn) {
+  const Value inner = Value::dict(Items{{"a", 1}, {"", 2}, {0, 3}});
+  const Value root = Value::dict(Items{{"", inner}});
+  EXPECT_EQ(root.at(".a").as_int(), 1);
+  EXPECT_EQ(root.at(".").as_int(), 2);
+  EXPECT_EQ(root.at("[0]").as_int(), 3);
+  EXPECT_FALSE(root.at("a").exists());
+  EXPECT_FALSE(root.at("..").exists());
+}
+
 TEST(Paths, WhatLeadsNowhereDoesNotExist) {
   const Value root = training_checkpoint();
   for (const char* path :

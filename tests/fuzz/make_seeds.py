@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""Writes corpus/{safetensors,npz,gguf,spec,image}: one small file for each road through their readers.
+
+    tests/fuzz/make_seeds.py            writes them
+    tests/fuzz/make_seeds.py --check    fails when a committed one differs (ctest runs this)
+
+What is in these folders beside the files made here are inputs of old findings.
+"""
+import io
+import json
+import pathlib
+import struct
+import sys
+import zipfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+FLOATS = struct.pack("<6f", *range(6))
+
+
+# --- safetensors --------------------------------------------------------------------------------------------------------
+def safetensors(header, data: bytes, pad: int = 0) -> bytes:
+    text = header if isinstance(header, str) else json.dumps(header, separators=(",", ":"))
+    raw = text.encode() + b" " * pad
+    return struct.pack("<Q", len(raw)) + raw + data
+
+
+def tensor(dtype: str, shape, begin: int, end: int):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+
+
+def safetensors_seeds():
+    yield "two.safetensors", safetensors({"__metadata__": {"format": "pt"}, "a": tensor("F32", [2, 3], 0, 24),
+                                          "b": tensor("U8", [4], 24, 28)}, FLOATS + b"abcd", 5)
+    yield "unordered.safetensors", safetensors({"b": tensor("BF16", [], 24, 26), "a": tensor("F32", [6], 0, 24)},
+                                               FLOATS + b"\x80\x3f")
+    yield "empty.safetensors", safetensors({}, b"")
+    yield "no_elements.safetensors", safetensors({"a": tensor("F64", [0, 7], 0, 0)}, b"")
+    small = {"a": tensor("F8_E4M3", [2], 0, 2), "b": tensor("F4", [4], 2, 4), "c": tensor("BOOL", [2], 4, 6),
+             "d": tensor("C64", [1], 6, 14)}
+    yield "small_types.safetensors", safetensors(small, bytes(14))
+    yield "unsupported.safetensors", safetensors({"a": tensor("F6_E2M3", [4], 0, 3)}, b"abc")
+    yield "gap.safetensors", safetensors({"a": tensor("U8", [2], 1, 3)}, b"abc")
+    yield "overlap.safetensors", safetensors({"a": tensor("U8", [2], 0, 2), "b": tensor("U8", [2], 1, 3)}, b"abc")
+    yield "twice.safetensors", safetensors('{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},'
+                                           '"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}', b"ab")
+    yield "odd_names.safetensors", safetensors('{"\\u001b[\\ud83d\\ude00.x":{"dtype":"I8","shape":[1],'
+                                               '"data_offsets":[0,1]}}', b"a")
+    yield "huge_shape.safetensors", safetensors({"a": tensor("F32", [1 << 62, 4], 0, 24)}, FLOATS)
+
+
+# --- NumPy --------------------------------------------------------------------------------------------------------------
+def npy(descr: str, shape: str, data: bytes, fortran: bool = False, version: int = 1) -> bytes:
+    text = f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
+    length = 2 if version == 1 else 4
+    text += b" " * (-(6 + 2 + length + len(text) + 1) % 64) + b"\n"
+    return b"\x93NUMPY" + bytes([version, 0]) + len(text).to_bytes(length, "little") + text + data
+
+
+def npz(members, method=zipfile.ZIP_STORED) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, data in members:
+            info = zipfile.ZipInfo(name)
+            info.compress_type = method
+            archive.writestr(info, data)
+    return out.getvalue()
+
+
+def npz_seeds():
+    floats = npy("'<f4'", "(2, 3)", FLOATS)
+    yield "floats.npy", floats
+    yield "fortran.npy", npy("'<f4'", "(2, 3)", FLOATS, fortran=True)
+    yield "big_endian.npy", npy("'>i2'", "(3,)", bytes(range(6)))
+    yield "scalar.npy", npy("'|b1'", "()", b"\x01")
+    yield "version2.npy", npy("'<c8'", "(1, 0, 2)", b"", version=2)
+    yield "version3.npy", npy("'<f8'", "(1,)", bytes(8), version=3)
+    yield "objects.npy", npy("'|O'", "(1,)", b"\x80\x03N.")
+    yield "structure.npy", npy("[('a', '<i4'), ('b', '<f4', (2,))]", "(1,)", bytes(12))
+    yield "two.npz", npz([("a.npy", floats), ("b.npy", npy("'|u1'", "(4,)", b"abcd"))])
+    yield "deflated.npz", npz([("a.npy", npy("'<i8'", "(64,)", bytes(512)))], zipfile.ZIP_DEFLATED)
+    yield "objects.npz", npz([("a.npy", npy("'|O'", "(1,)", b"\x80\x03N.")), ("b.npy", floats)])
+    damaged = bytearray(npz([("a.npy", floats)]))
+    damaged[damaged.index(FLOATS) + 3] ^= 1
+    yield "damaged.npz", bytes(damaged)
+
+
+# --- GGUF ---------------------------------------------------------------------------------------------------------------
+def gguf_text(text: str) -> bytes:
+    return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def pair(key: str, kind: int, value: bytes) -> bytes:
+    return gguf_text(key) + struct.pack("<I", kind) + value
+
+
+def array(kind: int, count: int, values: bytes) -> bytes:
+    return struct.pack("<IQ", kind, count) + values
+
+
+def gguf(pairs, tensors, data: bytes, alignment: int = 32, version: int = 3) -> bytes:
+    out = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(pairs)) + b"".join(pairs)
+    for name, sizes, kind, offset in tensors:
+        out += gguf_text(name) + struct.pack(f"<I{len(sizes)}QIQ", len(sizes), *sizes, kind, offset)
+    return out + (bytes(-len(out) % alignment) if tensors else b"") + data
+
+
+def gguf_seeds():
+    floats = ("w", [3, 2], 0, 0)
+    yield "floats.gguf", gguf([pair("general.architecture", 8, gguf_text("llama"))], [floats], FLOATS)
+    every = [pair(f"k{kind}", kind, bytes(size)) for kind, size in
+             enumerate([1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8])]
+    yield "every_value.gguf", gguf(every, [], b"")
+    nested = array(9, 2, array(4, 2, struct.pack("<2I", 1, 2)) + array(8, 1, gguf_text("x")))
+    yield "arrays.gguf", gguf([pair("a", 9, nested), pair("t", 9, array(8, 2, gguf_text("a") + gguf_text("b")))], [],
+                              b"")
+    yield "blocks.gguf", gguf([], [("q", [32], 2, 0), ("w", [6], 0, 32)], bytes(32) + FLOATS)
+    yield "alignment.gguf", gguf([pair("general.alignment", 4, struct.pack("<I", 8))],
+                                 [("a", [1], 24, 0), ("b", [2], 30, 8)], bytes(12), alignment=8)
+    yield "version2.gguf", gguf([], [("d", [1, 1, 1, 1], 28, 0)], bytes(8), version=2)
+    yield "empty_name.gguf", gguf([], [("", [32], 2, 0)], bytes(32))  # a path that begins with an empty key
+    yield "no_elements.gguf", gguf([], [("e", [0], 0, 0)], b"")[:-3]  # cut within the padding
+    yield "overlap.gguf", gguf([], [floats, ("v", [6], 0, 0)], FLOATS)
+    yield "deep.gguf", gguf([pair("a", 9, array(9, 1, array(9, 1, array(9, 1, array(0, 1, b"\x07")))))], [], b"")
+
+
+# --- specs --------------------------------------------------------------------------------------------------------------
+def spec_seeds():
+    yield "cnn.json", {"schema": 1, "input": [1, 8, 8], "normalise": {"scale": 255, "mean": [0.5], "std": [0.25]},
+                       "labels": ["a", "b"],
+                       "layers": [{"conv2d": "c", "in_channels": 1, "out_channels": 2, "kernel_size": 3, "padding": 1},
+                                  {"batchnorm2d": "bn", "num_features": 2}, "relu", {"maxpool2d": 2}, "flatten",
+                                  {"linear": "fc", "in_features": 32, "out_features": 2}, {"softmax": 1}]}
+    yield "residual.json", {"schema": 1, "description": "a block", "input": [2, -1, -1],
+                            "layers": [{"conv2d": "c", "in_channels": 2, "out_channels": 2, "kernel_size": [3, 1],
+                                        "padding": "same", "bias": False}, {"relu": "x"},
+                                       {"add": "s", "input": ["x", "x"]}, {"adaptiveavgpool2d": [1, 2]}, "flatten",
+                                       {"dropout": 0.2}, {"identity": "out"}], "outputs": ["out", "x"]}
+    yield "inputs.json", {"schema": 1, "inputs": {"left": [4], "right": [4]},
+                          "layers": [{"add": "both", "input": ["left", "right"]},
+                                     {"linear": "fc", "in_features": 4, "out_features": 3, "bias": False},
+                                     {"batchnorm1d": "bn", "num_features": 3, "eps": 0.001, "affine": False}]}
+    yield "pools.json", {"schema": 1, "input": [1, 7, 5],
+                         "layers": [{"avgpool2d": [3, 2], "stride": 2, "padding": [1, 1], "ceil_mode": True,
+                                     "count_include_pad": False}, {"avgpool2d": 2, "divisor_override": 3},
+                                    {"maxpool2d": 2, "stride": 1, "padding": 1, "dilation": 1, "name": "p"}]}
+    yield "groups.json", {"schema": 1, "input": [4, 6, 6],
+                          "layers": [{"conv2d": "c", "in_channels": 4, "out_channels": 4, "kernel_size": 2, "stride": 2,
+                                      "dilation": 2, "groups": 4, "padding": "valid"}, {"softmax": -1},
+                                     {"flatten": "f", "start_dim": 1, "end_dim": 2}]}
+    yield "no_shape.json", {"schema": 1, "layers": [{"linear": "fc"}, "relu"]}
+    yield "wrong.json", {"schema": 1, "input": [3], "layers": [{"linear": "a", "in_features": 4}, {"reul": "b"}]}
+    yield "syntax.json", '{"schema": 1, "layers": [\n "relu",, ]}'
+
+
+# --- pictures -----------------------------------------------------------------------------------------------------------
+def image_seeds():
+    yield "grey.pgm", b"P5\n# made\n3 2\n255\n" + bytes(range(6))
+    yield "deep.pgm", b"P5 2 2 1000\n" + struct.pack(">4H", 0, 1, 999, 1000)
+    yield "text.pgm", b"P2\n3 2\n15\n0 1 2\n3 4 15\n"
+    yield "colour.ppm", b"P6 2 1 255\n" + bytes(range(6))
+    yield "text.ppm", b"P3\n1 2\n# between\n7\n0 1 2 3 4 7\n"
+    yield "two.pgm", b"P5 1 1 255\nAP5 1 1 255\nB"
+    yield "images.idx", struct.pack(">4B3I", 0, 0, 8, 3, 2, 2, 3) + bytes(range(12))
+    yield "labels.idx", struct.pack(">4BI", 0, 0, 8, 1, 4) + bytes(range(4))
+    yield "floats.idx", struct.pack(">4BI", 0, 0, 0x0D, 1, 1) + bytes(4)
+    yield "many_dims.idx", struct.pack(">4B9I", 0, 0, 8, 9, *[1] * 9) + b"\x01"
+    yield "gzip.idx", b"\x1f\x8b\x08\x00" + bytes(8)
+    yield "picture.png", b"\x89PNG\r\n\x1a\n" + bytes(8)
+
+
+def as_bytes(content) -> bytes:
+    if isinstance(content, dict):
+        content = json.dumps(content)
+    return content.encode() if isinstance(content, str) else content
+
+
+def main() -> int:
+    check = sys.argv[1:] == ["--check"]
+    failed = False
+    for target, seeds in (("safetensors", safetensors_seeds()), ("npz", npz_seeds()), ("gguf", gguf_seeds()),
+                          ("spec", spec_seeds()), ("image", image_seeds())):
+        folder = HERE / "corpus" / target
+        for name, content in seeds:
+            path = folder / name
+            if not check:
+                folder.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(as_bytes(content))
+            # zlib's streams differ from version to version; what they inflate to is in the other seeds.
+            elif not path.exists() or (name != "deflated.npz" and path.read_bytes() != as_bytes(content)):
+                print(f"{path.name} is out of date: run tests/fuzz/make_seeds.py", file=sys.stderr)
+                failed = True
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
