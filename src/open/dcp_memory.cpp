@@ -111,7 +111,7 @@ void DcpMemory::note(Integrity integrity) noexcept {
   }
 }
 
-Result<Tensor> DcpMemory::load_chunk(const DcpChunk& chunk) {
+Result<DcpMemory::Chunk> DcpMemory::load_chunk(const DcpChunk& chunk) {
   const DcpItem& item = files_->items[chunk.item];
   const auto wrong = [&](Category category, std::string_view code, const std::string& what, const std::string& found,
                          const std::string& expected) {
@@ -141,26 +141,30 @@ Result<Tensor> DcpMemory::load_chunk(const DcpChunk& chunk) {
   const std::uint64_t most = files_->options.limits.materialised_bytes + 2 * tensor->storage().size_bytes();
   Result<Tensor> dense = tensor->contiguous(most);
   note(tensor->storage().integrity());
-  return dense;
+  if (!dense) return std::move(dense).error();
+  return Chunk{tensor->storage(), *std::move(dense)};
 }
 
 Result<ByteSpan> DcpMemory::load() {
   // Each chunk is opened before memory is taken for the whole: what is claimed must be there.
-  std::vector<Tensor> chunks;
+  std::vector<Chunk> chunks;
   chunks.reserve(entry_.chunks.size());
   for (const DcpChunk& chunk : entry_.chunks) {
-    RUSHLIGHT_TRY_ASSIGN(Tensor tensor, load_chunk(chunk));
-    chunks.push_back(std::move(tensor));
+    RUSHLIGHT_TRY_ASSIGN(Chunk loaded, load_chunk(chunk));
+    chunks.push_back(std::move(loaded));
   }
-  const auto bytes_of = [&](std::size_t i) {
-    const Result<std::span<const std::byte>> bytes = chunks[i].bytes();
-    note(chunks[i].storage().integrity());
-    return bytes;
+  const auto bytes_of = [&](std::size_t i) -> Result<ByteSpan> {
+    // A tensor without elements reads no storage, and a copy in C order has another: what verify() looks at is this
+    // one.
+    Result<ByteSpan> stored = chunks[i].stored.bytes();
+    note(chunks[i].stored.integrity());
+    if (!stored) return stored;
+    return chunks[i].dense.bytes();
   };
   if (chunks.size() == 1) {
     RUSHLIGHT_TRY_ASSIGN(const ByteSpan bytes, bytes_of(0));
     if (bytes.empty() || reinterpret_cast<std::uintptr_t>(bytes.data()) % kAlignment == 0) {
-      chunk_ = std::move(chunks[0]);
+      chunk_ = std::move(chunks[0].dense);
       return bytes;
     }
   }

@@ -36,8 +36,12 @@ class DcpMemory final : public Memory {
   [[nodiscard]] Result<ByteSpan> bytes() override;
 
  private:
+  struct Chunk {
+    Storage stored;  // as the item has it: its checksum is that of the chunk
+    Tensor dense;
+  };
   [[nodiscard]] Result<ByteSpan> load();
-  [[nodiscard]] Result<Tensor> load_chunk(const checkpoint::DcpChunk& chunk);
+  [[nodiscard]] Result<Chunk> load_chunk(const checkpoint::DcpChunk& chunk);
   void note(Integrity integrity) noexcept;
 
   std::shared_ptr<const DcpFiles> files_;

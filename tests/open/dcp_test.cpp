@@ -218,6 +218,31 @@ TEST_F(Dcp, ManyDimensionsAndEmptyChunks) {
   EXPECT_EQ(floats(checkpoint->root()["t"]), expected);
 }
 
+// Found by fuzzing: reading said nothing of the checksum of an empty chunk, and "none" of one in another order.
+TEST_F(Dcp, TheChecksumIsThatOfTheChunksRecord) {
+  data_.clear();
+  metadata_ = {};
+  add("empty", Sizes{0}, tensor_file({0}, {}));
+  PickleBuilder columns;
+  columns.proto(2).global("torch._utils", "_rebuild_tensor_v2").mark().storage("FloatStorage", "0", 8).integer(0);
+  columns.integers(Sizes{2, 3}).integers(Sizes{1, 2}).boolean(false);
+  columns.global("collections", "OrderedDict").empty_tuple().reduce().tuple().reduce().stop();
+  add("columns", Sizes{0, 0}, value_file(columns, true));
+  metadata_.entries = {{"empty", Sizes{0}, {{{0}, {0}}}}, {"columns", Sizes{2, 3}, {{{0, 0}, {2, 3}}}}};
+  const Result<Checkpoint> checkpoint = open();
+  ASSERT_TRUE(checkpoint) << to_string(checkpoint.error());
+  EXPECT_EQ(floats(checkpoint->root()["columns"]), (std::vector<float>{0, 2, 4, 1, 3, 5}));
+  const Result<VerifyReport> report = verify(folder_.path());
+  ASSERT_TRUE(report);
+  ASSERT_EQ(report->tensors.size(), 2u);
+  for (const TensorVerdict& verdict : report->tensors) {
+    const Tensor tensor = *checkpoint->root()[verdict.name].as_tensor();
+    ASSERT_TRUE(tensor.storage().bytes()) << verdict.name;
+    EXPECT_EQ(tensor.storage().integrity(), Integrity::verified) << verdict.name;
+    EXPECT_EQ(verdict.state, TensorState::intact) << verdict.name;
+  }
+}
+
 TEST_F(Dcp, OneWholeChunkIsNotCopied) {
   metadata_.entries[0] = {"t", Sizes{2, 3}, {{{0, 0}, {2, 3}}}};
   metadata_.items.erase(metadata_.items.begin() + 1);
