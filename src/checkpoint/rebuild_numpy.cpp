@@ -420,8 +420,8 @@ Status ValueBuilder::fill_ndarray(const Arguments& parts, std::size_t dtype_at, 
 Error ValueBuilder::numpy_size_error(ObjectId call, const NdArray& array, const std::string& expected,
                                      const std::string& found) const {
   return failure(Category::tensor, "TENSOR-NUMPY-SIZE", call,
-                 "an array of " + shape_text(array.shape) + " and dtype " + escaped(array.dtype) + " takes " +
-                     expected + ", found " + found,
+                 "an array of " + shape_text(array.shape) + " and dtype " + array.dtype + " takes " + expected +
+                     ", found " + found,
                  found, expected);
 }
 
@@ -498,7 +498,7 @@ Result<NodeId> ValueBuilder::create_numpy_scalar(ObjectId call) {
     const std::string found = std::to_string(memory->size_bytes());
     const std::string expected = std::to_string(code.item_bytes);
     return failure(Category::tensor, "TENSOR-NUMPY-SIZE", call,
-                   "a scalar of dtype " + escaped(dtype->text) + " takes " + expected + " bytes, found " + found, found,
+                   "a scalar of dtype " + dtype->text + " takes " + expected + " bytes, found " + found, found,
                    expected);
   }
   const NodeId node = scalar_node(code, as_text(memory->unaligned()));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "cli/format.hpp"
@@ -175,6 +176,19 @@ std::string guess_layers(const std::vector<TensorEntry>& tensors) {
   return text;
 }
 
+// How many entries from `first` on are items of one list, tuple or set.
+std::size_t items_from(std::span<const ValueEntry* const> entries, std::size_t first) {
+  const std::vector<PathStep>& path = entries[first]->path;
+  if (path.empty() || path.back().kind != PathStep::Kind::index) return 1;
+  const auto is_sibling = [&](const ValueEntry* entry) {
+    return entry->path.size() == path.size() && entry->path.back().kind == PathStep::Kind::index &&
+           std::equal(path.begin(), path.end() - 1, entry->path.begin());
+  };
+  std::size_t end = first + 1;
+  while (end < entries.size() && is_sibling(entries[end])) ++end;
+  return end - first;
+}
+
 std::string values_text(const Context& context, const ListOptions& options, const Inspection& report) {
   // `_metadata` is torch's bookkeeping of module versions: in the JSON, and with --all.
   std::vector<const ValueEntry*> shown_values;
@@ -186,16 +200,26 @@ std::string values_text(const Context& context, const ListOptions& options, cons
   if (shown_values.empty()) return {};
   const Terminal& terminal = context.terminal;
   TextTable values({TextTable::Align::left, TextTable::Align::left, TextTable::Align::left});
-  const std::size_t rows =
-      options.all || terminal.rows == 0 ? shown_values.size() : std::min<std::size_t>(shown_values.size(), 12);
-  for (std::size_t i = 0; i < rows; ++i) {
+  // The state of a random generator is hundreds of numbers: of long lists the first items stand for all.
+  constexpr std::size_t kLongList = 16;
+  constexpr std::size_t kFirstItems = 3;
+  const std::size_t most_rows = options.all || terminal.rows == 0 ? shown_values.size() : 12;
+  std::size_t rows = 0;
+  std::size_t i = 0;
+  for (std::size_t list_end = 0; i < shown_values.size() && rows < most_rows; ++rows) {
+    if (!options.all && i >= list_end) list_end = i + items_from(shown_values, i);
     const ValueEntry& entry = *shown_values[i];
     const std::string type =
         entry.value.numpy_dtype() ? escaped(entry.value.class_name()) : std::string(type_name(entry.value));
-    values.row({escaped(entry.name), type, clipped(format_leaf(entry.value), 60)});
+    std::string text = clipped(format_leaf(entry.value), 60);
+    const std::size_t left = list_end - std::min(i, list_end);
+    const bool skips = left > kLongList - kFirstItems && entry.path.back().index + 1 == std::int64_t{kFirstItems};
+    if (skips) text += fmt::format("   ... {} more items (--all)", left - 1);
+    values.row({escaped(entry.name), type, std::move(text)});
+    i += skips ? left : 1;
   }
   std::string out = terminal.paint("values", Role::dim) + "\n" + values.render(terminal);
-  if (rows < shown_values.size()) out += fmt::format("  ... {} more (--all)\n", shown_values.size() - rows);
+  if (i < shown_values.size()) out += fmt::format("  ... {} more (--all)\n", shown_values.size() - i);
   return out;
 }
 

@@ -90,7 +90,8 @@ std::string format_leaf(const Value& value) {
     case ValueKind::ndarray: {
       const NdArray& array = *value.as_ndarray();
       if (array.is_scalar) return fmt::format("<{} {}>", escaped(value.class_name()), escaped(array.dtype));
-      return fmt::format("array {} {}", escaped(array.dtype), format_shape(array.shape));
+      // The dtype is NumPy's notation, which escaped what needs it.
+      return fmt::format("array {} {}", array.dtype, format_shape(array.shape));
     }
     case ValueKind::list:
       return "[]";
