@@ -112,7 +112,8 @@ Error no_pickle(const zip::Archive& archive, FileKind& kind) {
                       .message = in_its_place == nullptr ? "there is no record 'data.pkl' beside " + quoted(record)
                                                          : "'data.pkl' is a folder, expected a record",
                       .record = "data.pkl",
-                      .hint = "the archive was changed after it was saved: fetch it again"});
+                      .hint = "torch.save leaves such a file when it fails half way; or the archive was changed since: "
+                              "save or fetch it again"});
   }
   for (const zip::Entry& entry : entries) {
     for (const std::string_view suffix : {".pt", ".pth", ".bin", ".ckpt", ".safetensors"}) {

@@ -214,6 +214,16 @@ int show_tensor(const Context& context, const Options& options, const Inspection
   return kGood;
 }
 
+// The value of a name: a path through the objects, or as listings name what modules hold ("net.1.eps").
+Value value_named(const Checkpoint& checkpoint, const Inspection& report, std::string_view name) {
+  Value value = checkpoint.root().at(name);
+  if (value.exists()) return value;
+  const auto is_it = [&](const auto& entry) { return entry.name == name; };
+  if (const auto leaf = std::ranges::find_if(report.values, is_it); leaf != report.values.end()) return leaf->value;
+  const auto object = std::ranges::find_if(report.opaque, is_it);
+  return object == report.opaque.end() ? value : checkpoint.root().at(std::span<const PathStep>(object->path));
+}
+
 int run(Context& context, const Options& options) {
   Result<Checkpoint> checkpoint = Checkpoint::open(options.file, context.load_options());
   if (!checkpoint) {
@@ -230,7 +240,7 @@ int run(Context& context, const Options& options) {
     }
   }
   if (!found) {
-    const Value value = checkpoint->root().at(options.name);
+    const Value value = value_named(*checkpoint, *report, options.name);
     if (!value.exists()) return fail(context, "show", options.file, std::move(found).error());
     if (context.json) {
       JsonWriter json = begin_envelope("show", report->file, true);

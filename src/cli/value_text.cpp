@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -28,6 +29,30 @@ std::vector<std::int64_t> sizes_of(const Value& size) {
   std::vector<std::int64_t> sizes;
   for (std::size_t i = 0; i < size.size(); ++i) sizes.push_back(size.item(i).as_int().value_or(0));
   return sizes;
+}
+
+// What an object is made of, as Python would call its class: arguments, attributes, then what it holds as a list or
+// dict.
+struct ObjectPart {
+  std::string name;          // "lr="; empty for arguments and items
+  std::optional<Value> key;  // of an entry
+  Value value;
+};
+std::vector<ObjectPart> parts_of(const Value& object) {
+  std::vector<ObjectPart> parts;
+  const Value arguments = object.arguments();
+  for (std::size_t i = 0; i < arguments.size(); ++i) parts.push_back({{}, {}, arguments.item(i)});
+  const auto attributes = object.attributes();
+  for (const auto& [name, attribute] : attributes) parts.push_back({escaped(name) + "=", {}, attribute});
+  if (attributes.empty() && object.state().kind() != ValueKind::none) {
+    parts.push_back({"__state__=", {}, object.state()});
+  }
+  for (std::size_t i = 0; i < object.item_count(); ++i) parts.push_back({{}, {}, object.item(i)});
+  for (std::size_t i = 0; i < object.entry_count(); ++i) {
+    const auto [key, item] = object.entry(i);
+    parts.push_back({{}, key, item});
+  }
+  return parts;
 }
 
 }  // namespace
@@ -184,6 +209,27 @@ std::string format_tree(const Value& value, std::size_t max_items) {
     const bool sequence = v.kind() == ValueKind::list || v.kind() == ValueKind::tuple || v.kind() == ValueKind::set ||
                           v.kind() == ValueKind::frozenset || v.kind() == ValueKind::size;
     const bool mapping = v.kind() == ValueKind::dict;
+    if (v.kind() == ValueKind::opaque) {
+      const std::vector<ObjectPart> parts = parts_of(v);
+      const std::string name = escaped(v.class_name());
+      if (parts.empty() || !seen.insert(v.identity()).second || items >= max_items) {
+        out += parts.empty() ? name + "()" : name + "(...)";
+        continue;
+      }
+      const std::size_t shown = std::min(parts.size(), max_items - items);
+      items += shown;
+      stack.push_back({shown < parts.size() ? fmt::format(", ... {} more)", parts.size() - shown) : ")", {}, false});
+      for (std::size_t i = shown; i-- > 0;) {
+        stack.push_back({"", parts[i].value, true});
+        if (parts[i].key) {
+          stack.push_back({": ", {}, false});
+          stack.push_back({"", *parts[i].key, true});
+        }
+        stack.push_back({(i > 0 ? ", " : "") + parts[i].name, {}, false});
+      }
+      out += name + "(";
+      continue;
+    }
     if ((!sequence && !mapping) || v.size() == 0) {
       out += format_leaf(v);
       continue;
