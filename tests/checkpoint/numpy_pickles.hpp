@@ -95,8 +95,7 @@ struct ArrayParts {
   std::pair<std::string, std::string> array_class = {"numpy", "ndarray"};
 
   [[nodiscard]] WritePart call() const {
-    const auto [class_module, class_name] = array_class;
-    const WritePart class_part = [=](PickleBuilder& p) { p.global(class_module, class_name); };
+    const WritePart class_part = [kept = array_class](PickleBuilder& p) { p.global(kept.first, kept.second); };
     return call_part(module, "_reconstruct", {class_part, shape_part({0}), bytes_part("b")});
   }
   [[nodiscard]] WritePart write() const {

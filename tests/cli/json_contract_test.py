@@ -85,6 +85,24 @@ class Envelope(unittest.TestCase):
         zero = values["floats[1]"]
         self.assertEqual((zero["type"], repr(zero["value"])), ("float", "-0.0"))  # not 0, nor an integer
 
+    def test_values_of_numpy(self):
+        file = GOLDEN / "numpy" / "torch-2.15.0" / "training.pt"
+        report = self.check("list", 0, file)
+        self.assertEqual([t["name"] for t in report["tensors"]], ["state_dict.weight", "state_dict.bias", "rng.torch"])
+        values = {v["name"]: v for v in report["values"]}
+        best = values["best_acc"]
+        self.assertEqual((best["type"], best["value"], best["class"], best["numpy"]),
+                         ("float", 0.875, "numpy.float64", "<f8"))
+        self.assertEqual(values["confusion"]["type"], "ndarray")
+        self.assertEqual(values["confusion"]["value"], {"dtype": "<i8", "shape": [3, 3], "order": "C", "item_bytes": 8})
+        self.assertNotIn("numpy", values["epoch"])
+        shown = self.check("show", 0, file, "confusion")
+        self.assertEqual((shown["values"], shown["numpy"]), (list(range(9)), "<i8"))
+        arrays = {a["name"]: a for a in self.check("hash", 0, file)["arrays"]}
+        self.assertEqual(arrays["confusion"]["shape"], [3, 3])
+        texts = self.check("show", 0, GOLDEN / "numpy" / "torch-1.13.0a0" / "values.protocol2.pt", "bytes")
+        self.assertEqual(texts["data"], "YWJjAA==")
+
     def test_list_of_a_module(self):
         report = self.check("list", 0, FASHION / "fashion_module.pt")
         self.assertEqual([o["class"] for o in report["opaque"] if not o["path"]], ["__main__.Net"])
