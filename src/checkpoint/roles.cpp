@@ -39,16 +39,20 @@ bool ValueBuilder::is_unknown_name(ObjectId id) const {
 void ValueBuilder::find_roles() {
   const auto count = static_cast<ObjectId>(graph_.size());
   // All names first: the state of an array names its dtype, and comes behind the call that makes it.
+  std::vector<ObjectId> acting;  // calls and persistent ids: few of all objects
   for (ObjectId id = 0; id < count; ++id) {
-    if (kind_of(id) == ObjectKind::global) names_.add(id);
+    if (kind_of(id) < ObjectKind::global) continue;
+    if (kind_of(id) == ObjectKind::global) {
+      names_.add(id);
+    } else {
+      acting.push_back(id);
+    }
   }
   // By ascending number: arguments come before the call that uses them.
   std::size_t persistent_ids = 0;
   std::size_t tensors = 0;
-  for (ObjectId id = 0; id < count; ++id) {
-    const ObjectKind kind = kind_of(id);
-    if (kind < ObjectKind::call) continue;  // most of them
-    switch (kind) {
+  for (const ObjectId id : acting) {
+    switch (kind_of(id)) {
       case ObjectKind::call:
         roles_[id] = role_of_call(id);
         any_opaque_ = any_opaque_ || roles_[id] == Role::opaque;

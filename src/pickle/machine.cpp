@@ -319,7 +319,7 @@ class Machine {
   }
 
   // Adds a node to the arena, not to the stack.
-  bool add_node(const Node& node) {
+  [[gnu::always_inline]] bool add_node(const Node& node) {
     if (storage_.nodes.size() >= limits_.pickle_nodes) [[unlikely]] {
       return refuse<beyond_limit>("the pickle makes more objects", "pickle_nodes", limits_.pickle_nodes,
                                   storage_.nodes.size() + 1, "");
@@ -329,11 +329,11 @@ class Machine {
   [[nodiscard]] ObjectId last_node() const noexcept {
     return static_cast<ObjectId>(storage_.nodes.size() - 1);
   }
-  bool push_node(const Node& node) {
+  [[gnu::always_inline]] bool push_node(const Node& node) {
     return add_node(node) && push_id(last_node());
   }
 
-  bool push_integer(ObjectKind kind, std::int64_t value) {
+  [[gnu::always_inline]] bool push_integer(ObjectKind kind, std::int64_t value) {
     Node node = make_node(kind);
     node.integer = value;
     return push_node(node);
@@ -429,7 +429,7 @@ class Machine {
   }
 
   // A tuple or frozenset of the `count` top values, which it replaces.
-  bool push_fixed(ObjectKind kind, std::size_t count) {
+  [[gnu::always_inline]] bool push_fixed(ObjectKind kind, std::size_t count) {
     const ObjectId* const values = values_from(stack_.size() - count);
     Node node = make_node(kind);
     if (storage_.slots.size() + count > 0xFFFFFFFFu) return false;
@@ -601,7 +601,7 @@ class Machine {
     return push_id(id);
   }
 
-  bool put(std::uint64_t index) {
+  [[gnu::always_inline]] bool put(std::uint64_t index) {
     if (memo_.size() >= limits_.pickle_memo && memo_.get(index) == Memo::kNothing) [[unlikely]] {
       return refuse<beyond_limit>("the memo has more entries", "pickle_memo", limits_.pickle_memo, memo_.size() + 1,
                                   "");
