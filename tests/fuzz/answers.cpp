@@ -378,24 +378,33 @@ void compare_verdicts(const VerifyReport& report, const Answer& answer) {
     return;
   }
   if (!answer.inspection) return;
-  const std::vector<TensorEntry>& tensors = answer.inspection->tensors;
-  require(report.tensors.size() == tensors.size());
+  std::vector<const TensorEntry*> tensors;
+  for (const TensorEntry& entry : answer.inspection->tensors) tensors.push_back(&entry);
+  std::vector<const TensorVerdict*> verdicts;
+  for (const TensorVerdict& verdict : report.tensors) verdicts.push_back(&verdict);
+  require(verdicts.size() == tensors.size());
+  // Of a distributed checkpoint the metadata's own order is not that of the dicts that its paths make.
+  if (report.format.kind == FileKind::dcp) {
+    const auto by_name = [](const auto* a, const auto* b) { return a->name < b->name; };
+    std::stable_sort(tensors.begin(), tensors.end(), by_name);
+    std::stable_sort(verdicts.begin(), verdicts.end(), by_name);
+  }
   const bool few_bytes = total_bytes(*answer.inspection) <= kMostBytes;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    require(report.tensors[i].name == tensors[i].name);
+    require(verdicts[i]->name == tensors[i]->name);
     if (!few_bytes) continue;
-    const Result<std::span<const std::byte>> bytes = tensors[i].tensor.storage().bytes();
-    switch (report.tensors[i].state) {
+    const Storage& storage = tensors[i]->tensor.storage();
+    const Result<std::span<const std::byte>> bytes = storage.bytes();
+    switch (verdicts[i]->state) {
       case TensorState::intact:
         // Of a distributed tensor that no chunk makes up there is nothing to check.
-        require(bytes.has_value() &&
-                (tensors[i].tensor.storage().integrity() == Integrity::verified || bytes->empty()));
+        require(bytes.has_value() && (storage.integrity() == Integrity::verified || bytes->empty()));
         break;
       case TensorState::damaged:
         require(!bytes && !report.ok);
         break;
       case TensorState::unverified:
-        require(tensors[i].tensor.storage().integrity() != Integrity::mismatch);
+        require(storage.integrity() != Integrity::mismatch);
         break;
     }
   }

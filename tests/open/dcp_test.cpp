@@ -22,6 +22,7 @@ namespace rushlight::test {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace std::string_view_literals;
 using Sizes = std::vector<std::int64_t>;
 
 constexpr std::string_view kModule = "torch.distributed.checkpoint.metadata";
@@ -439,6 +440,53 @@ TEST_F(Dcp, MetadataThatIsNone) {
   EXPECT_EQ(said(Checkpoint::open(Source::from_memory(std::as_bytes(std::span<const char>(pickle))))),
             "memory: argument SHARD-NO-FOLDER: the file names others beside it, first '__0_0.distcp', and was opened "
             "without a folder");
+}
+
+// Each part under a name of the same length that means nothing.
+TEST_F(Dcp, PartsOfTheMetadataThatAreSomethingElse) {
+  open().value();
+  const auto renamed = [&](std::string_view from, std::string_view to, std::size_t after = 0) {
+    std::string pickle = metadata_.pickle();
+    const std::size_t at = pickle.find(from, after);
+    EXPECT_NE(at, std::string::npos) << from;
+    pickle.replace(at, to.size(), to);
+    write_file(folder_ / ".metadata", pickle);
+    return said(Checkpoint::open(folder_.path()));
+  };
+  const std::string module = std::string(kModule) + ".";
+  EXPECT_EQ(renamed("state_dict_metadata", "state_dict_metadatZ"),
+            refused("type DCP-METADATA: 'state_dict_metadata' is a dict, found nothing"));
+  EXPECT_EQ(renamed("BytesStorageMetadata", "BytesStorageMetadatZ"),
+            refused("type DCP-METADATA: 'n': it is a TensorStorageMetadata or a BytesStorageMetadata, found " + module +
+                    "BytesStorageMetadatZ"));
+  EXPECT_EQ(
+      renamed("TensorProperties", "TensorPropertieZ"),
+      refused("type DCP-METADATA: 't': its properties are a TensorProperties, found " + module + "TensorPropertieZ"));
+  EXPECT_EQ(renamed("ChunkStorageMetadata", "ChunkStorageMetadatZ"),
+            refused("type DCP-METADATA: 't': chunk 0 is a ChunkStorageMetadata with offsets and sizes, found " +
+                    module + "ChunkStorageMetadatZ"));
+  EXPECT_EQ(renamed("MetadataIndex", "MetadataIndeZ"),
+            refused("type DCP-METADATA: a key of 'storage_data' is a MetadataIndex with a name, found " + module +
+                    "MetadataIndeZ"));
+  // Keys of attributes, which are then absent.
+  EXPECT_EQ(renamed("\x04"
+                    "\0\0\0size"sv,
+                    "\x04"
+                    "\0\0\0sizZ"sv),
+            refused("type DCP-METADATA: 't': its size is a torch.Size, found nothing"));
+  EXPECT_EQ(renamed("chunks", "chunkZ"), refused("type DCP-METADATA: 't': its chunks are a list, found nothing"));
+  EXPECT_EQ(renamed("fqn", "fqZ"),
+            refused("type DCP-METADATA: a key of 'storage_data' is a MetadataIndex with a name, found " + module +
+                    "MetadataIndex"));
+  EXPECT_EQ(renamed("torch\nSize", "torch\nSizZ", metadata_.pickle().find("storage_data")),
+            refused("type DCP-METADATA: the offset of 't' is a torch.Size, found torch.SizZ"));
+}
+
+TEST_F(Dcp, ChunksAreComparedWithinTheLimit) {
+  LoadOptions options;
+  options.limits.visited_nodes = 0;
+  EXPECT_EQ(verdict(options), refused("limit LIMIT-VISITED-NODES: 't': its chunks take more than 0 comparisons "
+                                      "(visited_nodes)"));
 }
 
 TEST_F(Dcp, DamageIsFoundWhereItIs) {

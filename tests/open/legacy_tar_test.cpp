@@ -154,6 +154,54 @@ TEST(LegacyTar, L12_CountsMustFit) {
   EXPECT_TRUE(said_of(parts).ends_with(": nothing has the key '11'")) << said_of(parts);
 }
 
+TEST(LegacyTar, L12_ViewsMustFit) {
+  const auto said_of_view = [](const std::function<void(PickleBuilder&)>& view) {
+    Parts parts;
+    parts.views = [&](PickleBuilder& p) {
+      view(p.empty_list().mark());
+      p.tuple().append();
+    };
+    return said_of(parts);
+  };
+  EXPECT_TRUE(said_of_view([](PickleBuilder& p) {
+                p.integer(2).integer(1).integer(2);
+              }).ends_with(": an entry is no view: two keys, an offset and a size"));
+  EXPECT_TRUE(said_of_view([](PickleBuilder& p) {
+                p.integer(2).text("1").integer(2).integer(3);
+              }).ends_with(": an entry is no view: two keys, an offset and a size"));
+  EXPECT_TRUE(said_of_view([](PickleBuilder& p) {
+                p.integer(1).integer(1).integer(2).integer(3);
+              }).ends_with(": key 1 comes twice"));
+}
+
+TEST(LegacyTar, L12_PersistentIdsMustFit) {
+  const auto said_of_root = [](const std::function<void(PickleBuilder&)>& root) {
+    Parts parts;
+    parts.root = root;
+    return said_of(parts);
+  };
+  const std::vector<std::int64_t> shape = {6};
+  EXPECT_TRUE(said_of_root([&](PickleBuilder& p) {
+                p.tensor("FloatStorage", "1", shape);
+              }).ends_with(": storage '1' is named in the way of later releases"));
+  const std::string said = said_of_root([&](PickleBuilder& p) {
+    p.global("torch._utils", "_rebuild_tensor_v2").mark().text("10").binpersid();
+    rest_of_tensor(p, shape).tuple().reduce();
+  });
+  EXPECT_TRUE(said.ends_with(": a storage was expected, and key '10' is that of a tensor")) << said;
+}
+
+TEST(LegacyTar, L12_TensorsHaveALimit) {
+  TarFile tar = Parts().file();
+  LoadOptions options;
+  options.limits.tensors = 1;
+  const Result<Checkpoint> checkpoint = open_bytes(tar.build(), options);
+  ASSERT_FALSE(checkpoint);
+  EXPECT_EQ(checkpoint.error().finding.code, "LIMIT-TENSORS");
+  EXPECT_EQ(checkpoint.error().code, ErrorCode::limit_exceeded);
+  EXPECT_EQ(checkpoint.error().finding.message, "there are 2 tensors, more than the limit tensors, expected at most 1");
+}
+
 TEST(LegacyTar, L12_StoragesMustFit) {
   Parts parts;
   parts.storages[0].numel = std::uint64_t{1} << 30;

@@ -67,7 +67,9 @@ TEST(DerivedMemory, UnitsAreSwappedOnceWhoeverAsks) {
     EXPECT_EQ(swapped->integrity(), Integrity::verified);
     EXPECT_EQ(original->asked, 0);
     std::vector<std::thread> threads;
-    for (int i = 0; i < 8; ++i) threads.emplace_back([&] { EXPECT_EQ(numbers(swapped->bytes().value()), expected); });
+    for (int i = 0; i < 8; ++i) {
+      threads.emplace_back([&, &wanted = expected] { EXPECT_EQ(numbers(swapped->bytes().value()), wanted); });
+    }
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(original->asked, 1);
     // The original is as it was.
