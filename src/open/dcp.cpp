@@ -177,6 +177,19 @@ class Loader {
     return build_root();
   }
 
+  // In the order of opened.members. Of chunks whose files are damaged, more is said by those who look there.
+  [[nodiscard]] std::vector<std::optional<Error>> wrong_chunks() const {
+    std::vector<std::optional<Error>> wrong(metadata_.entries.size());
+    for (std::size_t i = 0; i < wrong.size(); ++i) {
+      const DcpEntry& entry = metadata_.entries[i];
+      for (const checkpoint::DcpChunk& chunk : entry.chunks) {
+        const Result<Tensor> tensor = open_chunk(*files_, entry, chunk, files_->options);
+        if (!tensor && !wrong[i]) wrong[i] = tensor.error();
+      }
+    }
+    return wrong;
+  }
+
  private:
   Status read_metadata() {
     const std::string file = escaped(opened_.file, kPathBytes);
@@ -291,8 +304,7 @@ class Loader {
   Result<Tensor> make_tensor(const DcpEntry& entry) {
     if (options_.checksums == Checksums::all_at_open) {
       for (const checkpoint::DcpChunk& chunk : entry.chunks) {
-        Opened item;
-        RUSHLIGHT_TRY(open_item(*files_, chunk.item, part_options_, item));
+        RUSHLIGHT_TRY(open_chunk(*files_, entry, chunk, part_options_));
       }
     }
     RUSHLIGHT_TRY_ASSIGN(Tensor tensor, Tensor::view(Storage(std::make_shared<DcpMemory>(files_, entry)), entry.dtype,
@@ -326,6 +338,13 @@ class Loader {
 
 Status load_dcp(const LoadOptions& options, Opened& opened) {
   return Loader(options, opened).run();
+}
+
+Status load_dcp(const LoadOptions& options, Opened& opened, std::vector<std::optional<Error>>& wrong_chunks) {
+  Loader loader(options, opened);
+  RUSHLIGHT_TRY(loader.run());
+  wrong_chunks = loader.wrong_chunks();
+  return {};
 }
 
 }  // namespace rushlight::open

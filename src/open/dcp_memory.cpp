@@ -83,6 +83,37 @@ Status open_item(const DcpFiles& files, std::size_t item, const LoadOptions& opt
   return error;
 }
 
+Result<Tensor> open_chunk(const DcpFiles& files, const DcpEntry& entry, const DcpChunk& chunk,
+                          const LoadOptions& options) {
+  const DcpItem& item = files.items[chunk.item];
+  const auto wrong = [&](Category category, std::string_view code, const std::string& what, const std::string& found,
+                         const std::string& expected) {
+    return Error::of(
+        {.category = category,
+         .code = std::string(code),
+         .message = "chunk " + rushlight::quoted(item.name) + " is " + what + " " + found + ", expected " + expected,
+         .file = printable_file(std::string(files.parts[chunk.item].source->name())),
+         .offset = item.offset,
+         .found = found,
+         .expected = expected,
+         .tensors = {entry.name}});
+  };
+  Opened opened;
+  RUSHLIGHT_TRY(open_item(files, chunk.item, options, opened));
+  const std::optional<Tensor> tensor = opened.root.as_tensor();
+  if (!tensor) {
+    return wrong(Category::type, "DCP-CHUNK-TYPE", "a", escaped(opened.root.class_name()), "a tensor");
+  }
+  if (tensor->dtype() != entry.dtype) {
+    return wrong(Category::tensor, "DCP-CHUNK-DTYPE", "of dtype", std::string(to_string(tensor->dtype())),
+                 std::string(to_string(entry.dtype)));
+  }
+  if (!std::equal(tensor->shape().begin(), tensor->shape().end(), chunk.sizes.begin(), chunk.sizes.end())) {
+    return wrong(Category::tensor, "DCP-CHUNK-SHAPE", "of shape", shape_text(tensor->shape()), shape_text(chunk.sizes));
+  }
+  return *tensor;
+}
+
 DcpMemory::DcpMemory(std::shared_ptr<const DcpFiles> files, DcpEntry entry)
     : files_(std::move(files)), entry_(std::move(entry)) {
   // The product was checked when the metadata was read.
@@ -112,37 +143,12 @@ void DcpMemory::note(Integrity integrity) noexcept {
 }
 
 Result<DcpMemory::Chunk> DcpMemory::load_chunk(const DcpChunk& chunk) {
-  const DcpItem& item = files_->items[chunk.item];
-  const auto wrong = [&](Category category, std::string_view code, const std::string& what, const std::string& found,
-                         const std::string& expected) {
-    return Error::of(
-        {.category = category,
-         .code = std::string(code),
-         .message = "chunk " + rushlight::quoted(item.name) + " is " + what + " " + found + ", expected " + expected,
-         .file = printable_file(std::string(files_->parts[chunk.item].source->name())),
-         .offset = item.offset,
-         .found = found,
-         .expected = expected,
-         .tensors = {entry_.name}});
-  };
-  Opened opened;
-  RUSHLIGHT_TRY(open_item(*files_, chunk.item, files_->options, opened));
-  const std::optional<Tensor> tensor = opened.root.as_tensor();
-  if (!tensor) {
-    return wrong(Category::type, "DCP-CHUNK-TYPE", "a", escaped(opened.root.class_name()), "a tensor");
-  }
-  if (tensor->dtype() != entry_.dtype) {
-    return wrong(Category::tensor, "DCP-CHUNK-DTYPE", "of dtype", std::string(to_string(tensor->dtype())),
-                 std::string(to_string(entry_.dtype)));
-  }
-  if (!std::equal(tensor->shape().begin(), tensor->shape().end(), chunk.sizes.begin(), chunk.sizes.end())) {
-    return wrong(Category::tensor, "DCP-CHUNK-SHAPE", "of shape", shape_text(tensor->shape()), shape_text(chunk.sizes));
-  }
-  const std::uint64_t most = files_->options.limits.materialised_bytes + 2 * tensor->storage().size_bytes();
-  Result<Tensor> dense = tensor->contiguous(most);
-  note(tensor->storage().integrity());
+  RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, open_chunk(*files_, entry_, chunk, files_->options));
+  const std::uint64_t most = files_->options.limits.materialised_bytes + 2 * tensor.storage().size_bytes();
+  Result<Tensor> dense = tensor.contiguous(most);
+  note(tensor.storage().integrity());
   if (!dense) return std::move(dense).error();
-  return Chunk{tensor->storage(), *std::move(dense)};
+  return Chunk{tensor.storage(), *std::move(dense)};
 }
 
 Result<ByteSpan> DcpMemory::load() {

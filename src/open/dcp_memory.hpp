@@ -24,6 +24,10 @@ struct DcpFiles {
 // A file of torch.save within a `.distcp` file: its values, findings and names. `opened` is filled as far as it gets.
 Status open_item(const DcpFiles& files, std::size_t item, const LoadOptions& options, Opened& opened);
 
+// A chunk's tensor as its item has it: of the dtype and the shape that the metadata says. Reads no element.
+Result<Tensor> open_chunk(const DcpFiles& files, const checkpoint::DcpEntry& entry, const checkpoint::DcpChunk& chunk,
+                          const LoadOptions& options);
+
 class DcpMemory final : public Memory {
  public:
   // `entry` is a tensor whose chunks cover it (checkpoint/dcp_metadata.hpp).

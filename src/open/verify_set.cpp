@@ -12,6 +12,7 @@
 
 #include "base/fail.hpp"
 #include "base/quote.hpp"
+#include "open/dcp.hpp"
 
 namespace rushlight::open {
 namespace {
@@ -37,7 +38,7 @@ class SetVerifier {
       : options_(options), opened_(opened), report_(report), is_dcp_(opened.container == Container::dcp) {}
 
   Status run(const LoadOptions& load) {
-    Status loaded = load_values(load, opened_);
+    Status loaded = is_dcp_ ? load_dcp(load, opened_, wrong_chunks_) : load_values(load, opened_);
     report_.structure_ok = loaded.has_value();
     report_.explained_bytes = opened_.explained_bytes;
     if (!loaded && could_not_look(loaded.error())) return loaded;
@@ -162,7 +163,8 @@ class SetVerifier {
   }
 
   void judge_members() {
-    for (const Member& member : opened_.members) {
+    for (std::size_t i = 0; i < opened_.members.size(); ++i) {
+      const Member& member = opened_.members[i];
       if (!member.is_tensor) {  // whatever tensors stand in the value
         const std::size_t part = member.parts.front();
         if (part >= parts_.size() || !parts_[part]) continue;
@@ -174,6 +176,13 @@ class SetVerifier {
         const TensorState state = state_of(part);
         if (out.state == TensorState::damaged || state == TensorState::intact) continue;
         out.state = state;
+      }
+      // Sound files of torch.save all of them, and not those that the metadata speaks of.
+      if (out.state != TensorState::damaged && i < wrong_chunks_.size() && wrong_chunks_[i]) {
+        out.state = TensorState::damaged;
+        Finding wrong = wrong_chunks_[i]->finding;
+        wrong.tensors = {member.name};
+        add_new(std::move(wrong));
       }
       // The position in a chunk is not that in the whole.
       if (member.parts.size() == 1 && parts_.size() > member.parts.front()) {
@@ -198,6 +207,7 @@ class SetVerifier {
   Opened& opened_;
   VerifyReport& report_;
   bool is_dcp_;
+  std::vector<std::optional<Error>> wrong_chunks_;  // by member: load_dcp()
   std::vector<std::optional<VerifyReport>> parts_;  // those that could be looked at
 };
 

@@ -1,6 +1,7 @@
 // Distributed checkpoints: the metadata, the items in the files of the ranks, and everything that can be wrong there.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <limits>
 #include <memory>
@@ -412,7 +413,19 @@ TEST_F(Dcp, FilesThatAreNotThere) {
 
 TEST_F(Dcp, ChunksOfAnotherKind) {
   replace(0, tensor_file({1, 2}, {1, 4}));
-  EXPECT_EQ(read(), "__0_0.distcp: tensor DCP-CHUNK-SHAPE: chunk 't at [0, 0]' is of shape [1, 2], expected [2, 1]");
+  const std::string shape =
+      "__0_0.distcp: tensor DCP-CHUNK-SHAPE: chunk 't at [0, 0]' is of shape [1, 2], expected [2, 1]";
+  EXPECT_EQ(read(), shape);
+  // verify() finds it too, whose checksums all fit; and so does opening that wants all of them (found by fuzzing).
+  const Result<VerifyReport> report = verify(folder_.path());
+  ASSERT_TRUE(report);
+  EXPECT_FALSE(report->ok);
+  ASSERT_FALSE(report->tensors.empty());
+  EXPECT_EQ(report->tensors[0].state, TensorState::damaged);
+  EXPECT_TRUE(std::any_of(report->findings.begin(), report->findings.end(), [&](const Finding& finding) {
+    return said(finding) == shape && finding.tensors == std::vector<std::string>{"t"};
+  }));
+  EXPECT_EQ(verdict({.checksums = Checksums::all_at_open}), shape);
   replace(0, tensor_file({2, 1}, {1, 4}, "IntStorage"));
   EXPECT_EQ(read(), "__0_0.distcp: tensor DCP-CHUNK-DTYPE: chunk 't at [0, 0]' is of dtype int32, expected float32");
   replace(0, value_file(PickleBuilder().proto(2).integer(7).stop()));
