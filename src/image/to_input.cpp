@@ -89,7 +89,8 @@ void fill(std::span<const T> pixels, const Geometry& from, std::int64_t channels
   }
 }
 
-Result<std::vector<Normalise>> steps(const Preprocessing& preprocessing, std::int64_t channels) {
+// One for each channel; none where there are no pixels, whose shape may claim any number of channels.
+Result<std::vector<Normalise>> steps(const Preprocessing& preprocessing, std::int64_t channels, bool any_pixels) {
   const auto count = static_cast<std::size_t>(channels);
   if (!std::isfinite(preprocessing.scale) || preprocessing.scale == 0) {
     return bad_argument("scale: expected a number other than 0");
@@ -113,6 +114,7 @@ Result<std::vector<Normalise>> steps(const Preprocessing& preprocessing, std::in
     return static_cast<float>(values[values.size() == 1 ? 0 : channel]);
   };
   std::vector<Normalise> result;
+  if (!any_pixels) return result;
   for (std::size_t channel = 0; channel < count; ++channel) {
     result.push_back({static_cast<float>(preprocessing.scale), pick(preprocessing.mean, channel, 0),
                       pick(preprocessing.std, channel, 1)});
@@ -134,7 +136,7 @@ Result<Tensor> to_input(const Tensor& pixels, const Preprocessing& preprocessing
     return bad_argument("pixels: expected " + std::to_string(channels) + (channels == 1 ? " channel" : " channels") +
                         ", found " + std::to_string(from->channels) + " in " + shape_text(pixels.shape()));
   }
-  RUSHLIGHT_TRY_ASSIGN(const std::vector<Normalise> normalise, steps(preprocessing, channels));
+  RUSHLIGHT_TRY_ASSIGN(const std::vector<Normalise> normalise, steps(preprocessing, channels, pixels.numel() != 0));
 
   RUSHLIGHT_TRY_ASSIGN(Tensor input, Tensor::zeros(DType::f32, {from->items, channels, from->height, from->width}));
   if (input.numel() == 0) return input;

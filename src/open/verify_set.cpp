@@ -4,6 +4,7 @@
 #include <iterator>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -39,7 +40,8 @@ class SetVerifier {
 
   Status run(const LoadOptions& load) {
     Status loaded = is_dcp_ ? load_dcp(load, opened_, wrong_chunks_) : load_values(load, opened_);
-    report_.structure_ok = loaded.has_value();
+    loaded_ = loaded.has_value();
+    report_.structure_ok = loaded_;
     report_.explained_bytes = opened_.explained_bytes;
     if (!loaded && could_not_look(loaded.error())) return loaded;
     parts_.resize(opened_.parts.size());
@@ -152,13 +154,25 @@ class SetVerifier {
       if (!parts_[i]) continue;
       for (const TensorVerdict& verdict : parts_[i]->tensors) verdicts[i].emplace(verdict.name, &verdict);
     }
+    std::set<std::string_view> members;
+    for (const Member& member : opened_.members) members.insert(member.name);
     for (const Member& member : opened_.members) {
-      TensorVerdict out{.name = member.name, .state = TensorState::damaged, .element = {}};
-      if (member.parts.front() < verdicts.size()) {
-        const auto& of_shard = verdicts[member.parts.front()];
-        if (const auto found = of_shard.find(member.name); found != of_shard.end()) out = *found->second;
+      const std::size_t shard = member.parts.front();
+      const bool known = shard < verdicts.size();
+      const auto found = known ? verdicts[shard].find(member.name) : decltype(verdicts[shard].end()){};
+      if (known && found != verdicts[shard].end()) {
+        report_.tensors.push_back(*found->second);
+      } else if (!loaded_ || !known) {
+        report_.tensors.push_back({.name = member.name, .state = TensorState::damaged, .element = {}});
+      } else if (parts_[shard]) {
+        // It is there, and no tensor: whatever tensors stand in the value, unless the index has them by themselves.
+        for (const TensorVerdict& verdict : parts_[shard]->tensors) {
+          const std::string_view name = verdict.name;
+          if (!name.starts_with(member.name) || members.contains(name)) continue;
+          if (const char next = name[member.name.size()]; next == '.' || next == '[')
+            report_.tensors.push_back(verdict);
+        }
       }
-      report_.tensors.push_back(std::move(out));
     }
   }
 
@@ -207,6 +221,7 @@ class SetVerifier {
   Opened& opened_;
   VerifyReport& report_;
   bool is_dcp_;
+  bool loaded_ = false;
   std::vector<std::optional<Error>> wrong_chunks_;  // by member: load_dcp()
   std::vector<std::optional<VerifyReport>> parts_;  // those that could be looked at
 };

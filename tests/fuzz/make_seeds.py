@@ -164,6 +164,7 @@ def image_seeds():
     yield "labels.idx", struct.pack(">4BI", 0, 0, 8, 1, 4) + bytes(range(4))
     yield "floats.idx", struct.pack(">4BI", 0, 0, 0x0D, 1, 1) + bytes(4)
     yield "many_dims.idx", struct.pack(">4B9I", 0, 0, 8, 9, *[1] * 9) + b"\x01"
+    yield "no_pictures.idx", struct.pack(">4B4I", 0, 0, 8, 4, 0, 1 << 28, 3, 3)  # of any number of channels
     yield "gzip.idx", b"\x1f\x8b\x08\x00" + bytes(8)
     yield "picture.png", b"\x89PNG\r\n\x1a\n" + bytes(8)
 

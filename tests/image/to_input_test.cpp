@@ -89,6 +89,12 @@ TEST(ToInput, AnEmptySetIsAnEmptyInput) {
   EXPECT_EQ(shape_of(to_input(pixels({}, {0, 28, 28}), {}).value()), (Shape{0, 1, 28, 28}));
 }
 
+// Found by fuzzing: a step of four gigabytes for the channels of pictures that are not there.
+TEST(ToInput, AnEmptySetMayClaimAnyNumberOfChannels) {
+  const Shape shape = {0, std::int64_t{1} << 40, 2, 3};
+  EXPECT_EQ(shape_of(to_input(pixels({}, shape), {.scale = 255, .mean = {0.5}, .std = {0.5}}).value()), shape);
+}
+
 TEST(ToInput, RefusesWhatItCannotDo) {
   const auto problem = [](const Tensor& tensor, const Preprocessing& preprocessing, std::int64_t channels = 0) {
     const Result<Tensor> input = to_input(tensor, preprocessing, channels);

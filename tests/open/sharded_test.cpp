@@ -62,6 +62,32 @@ class Sharded : public testing::Test {
   TemporaryFolder folder_;
 };
 
+// Found by fuzzing: what is no tensor had the verdict of a damaged one.
+TEST_F(Sharded, VerdictsAreOfTensors) {
+  PickleBuilder pickle;
+  const std::vector<std::int64_t> shape = {8};
+  pickle.proto(2).empty_dict().text("w").global("my", "Wrapper").empty_tuple().newobj().empty_dict();
+  pickle.text("inner").tensor("FloatStorage", "0", shape).setitem().build().setitem();
+  pickle.text("v").tensor("FloatStorage", "0", shape).setitem().text("n").integer(1).setitem().stop();
+  TorchZip zip("base");
+  zip.add("data.pkl", pickle.bytes());
+  zip.add("data/0", bytes_of(std::vector<float>{0, 1, 2, 3, 4, 5, 6, 7}));
+  put("a.bin", text_of(zip.add("byteorder", "little").add("version", "3\n").build()));
+  index(R"({"weight_map": {"x": "b.bin", "w": "a.bin", "v": "a.bin", "n": "a.bin"}})");
+  const Result<VerifyReport> report = verify(index_path());
+  ASSERT_TRUE(report) << to_string(report.error());
+  EXPECT_TRUE(report->ok);
+  std::vector<std::string> names;
+  for (const TensorVerdict& verdict : report->tensors) {
+    names.push_back(verdict.name);
+    EXPECT_EQ(verdict.state, TensorState::intact) << verdict.name;
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"x", "w.inner", "v"}));
+  std::vector<std::string> listed;
+  for (const TensorEntry& entry : inspect(*open()).value().tensors) listed.push_back(entry.name);
+  EXPECT_EQ(listed, names);
+}
+
 TEST_F(Sharded, IsOneDictInTheOrderOfTheIndex) {
   const Result<Checkpoint> checkpoint = open();
   ASSERT_TRUE(checkpoint) << to_string(checkpoint.error());
