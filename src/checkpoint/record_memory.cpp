@@ -7,6 +7,7 @@
 
 #include "base/fail.hpp"
 #include "base/quote.hpp"
+#include "checkpoint/record_names.hpp"
 
 namespace rushlight::checkpoint {
 namespace {
@@ -28,7 +29,9 @@ std::string_view RecordContext::interned(std::string_view location) {
 }
 
 std::string_view RecordContext::short_name(const zip::Entry& entry) const noexcept {
-  return entry.name.starts_with(root) ? entry.name.substr(root.size()) : entry.name;
+  // The root folder may be spelled in other upper and lower case (ZIP-NAME-CASE).
+  const std::string_view folder = entry.name.substr(0, root.size());
+  return folder == root || equal_ignoring_case(folder, root) ? entry.name.substr(root.size()) : entry.name;
 }
 
 Integrity RecordContext::audited_integrity(const zip::Entry& entry) const noexcept {

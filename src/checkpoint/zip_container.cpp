@@ -47,7 +47,10 @@ void place(Finding& finding, const RecordContext& context) {
   if (finding.file.empty()) finding.file = escaped(context.file, 4096);
   if (!finding.record) return;
   const std::string root = escaped(context.root, context.root.size());
-  if (finding.record->size() > root.size() && finding.record->starts_with(root)) finding.record->erase(0, root.size());
+  if (finding.record->size() <= root.size()) return;
+  if (equal_ignoring_case(std::string_view(*finding.record).substr(0, root.size()), root)) {
+    finding.record->erase(0, root.size());
+  }
 }
 
 Integrity integrity_of(const zip::RecordAudit& record) noexcept {
@@ -288,9 +291,11 @@ const zip::Entry* ZipContainer::find(std::string_view name) {
 
 void ZipContainer::warn_about_case(const zip::Entry& entry) {
   if (std::exchange(case_reported_, true)) return;
-  Finding finding = warning("ZIP-NAME-CASE", "record names differ from torch's in upper and lower case, first " +
-                                                 rushlight::quoted(context_->short_name(entry)));
-  finding.record = escaped(context_->short_name(entry));
+  // In full where it is the root folder that differs.
+  const std::string_view name = entry.name.starts_with(context_->root) ? context_->short_name(entry) : entry.name;
+  Finding finding = warning(
+      "ZIP-NAME-CASE", "record names differ from torch's in upper and lower case, first " + rushlight::quoted(name));
+  finding.record = escaped(name);
   finding.offset = entry.directory_offset;
   if (findings_ != nullptr) {
     findings_->push_back(std::move(finding));

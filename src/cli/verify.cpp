@@ -94,9 +94,12 @@ void write_text(const Context& context, const Options& options, const VerifyRepo
     out += fmt::format("   {} checked\n    {}\n", format_bytes(report.checked_bytes), structure);
   } else {
     if (damaged > 0 && intact + unverified > 0) {
-      out += fmt::format(
-          "  the other {} {}\n", plural(intact + unverified, "tensor"),
-          unverified == 0 ? "are intact" : fmt::format("are not damaged, {} of them unverified", unverified));
+      const bool one = intact + unverified == 1;
+      out += fmt::format("  the other {} {} {}\n", one ? "tensor" : plural(intact + unverified, "tensor"),
+                         one ? "is" : "are",
+                         unverified == 0 ? "intact"
+                         : one           ? "not damaged, but unverified"
+                                         : fmt::format("not damaged, {} of them unverified", unverified));
     }
     const std::string verdict = fmt::format("corrupt: {}", count_findings(report.findings));
     out += fmt::format("  {}\n{}\n", structure, context.terminal.paint(verdict, Role::bad));

@@ -192,9 +192,9 @@ class Verifier {
     }
     uses_ = std::move(collector.uses);
     // A tensor is damaged too where what says its name, dtype and shape is.
-    const bool index_damaged =
-        std::any_of(opened_.index.begin(), opened_.index.end(),
-                    [&](const std::string& record) { return state_of(record) == TensorState::damaged; });
+    const bool index_damaged = std::any_of(opened_.index.begin(), opened_.index.end(), [&](const std::string& record) {
+      return state_of(record) == TensorState::damaged;
+    });
     report_.tensors.reserve(uses_.size());
     for (std::size_t i = 0; i < uses_.size(); ++i) {
       const std::string_view record = uses_[i].tensor.storage().record();
@@ -210,8 +210,7 @@ class Verifier {
     // What is wrong with damaged indices follows from their damage.
     std::erase_if(collector.composites, [&](const CompositeUse& use) {
       const auto parts = use.tensor.components();
-      return index_damaged ||
-             std::any_of(parts.begin(), parts.end(), [&](const CompositeTensor::Component& part) {
+      return index_damaged || std::any_of(parts.begin(), parts.end(), [&](const CompositeTensor::Component& part) {
                return state_of(part.second.storage().record()) == TensorState::damaged;
              });
     });
@@ -258,7 +257,7 @@ class Verifier {
 
   // The position in the directory of a record, by its name without the root folder.
   [[nodiscard]] std::optional<std::size_t> find_record(std::string_view name) const {
-    const zip::Entry* entry = archive_->find(context_.root + std::string(name));
+    const zip::Entry* entry = archive_->find_ignoring_case(context_.root + std::string(name));
     if (entry == nullptr) return std::nullopt;
     return static_cast<std::size_t>(entry - archive_->entries().data());
   }
