@@ -19,6 +19,9 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "bench"))
+from run import free_path  # noqa: E402: as the samples of benchmarks are named
+
 BUILD = ROOT / "build" / "coverage"
 # Programs that hold all layers whole.
 PROGRAMS = ["rushlight", "tests/fuzz/differential_replay", "tests/fuzz/spec_replay", "tests/fuzz/image_replay",
@@ -37,17 +40,6 @@ def tool(name: str) -> str:
 
 def output_of(*command) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-
-
-def free_path(folder: pathlib.Path, name: str) -> pathlib.Path:
-    """A file of this day that does not exist yet."""
-    day = datetime.date.today().isoformat()
-    path = folder / f"{day}-{name}.json"
-    count = 1
-    while path.exists():
-        count += 1
-        path = folder / f"{day}-{name}-{count}.json"
-    return path
 
 
 def run_gtests(environment) -> bool:

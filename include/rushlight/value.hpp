@@ -112,9 +112,9 @@ class RUSHLIGHT_API Value {
   /// "cuda:0" for torch.device objects.
   [[nodiscard]] std::optional<std::string_view> as_device() const noexcept;
 
-  /// Children of list, tuple, set, frozenset, size; the objects of an array of objects; entries of a dict; of an
-  /// opaque object the items it carries, or
-  /// else its entries; 0 otherwise.
+  /// Children of list, tuple, set, frozenset, size; the objects of an array of objects;
+  /// entries of a dict; of an opaque object the items it carries, or else its entries;
+  /// 0 otherwise.
   [[nodiscard]] std::size_t size() const noexcept;
   /// What item() can reach: the children of sequences and sets, and of opaque objects that are list subclasses.
   [[nodiscard]] std::size_t item_count() const noexcept;

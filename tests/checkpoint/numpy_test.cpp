@@ -19,8 +19,8 @@ namespace {
 
 using namespace std::string_view_literals;
 
-Built built_from(const WritePart& root, const LoadOptions& options = {}) {
-  Built built = build(pickle_of(root), options);
+Built built_from(const Write& root, const LoadOptions& options = {}) {
+  Built built = build(numpy_pickle_of(root), options);
   EXPECT_TRUE(built.ok) << built.line;
   return built;
 }
@@ -92,16 +92,15 @@ TEST(Numpy, AnArrayIsAValueOfItsOwnAndNoTensor) {
 
 TEST(Numpy, BigEndianElementsAreSwappedAndTheirBytesKept) {
   const Value root =
-      built_from(
-          ArrayParts{.shape = shape_part({1, 2}), .dtype = dtype_part("i2", ">"), .data = bytes_part("\1\2\3\4"sv)}
-              .write())
+      built_from(ArrayParts{.shape = integers({1, 2}), .dtype = dtype_part("i2", ">"), .data = bytes_part("\1\2\3\4"sv)}
+                     .write())
           .root;
   const NdArray& array = *root.as_ndarray();
   EXPECT_EQ(array.dtype, ">i2");
   EXPECT_EQ(bytes_of(*array.data), "\1\2\3\4"sv);
   EXPECT_EQ(elements_of<std::int16_t>(*array.tensor), (std::vector<std::int16_t>{0x0102, 0x0304}));
   // Halves of complex numbers are swapped by themselves.
-  const Value complex = built_from(ArrayParts{.shape = shape_part({1}),
+  const Value complex = built_from(ArrayParts{.shape = integers({1}),
                                               .dtype = dtype_part("c8", ">"),
                                               .data = bytes_part("\x3f\x80\0\0\x40\0\0\0"sv)}
                                        .write())
@@ -110,9 +109,9 @@ TEST(Numpy, BigEndianElementsAreSwappedAndTheirBytesKept) {
 }
 
 TEST(Numpy, FortranOrderIsInTheStrides) {
-  const Value root = built_from(ArrayParts{.shape = shape_part({2, 3}),
+  const Value root = built_from(ArrayParts{.shape = integers({2, 3}),
                                            .dtype = dtype_part("u1", "|"),
-                                           .fortran_order = boolean_part(true),
+                                           .fortran_order = boolean(true),
                                            .data = bytes_part("\0\1\2\3\4\5"sv)}
                                     .write())
                          .root;
@@ -124,9 +123,9 @@ TEST(Numpy, FortranOrderIsInTheStrides) {
 
 TEST(Numpy, BytesComeInEveryFormThatPythonWrites) {
   const std::string bytes = "\xff\x01";
-  const WritePart encoded = call_part("_codecs", "encode", {text_part("\xC3\xBF\1"), text_part("latin1")});
-  const WritePart bytearray = [=](PickleBuilder& p) { p.bytearray_value(bytes); };
-  for (const WritePart& data : {bytes_part(bytes), python2_part(bytes), encoded, bytearray}) {
+  const Write encoded = call_of("_codecs", "encode", {text("\xC3\xBF\1"), text("latin1")});
+  const Write bytearray = [=](PickleBuilder& p) { p.bytearray_value(bytes); };
+  for (const Write& data : {bytes_part(bytes), python2_part(bytes), encoded, bytearray}) {
     // Python 2's strings are bytes here, whatever they are as values.
     for (const Encoding encoding : {Encoding::utf8, Encoding::ascii, Encoding::latin1, Encoding::bytes}) {
       const Value root =
@@ -136,64 +135,60 @@ TEST(Numpy, BytesComeInEveryFormThatPythonWrites) {
   }
   // Protocol 2's way to write no bytes.
   const Value empty =
-      built_from(ArrayParts{.shape = shape_part({0, 4}), .data = call_part("builtins", "bytes", {})}.write()).root;
+      built_from(ArrayParts{.shape = integers({0, 4}), .data = call_of("builtins", "bytes", {})}.write()).root;
   EXPECT_EQ(empty.as_ndarray()->tensor->numel(), 0);
 }
 
 TEST(Numpy, Python2WroteStringsForTextsAndNumbersForFlags) {
-  const WritePart dtype =
-      built_part(call_part("numpy", "dtype", {python2_part("f4"), integer_part(0), integer_part(1)}),
-                 tuple_part({integer_part(3), python2_part("<"), kNonePart, kNonePart, kNonePart, integer_part(-1),
-                             integer_part(-1), integer_part(0)}));
+  const Write dtype =
+      built_part(call_of("numpy", "dtype", {python2_part("f4"), integer(0), integer(1)}),
+                 tuple_of({integer(3), python2_part("<"), kNone, kNone, kNone, integer(-1), integer(-1), integer(0)}));
   const Value root =
       built_from(ArrayParts{.dtype = dtype, .data = python2_part("\0\0\x80\x3f\0\0\0\x40"sv)}.write()).root;
   EXPECT_EQ(elements_of<float>(*root.as_ndarray()->tensor), (std::vector<float>{1, 2}));
   // Before version 1 the state had none.
-  const WritePart oldest = built_part(
-      ArrayParts{}.call(),
-      tuple_part({shape_part({2}), dtype_part("f4"), boolean_part(false), bytes_part("\0\0\x80\x3f\0\0\0\x40"sv)}));
+  const Write oldest =
+      built_part(ArrayParts{}.call(),
+                 tuple_of({integers({2}), dtype_part("f4"), boolean(false), bytes_part("\0\0\x80\x3f\0\0\0\x40"sv)}));
   EXPECT_EQ(elements_of<float>(*built_from(oldest).root.as_ndarray()->tensor), (std::vector<float>{1, 2}));
 }
 
 TEST(Numpy, Protocol5WritesABufferWithItsOrder) {
-  const auto from_buffer = [](const char* module, WritePart shape, std::vector<WritePart> order) {
-    std::vector<WritePart> arguments = {bytes_part("\0\1\2\3\4\5"sv), dtype_part("u1", "|"), std::move(shape)};
+  const auto from_buffer = [](const char* module, Write shape, std::vector<Write> order) {
+    std::vector<Write> arguments = {bytes_part("\0\1\2\3\4\5"sv), dtype_part("u1", "|"), std::move(shape)};
     arguments.insert(arguments.end(), order.begin(), order.end());
-    return call_part(module, "_frombuffer", arguments);
+    return call_of(module, "_frombuffer", arguments);
   };
-  const Value c = built_from(from_buffer("numpy.core.numeric", shape_part({2, 3}), {text_part("C")})).root;
+  const Value c = built_from(from_buffer("numpy.core.numeric", integers({2, 3}), {text("C")})).root;
   EXPECT_EQ(c.as_ndarray()->order, ArrayOrder::c);
   EXPECT_EQ(elements_of<std::uint8_t>(*c.as_ndarray()->tensor), (std::vector<std::uint8_t>{0, 1, 2, 3, 4, 5}));
-  const Value f = built_from(from_buffer("numpy._core.numeric", shape_part({2, 3}), {text_part("F"), kNonePart})).root;
+  const Value f = built_from(from_buffer("numpy._core.numeric", integers({2, 3}), {text("F"), kNone})).root;
   EXPECT_EQ(f.as_ndarray()->order, ArrayOrder::fortran);
   EXPECT_EQ(elements_of<std::uint8_t>(*f.as_ndarray()->tensor), (std::vector<std::uint8_t>{0, 2, 4, 1, 3, 5}));
   // reshape(2, 3, 1).transpose(1, 2, 0)
   const Value k =
-      built_from(from_buffer("numpy._core.numeric", shape_part({2, 3, 1}), {text_part("K"), shape_part({1, 2, 0})}))
-          .root;
+      built_from(from_buffer("numpy._core.numeric", integers({2, 3, 1}), {text("K"), integers({1, 2, 0})})).root;
   EXPECT_EQ(k.as_ndarray()->order, ArrayOrder::permuted);
   EXPECT_EQ(k.as_ndarray()->shape, (Shape{3, 1, 2}));
   EXPECT_EQ(elements_of<std::uint8_t>(*k.as_ndarray()->tensor), (std::vector<std::uint8_t>{0, 3, 1, 4, 2, 5}));
 }
 
 TEST(Numpy, ArraysOfTextsTimesAndBytesKeepTheirBytes) {
-  const WritePart nanoseconds =
-      DtypeParts{.code = text_part("M8"),
-                 .metadata = tuple_part(
-                     {kNonePart, tuple_part({bytes_part("ns"), integer_part(25), integer_part(1), integer_part(1)})}),
+  const Write nanoseconds =
+      DtypeParts{.code = text("M8"),
+                 .metadata = tuple_of({kNone, tuple_of({bytes_part("ns"), integer(25), integer(1), integer(1)})}),
                  .version = 4}
           .write();
-  const WritePart days =
-      DtypeParts{
-          .code = text_part("m8"),
-          .order = text_part(">"),
-          .metadata = tuple_part({[](PickleBuilder& p) { p.empty_dict(); },
-                                  tuple_part({call_part("_codecs", "encode", {text_part("D"), text_part("latin1")}),
-                                              integer_part(1), integer_part(1), integer_part(1)})}),
-          .version = 4}
+  const Write days =
+      DtypeParts{.code = text("m8"),
+                 .order = text(">"),
+                 .metadata = tuple_of({[](PickleBuilder& p) { p.empty_dict(); },
+                                       tuple_of({call_of("_codecs", "encode", {text("D"), text("latin1")}), integer(1),
+                                                 integer(1), integer(1)})}),
+                 .version = 4}
           .write();
   const std::string eight(8, 'x');
-  const std::tuple<WritePart, std::string_view, const char*> rows[] = {
+  const std::tuple<Write, std::string_view, const char*> rows[] = {
       {dtype_part("U1", "<", 4), eight, "<U1"},       {dtype_part("U1", ">", 4), eight, ">U1"},
       {dtype_part("S4", "|", 4), eight, "|S4"},       {dtype_part("V4", "|", 4), eight, "|V4"},
       {dtype_part("S0", "|", 0), "", "|S0"},          {dtype_part("f16"), "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "<f16"},
@@ -210,27 +205,27 @@ TEST(Numpy, ArraysOfTextsTimesAndBytesKeepTheirBytes) {
 }
 
 TEST(Numpy, StructuredDtypesAreNamedByTheirFieldsAndKept) {
-  const WritePart pair = DtypeParts{.code = text_part("V16"),
-                                    .order = text_part("|"),
-                                    .subarray = tuple_part({dtype_part("f8"), shape_part({2})}),
-                                    .item_bytes = integer_part(16)}
-                             .write();
-  const WritePart fields = [=](PickleBuilder& p) {
+  const Write pair = DtypeParts{.code = text("V16"),
+                                .order = text("|"),
+                                .subarray = tuple_of({dtype_part("f8"), integers({2})}),
+                                .item_bytes = integer(16)}
+                         .write();
+  const Write fields = [=](PickleBuilder& p) {
     p.mark();
-    text_part("a")(p);
-    tuple_part({dtype_part("i4", ">"), integer_part(0)})(p);
-    text_part("b")(p);
-    tuple_part({pair, integer_part(4), text_part("title")})(p);
+    text("a")(p);
+    tuple_of({dtype_part("i4", ">"), integer(0)})(p);
+    text("b")(p);
+    tuple_of({pair, integer(4), text("title")})(p);
     p.dict();
   };
-  const WritePart dtype = DtypeParts{.code = text_part("V20"),
-                                     .order = text_part("|"),
-                                     .names = tuple_part({text_part("a"), text_part("b")}),
-                                     .fields = fields,
-                                     .item_bytes = integer_part(20)}
-                              .write();
+  const Write dtype = DtypeParts{.code = text("V20"),
+                                 .order = text("|"),
+                                 .names = tuple_of({text("a"), text("b")}),
+                                 .fields = fields,
+                                 .item_bytes = integer(20)}
+                          .write();
   const Value root =
-      built_from(ArrayParts{.shape = shape_part({1}), .dtype = dtype, .data = bytes_part(std::string(20, 'x'))}.write())
+      built_from(ArrayParts{.shape = integers({1}), .dtype = dtype, .data = bytes_part(std::string(20, 'x'))}.write())
           .root;
   EXPECT_EQ(root.numpy_dtype(), "[('a', '>i4'), ('b', '<f8', (2,))]");
   EXPECT_EQ(root.as_ndarray()->item_bytes, 20u);
@@ -292,18 +287,16 @@ TEST(Numpy, ScalarsAreNumbersThatKnowTheirDtype) {
   EXPECT_EQ(yes.as_bool(), true);
   EXPECT_EQ(yes.class_name(), "numpy.bool_");
   // Python's own True is still bool.
-  const Value both =
-      built_from(tuple_part({scalar_part(dtype_part("b1", "|"), bytes_part("\1")), boolean_part(true)})).root;
+  const Value both = built_from(tuple_of({scalar_part(dtype_part("b1", "|"), bytes_part("\1")), boolean(true)})).root;
   EXPECT_EQ(both[0].numpy_dtype(), "|b1");
   EXPECT_EQ(both[1].numpy_dtype(), std::nullopt);
   EXPECT_EQ(both[1].class_name(), "bool");
 }
 
 TEST(Numpy, ScalarsThatNoValueStandsForKeepTheirBytes) {
-  const WritePart day =
-      DtypeParts{.code = text_part("M8"),
-                 .metadata = tuple_part(
-                     {kNonePart, tuple_part({bytes_part("D"), integer_part(1), integer_part(1), integer_part(1)})}),
+  const Write day =
+      DtypeParts{.code = text("M8"),
+                 .metadata = tuple_of({kNone, tuple_of({bytes_part("D"), integer(1), integer(1), integer(1)})}),
                  .version = 4}
           .write();
   const Value root = built_from(scalar_part(day, bytes_part("VG\0\0\0\0\0\0"sv))).root;
@@ -319,15 +312,14 @@ TEST(Numpy, ScalarsThatNoValueStandsForKeepTheirBytes) {
 }
 
 TEST(Numpy, WhatIsNewerThanTheTableStaysOpaqueWithAWarning) {
-  const WritePart string_dtype = call_part("numpy.dtypes", "StringDType", {});
-  const WritePart foreign =
-      call_part("numpy", "dtype",
-                {[](PickleBuilder& p) { p.global("ml_dtypes", "bfloat16"); }, boolean_part(false), boolean_part(true)});
-  const WritePart unknown[] = {
-      ArrayParts{.dtype = string_dtype}.write(),      ArrayParts{.dtype = foreign}.write(),
-      ArrayParts{.dtype = dtype_part("x9")}.write(),  ArrayParts{.dtype = DtypeParts{.version = 5}.write()}.write(),
-      ArrayParts{.version = integer_part(2)}.write(), ArrayParts{}.call()};
-  for (const WritePart& part : unknown) {
+  const Write string_dtype = call_of("numpy.dtypes", "StringDType", {});
+  const Write foreign = call_of(
+      "numpy", "dtype", {[](PickleBuilder& p) { p.global("ml_dtypes", "bfloat16"); }, boolean(false), boolean(true)});
+  const Write unknown[] = {
+      ArrayParts{.dtype = string_dtype}.write(),     ArrayParts{.dtype = foreign}.write(),
+      ArrayParts{.dtype = dtype_part("x9")}.write(), ArrayParts{.dtype = DtypeParts{.version = 5}.write()}.write(),
+      ArrayParts{.version = integer(2)}.write(),     ArrayParts{}.call()};
+  for (const Write& part : unknown) {
     const Built built = built_from(part);
     ASSERT_EQ(built.root.kind(), ValueKind::opaque);
     EXPECT_EQ(built.root.class_name(), "numpy.ndarray");
@@ -335,7 +327,7 @@ TEST(Numpy, WhatIsNewerThanTheTableStaysOpaqueWithAWarning) {
     EXPECT_EQ(built.findings.back().code, "VALUE-NUMPY");
     EXPECT_EQ(built.findings.back().message, "1 NumPy array is kept as an opaque value");
   }
-  EXPECT_EQ(built_from(scalar_part(dtype_part("O8", "|"), integer_part(1))).root.kind(), ValueKind::opaque);
+  EXPECT_EQ(built_from(scalar_part(dtype_part("O8", "|"), integer(1))).root.kind(), ValueKind::opaque);
 }
 
 TEST(Numpy, SubclassesOfArraysKeepTheirName) {
@@ -347,16 +339,16 @@ TEST(Numpy, SubclassesOfArraysKeepTheirName) {
 }
 
 TEST(Numpy, RandomGeneratorsAreObjectsWithTheirState) {
-  const WritePart state = [](PickleBuilder& p) {
+  const Write state = [](PickleBuilder& p) {
     p.mark();
-    text_part("bit_generator")(p);
-    text_part("MT19937")(p);
-    text_part("key")(p);
+    text("bit_generator")(p);
+    text("MT19937")(p);
+    text("key")(p);
     ArrayParts{.dtype = dtype_part("u4")}.write()(p);
     p.dict();
   };
   const Built built =
-      built_from(built_part(call_part("numpy.random._pickle", "__randomstate_ctor", {text_part("MT19937")}), state));
+      built_from(built_part(call_of("numpy.random._pickle", "__randomstate_ctor", {text("MT19937")}), state));
   EXPECT_TRUE(built.findings.empty());
   ASSERT_EQ(built.root.kind(), ValueKind::opaque);
   EXPECT_EQ(built.root.attr("key").numpy_dtype(), "<u4");
@@ -367,10 +359,10 @@ TEST(Numpy, ArraysOfOneBytesObjectShareItsMemory) {
   pickle.proto(3).mark();
   bytes_part("\0\1\2\3"sv)(pickle);
   pickle.put(7);
-  const WritePart shared = [](PickleBuilder& p) { p.get(7); };
-  ArrayParts{.shape = shape_part({1}), .dtype = dtype_part("i4", ">"), .data = shared}.write()(pickle);
-  ArrayParts{.shape = shape_part({1}), .dtype = dtype_part("i4", ">"), .data = shared}.write()(pickle);
-  ArrayParts{.shape = shape_part({1}), .dtype = dtype_part("i4"), .data = shared}.write()(pickle);
+  const Write shared = [](PickleBuilder& p) { p.get(7); };
+  ArrayParts{.shape = integers({1}), .dtype = dtype_part("i4", ">"), .data = shared}.write()(pickle);
+  ArrayParts{.shape = integers({1}), .dtype = dtype_part("i4", ">"), .data = shared}.write()(pickle);
+  ArrayParts{.shape = integers({1}), .dtype = dtype_part("i4"), .data = shared}.write()(pickle);
   pickle.tuple().stop();
   const Built built = build(pickle);
   ASSERT_TRUE(built.ok) << built.line;
@@ -383,9 +375,8 @@ TEST(Numpy, ArraysOfOneBytesObjectShareItsMemory) {
 
 TEST(Numpy, TensorsOfDevicesThatTravelAsArraysAreBuilt) {
   const auto device_tensor = [](const ArrayParts& array, const char* dtype) {
-    return call_part(
-        "torch._utils", "_rebuild_device_tensor_from_numpy",
-        {array.write(), [=](PickleBuilder& p) { p.global("torch", dtype); }, text_part("xla:0"), boolean_part(true)});
+    return call_of("torch._utils", "_rebuild_device_tensor_from_numpy",
+                   {array.write(), [=](PickleBuilder& p) { p.global("torch", dtype); }, text("xla:0"), boolean(true)});
   };
   const Value same = built_from(device_tensor({}, "float32")).root;
   ASSERT_EQ(same.kind(), ValueKind::tensor);
@@ -398,8 +389,8 @@ TEST(Numpy, TensorsOfDevicesThatTravelAsArraysAreBuilt) {
 }
 
 TEST(Numpy, AnEditedGraphHasItsArraysAndScalars) {
-  const Value root = built_from(tuple_part({ArrayParts{}.write(), scalar_part(dtype_part("b1", "|"), bytes_part("\1")),
-                                            scalar_part(dtype_part("f4"), bytes_part("\0\0\x80\x3f"sv))}))
+  const Value root = built_from(tuple_of({ArrayParts{}.write(), scalar_part(dtype_part("b1", "|"), bytes_part("\1")),
+                                          scalar_part(dtype_part("f4"), bytes_part("\0\0\x80\x3f"sv))}))
                          .root;
   const Value copy = Value::list(std::vector<Value>{root, true});
   EXPECT_EQ(copy[0][0].numpy_dtype(), "<f4");

@@ -80,9 +80,9 @@ inline Write untyped(std::int64_t bytes = 32, std::string key = "0") {
   };
 }
 
-inline PickleBuilder pickle_of(const Write& write) {
+inline PickleBuilder pickle_of(const Write& write, unsigned protocol = 2) {
   PickleBuilder pickle;
-  write(pickle.proto(2));
+  write(pickle.proto(protocol));
   return pickle.stop();
 }
 

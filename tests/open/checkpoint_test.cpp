@@ -115,7 +115,7 @@ TEST(NumpyCheckpoint, ArraysAreValuesAndNoWeights) {
   pickle.empty_dict().text("w").tensor("FloatStorage", "0", kEight).setitem().text("a");
   ArrayParts{}.write()(pickle);
   pickle.setitem().text("s");
-  ArrayParts{.shape = shape_part({2}), .dtype = dtype_part("S4", "|", 4)}.write()(pickle);
+  ArrayParts{.shape = integers({2}), .dtype = dtype_part("S4", "|", 4)}.write()(pickle);
   pickle.setitem().stop();
   const Result<Checkpoint> checkpoint = open_pickle(pickle);
   ASSERT_TRUE(checkpoint) << to_string(checkpoint.error());
