@@ -311,6 +311,16 @@ TEST(Numpy, ScalarsThatNoValueStandsForKeepTheirBytes) {
   EXPECT_TRUE(odd.as_ndarray()->is_scalar);
 }
 
+// The classes themselves, as args and configurations keep them.
+TEST(Numpy, ClassesAreNamesWithoutAWarning) {
+  for (const auto& [module, name] : {std::pair{"numpy", "float32"}, std::pair{"numpy.dtypes", "Float32DType"}}) {
+    const Built built = built_from([&](PickleBuilder& p) { p.global(module, name); });
+    EXPECT_EQ(built.root.kind(), ValueKind::global);
+    EXPECT_EQ(built.root.class_name(), std::string(module) + "." + name);
+    EXPECT_TRUE(built.findings.empty());
+  }
+}
+
 TEST(Numpy, WhatIsNewerThanTheTableStaysOpaqueWithAWarning) {
   const Write string_dtype = call_of("numpy.dtypes", "StringDType", {});
   const Write foreign = call_of(

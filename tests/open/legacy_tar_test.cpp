@@ -19,15 +19,6 @@ namespace {
 
 using namespace std::string_literals;
 
-void append(Bytes& to, ByteSpan from) {
-  to.insert(to.end(), from.begin(), from.end());
-}
-template <std::integral T>
-void append_number(Bytes& to, T value) {
-  to.resize(to.size() + sizeof(T));
-  put(to, to.size() - sizeof(T), value);
-}
-
 PickleBuilder pickle_of(const std::function<void(PickleBuilder&)>& write) {
   PickleBuilder pickle;
   write(pickle.proto(2));

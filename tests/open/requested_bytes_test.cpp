@@ -36,15 +36,6 @@ std::string name_of(std::int64_t i) {
 Bytes data_of(std::int64_t i) {
   return repeated(kTensorBytes, static_cast<std::uint8_t>(i % 251));
 }
-void append(Bytes& to, ByteSpan from) {
-  to.insert(to.end(), from.begin(), from.end());
-}
-template <std::integral T>
-void append_number(Bytes& to, T value) {
-  to.resize(to.size() + sizeof(T));
-  put(to, to.size() - sizeof(T), value);
-}
-
 Bytes torch_zip(std::int64_t count) {
   PickleBuilder pickle;
   pickle.proto(2).empty_dict();

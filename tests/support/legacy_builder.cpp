@@ -9,15 +9,6 @@
 namespace rushlight::test {
 namespace {
 
-void append(Bytes& to, ByteSpan from) {
-  to.insert(to.end(), from.begin(), from.end());
-}
-
-void append_number(Bytes& to, std::uint64_t value) {
-  to.resize(to.size() + 8);
-  put(to, to.size() - 8, value);
-}
-
 PickleBuilder& begin(PickleBuilder& pickle, int protocol) {
   return protocol >= 2 ? pickle.proto(static_cast<unsigned>(protocol)) : pickle;
 }
@@ -90,7 +81,7 @@ Bytes LegacyFile::build() {
   append(file, listed.bytes());
   for (const Part& part : storages_) {
     places_.storages.push_back(file.size());
-    append_number(file, part.numel);
+    append_number<std::uint64_t>(file, part.numel);
     append(file, part.data);
   }
   places_.end = file.size();

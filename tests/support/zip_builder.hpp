@@ -54,6 +54,17 @@ template <std::integral T>
   return load_le<T>(bytes.data() + offset);
 }
 
+// Behind what is there.
+inline void append(Bytes& to, ByteSpan from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+// Little-endian.
+template <std::integral T>
+void append_number(Bytes& to, T value) {
+  to.resize(to.size() + sizeof(T));
+  put(to, to.size() - sizeof(T), value);
+}
+
 // CRC-32 by the table of APPNOTE's polynomial: written here once more, so that tests do not judge src/checksum by
 // itself.
 [[nodiscard]] std::uint32_t plain_crc32(ByteSpan bytes, std::uint32_t crc = 0);
