@@ -21,6 +21,7 @@
 #include "rushlight/result.hpp"
 #include "rushlight/scan.hpp"
 #include "rushlight/session.hpp"
+#include "rushlight/sink.hpp"
 #include "rushlight/source.hpp"
 #include "rushlight/state_dict.hpp"
 #include "rushlight/stats.hpp"

@@ -1,0 +1,7 @@
+#include "rushlight/sink.hpp"
+
+namespace rushlight {
+
+Sink::~Sink() = default;
+
+}  // namespace rushlight
