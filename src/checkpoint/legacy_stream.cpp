@@ -84,11 +84,11 @@ Result<LegacyStream::NestedStorage> LegacyStream::read_storage(std::shared_ptr<c
                        build_value(object.pickle, object.bytes, *stream, options, oddities, file_depth));
   const std::optional<Storage> storage = built.root.as_storage();
   if (!storage) {
-    return Error::of(
-        {.category = Category::type,
-         .code = "TYPE-NESTED-FILE",
-         .message = "the file inside the pickle holds no storage, found " + std::string(built.root.class_name()),
-         .found = std::string(built.root.class_name())});
+    const std::string found = escaped(built.root.class_name());
+    return Error::of({.category = Category::type,
+                      .code = "TYPE-NESTED-FILE",
+                      .message = "the file inside the pickle holds no storage, found " + found,
+                      .found = found});
   }
   return NestedStorage{*storage, built.root.as_dtype().value_or(DType::u8)};
 }

@@ -288,6 +288,9 @@ TEST(NestedFiles, TheyNestOnceAndHoldAStorage) {
             "limit LIMIT-NESTED-FILES" + callee + "files are nested deeper than torch nests them");
   EXPECT_EQ(said(storage_file([](PickleBuilder& p) { p.integer(1); }, {})),
             "type TYPE-NESTED-FILE" + callee + "the file inside the pickle holds no storage, found int");
+  // Found by the checkpoint fuzzer: the name of a class reached a message as it was.
+  EXPECT_EQ(said(storage_file([](PickleBuilder& p) { p.global("torch", "F\x02r"); }, {})),
+            "type TYPE-NESTED-FILE" + callee + "the file inside the pickle holds no storage, found torch.F\\x02r");
   EXPECT_EQ(said("nonsense").substr(0, 4), "pkl ");
   EXPECT_EQ(said(good.substr(0, good.size() - 1)),
             "trunc LEGACY-TRUNCATED" + callee + "storage '0' (1 of 1) ends early, expected 8 bytes, found 7");
