@@ -111,7 +111,7 @@ class SetVerifier {
     report_.findings.push_back(std::move(finding));
   }
 
-  // Bytes of a `.distcp` file between its items.
+  // Bytes of a `.distcp` file between its items, and those that two items claim: they are explained once.
   void report_gaps() {
     struct Window {
       std::string_view file;
@@ -130,6 +130,7 @@ class SetVerifier {
       std::uint64_t covered = 0;
       for (; i < windows.size() && windows[i].file == first.file; ++i) {
         if (windows[i].begin > covered) add_gap(*first.part, covered, windows[i].begin);
+        if (windows[i].begin < covered) add_overlap(windows[i].begin, std::min(covered, windows[i].end), *first.part);
         covered = std::max(covered, windows[i].end);
       }
       if (covered < first.part->source->size_bytes()) add_gap(*first.part, covered, first.part->source->size_bytes());
@@ -143,6 +144,18 @@ class SetVerifier {
                                 .message = std::to_string(end - begin) +
                                            (end - begin == 1 ? " byte belongs" : " bytes belong") +
                                            " to no item of the metadata",
+                                .file = printable_file(std::string(part.source->name())),
+                                .offset = begin});
+  }
+
+  void add_overlap(std::uint64_t begin, std::uint64_t end, const Part& part) {
+    report_.explained_bytes -= std::min(report_.explained_bytes, end - begin);
+    report_.findings.push_back({.severity = options_.strict ? Severity::error : Severity::warning,
+                                .category = Category::store,
+                                .code = "DCP-OVERLAP",
+                                .message = std::to_string(end - begin) +
+                                           (end - begin == 1 ? " byte belongs" : " bytes belong") +
+                                           " to more than one item of the metadata",
                                 .file = printable_file(std::string(part.source->name())),
                                 .offset = begin});
   }

@@ -545,6 +545,25 @@ TEST_F(Dcp, AllIsVerified) {
   EXPECT_EQ(report->explained_bytes, report->format.size_bytes - 4);
 }
 
+// Found by fuzzing sets: such bytes counted twice, and more of the files was explained than there is.
+TEST_F(Dcp, BytesThatTwoItemsClaimAreExplainedOnce) {
+  const std::int64_t begin = metadata_.items.back().begin;
+  add("m", std::nullopt, value_file(PickleBuilder().proto(2).integer(8).stop()));
+  metadata_.entries.push_back({"m"});
+  const auto claimed = static_cast<std::uint64_t>(metadata_.items.back().length);
+  metadata_.items[2].length = static_cast<std::int64_t>(data_.size()) - begin;
+  EXPECT_FALSE(open());  // the first of the two holds the second, end record and all
+  const Result<VerifyReport> report = verify(folder_.path());
+  ASSERT_TRUE(report) << to_string(report.error());
+  const auto overlap = std::find_if(report->findings.begin(), report->findings.end(),
+                                    [](const Finding& finding) { return finding.code == "DCP-OVERLAP"; });
+  ASSERT_NE(overlap, report->findings.end());
+  EXPECT_EQ(said(*overlap), "__0_0.distcp: store DCP-OVERLAP: " + std::to_string(claimed) +
+                                " bytes belong to more than one item of the metadata");
+  EXPECT_EQ(overlap->severity, Severity::warning);
+  EXPECT_LE(report->explained_bytes, report->format.size_bytes);
+}
+
 TEST_F(Dcp, ScansLookIntoEveryItem) {
   open().value();
   Result<ScanReport> report = scan({folder_.path()});

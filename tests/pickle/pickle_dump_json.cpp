@@ -1,9 +1,10 @@
 // What the machine makes of many streams, for comparison with CPython (tests/pickle/compare_with_cpython.py).
 //
-//   pickle_dump_json json|dis|globals < STREAMS
+//   pickle_dump_json json|dis|globals|write < STREAMS
 //
 // STREAMS is any number of pickles, each behind its length (4 bytes, little-endian). One line of JSON comes out for
-// each: {"root": ..., "nodes": [...]}, {"text": "..."}, {"globals": [["module", "name"], ...]} or {"error": "..."}.
+// each: {"root": ..., "nodes": [...]}, {"text": "..."}, {"globals": [["module", "name"], ...]}, {"bytes": "..."} (what
+// the pickler writes for what was read, in hexadecimal) or {"error": "..."}.
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -15,6 +16,7 @@
 #include "base/bytes.hpp"
 #include "pickle/describe.hpp"
 #include "pickle/machine.hpp"
+#include "pickle/pickler.hpp"
 #include "rushlight/limits.hpp"
 
 namespace {
@@ -45,6 +47,18 @@ std::string answer(const std::string& mode, ByteSpan stream) {
     return text ? "{\"text\":" + json_text(*text) + "}" : "{\"error\":" + json_text(to_string(text.error())) + "}";
   }
   std::string out;
+  if (mode == "write") {
+    const auto read = pickle::read_pickle(stream, Limits{});
+    if (!read) return "{\"error\":" + json_text(to_string(read.error())) + "}";
+    const auto written = pickle::write_pickle(read->graph, {.protocol = read->protocol});
+    if (!written) return "{\"error\":" + json_text(to_string(written.error())) + "}";
+    for (const std::byte byte : written->bytes) {
+      constexpr std::string_view kDigits = "0123456789abcdef";
+      out += kDigits[std::to_integer<std::size_t>(byte >> 4)];
+      out += kDigits[std::to_integer<std::size_t>(byte & std::byte{15})];
+    }
+    return "{\"bytes\":\"" + out + "\"}";
+  }
   for (const auto& name : pickle::list_globals(stream)) {
     out += (out.empty() ? "[" : ",[") + json_text(name.module) + "," + json_text(name.name) + "]";
   }
@@ -55,7 +69,7 @@ std::string answer(const std::string& mode, ByteSpan stream) {
 
 int main(int argc, char** argv) {
   const std::string mode = argc == 2 ? argv[1] : "";
-  if (mode != "json" && mode != "dis" && mode != "globals") return 2;
+  if (mode != "json" && mode != "dis" && mode != "globals" && mode != "write") return 2;
   for (;;) {
     std::byte length_bytes[4];
     if (std::fread(length_bytes, 1, sizeof length_bytes, stdin) != sizeof length_bytes) return 0;
