@@ -75,7 +75,8 @@ Result<Target> find_target(std::filesystem::path path) {
     }
     RUSHLIGHT_TRY_ASSIGN(FileDescriptor folder, open_folder(path.parent_path(), original));
     struct stat status {};
-    if (system_calls().fstatat(folder.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (uninterrupted(
+            [&] { return system_calls().fstatat(folder.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW); }) != 0) {
       if (errno != ENOENT) return system_error("IO-STAT", "cannot look at the old file", errno, original);
       return Target{std::move(folder), name, std::nullopt};
     }
@@ -88,7 +89,8 @@ Result<Target> find_target(std::filesystem::path path) {
                        original);
     }
     std::array<char, 4096> link{};
-    const ssize_t length = system_calls().readlinkat(folder.get(), name.c_str(), link.data(), link.size());
+    const ssize_t length =
+        uninterrupted([&] { return system_calls().readlinkat(folder.get(), name.c_str(), link.data(), link.size()); });
     if (length < 0) return system_error("IO-LINK", "cannot read the symbolic link", errno, original);
     if (static_cast<std::size_t>(length) == link.size()) {
       return system_error("IO-LINK", "cannot read the symbolic link", ENAMETOOLONG, original);
