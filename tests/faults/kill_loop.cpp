@@ -127,16 +127,17 @@ int run(int rounds, unsigned seed) {
   if (memory == MAP_FAILED) return 2;
   Shared& shared = *new (memory) Shared;
 
-  // How long one write takes here decides when to kill.
   const double begin = seconds();
-  bool wrote = true;
-  for (int i = 0; i < 4; ++i) wrote = wrote && write_once(path, i % 2 == 0 ? contents.b : contents.a);
-  const double write_seconds = (seconds() - begin) / 4;
+  bool wrote = write_once(path, contents.a);
   std::array<pid_t, kReaders> readers{};
   for (pid_t& reader : readers) {
     reader = fork_child();
     if (reader == 0) read_for_ever(path, contents, shared);
   }
+  // How long one write takes, with the readers at work, decides when to kill.
+  const double first = seconds();
+  for (int i = 0; i < 10; ++i) wrote = wrote && write_once(path, i % 2 == 0 ? contents.b : contents.a);
+  const double write_seconds = (seconds() - first) / 10;
   std::minstd_rand random(seed);
   std::uniform_real_distribution<double> delay(0, 2.5 * write_seconds);
   int old_or_new = 0, torn = 0, leftovers = 0, strangers = 0, ended_by_themselves = 0;
