@@ -4,6 +4,10 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#endif
 
 #include <atomic>
 #include <cerrno>
@@ -20,6 +24,49 @@ int call_fallocate([[maybe_unused]] int fd, [[maybe_unused]] off_t size_bytes) {
   return -1;
 #endif
 }
+
+int call_renameat_noreplace([[maybe_unused]] int from_folder, [[maybe_unused]] const char* from,
+                            [[maybe_unused]] int to_folder, [[maybe_unused]] const char* to) {
+#if defined(__linux__) && defined(SYS_renameat2)
+  constexpr unsigned kNoReplace = 1;  // RENAME_NOREPLACE, which older C libraries do not name
+  return static_cast<int>(::syscall(SYS_renameat2, from_folder, from, to_folder, to, kNoReplace));
+#else
+  errno = ENOSYS;
+  return -1;
+#endif
+}
+
+#if defined(__linux__)
+ssize_t call_flistxattr(int fd, char* names, std::size_t count) {
+  return ::flistxattr(fd, names, count);
+}
+ssize_t call_fgetxattr(int fd, const char* name, void* value, std::size_t count) {
+  return ::fgetxattr(fd, name, value, count);
+}
+int call_fsetxattr(int fd, const char* name, const void* value, std::size_t count) {
+  return ::fsetxattr(fd, name, value, count, 0);
+}
+int call_fremovexattr(int fd, const char* name) {
+  return ::fremovexattr(fd, name);
+}
+#else
+int no_attributes() {
+  errno = EOPNOTSUPP;
+  return -1;
+}
+ssize_t call_flistxattr(int, char*, std::size_t) {
+  return no_attributes();
+}
+ssize_t call_fgetxattr(int, const char*, void*, std::size_t) {
+  return no_attributes();
+}
+int call_fsetxattr(int, const char*, const void*, std::size_t) {
+  return no_attributes();
+}
+int call_fremovexattr(int, const char*) {
+  return no_attributes();
+}
+#endif
 
 constexpr SystemCalls kReal{
     .stat = [](const char* path, struct stat* out) { return ::stat(path, out); },
@@ -43,7 +90,15 @@ constexpr SystemCalls kReal{
     .fsync = [](int fd) { return ::fsync(fd); },
     .renameat = [](int from_folder, const char* from, int to_folder,
                    const char* to) { return ::renameat(from_folder, from, to_folder, to); },
+    .renameat_noreplace = call_renameat_noreplace,
+    .linkat = [](int from_folder, const char* from, int to_folder,
+                 const char* to) { return ::linkat(from_folder, from, to_folder, to, 0); },
     .unlinkat = [](int folder, const char* name) { return ::unlinkat(folder, name, 0); },
+    .ftruncate = [](int fd, off_t size_bytes) { return ::ftruncate(fd, size_bytes); },
+    .flistxattr = call_flistxattr,
+    .fgetxattr = call_fgetxattr,
+    .fsetxattr = call_fsetxattr,
+    .fremovexattr = call_fremovexattr,
     .getrandom = [](void* buffer, std::size_t count) { return ::getrandom(buffer, count, 0); },
 };
 

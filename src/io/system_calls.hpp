@@ -29,7 +29,16 @@ struct SystemCalls {
   int (*fchmod)(int fd, unsigned mode);
   int (*fsync)(int fd);
   int (*renameat)(int from_folder, const char* from, int to_folder, const char* to);
+  // As renameat2(2) with RENAME_NOREPLACE; ENOSYS where there is none, EINVAL where the file system has none.
+  int (*renameat_noreplace)(int from_folder, const char* from, int to_folder, const char* to);
+  int (*linkat)(int from_folder, const char* from, int to_folder, const char* to);
   int (*unlinkat)(int folder, const char* name);
+  int (*ftruncate)(int fd, off_t size_bytes);
+  // Extended attributes, as Linux has them; EOPNOTSUPP elsewhere.
+  ssize_t (*flistxattr)(int fd, char* names, std::size_t count);
+  ssize_t (*fgetxattr)(int fd, const char* name, void* value, std::size_t count);
+  int (*fsetxattr)(int fd, const char* name, const void* value, std::size_t count);
+  int (*fremovexattr)(int fd, const char* name);
   ssize_t (*getrandom)(void* buffer, std::size_t count);
 };
 

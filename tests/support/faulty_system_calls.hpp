@@ -118,6 +118,29 @@ class FaultySystemCalls {
       c.renameat = [](int from_folder, const char* from, int to_folder, const char* to) {
         return fails("renameat") ? -1 : io::real_system_calls().renameat(from_folder, from, to_folder, to);
       };
+      c.renameat_noreplace = [](int from_folder, const char* from, int to_folder, const char* to) {
+        return fails("renameat_noreplace")
+                   ? -1
+                   : io::real_system_calls().renameat_noreplace(from_folder, from, to_folder, to);
+      };
+      c.linkat = [](int from_folder, const char* from, int to_folder, const char* to) {
+        return fails("linkat") ? -1 : io::real_system_calls().linkat(from_folder, from, to_folder, to);
+      };
+      c.ftruncate = [](int fd, off_t size_bytes) {
+        return fails("ftruncate") ? -1 : io::real_system_calls().ftruncate(fd, size_bytes);
+      };
+      c.flistxattr = [](int fd, char* names, std::size_t count) {
+        return fails("flistxattr") ? -1 : io::real_system_calls().flistxattr(fd, names, count);
+      };
+      c.fgetxattr = [](int fd, const char* name, void* value, std::size_t count) {
+        return fails("fgetxattr") ? -1 : io::real_system_calls().fgetxattr(fd, name, value, count);
+      };
+      c.fsetxattr = [](int fd, const char* name, const void* value, std::size_t count) {
+        return fails("fsetxattr") ? -1 : io::real_system_calls().fsetxattr(fd, name, value, count);
+      };
+      c.fremovexattr = [](int fd, const char* name) {
+        return fails("fremovexattr") ? -1 : io::real_system_calls().fremovexattr(fd, name);
+      };
       c.unlinkat = [](int folder, const char* name) {
         return fails("unlinkat") ? -1 : io::real_system_calls().unlinkat(folder, name);
       };
