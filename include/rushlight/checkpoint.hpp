@@ -153,6 +153,8 @@ class RUSHLIGHT_API Checkpoint {
   [[nodiscard]] Result<StateDict> state_dict(std::string_view path = "") const;
 
   struct Impl;  ///< opaque
+  /// For the library's own layers.
+  [[nodiscard]] const Impl& impl() const noexcept { return *impl_; }
 
  private:
   explicit Checkpoint(std::shared_ptr<const Impl> impl) noexcept;

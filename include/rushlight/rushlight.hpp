@@ -19,6 +19,7 @@
 #include "rushlight/model.hpp"
 #include "rushlight/npy.hpp"
 #include "rushlight/result.hpp"
+#include "rushlight/save.hpp"
 #include "rushlight/scan.hpp"
 #include "rushlight/session.hpp"
 #include "rushlight/sink.hpp"

@@ -148,6 +148,8 @@ Result<Value> read_nested_archive(ArchiveReading& reading, const zip::Entry& ent
 
 Result<Value> read_archive(ArchiveReading& reading) {
   note_values_only(reading);
+  const std::vector<std::string>& texts = reading.container.text_records();
+  reading.index.insert(reading.index.end(), texts.begin(), texts.end());
   switch (reading.format.kind) {
     case FileKind::torchscript:
     case FileKind::torchscript_mobile:

@@ -94,6 +94,25 @@ PythonName python3_name(std::string_view module, std::string_view name, int prot
   return {module, name};
 }
 
+// CPython's reverse tables: the last row of a module counts, and one name is not the first that became it.
+PythonName python2_name(std::string_view module, std::string_view name) noexcept {
+  if (module == "collections" && name == "UserDict") return {"UserDict", "IterableUserDict"};
+  if (module == "builtins" && name == "str") return {"__builtin__", "unicode"};
+  const bool is_exception = name.ends_with("Error") || name.ends_with("Exception") || name.ends_with("Warning") ||
+                            name.ends_with("Exit") || name == "KeyboardInterrupt" || name == "StopIteration";
+  if (module == "builtins" && is_exception) return {"exceptions", name};
+  PythonName found{module, name};
+  for (const Renaming& row : kRenamings) {
+    if (row.to.module != module) continue;
+    if (!row.from.name.empty()) {
+      if (row.to.name == name) return row.from;
+      continue;
+    }
+    if (row.from.module != "exceptions") found = {row.from.module, name};
+  }
+  return found;
+}
+
 std::string dotted(PythonName name) {
   std::string text;
   text.reserve(name.module.size() + 1 + name.name.size());

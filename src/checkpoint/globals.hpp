@@ -87,6 +87,8 @@ struct PythonName {
   std::string_view name;
 };
 PythonName python3_name(std::string_view module, std::string_view name, int protocol) noexcept;
+// The way back: what Python 3 writes at protocols 0 to 2.
+PythonName python2_name(std::string_view module, std::string_view name) noexcept;
 std::string dotted(PythonName name);
 
 // Rows of globals.def, for tests and the specification.

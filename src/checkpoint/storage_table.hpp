@@ -33,6 +33,7 @@ class StorageTable {
   // A storage that no key names.
   std::uint32_t add(Storage storage, DType dtype);
   [[nodiscard]] const Entry& operator[](std::uint32_t index) const noexcept { return entries_[index]; }
+  [[nodiscard]] std::vector<Entry> take_entries() && noexcept { return std::move(entries_); }
   // The entry's storage as tensors of a dtype see it: of a big-endian file, with their elements swapped.
   [[nodiscard]] const Storage& as_dtype(std::uint32_t index, DType dtype);
 

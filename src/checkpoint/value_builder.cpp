@@ -7,6 +7,7 @@
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "checkpoint/arguments.hpp"
+#include "checkpoint/pickle_origin.hpp"
 #include "pickle/literals.hpp"
 
 namespace rushlight::checkpoint {
@@ -46,7 +47,30 @@ Result<Value> ValueBuilder::build() {
     if (marked_[id] != 0) RUSHLIGHT_TRY(fill(id));
   }
   const NodeId root = nodes_[graph_.root()];
+  remember_origin();
   return Value(std::move(values_).finish(), root);
+}
+
+void ValueBuilder::remember_origin() {
+  ValueGraph& graph = values_.graph();
+  graph.node_origins.resize(graph.nodes.size());
+  for (ObjectId id = 0; id < nodes_.size(); ++id) {
+    if (nodes_[id] != kNoNode) graph.set_origin(nodes_[id], {0, id});
+  }
+  auto origin = std::make_shared<PickleOrigin>();
+  origin->bytes = bytes_.bytes;
+  origin->owner = bytes_.owner;
+  origin->limits = options_.limits;
+  origin->persistent_ids = provider_.persistent_ids();
+  origin->is_big_endian = provider_.is_big_endian();
+  origin->storages = std::move(storages_).take_entries();
+  // The objects go, and with them those of their texts that are not in the stream as they are.
+  for (StorageTable::Entry& entry : origin->storages) {
+    for (std::string_view* text : {&entry.request.key, &entry.request.location}) {
+      if (!is_borrowed(*text)) *text = graph.arena.copy(*text);
+    }
+  }
+  graph.origins.push_back(std::move(origin));
 }
 
 // --- errors

@@ -95,6 +95,7 @@ class ValueBuilder {
   Result<NodeId> create(ObjectId id);
   Result<NodeId> create_call(ObjectId call);
   NodeId create_byte_string(ObjectId id);
+  void remember_origin();
   NodeId key_node(ObjectId key);
   Result<NodeId> create_global(ObjectId id);
   Result<NodeId> create_persistent(ObjectId id);

@@ -323,6 +323,7 @@ Result<std::optional<ZipContainer::SmallText>> ZipContainer::read_text(std::stri
   const zip::Entry* entry = find(name);
   if (entry == nullptr) return std::optional<SmallText>();
   mark_used(*entry);
+  text_records_.emplace_back(short_name(*entry));
   if (entry->size_bytes > kTextRecordBytes) {
     return context_->placed(
         Error::of({.category = Category::zip,

@@ -58,6 +58,8 @@ class ZipContainer final : public StorageProvider {
   // That a storage was found under a name in another case: known only once all have been asked for.
   void report_case(std::vector<Finding>& findings);
   void mark_used(const zip::Entry& entry);
+  // The small records that say how the others are to be read, as they are named below the root.
+  [[nodiscard]] const std::vector<std::string>& text_records() const noexcept { return text_records_; }
   // Of all records whose names begin so: known, if not read.
   void mark_used_below(std::string_view prefix);
   // Records that nothing has asked for: a note, since they may hide what a reader does not see (hostile-inputs S07).
@@ -96,6 +98,7 @@ class ZipContainer final : public StorageProvider {
   std::string scratch_;           // a full name under construction
   std::size_t next_storage_ = 0;  // the number of the entry behind the last storage found
   std::vector<bool> used_;        // by position in the directory
+  std::vector<std::string> text_records_;
   bool case_reported_ = false;
   bool is_big_endian_ = false;
   bool is_plain_export_ = false;  // torch.export up to 2.7: a plain zip file, whose `version` is the program's

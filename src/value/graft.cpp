@@ -111,6 +111,9 @@ NodeId Grafter::graft(ValueGraphBuilder& builder, const Value& value) {
       if (extra->index) indexed.push_back(copy);
     }
     to.nodes[copy].all_string_keys = from[id].all_string_keys;
+    if (const NodeOrigin made_from = from.origin_of(id); made_from.exists()) {
+      to.set_origin(copy, {to.index_of_origin(from.origins[made_from.origin]), made_from.object});
+    }
   }
   // Hashes of tuples are known only now.
   for (const NodeId container : indexed) to.rebuild_index(container, builder.memo());

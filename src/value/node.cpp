@@ -117,6 +117,19 @@ NodeId ValueGraph::add(const ValueNode& node) {
   return static_cast<NodeId>(nodes.size() - 1);
 }
 
+std::uint32_t ValueGraph::index_of_origin(const std::shared_ptr<const ValueOrigin>& origin) {
+  const auto known = std::find(origins.begin(), origins.end(), origin);
+  const auto index = static_cast<std::uint32_t>(known - origins.begin());
+  if (known == origins.end()) origins.push_back(origin);
+  return index;
+}
+
+void ValueGraph::set_origin(NodeId id, NodeOrigin origin) {
+  if (id <= kTrue) return;
+  if (id >= node_origins.size()) node_origins.resize(std::max<std::size_t>(nodes.size(), std::size_t{id} + 1));
+  if (!node_origins[id].exists()) node_origins[id] = origin;
+}
+
 NodeExtra& ValueGraph::make_extra(NodeId id) {
   if (nodes[id].extra == kNoExtra) {
     nodes[id].extra = static_cast<std::uint32_t>(extras.size());

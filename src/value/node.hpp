@@ -15,6 +15,7 @@
 #include "rushlight/value.hpp"
 #include "value/arena.hpp"
 #include "value/hash_index.hpp"
+#include "value/origin.hpp"
 
 namespace rushlight {
 
@@ -99,7 +100,12 @@ class ValueGraph {
   Arena arena;
   std::shared_ptr<const void> keep_alive;
   std::uint64_t seed = random_seed();
+  std::vector<std::shared_ptr<const ValueOrigin>> origins;
+  std::vector<NodeOrigin> node_origins;  // by node, as far as it reaches
 
+  [[nodiscard]] NodeOrigin origin_of(NodeId id) const noexcept {
+    return id < node_origins.size() ? node_origins[id] : NodeOrigin{};
+  }
   [[nodiscard]] const ValueNode& operator[](NodeId id) const noexcept { return nodes[id]; }
   [[nodiscard]] const NodeExtra* extra(NodeId id) const noexcept {
     return nodes[id].extra == kNoExtra ? nullptr : &extras[nodes[id].extra];
@@ -137,6 +143,10 @@ class ValueGraph {
   // Changes, for the builder and the editor.
   NodeId add(const ValueNode& node);
   NodeExtra& make_extra(NodeId id);
+  // The index of an origin, which is added where it is new.
+  std::uint32_t index_of_origin(const std::shared_ptr<const ValueOrigin>& origin);
+  // None, True and False have none; a node keeps the first it gets.
+  void set_origin(NodeId id, NodeOrigin origin);
   void push(Children& children, NodeId id);
   [[nodiscard]] std::string_view intern_class(std::string_view name);
   [[nodiscard]] Children& children_of_entries(NodeId container);

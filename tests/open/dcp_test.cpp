@@ -521,6 +521,18 @@ TEST_F(Dcp, DamageIsFoundWhereItIs) {
   EXPECT_EQ(report->tensors[0].state, TensorState::damaged);
 }
 
+// Found by fuzzing sets: a tensor was called intact that could not be read, for want of a record beside its data.
+TEST_F(Dcp, ATensorIsDamagedWhereItsArchiveCannotBeOpened) {
+  const std::size_t at = data_.find("little");
+  ASSERT_NE(at, std::string::npos);
+  data_[at] = 'L';
+  EXPECT_TRUE(read().starts_with("__0_0.distcp: crc CRC-MISMATCH: ")) << read();
+  const Result<VerifyReport> report = verify(folder_.path());
+  ASSERT_TRUE(report) << to_string(report.error());
+  ASSERT_EQ(report->tensors.size(), 1u);
+  EXPECT_EQ(report->tensors[0].state, TensorState::damaged);
+}
+
 TEST_F(Dcp, AllIsVerified) {
   PickleBuilder dict;
   dict.proto(2).empty_dict().text("x").tensor("FloatStorage", "0", Sizes{8}).setitem().stop();

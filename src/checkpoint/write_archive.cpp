@@ -1,0 +1,160 @@
+#include "checkpoint/write_archive.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "base/bytes.hpp"
+#include "base/fail.hpp"
+#include "base/quote.hpp"
+#include "checksum/xxh3.hpp"
+#include "tensor/memory.hpp"
+
+namespace rushlight::checkpoint {
+namespace {
+
+constexpr std::size_t kSerializationIdBytes = 40;
+constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
+
+// boost's hash_combine, as caffe2/serialize folds the CRCs of the records.
+std::uint64_t folded(std::uint64_t hash, std::uint64_t value) noexcept {
+  return hash ^ (value + 0x9E3779B9 + (hash << 6) + (hash >> 2));
+}
+
+std::string digits20(std::uint64_t value) {
+  std::string text = std::to_string(value);
+  return std::string(20 - text.size(), '0') + text;
+}
+
+// Counters by their number: shorter ones are smaller.
+bool before(const std::string& a, const std::string& b, bool numeric) {
+  return numeric && a.size() != b.size() ? a.size() < b.size() : a < b;
+}
+
+}  // namespace
+
+ArchiveWriter::ArchiveWriter(const UnbuiltValue& value, const ZipLayout& layout, const zip::Archive* from,
+                             Options options)
+    : value_(value), layout_(layout), from_(from), options_(options) {
+  list_records();
+}
+
+void ArchiveWriter::list_records() {
+  for (std::size_t i = 0; i < layout_.records.size(); ++i) {
+    const ZipLayout::Record& record = layout_.records[i];
+    if (record.name == ZipLayout::kStorages) {
+      std::vector<std::size_t> order(value_.storages.size());
+      for (std::size_t j = 0; j < order.size(); ++j) order[j] = j;
+      std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
+        return before(value_.storages[a].key, value_.storages[b].key, layout_.numeric_order);
+      });
+      for (const std::size_t j : order) {
+        const NamedStorage& storage = value_.storages[j];
+        records_.push_back({layout_.root + layout_.storage_folder + storage.key, storage.storage.size_bytes(),
+                            Record::Kind::storage, j});
+        total_bytes_ += storage.storage.size_bytes();
+      }
+      continue;
+    }
+    Record made{layout_.root + record.name, record.content.size(), Record::Kind::text, i};
+    if (record.name == ZipLayout::kPickle) {
+      made.kind = Record::Kind::pickle;
+      made.size_bytes = value_.pickle.size();
+    } else if (record.name == ZipLayout::kSerializationId) {
+      made.kind = Record::Kind::serialization_id;
+      made.size_bytes = kSerializationIdBytes;
+    } else if (record.copied != nullptr) {
+      made.kind = Record::Kind::copied;
+      made.size_bytes = record.copied->size_bytes;
+    }
+    records_.push_back(std::move(made));
+  }
+}
+
+Result<std::uint64_t> ArchiveWriter::size_bytes() const {
+  if (options_.deflate) return std::uint64_t{0};
+  std::vector<zip::RecordSpec> specs;
+  specs.reserve(records_.size());
+  for (const Record& record : records_) specs.push_back({.name = record.name, .size_bytes = record.size_bytes});
+  RUSHLIGHT_TRY_ASSIGN(const zip::ArchivePlan plan,
+                       zip::plan_archive(specs, {.alignment = layout_.alignment, .crc = layout_.crc}));
+  return plan.size_bytes;
+}
+
+Status ArchiveWriter::write(Sink& sink) {
+  zip::Writer writer(sink, {.alignment = layout_.alignment, .crc = layout_.crc});
+  for (const Record& record : records_) RUSHLIGHT_TRY(write_record(writer, record));
+  RUSHLIGHT_TRY(writer.finish());
+  return {};
+}
+
+Status ArchiveWriter::write_record(zip::Writer& writer, const Record& record) {
+  switch (record.kind) {
+    case Record::Kind::pickle:
+      return write_bytes(writer, record, value_.pickle);
+    case Record::Kind::text:
+      return write_bytes(writer, record, as_byte_span(layout_.records[record.index].content));
+    case Record::Kind::storage:
+      return write_storage(writer, record);
+    case Record::Kind::serialization_id:
+      return write_bytes(writer, record, as_byte_span(digits20(names_hash_) + digits20(crcs_hash_)));
+    case Record::Kind::copied: {
+      const zip::Entry& entry = *layout_.records[record.index].copied;
+      RUSHLIGHT_TRY_ASSIGN(const zip::RecordBytes bytes, from_->read(entry, entry.size_bytes));
+      const zip::CrcCheck check = zip::Archive::check_crc(entry, bytes.span(), nullptr);
+      if (check.state == zip::CrcState::mismatch) {
+        const Result<zip::Extent> extent = from_->data_extent(entry);
+        return with_record(zip::crc_mismatch(check, extent ? std::optional(extent->begin) : std::nullopt),
+                           escaped(entry.name));
+      }
+      return write_bytes(writer, record, bytes.span());
+    }
+  }
+  return {};
+}
+
+Status ArchiveWriter::write_storage(zip::Writer& writer, const Record& record) {
+  Storage storage = value_.storages[record.index].storage;
+  if (storage.device() != Device::cpu()) {
+    RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Memory> here, copy_to_device(*storage.memory(), Device::cpu()));
+    storage = Storage(std::move(here));
+  }
+  RUSHLIGHT_TRY_ASSIGN(const ByteSpan bytes, storage.bytes());
+  return write_bytes(writer, record, bytes);
+}
+
+Status ArchiveWriter::write_bytes(zip::Writer& writer, const Record& record, ByteSpan bytes) {
+  const bool counts = record.kind == Record::Kind::storage;
+  const auto report = [&](std::uint64_t done) -> Status {
+    if (!counts || options_.progress == nullptr || options_.progress->on_progress("save", done, total_bytes_))
+      return {};
+    return Error::of(ErrorCode::cancelled,
+                     {.category = Category::io, .code = "CANCELLED", .message = "saving was cancelled"});
+  };
+  zip::WrittenRecord written;
+  if (options_.deflate && counts) {
+    RUSHLIGHT_TRY_ASSIGN(written, writer.add(record.name, bytes, zip::Method::deflated));
+  } else {
+    RUSHLIGHT_TRY(writer.begin_record(record.name, bytes.size()));
+    for (std::size_t done = 0; done < bytes.size(); done += kChunkBytes) {
+      RUSHLIGHT_TRY(report(done_bytes_ + done));
+      RUSHLIGHT_TRY(writer.write(bytes.subspan(done, std::min(kChunkBytes, bytes.size() - done))));
+    }
+    RUSHLIGHT_TRY_ASSIGN(written, writer.end_record());
+  }
+  if (counts) {
+    done_bytes_ += bytes.size();
+    RUSHLIGHT_TRY(report(done_bytes_));
+  }
+  remember(written, std::string_view(record.name).substr(layout_.root.size()));
+  return {};
+}
+
+// The first half of the id is torch's hash of a set of names, which differs between standard libraries; here it is one
+// of the names in file order.
+void ArchiveWriter::remember(const zip::WrittenRecord& written, std::string_view name) {
+  names_hash_ = folded(names_hash_, load_le<std::uint64_t>(checksum::xxh3_128(as_byte_span(name)).data()));
+  if (written.size_bytes > 0) crcs_hash_ = folded(crcs_hash_, written.crc);
+}
+
+}  // namespace rushlight::checkpoint

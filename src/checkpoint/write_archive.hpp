@@ -1,0 +1,60 @@
+// Writes a pickle and its storages as torch.save's archive: the writing side of zip_container.hpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "checkpoint/unbuild_value.hpp"
+#include "checkpoint/zip_layout.hpp"
+#include "rushlight/executor.hpp"
+#include "rushlight/result.hpp"
+#include "rushlight/sink.hpp"
+#include "zip/archive.hpp"
+#include "zip/writer.hpp"
+
+namespace rushlight::checkpoint {
+
+class ArchiveWriter {
+ public:
+  struct Options {
+    bool deflate = false;
+    Progress* progress = nullptr;
+  };
+
+  // All must outlive it; `from` is what records of the layout are copied from, where there are any.
+  ArchiveWriter(const UnbuiltValue& value, const ZipLayout& layout, const zip::Archive* from, Options options);
+
+  // How large the file becomes; 0 where deflated records leave that open.
+  [[nodiscard]] Result<std::uint64_t> size_bytes() const;
+  // Once. Each storage is read, and so checked, when its turn comes.
+  Status write(Sink& sink);
+
+ private:
+  // One record of the archive, in file order.
+  struct Record {
+    std::string name;  // in full
+    std::uint64_t size_bytes = 0;
+    enum class Kind : std::uint8_t { text, pickle, storage, copied, serialization_id } kind = Kind::text;
+    std::size_t index = 0;  // into the layout's records, or the value's storages
+  };
+
+  void list_records();
+  Status write_record(zip::Writer& writer, const Record& record);
+  Status write_storage(zip::Writer& writer, const Record& record);
+  Status write_bytes(zip::Writer& writer, const Record& record, ByteSpan bytes);
+  void remember(const zip::WrittenRecord& written, std::string_view name);
+
+  const UnbuiltValue& value_;
+  const ZipLayout& layout_;
+  const zip::Archive* from_;
+  Options options_;
+  std::vector<Record> records_;
+  std::uint64_t total_bytes_ = 0;  // of storages
+  std::uint64_t done_bytes_ = 0;
+  std::uint64_t names_hash_ = 0;  // the two halves of the serialization id
+  std::uint64_t crcs_hash_ = 0;
+};
+
+}  // namespace rushlight::checkpoint
