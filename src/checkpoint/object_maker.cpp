@@ -574,8 +574,12 @@ Result<ObjectId> ObjectMaker::adopted_persistent(Source& source, ObjectId object
   const ObjectId argument = from.persistent_argument(object);
   const std::span<const ObjectId> parts =
       from.kind(argument) == ObjectKind::tuple ? from.items(argument) : std::span<const ObjectId>();
-  // A class that comes with its source text: the name says as much.
-  if (source.origin->persistent_ids == PersistentIds::legacy && parts.size() == 4) return adopted(source, parts[1]);
+  if (source.origin->persistent_ids == PersistentIds::legacy && parts.size() == 4) {
+    // A class with its source text, at its first use. In archives the name has to do.
+    if (options_.persistent_ids != PersistentIds::legacy) return adopted(source, parts[1]);
+    RUSHLIGHT_TRY_ASSIGN(const ObjectId module_id, adopted(source, argument));
+    return kept(objects_.persistent(module_id));
+  }
   const auto is_text = [&](ObjectId id) {
     return from.kind(id) == ObjectKind::string || from.kind(id) == ObjectKind::byte_string;
   };
@@ -589,11 +593,9 @@ Result<ObjectId> ObjectMaker::adopted_persistent(Source& source, ObjectId object
   const bool untyped = storage_class->meaning == Meaning::untyped_storage_class;
   const DType dtype = storage_class->meaning == Meaning::storage_class ? storage_class->dtype : DType::u8;
   RUSHLIGHT_TRY_ASSIGN(const std::uint32_t index, index_of(found.storage, dtype, untyped, current_));
-  if (storages_[index].key == pickle::kNoObject) {
-    storages_[index].first_key = entry->first;
-    if (shares_keys_) {
-      RUSHLIGHT_TRY_ASSIGN(storages_[index].key, adopted(source, parts[2]));
-    }
+  if (storages_[index].key == pickle::kNoObject) storages_[index].first_key = entry->first;
+  if (shares_keys_) {  // one object, or with torch up to 1.8 another for each use
+    RUSHLIGHT_TRY_ASSIGN(storages_[index].key, adopted(source, parts[2]));
   }
   RUSHLIGHT_TRY_ASSIGN(const ObjectId word, adopted(source, parts[0]));
   RUSHLIGHT_TRY_ASSIGN(const ObjectId class_object, adopted(source, parts[1]));

@@ -38,8 +38,11 @@ class ObjectMaker {
   };
   [[nodiscard]] const pickle::ObjectGraph& objects() const noexcept { return objects_.graph(); }
   [[nodiscard]] std::vector<MadeStorage>& storages() noexcept { return storages_; }
-  // Of an object that names one.
-  [[nodiscard]] std::uint32_t storage_of(pickle::ObjectId persistent) const { return persistent_.at(persistent); }
+  // That a persistent id names; nullopt for a class.
+  [[nodiscard]] std::optional<std::uint32_t> storage_of(pickle::ObjectId persistent) const {
+    const auto found = persistent_.find(persistent);
+    return found == persistent_.end() ? std::nullopt : std::optional(found->second);
+  }
   [[nodiscard]] bool set_key(std::uint32_t storage, std::string_view key);
   // Names that torch.load(weights_only=True) does not take, in the order in which they were met.
   struct RefusedName {

@@ -39,10 +39,10 @@ Keys keys_of(ObjectMaker& maker, const pickle::Pickled& pickled, bool keep_keys)
   Keys keys;
   std::vector<bool> seen(maker.storages().size());
   for (const ObjectId persistent : pickled.persistent) {
-    const std::uint32_t storage = maker.storage_of(persistent);
-    if (seen[storage]) continue;
-    seen[storage] = true;
-    keys.storages.push_back(storage);
+    const std::optional<std::uint32_t> storage = maker.storage_of(persistent);
+    if (!storage || seen[*storage]) continue;
+    seen[*storage] = true;
+    keys.storages.push_back(*storage);
   }
   std::set<std::string_view> taken;
   for (const std::uint32_t storage : keys.storages) {

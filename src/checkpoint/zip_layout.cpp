@@ -22,6 +22,22 @@ bool is_counter(std::string_view key) noexcept {
   return is_number(key) && key.size() <= 9 && (key.size() == 1 || key[0] != '0');
 }
 
+std::string lower_case(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return lower;
+}
+
+bool is_small_record(std::string_view name) noexcept {
+  return name == "version" || name == ".data/version" || name == "byteorder" || name == ".format_version" ||
+         name == ".storage_alignment";
+}
+
+bool is_torchs(std::string_view name) noexcept {
+  return is_small_record(name) || name == ZipLayout::kPickle || name == ZipLayout::kSerializationId ||
+         name.starts_with(ZipLayout::kStorages) || name.starts_with("tensors/");
+}
+
 }  // namespace
 
 Result<TorchRelease> TorchRelease::parse(std::string_view text) {
@@ -91,7 +107,10 @@ Result<ZipLayout> layout_of_file(const zip::Archive& archive, std::string_view r
   bool any_data = false;
   std::string_view last_key;
   for (const zip::Entry* entry : entries) {
-    const std::string_view name = entry->name.substr(root.size());
+    // Names in another case are torch's all the same, and are written as torch writes them.
+    const std::string_view stored_name = entry->name.substr(root.size());
+    const std::string lower = lower_case(stored_name);
+    const std::string_view name = is_torchs(lower) ? std::string_view(lower) : stored_name;
     any_data = any_data || entry->size_bytes > 0;
     any_crc = any_crc || entry->crc != 0;
     const bool old_storage = name.starts_with("tensors/");  // of 1.4
@@ -111,9 +130,7 @@ Result<ZipLayout> layout_of_file(const zip::Archive& archive, std::string_view r
       layout.records.push_back({std::string(name), {}});
       continue;
     }
-    const bool is_small = name == "version" || name == ".data/version" || name == "byteorder" ||
-                          name == ".format_version" || name == ".storage_alignment";
-    if (!is_small || entry->size_bytes > kSmallRecordBytes) {
+    if (!is_small_record(name) || entry->size_bytes > kSmallRecordBytes) {
       layout.records.push_back({std::string(name), {}, entry});
       continue;
     }

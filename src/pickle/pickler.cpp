@@ -348,8 +348,13 @@ class Pickler {
         out_.number(byte_swapped(std::bit_cast<std::uint64_t>(graph_.real(id))));
         return {};
       case ObjectKind::persistent:
+        // The tuple that is a persistent id is made for each use: no memo entry stands for it.
         push(Step::persistent_id, id);
         push(Step::object, graph_.persistent_argument(id));
+        if (graph_.kind(graph_.persistent_argument(id)) == ObjectKind::tuple) {
+          anew_.resize(graph_.size());
+          anew_[graph_.persistent_argument(id)] = 1;
+        }
         return {};
       default:
         break;
