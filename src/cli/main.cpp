@@ -11,6 +11,7 @@
 
 #include "cli/context.hpp"
 #include "cli/man_page.hpp"
+#include "cli/stop_signals.hpp"
 #include "cli/verbs.hpp"
 #include "rushlight/text.hpp"
 #include "rushlight/version.hpp"
@@ -171,7 +172,10 @@ int run_program(const std::vector<std::string>& arguments) {
 int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen where we write, and ends the program quietly
   try {
-    return rushlight::cli::run_program({argv + 1, argv + argc});
+    const int code = rushlight::cli::run_program({argv + 1, argv + argc});
+    const int signal_number = rushlight::cli::StopSignals::received();
+    // As the shell has it for a program that the signal itself ended. Work that was done by then is done.
+    return signal_number != 0 && code == rushlight::cli::kCouldNotLook ? 128 + signal_number : code;
   } catch (const std::bad_alloc&) {
     std::fputs("rushlight: out of memory\n", stderr);
   } catch (const std::exception& error) {

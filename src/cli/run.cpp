@@ -7,6 +7,7 @@
 
 #include "cli/format.hpp"
 #include "cli/model_input.hpp"
+#include "cli/stop_signals.hpp"
 #include "cli/text_table.hpp"
 #include "cli/verbs.hpp"
 #include "rushlight/text.hpp"
@@ -237,10 +238,12 @@ int run(Context& context, const Options& options) {
   }
   ProgressBar progress;
   evaluate_options.progress = &progress;
+  std::optional<StopSignals> stop_signals;
+  if (!options.output.empty()) stop_signals.emplace();
   Result<Evaluation> report = evaluate(*model, input->tensor, evaluate_options);
   if (!report) return give_up(std::move(report).error());
   if (!options.output.empty()) {
-    const Status written = write_npy(report->output, options.output);
+    const Status written = write_npy(report->output, options.output, &progress);
     if (!written) return give_up(written.error());
   }
   if (context.json) {

@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "cli/stop_signals.hpp"
+
 namespace rushlight::cli {
 namespace {
 
@@ -64,6 +66,7 @@ ProgressBar::~ProgressBar() {
 }
 
 bool ProgressBar::on_progress(std::string_view phase, std::uint64_t done, std::uint64_t total) {
+  if (StopSignals::received() != 0) return false;
   if (!enabled_ || total == 0) return true;
   const auto now = std::chrono::steady_clock::now();
   if (now - started_ < std::chrono::milliseconds(500) || now - drawn_ < std::chrono::milliseconds(100)) return true;

@@ -26,7 +26,8 @@ struct Terminal {
   [[nodiscard]] std::string paint(std::string_view text, Role role) const;
 };
 
-// One bar on standard error: only on a terminal, and only once the work has taken half a second.
+// One bar on standard error: only on a terminal, and only once the work has taken half a second. Stops the work where
+// StopSignals has received a signal.
 class ProgressBar final : public Progress {
  public:
   ProgressBar();

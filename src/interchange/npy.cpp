@@ -1,6 +1,6 @@
 #include "rushlight/npy.hpp"
 
-#include <array>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -38,7 +38,7 @@ Result<Tensor> read_npy(const std::filesystem::path& path, const Limits& limits)
   return read_npy(std::move(source), limits);
 }
 
-Status write_npy(const Tensor& tensor, const std::filesystem::path& path) {
+Status write_npy(const Tensor& tensor, const std::filesystem::path& path, Progress* progress) {
   RUSHLIGHT_TRY_ASSIGN(const std::string header, interchange::format_npy_header(tensor.dtype(), tensor.shape()));
   RUSHLIGHT_TRY_ASSIGN(const Tensor on_host, tensor.to(Device::cpu()));
   RUSHLIGHT_TRY_ASSIGN(Tensor dense, on_host.contiguous());
@@ -50,8 +50,11 @@ Status write_npy(const Tensor& tensor, const std::filesystem::path& path) {
     RUSHLIGHT_TRY_ASSIGN(dense, view.to(DType::boolean));
   }
   RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> elements, dense.bytes());
-  const std::array<ByteSpan, 2> pieces = {as_byte_span(header), elements};
-  return io::write_file_atomically(path, pieces);
+  RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> file,
+                       io::AtomicFile::create(path, header.size() + elements.size(), {.progress = progress}));
+  RUSHLIGHT_TRY(file->write(as_byte_span(header)));
+  RUSHLIGHT_TRY(file->write(elements));
+  return file->commit();
 }
 
 }  // namespace rushlight
