@@ -14,6 +14,7 @@
 #include "rushlight/graph.hpp"
 #include "rushlight/image.hpp"
 #include "rushlight/inspect.hpp"
+#include "rushlight/interchange.hpp"
 #include "rushlight/limits.hpp"
 #include "rushlight/load_model.hpp"
 #include "rushlight/model.hpp"
