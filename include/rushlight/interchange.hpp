@@ -34,4 +34,18 @@ RUSHLIGHT_API Status write_safetensors(const StateDict& tensors, Sink& sink, con
 RUSHLIGHT_API Status write_safetensors(const StateDict& tensors, const std::filesystem::path& path,
                                        const SafetensorsOptions& options = {});
 
+struct NpzOptions {
+  bool compressed = false;       ///< as numpy.savez_compressed
+  Executor* executor = nullptr;  ///< null: the calling thread only
+  Progress* progress = nullptr;  ///< in bytes of tensors, counted twice where they are read twice
+};
+
+/// Arrays stored as they are have the bytes that numpy.savez writes for them, NumPy's and Python's versions permitting;
+/// every one is read twice, for its CRC-32 and to be written. Compressed ones have bytes of their own, which NumPy
+/// reads, and are held in memory one round at a time: 64 MiB, or one array. ErrorCode::unsupported: dtypes that NumPy
+/// does not have, as write_npy(); names that no archive should have, or that some reader takes for each other.
+RUSHLIGHT_API Status write_npz(const StateDict& tensors, Sink& sink, const NpzOptions& options = {});
+RUSHLIGHT_API Status write_npz(const StateDict& tensors, const std::filesystem::path& path,
+                               const NpzOptions& options = {});
+
 }  // namespace rushlight

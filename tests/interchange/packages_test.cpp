@@ -1,12 +1,15 @@
 // What the packages make of our files: the live half of the golden comparisons.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <random>
 #include <string>
 
 #include "interchange/packages.hpp"
 #include "interchange/writer_tensors.hpp"
 #include "rushlight/interchange.hpp"
+#include "rushlight/npy.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace rushlight {
@@ -50,6 +53,30 @@ TEST(SafetensorsPackage, ReadsWhatIsWrittenAndWritesTheSameBytes) {
     ASSERT_TRUE(write_safetensors(tensors, folder / (std::to_string(i) + ".safetensors"), options));
   }
   test::run_with_packages("torch safetensors", "compare_safetensors.py", folder.path());
+}
+
+TEST(NumpyPackage, ReadsWhatIsWrittenAndWritesTheSameBytes) {
+  const test::TemporaryFolder folder;
+  std::mt19937 random(13);
+  for (int i = 0; i < 60; ++i) {
+    StateDict tensors;
+    for (const auto& [name, tensor] : random_tensors(random, [](DType dtype) {
+           const DTypeKind kind = info(dtype).kind;
+           return kind == DTypeKind::boolean || kind == DTypeKind::integer || kind == DTypeKind::natural ||
+                  dtype == DType::f16 || dtype == DType::f32 || dtype == DType::f64 || dtype == DType::c64 ||
+                  dtype == DType::c128;
+         })) {
+      std::string file_name = name;
+      std::replace(file_name.begin(), file_name.end(), '/', '-');
+      tensors.insert(file_name, tensor);
+    }
+    const std::string number = std::to_string(i);
+    std::filesystem::create_directory(folder / number);
+    for (const auto& [name, tensor] : tensors) ASSERT_TRUE(write_npy(tensor, folder / number / (name + ".npy")));
+    ASSERT_TRUE(write_npz(tensors, folder / (number + ".npz")));
+    ASSERT_TRUE(write_npz(tensors, folder / (number + ".compressed.npz"), {.compressed = true}));
+  }
+  test::run_with_packages("numpy", "compare_npz.py", folder.path());
 }
 
 }  // namespace

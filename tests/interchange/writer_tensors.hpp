@@ -12,8 +12,9 @@
 namespace rushlight::test {
 
 inline Tensor counted_tensor(DType dtype, Shape shape) {
-  const std::int64_t numel = checked_numel(shape).value();
-  std::vector<std::byte> bytes(static_cast<std::size_t>(numel) * size_bytes(dtype));
+  const auto numel = static_cast<std::size_t>(checked_numel(shape).value());
+  const std::size_t in_unit = values_per_unit(dtype);
+  std::vector<std::byte> bytes((numel + in_unit - 1) / in_unit * size_bytes(dtype));
   const std::size_t width = dtype == DType::boolean ? 2 : 251;
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i % width);
   return Tensor::from_bytes(bytes, dtype, std::move(shape)).value();
