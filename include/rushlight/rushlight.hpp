@@ -5,6 +5,7 @@
 #include "rushlight/checkpoint.hpp"
 #include "rushlight/composite_tensor.hpp"
 #include "rushlight/device.hpp"
+#include "rushlight/diff.hpp"
 #include "rushlight/digest.hpp"
 #include "rushlight/doctor.hpp"
 #include "rushlight/dtype.hpp"
