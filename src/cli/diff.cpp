@@ -242,7 +242,7 @@ void write_text(const Context& context, const Options& options, const DiffReport
     add(report.removed.size(), "tensor", "removed");
     add(report.added.size(), "tensor", "added");
     add(report.renamed.size(), "tensor", "renamed");
-    add(report.values.size(), "value", "changed");
+    add(report.values.size(), "value", "different");
     add(report.findings.size(), "tensor", "unreadable");
     out += fmt::format("{} {}\n", context.terminal.paint("differs:", Role::bad), verdict);
   }

@@ -131,9 +131,9 @@ void compare_floats(ElementTally& tally, const std::byte* a, const std::byte* b,
       } else {
         reference = std::fabs(p);
       }
+      is_nan = is_nan || std::isnan(p) || std::isnan(q);
       if (x == y) continue;
       is_equal = false;
-      is_nan = is_nan || std::isnan(p) || std::isnan(q);
       const double d = std::fabs(q - p);
       if constexpr (kParts == 2) {
         difference = std::hypot(difference, d);
