@@ -1,4 +1,4 @@
-// The content digest (format-spec/05, [C-60] and following).
+// The content digest (format-spec/07, [C-60] and following).
 #include "rushlight/digest.hpp"
 
 #include <algorithm>
