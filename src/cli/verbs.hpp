@@ -29,6 +29,7 @@ Verb du_verb();
 Verb verify_verb();
 Verb doctor_verb();
 Verb hash_verb();
+Verb diff_verb();
 Verb scan_verb();
 Verb run_verb();
 Verb summary_verb();

@@ -1,14 +1,11 @@
 #include "rushlight/npy.hpp"
 
-#include <memory>
-#include <string>
 #include <utility>
 
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
-#include "interchange/npy_header.hpp"
 #include "interchange/npy_layout.hpp"
-#include "io/atomic_file.hpp"
+#include "interchange/tensor_output.hpp"
 #include "tensor/byte_order.hpp"
 #include "tensor/memory.hpp"
 
@@ -38,23 +35,16 @@ Result<Tensor> read_npy(const std::filesystem::path& path, const Limits& limits)
   return read_npy(std::move(source), limits);
 }
 
+Status write_npy(const Tensor& tensor, Sink& sink, Progress* progress) {
+  RUSHLIGHT_TRY_ASSIGN(const interchange::NpyArray array, interchange::lay_out_npy(tensor));
+  RUSHLIGHT_TRY_ASSIGN(ElementStream elements, interchange::elements_of(array.elements));
+  interchange::TensorOutput output(sink, progress, tensor.size_bytes());
+  RUSHLIGHT_TRY(output.write(as_byte_span(array.header)));
+  return output.write_elements(std::move(elements));
+}
+
 Status write_npy(const Tensor& tensor, const std::filesystem::path& path, Progress* progress) {
-  RUSHLIGHT_TRY_ASSIGN(const std::string header, interchange::format_npy_header(tensor.dtype(), tensor.shape()));
-  RUSHLIGHT_TRY_ASSIGN(const Tensor on_host, tensor.to(Device::cpu()));
-  RUSHLIGHT_TRY_ASSIGN(Tensor dense, on_host.contiguous());
-  if (tensor.dtype() == DType::boolean) {
-    // torch lets any byte but 0 mean true; NumPy only knows 0 and 1.
-    RUSHLIGHT_TRY_ASSIGN(const Tensor view,
-                         Tensor::view(dense.storage(), DType::u8, Shape(dense.shape().begin(), dense.shape().end()),
-                                      Strides(dense.strides().begin(), dense.strides().end()), dense.storage_offset()));
-    RUSHLIGHT_TRY_ASSIGN(dense, view.to(DType::boolean));
-  }
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> elements, dense.bytes());
-  RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> file,
-                       io::AtomicFile::create(path, header.size() + elements.size(), {.progress = progress}));
-  RUSHLIGHT_TRY(file->write(as_byte_span(header)));
-  RUSHLIGHT_TRY(file->write(elements));
-  return file->commit();
+  return interchange::replace_file(path, [&](Sink& sink) { return write_npy(tensor, sink, progress); });
 }
 
 }  // namespace rushlight

@@ -191,7 +191,7 @@ Result<NpyHeader> parse_npy_header(std::string_view text, std::uint64_t offset, 
   return Parser(text, offset, limits).parse();
 }
 
-Result<std::string> format_npy_header(DType dtype, std::span<const std::int64_t> shape) {
+Result<std::string> format_npy_header(DType dtype, std::span<const std::int64_t> shape, bool fortran_order) {
   const auto* row =
       std::find_if(kDescrs.begin(), kDescrs.end(), [dtype](const Descr& descr) { return descr.dtype == dtype; });
   if (row == kDescrs.end()) {
@@ -205,15 +205,20 @@ Result<std::string> format_npy_header(DType dtype, std::span<const std::int64_t>
   std::string dict = "{'descr': '";
   dict += size_bytes(dtype) == 1 ? '|' : '<';
   dict += row->code;
-  dict += "', 'fortran_order': False, 'shape': (";
+  dict += "', 'fortran_order': ";
+  dict += fortran_order ? "True" : "False";
+  dict += ", 'shape': (";
   for (std::size_t i = 0; i < shape.size(); ++i) {
     if (i > 0) dict += ", ";
     dict += std::to_string(shape[i]);
   }
   dict += shape.size() == 1 ? ",), }" : "), }";
-  // Room for the first size to grow to 21 digits in place.
+  // Room for the size of the outermost dimension to grow to 21 digits in place.
   constexpr std::size_t kGrowthDigits = 21;
-  if (!shape.empty()) dict.append(kGrowthDigits - std::to_string(shape[0]).size(), ' ');
+  if (!shape.empty()) {
+    const std::int64_t outermost = fortran_order ? shape.back() : shape.front();
+    dict.append(kGrowthDigits - std::to_string(outermost).size(), ' ');
+  }
   constexpr std::size_t kAlignment = 64;
   const std::size_t before = kNpyMagic.size() + 2 + 2;
   dict.append(kAlignment - (before + dict.size() + 1) % kAlignment, ' ');

@@ -29,6 +29,6 @@ Result<NpyHeader> parse_npy_header(std::string_view text, std::uint64_t offset, 
 
 // Magic, version 1.0, length and dict, padded as numpy.save pads: the data begin at a multiple of 64.
 // ErrorCode::unsupported for dtypes NumPy does not have.
-Result<std::string> format_npy_header(DType dtype, std::span<const std::int64_t> shape);
+Result<std::string> format_npy_header(DType dtype, std::span<const std::int64_t> shape, bool fortran_order = false);
 
 }  // namespace rushlight::interchange

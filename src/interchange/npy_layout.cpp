@@ -112,4 +112,21 @@ Result<NpyLayout> read_npy_layout(const Source& source, const Limits& limits) {
   return NpyLayout{header.dtype, header.big_endian, std::move(header.shape), std::move(strides), offset, needed};
 }
 
+Result<NpyArray> lay_out_npy(const Tensor& tensor) {
+  if (tensor.device().kind == Device::Kind::meta) {
+    return Error::of({.category = Category::unsup,
+                      .code = "TENSOR-META",
+                      .message = "on the meta device it has a shape and no data"});
+  }
+  const std::span<const std::int64_t> shape = tensor.shape();
+  const Shape reversed(shape.rbegin(), shape.rend());
+  const Strides strides(tensor.strides().rbegin(), tensor.strides().rend());
+  const bool fortran_order = !tensor.is_contiguous() && is_contiguous(reversed, strides);
+  RUSHLIGHT_TRY_ASSIGN(std::string header, format_npy_header(tensor.dtype(), shape, fortran_order));
+  if (!fortran_order) return NpyArray{std::move(header), tensor};
+  RUSHLIGHT_TRY_ASSIGN(Tensor elements, Tensor::view(tensor.storage(), tensor.dtype(), reversed, strides,
+                                                     tensor.storage_offset(), tensor.options()));
+  return NpyArray{std::move(header), std::move(elements)};
+}
+
 }  // namespace rushlight::interchange

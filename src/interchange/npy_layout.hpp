@@ -1,7 +1,8 @@
-// What a .npy file says about its elements, checked against the bytes that are there.
+// What a .npy file says about its elements: checked against the bytes that are there, and made for a tensor.
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "rushlight/dtype.hpp"
 #include "rushlight/limits.hpp"
@@ -22,5 +23,13 @@ struct NpyLayout {
 
 // Reads the header and no element. Offsets in errors count from the start of `source`; its name is not filled in.
 Result<NpyLayout> read_npy_layout(const Source& source, const Limits& limits);
+
+// A tensor as numpy.save lays it out.
+struct NpyArray {
+  std::string header;
+  Tensor elements;  // in C order they are what follows the header
+};
+// Fortran order where the elements lie in memory so, C order otherwise. NPY-DTYPE; TENSOR-META.
+Result<NpyArray> lay_out_npy(const Tensor& tensor);
 
 }  // namespace rushlight::interchange

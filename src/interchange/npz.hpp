@@ -3,10 +3,13 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "interchange/named_tensor.hpp"
 #include "rushlight/checkpoint.hpp"
+#include "rushlight/interchange.hpp"
 #include "rushlight/limits.hpp"
 #include "rushlight/result.hpp"
 #include "rushlight/source.hpp"
@@ -39,5 +42,8 @@ Result<Npz> read_npz(std::shared_ptr<const Source> source, const Limits& limits,
 // The same for an archive that is open already; `file` is its name in messages. Its own oddities are not said again.
 Result<Npz> read_npz(std::shared_ptr<const zip::Archive> archive, std::string file, const Limits& limits,
                      Checksums checksums);
+
+// write_npz() for any tensors: names that stand twice are NPZ-DUPLICATE.
+Status write_npz(std::span<const NamedTensor> tensors, Sink& sink, const NpzOptions& options);
 
 }  // namespace rushlight::interchange

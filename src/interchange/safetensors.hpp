@@ -3,11 +3,13 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "interchange/named_tensor.hpp"
+#include "rushlight/interchange.hpp"
 #include "rushlight/limits.hpp"
 #include "rushlight/result.hpp"
 #include "rushlight/source.hpp"
@@ -22,5 +24,8 @@ struct Safetensors {
 // Reads the header alone. The tensors view the file: without a copy where it is mapped and they lie at a multiple of
 // 16, and read when first asked for otherwise. The format has no checksums: Integrity::none.
 Result<Safetensors> read_safetensors(std::shared_ptr<const Source> source, const Limits& limits);
+
+// write_safetensors() for any tensors: names that stand twice are SAFETENSORS-DUPLICATE.
+Status write_safetensors(std::span<const NamedTensor> tensors, Sink& sink, const SafetensorsOptions& options);
 
 }  // namespace rushlight::interchange

@@ -1,22 +1,20 @@
-// The content digest (format-spec/05, [C-60] and following).
+// The content digest (format-spec/07, [C-60] and following).
 #include "rushlight/digest.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <limits>
 #include <map>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "base/bytes.hpp"
-#include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "checksum/sha256.hpp"
 #include "checksum/xxh3.hpp"
 #include "tensor/byte_order.hpp"
+#include "tensor/unfolded_bytes.hpp"
 
 namespace rushlight {
 namespace {
@@ -25,10 +23,6 @@ namespace {
 constexpr std::string_view kMark = "rushlight content digest 1\n";
 // A round of tensors that are hashed at the same time: enough for every thread, little enough to report and cancel.
 constexpr std::uint64_t kRoundBytes = std::uint64_t{64} << 20;
-
-// What may be hashed in all: a small file can hold a million views of a few bytes that repeat them for terabytes.
-constexpr std::uint64_t kMostBytes = std::uint64_t{64} << 30;
-constexpr std::uint64_t kMostTimesStored = 16;
 
 // Either algorithm, piece by piece.
 class Hash {
@@ -92,32 +86,6 @@ void update_booleans(Hash& hash, ByteSpan bytes) noexcept {
 // Shape without data: there is nothing to hash.
 bool is_meta(const Tensor& tensor) noexcept {
   return tensor.device().kind == Device::Kind::meta;
-}
-
-// The bytes to hash, of all tensors. LIMIT-DIGEST where they are out of proportion to what is stored.
-Result<std::uint64_t> bytes_to_hash(const std::vector<const TensorEntry*>& entries) {
-  constexpr std::uint64_t kAll = std::numeric_limits<std::uint64_t>::max();
-  std::uint64_t logical_bytes = 0;
-  std::uint64_t stored_bytes = 0;
-  std::set<const Memory*> counted;
-  for (const TensorEntry* entry : entries) {
-    if (is_meta(entry->tensor)) continue;
-    logical_bytes = checked_add(logical_bytes, entry->tensor.size_bytes()).value_or(kAll);
-    const Storage& storage = entry->tensor.storage();
-    if (counted.insert(storage.memory().get()).second) {
-      stored_bytes = checked_add(stored_bytes, storage.size_bytes()).value_or(kAll);
-    }
-  }
-  const std::uint64_t most =
-      checked_add(checked_mul(stored_bytes, kMostTimesStored).value_or(kAll), kMostBytes).value_or(kAll);
-  if (logical_bytes <= most) return logical_bytes;
-  return Error::of({.category = Category::limit,
-                    .code = "LIMIT-DIGEST",
-                    .message = "the tensors repeat their " + std::to_string(stored_bytes) +
-                               " stored bytes too often to be hashed, expected at most " + std::to_string(most) +
-                               " bytes in all, found " + std::to_string(logical_bytes),
-                    .found = std::to_string(logical_bytes),
-                    .expected = std::to_string(most)});
 }
 
 Result<std::string> digest_of(const Tensor& tensor, DigestAlgorithm algorithm) {
@@ -221,7 +189,10 @@ Result<DigestReport> digest(const Checkpoint& checkpoint, DigestAlgorithm algori
     if (!entry.persistent && !is_script) continue;
     entries.push_back(&entry);
   }
-  Result<std::uint64_t> total_bytes = bytes_to_hash(entries);
+  std::vector<const Tensor*> tensors;
+  tensors.reserve(entries.size());
+  for (const TensorEntry* entry : entries) tensors.push_back(&entry->tensor);
+  Result<std::uint64_t> total_bytes = unfolded_bytes(tensors, "LIMIT-DIGEST", "to be hashed");
   if (!total_bytes) return with_file(std::move(total_bytes).error(), checkpoint.file());
 
   DigestReport report;

@@ -140,6 +140,45 @@ class Envelope(unittest.TestCase):
         module = self.check("hash", 0, FASHION / "fashion_module.pt")
         self.assertEqual(report["content_digest"], module["content_digest"])
 
+    def test_diff(self):
+        report = self.check("diff", 0, CNN, CNN)
+        self.assertEqual((report["equal"], report["changed"], report["added"], report["removed"]), (18, [], [], []))
+        self.assertEqual(report["compared"], {"values": True, "strides": True, "tying": True})
+        report = self.check("diff", 0, CNN, FASHION / "fashion_module.pt", "--tensors-only")
+        self.assertEqual((report["other"], report["equal"]), (str(FASHION / "fashion_module.pt"), 18))
+        self.check("diff", 1, CNN, FASHION / "fashion_module.pt")  # training flags, _metadata
+        with tempfile.TemporaryDirectory() as folder:
+            files = [pathlib.Path(folder) / name for name in ("a.npy", "b.npy")]
+            files[0].write_bytes(npy([1, 2, 4]))
+            files[1].write_bytes(npy([1, 2.5, float("inf")]))
+            report = self.check("diff", 1, *files)
+            [change] = report["changed"]
+            self.assertEqual(change, change | {"kind": "values", "different": 2, "elements": 3, "nan": 0,
+                                               "max_abs": "Infinity", "max_rel": "Infinity", "max_abs_index": [2],
+                                               "rel_l2": None, "cosine": None})
+            self.assertGreater(change["max_ulp"], 2**22)
+            files[1].write_bytes(npy([1, 2.5, 4]))
+            report = self.check("diff", 0, *files, "--rtol", "0.25")
+            self.assertEqual((report["equal"], report["close"]), (0, 1))
+            self.check("diff", 2, *files, "--rtol", "-1")
+        report = self.check("diff", 1, CNN, FASHION / "fashion_ckpt.pt", "--tensors-only")
+        self.assertIn({"from": "conv1.weight", "to": "model_state_dict.conv1.weight"}, report["renamed"])
+        self.assertEqual(len(report["renamed"]), 18)
+        self.assertIn("optimizer_state_dict.state[0].step", report["added"])
+        self.check("diff", 3, CNN, "/nonexistent/model.pt")
+
+    def test_diff_of_the_same_in_two_containers(self):
+        count = 0
+        for legacy in sorted((GOLDEN / "format").rglob("*.legacy.pt")):
+            other = legacy.with_name(legacy.name.replace(".legacy.pt", ".pt"))
+            # The legacy one of all dtypes has fewer: torch cannot write the others so.
+            if other.is_file() and other.name != "all.pt":
+                count += 1
+                self.check("diff", 0, other, legacy)
+        self.assertGreater(count, 100)
+        for file in (GOLDEN / "torch-releases").glob("*/state_dict.pt"):
+            self.check("diff", 0, GOLDEN / "torch-releases" / "2.15.0" / "state_dict.pt", file)
+
     def test_scan(self):
         report = self.check("scan", 1, FASHION / "fashion_module.pt", CNN)
         verdicts = {pathlib.Path(f["file"]).name: f["ok"] for f in report["files"]}
@@ -298,7 +337,7 @@ class Envelope(unittest.TestCase):
 
     def test_a_missing_file_is_not_looked_at(self):
         for verb, more in (("list", []), ("verify", []), ("hash", []), ("scan", []), ("show", ["x"]), ("stats", []),
-                           ("du", []), ("doctor", []),
+                           ("du", []), ("doctor", []), ("diff", [CNN]),
                            ("summary", []), ("run", ["--input", "x.npy"])):
             self.check(verb, 3, "/nonexistent/model.pt", *more)
 

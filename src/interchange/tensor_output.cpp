@@ -1,0 +1,75 @@
+#include "interchange/tensor_output.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "base/fail.hpp"
+#include "base/quote.hpp"
+#include "io/atomic_file.hpp"
+#include "tensor/unfolded_bytes.hpp"
+
+namespace rushlight::interchange {
+namespace {
+
+constexpr std::uint64_t kToldEveryBytes = std::uint64_t{4} << 20;
+
+}  // namespace
+
+Error of_tensor(Error error, std::string_view name) {
+  error.finding.message.insert(0, "tensor " + rushlight::quoted(name) + ": ");
+  if (error.finding.tensors.empty()) error.finding.tensors.emplace_back(name);
+  return error;
+}
+
+std::vector<NamedTensor> items_of(const StateDict& tensors) {
+  std::vector<NamedTensor> items;
+  items.reserve(tensors.size());
+  for (const auto& [name, tensor] : tensors) items.push_back({name, tensor});
+  return items;
+}
+
+Result<std::uint64_t> bytes_to_write(std::span<const NamedTensor> tensors) {
+  std::vector<const Tensor*> all;
+  all.reserve(tensors.size());
+  for (const NamedTensor& named : tensors) all.push_back(&named.tensor);
+  return unfolded_bytes(all, "LIMIT-WRITE", "to be written out");
+}
+
+Result<ElementStream> elements_of(const Tensor& tensor) {
+  const Device::Kind kind = tensor.device().kind;
+  if (kind == Device::Kind::cpu || kind == Device::Kind::meta) return ElementStream::open(tensor);
+  RUSHLIGHT_TRY_ASSIGN(const Tensor on_host, tensor.to(Device::cpu()));
+  return ElementStream::open(on_host);
+}
+
+Status TensorOutput::write(ByteSpan bytes) {
+  RUSHLIGHT_TRY(sink_.write(bytes));
+  offset_ += bytes.size();
+  return {};
+}
+
+Status TensorOutput::write_elements(ElementStream elements) {
+  for (ByteSpan piece = elements.next(); !piece.empty(); piece = elements.next()) {
+    RUSHLIGHT_TRY(write(piece));
+    RUSHLIGHT_TRY(advance(piece.size()));
+  }
+  return {};
+}
+
+Status TensorOutput::advance(std::uint64_t bytes) {
+  done_ += bytes;
+  if (progress_ == nullptr || (done_ - told_ < kToldEveryBytes && done_ != total_)) return {};
+  told_ = done_;
+  if (progress_->on_progress("write", done_, total_)) return {};
+  return Error::of(ErrorCode::cancelled,
+                   {.category = Category::io, .code = "CANCELLED", .message = "the writing was cancelled"});
+}
+
+Status replace_file(const std::filesystem::path& path, const std::function<Status(Sink& sink)>& write) {
+  RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> file, io::AtomicFile::create(path));
+  RUSHLIGHT_TRY(write(*file));
+  return file->commit();
+}
+
+}  // namespace rushlight::interchange
