@@ -54,7 +54,7 @@ class Stop(unittest.TestCase):
             return False
         self.assertEqual(program.returncode, 128 + number, said)
         self.assertEqual(self.target.read_text(), "the old bytes")
-        self.assertIn("the write was cancelled", said)
+        self.assertIn("the writing was cancelled", said)
         return True
 
     def test_the_temporary_goes_and_the_old_file_stays(self):
