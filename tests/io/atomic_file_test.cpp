@@ -163,7 +163,7 @@ void expect_old_or_new_whole(const TemporaryFolder& folder, const Status& status
   }
 }
 
-TEST(AtomicFile, W01_EachCallThatFailsInTurnLeavesTheOldFileWholeAndNoTemporary) {
+TEST(AtomicFile, W01_W02_W37_EachCallThatFailsInTurnLeavesTheOldFileWholeAndNoTemporary) {
   const TemporaryFolder folder;
   write_file(folder / "f", "the old bytes");
   const std::size_t descriptors = open_descriptors();
@@ -415,7 +415,7 @@ TEST(AtomicFile, W03_AFileSizeLimitIsAnErrorOfItsOwn) {
   EXPECT_EQ(names_in(folder.path()), std::set<std::string>{"f"});
 }
 
-TEST(AtomicFile, W11_TargetsThatAreNoFilesAreRefusedBeforeAnythingIsWritten) {
+TEST(AtomicFile, W11_W30_TargetsThatAreNoFilesAreRefusedBeforeAnythingIsWritten) {
   const TemporaryFolder folder;
   std::filesystem::create_directory(folder / "folder");
   ASSERT_EQ(mkfifo((folder / "fifo").c_str(), 0600), 0);
@@ -860,7 +860,7 @@ TEST(AtomicFileStream, WhatIsWrittenAppearsWithTheCommit) {
   EXPECT_EQ(names_in(folder.path()), std::set<std::string>{"f"});
 }
 
-TEST(AtomicFileStream, WithoutCommitNothingHappened) {
+TEST(AtomicFileStream, W33_WithoutCommitNothingHappened) {
   const TemporaryFolder folder;
   write_file(folder / "f", "old");
   const std::size_t descriptors = open_descriptors();
@@ -874,9 +874,27 @@ TEST(AtomicFileStream, WithoutCommitNothingHappened) {
   EXPECT_EQ(open_descriptors(), descriptors);
 }
 
+TEST(AtomicFileStream, W24_AFolderThatIsSwappedForALinkMeanwhileLeadsNowhere) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "here");
+  std::filesystem::create_directory(folder / "elsewhere");
+  write_file(folder / "elsewhere/f", "untouched");
+  const std::unique_ptr<AtomicFile> file = AtomicFile::create(folder / "here/f").value();
+  ASSERT_TRUE(file->write(as_byte_span("bytes")));
+  std::filesystem::rename(folder / "here", folder / "moved");
+  std::filesystem::create_symlink("elsewhere", folder / "here");
+  // The file itself, too: what was no link when it was looked at is replaced, never followed.
+  std::filesystem::create_symlink("../elsewhere/f", folder / "moved/f");
+  ASSERT_TRUE(file->commit());
+  EXPECT_EQ(read_file(folder / "elsewhere/f"), "untouched");
+  EXPECT_EQ(names_in(folder / "elsewhere"), std::set<std::string>{"f"});
+  EXPECT_FALSE(std::filesystem::is_symlink(folder / "moved/f"));
+  EXPECT_EQ(read_file(folder / "moved/f"), "bytes");
+}
+
 TEST(AtomicFileStream, TheFileMayBecomeShorterOrLongerThanExpected) {
   const TemporaryFolder folder;
-  for (const std::uint64_t expected : {0, 1, 5, 100'000}) {
+  for (const unsigned expected : {0U, 1U, 5U, 100'000U}) {
     const std::unique_ptr<AtomicFile> file = AtomicFile::create(folder / "f", expected).value();
     ASSERT_TRUE(file->write(as_byte_span("bytes")));
     ASSERT_TRUE(file->commit());
@@ -998,7 +1016,7 @@ TEST(AtomicFileStream, WhereNeitherRenamingNorLinkingIsSafeNothingIsDone) {
   EXPECT_EQ(status.error().finding.hint, "remove '" + *names.begin() + "'");
 }
 
-TEST(AtomicFileStream, EachCallThatFailsInTurnLeavesNoFileOrTheWholeNewOne) {
+TEST(AtomicFileStream, W17_EachCallThatFailsInTurnLeavesNoFileOrTheWholeNewOne) {
   const TemporaryFolder folder;
   const auto write_new = [&] {
     Result<std::unique_ptr<AtomicFile>> file = AtomicFile::create(folder / "f", 9, {.overwrite = false});

@@ -172,10 +172,10 @@ TEST(ZipWriter, DataLieWherePyTorchsOwnTestsExpectThem) {
 }
 
 TEST(ZipWriter, EveryAlignmentIsKeptByEveryRecord) {
-  for (const std::uint64_t alignment : {1, 2, 3, 63, 64, 100, 512, 4096, 32768, 65535}) {
+  for (const unsigned alignment : {1U, 2U, 3U, 63U, 64U, 100U, 512U, 4096U, 32768U, 65535U}) {
     MemorySink sink;
     zip::Writer writer(sink, {.alignment = alignment});
-    for (const std::size_t size : {0, 1, 3, 1000, 70'000}) {
+    for (const unsigned size : {0U, 1U, 3U, 1000U, 70'000U}) {
       const auto written = writer.add("r/" + std::to_string(size), repeated(size, 0x5A));
       ASSERT_TRUE(written) << line(written.error());
       EXPECT_EQ(written->place.data_offset % alignment, 0) << alignment;
