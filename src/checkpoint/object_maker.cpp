@@ -580,6 +580,7 @@ Result<ObjectId> ObjectMaker::adopted_persistent(Source& source, ObjectId object
     RUSHLIGHT_TRY_ASSIGN(const ObjectId module_id, adopted(source, argument));
     return kept(objects_.persistent(module_id));
   }
+  if (source.origin->persistent_ids == PersistentIds::tar && parts.size() == 3) return adopted(source, parts[0]);
   const auto is_text = [&](ObjectId id) {
     return from.kind(id) == ObjectKind::string || from.kind(id) == ObjectKind::byte_string;
   };

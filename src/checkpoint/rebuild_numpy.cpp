@@ -427,7 +427,12 @@ Error ValueBuilder::numpy_size_error(ObjectId call, const NdArray& array, const 
 
 // The bytes behind one object, once: however many arrays share them, they cost their size once.
 Result<std::shared_ptr<PickleMemory>> ValueBuilder::pickled_memory(const Arguments& parts, std::size_t position) {
-  const ObjectId id = parts[position];
+  ObjectId id = parts[position];
+  // A bytearray, as protocols below 5 make one of bytes.
+  if (kind_of(id) == ObjectKind::call && roles_[id] == Role::bytearray) {
+    const std::span<const ObjectId> made_of = graph_.items(graph_.arguments(id));
+    if (made_of.size() == 1) id = made_of[0];
+  }
   const ObjectKind kind = kind_of(id);
   ObjectId content = id;
   std::shared_ptr<const std::string> decoded;
@@ -449,6 +454,8 @@ Result<std::shared_ptr<PickleMemory>> ValueBuilder::pickled_memory(const Argumen
     if (const auto known_memory = pickled_.find(content); known_memory != pickled_.end()) return known_memory->second;
     // Those that the stream does not hold as they are live as long as its objects only.
     if (!is_borrowed(text(id))) decoded = std::make_shared<const std::string>(text(id));
+  } else if (kind == ObjectKind::call && roles_[id] == Role::bytearray && graph_.items(graph_.arguments(id)).empty()) {
+    decoded = std::make_shared<const std::string>();
   } else {
     return parts.wrong_type(position, "data", "bytes");
   }
