@@ -9,6 +9,7 @@
 #include "rushlight/digest.hpp"
 #include "rushlight/doctor.hpp"
 #include "rushlight/dtype.hpp"
+#include "rushlight/edit.hpp"
 #include "rushlight/error.hpp"
 #include "rushlight/evaluate.hpp"
 #include "rushlight/executor.hpp"

@@ -143,6 +143,11 @@ NodeId ValueGraphBuilder::tensor(Tensor tensor) {
   return graph_->add(node);
 }
 
+void ValueGraphBuilder::replace_tensor(NodeId node, Tensor tensor) {
+  graph_->tensors[graph_->nodes[node].index] = std::move(tensor);
+  if (node < graph_->node_origins.size()) graph_->node_origins[node] = {};
+}
+
 NodeId ValueGraphBuilder::bare_composite(CompositeTensor tensor) {
   ValueNode node(ValueKind::composite);
   node.index = static_cast<std::uint32_t>(graph_->composites.size());

@@ -41,6 +41,8 @@ class ValueGraphBuilder {
   // Equal items count once. kNoNode when one is not hashable in Python.
   NodeId frozenset(std::span<const NodeId> items);
   NodeId tensor(Tensor tensor);
+  // Another tensor in the same place, with the same attributes: an object that no file has spelt.
+  void replace_tensor(NodeId node, Tensor tensor);
   // Its parts become tensors of their own, its attributes.
   NodeId composite(CompositeTensor tensor);
   // The same without the parts: whoever copies a graph has them already.

@@ -111,6 +111,11 @@ class ValueGraph {
     return nodes[id].extra == kNoExtra ? nullptr : &extras[nodes[id].extra];
   }
 
+  // Of a container, object or tensor of another class than its kind's own; empty otherwise.
+  [[nodiscard]] std::string_view extra_class(NodeId id) const noexcept {
+    const NodeExtra* const found = extra(id);
+    return found == nullptr ? std::string_view() : found->class_name;
+  }
   // Items of sequences, sets and list subclasses; empty for everything else.
   [[nodiscard]] std::span<const NodeId> items(NodeId id) const noexcept;
   // Keys and values in turn, of dicts and dict subclasses; empty for everything else.
