@@ -4,6 +4,7 @@
 
 #include "rushlight/checkpoint.hpp"
 #include "rushlight/composite_tensor.hpp"
+#include "rushlight/convert.hpp"
 #include "rushlight/device.hpp"
 #include "rushlight/diff.hpp"
 #include "rushlight/digest.hpp"
