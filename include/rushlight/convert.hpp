@@ -24,7 +24,8 @@ namespace rushlight {
 RUSHLIGHT_API std::optional<FileKind> kind_of_name(const std::filesystem::path& path);
 
 struct ConvertOptions {
-  /// FileKind::torch_zip, ::torch_legacy, ::safetensors, ::npz or ::npy; ::unknown: what the name of the file asks for.
+  /// FileKind::torch_zip, ::torch_legacy, ::safetensors, ::npz or ::npy; ::unknown: what the name of the file asks for,
+  /// where a name of torch's leaves a legacy stream one unless SaveOptions::torch says otherwise.
   FileKind kind = FileKind::unknown;
   /// What to write: the path of a value ("model_state_dict"), or names and globs of tensors; all when empty. A single
   /// path to what is no tensor is that value; tensors otherwise.
@@ -44,8 +45,8 @@ struct ConvertReport {
   std::uint64_t size_bytes = 0;
   std::int64_t tensors = 0;  ///< written
   EditReport edit{};         ///< its value is what was written
-  /// Names of the tensors and values of the checkpoint that a format of tensors has no place for. Empty where parts were
-  /// asked for.
+  /// Names of the tensors and values of the checkpoint that a format of tensors has no place for. Empty where parts
+  /// were asked for.
   std::vector<std::string> left_behind{};
   bool verified = false;
   std::vector<Finding> findings{};

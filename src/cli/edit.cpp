@@ -220,10 +220,6 @@ int run(Context& context, Options options) {
     write.kind = options.write.kind();
     const FileKind own = checkpoint->format().kind;
     if (write.kind == FileKind::unknown && !kind_of_name(options.out)) write.kind = own;
-    if (write.kind == FileKind::unknown && own == FileKind::torch_legacy &&
-        kind_of_name(options.out) == FileKind::torch_zip) {
-      write.kind = own;  // what it was
-    }
     write.edit = *std::move(how);
     write.save = options.write.save_options();
     write.save.limits = context.limits;

@@ -59,7 +59,12 @@ class Conversion {
  private:
   Status choose_kind() {
     report_.kind = options_.kind;
-    if (report_.kind == FileKind::unknown) report_.kind = kind_of_name(out_).value_or(FileKind::unknown);
+    if (report_.kind == FileKind::unknown) {
+      report_.kind = kind_of_name(out_).value_or(FileKind::unknown);
+      // Both of torch's containers have the same names: a file stays what it is.
+      const bool stays = checkpoint_.format().kind == FileKind::torch_legacy && options_.save.torch.empty();
+      if (report_.kind == FileKind::torch_zip && stays) report_.kind = FileKind::torch_legacy;
+    }
     switch (report_.kind) {
       case FileKind::torch_zip:
       case FileKind::torch_legacy:
