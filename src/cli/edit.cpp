@@ -1,9 +1,10 @@
 // rushlight edit: a checkpoint with things left out, renamed, cast or set.
 #include <fmt/format.h>
+#include <regex.h>
 
+#include <array>
 #include <charconv>
 #include <memory>
-#include <regex>
 
 #include "cli/format.hpp"
 #include "cli/save_options.hpp"
@@ -31,44 +32,89 @@ Error wrong(std::string message, std::string hint = {}) {
       {.category = Category::argument, .code = "EDIT-OPTION", .message = std::move(message), .hint = std::move(hint)});
 }
 
-// s/REGEX/TEXT/ and s/REGEX/TEXT/g, with any delimiter, and \1 or $1 for what the groups found.
-struct Renaming {
-  std::regex pattern;
-  std::string text;
-  bool all = false;
-};
-
-Result<Renaming> parse_renaming(const std::string& rule) {
-  const auto form = [&] {
-    return wrong(fmt::format("'{}' is no renaming", escaped(rule)), "it looks like 's/^module\\.//'");
-  };
-  if (rule.size() < 4 || rule[0] != 's') return form();
-  const char delimiter = rule[1];
-  std::vector<std::string> parts(1);
-  for (std::size_t i = 2; i < rule.size(); ++i) {
-    if (rule[i] == '\\' && i + 1 < rule.size() && rule[i + 1] == delimiter) {
-      parts.back() += rule[++i];
-    } else if (rule[i] == delimiter) {
-      parts.emplace_back();
-    } else {
-      parts.back() += rule[i];
+// s/REGEX/TEXT/ and s/REGEX/TEXT/g as sed -E has them, with any delimiter; \1 to \9 and & stand for what was found.
+// Regular expressions of the C library: those of C++ would double the program.
+class Renaming {
+ public:
+  static Result<Renaming> parse(const std::string& rule) {
+    const auto form = [&] {
+      return wrong(fmt::format("'{}' is no renaming", escaped(rule)), "it looks like 's/^module\\.//'");
+    };
+    if (rule.size() < 4 || rule[0] != 's') return form();
+    const char delimiter = rule[1];
+    std::vector<std::string> parts(1);
+    for (std::size_t i = 2; i < rule.size(); ++i) {
+      if (rule[i] == '\\' && i + 1 < rule.size()) {
+        if (rule[i + 1] != delimiter) parts.back() += rule[i];
+        parts.back() += rule[++i];
+      } else if (rule[i] == delimiter) {
+        parts.emplace_back();
+      } else {
+        parts.back() += rule[i];
+      }
     }
+    if (parts.size() != 3 || (!parts[2].empty() && parts[2] != "g")) return form();
+    Renaming made;
+    made.all_ = parts[2] == "g";
+    made.text_ = parts[1];
+    made.pattern_ = std::shared_ptr<regex_t>(new regex_t{}, [](regex_t* pattern) {
+      regfree(pattern);
+      delete pattern;
+    });
+    if (const int failed = regcomp(made.pattern_.get(), parts[0].c_str(), REG_EXTENDED); failed != 0) {
+      std::array<char, 128> reason{};
+      regerror(failed, made.pattern_.get(), reason.data(), reason.size());
+      return wrong(fmt::format("'{}' is no regular expression", escaped(parts[0])), reason.data());
+    }
+    return made;
   }
-  if (parts.size() != 3 || (parts[2] != "" && parts[2] != "g")) return form();
-  Renaming made;
-  made.all = parts[2] == "g";
-  for (std::size_t i = 0; i < parts[1].size(); ++i) {
-    const bool is_group =
-        parts[1][i] == '\\' && i + 1 < parts[1].size() && parts[1][i + 1] >= '0' && parts[1][i + 1] <= '9';
-    made.text += is_group ? '$' : parts[1][i];
+
+  [[nodiscard]] std::string apply(const std::string& name) const {
+    std::string out;
+    std::size_t at = 0;
+    std::array<regmatch_t, 10> found{};
+    while (at <= name.size() &&
+           regexec(pattern_.get(), name.c_str() + at, found.size(), found.data(), at == 0 ? 0 : REG_NOTBOL) == 0) {
+      const auto begin = static_cast<std::size_t>(found[0].rm_so);
+      const auto end = static_cast<std::size_t>(found[0].rm_eo);
+      out.append(name, at, begin);
+      out += replacement(name.substr(at), found);
+      if (end == begin && at + end < name.size()) out += name[at + end];  // nothing was found: go on behind it
+      at += end == begin ? end + 1 : end;
+      if (!all_) break;
+    }
+    return at < name.size() ? out + name.substr(at) : out;
   }
-  try {
-    made.pattern = std::regex(parts[0], std::regex::ECMAScript | std::regex::optimize);
-  } catch (const std::regex_error& error) {
-    return wrong(fmt::format("'{}' is no regular expression", escaped(parts[0])), error.what());
+
+ private:
+  [[nodiscard]] std::string replacement(const std::string& name, const std::array<regmatch_t, 10>& found) const {
+    std::string out;
+    const auto group = [&](std::size_t number) {
+      if (found[number].rm_so < 0) return;
+      out.append(name, static_cast<std::size_t>(found[number].rm_so),
+                 static_cast<std::size_t>(found[number].rm_eo - found[number].rm_so));
+    };
+    for (std::size_t i = 0; i < text_.size(); ++i) {
+      if (text_[i] == '&') {
+        group(0);
+      } else if (text_[i] == '\\' && i + 1 < text_.size()) {
+        const char next = text_[++i];
+        if (next >= '0' && next <= '9') {
+          group(static_cast<std::size_t>(next - '0'));
+        } else {
+          out += next;
+        }
+      } else {
+        out += text_[i];
+      }
+    }
+    return out;
   }
-  return made;
-}
+
+  std::shared_ptr<regex_t> pattern_;
+  std::string text_;
+  bool all_ = false;
+};
 
 // FROM=TO, GLOB=TO or just TO.
 Result<CastRule> parse_cast(const std::string& rule) {
@@ -119,7 +165,7 @@ Result<EditOptions> parse(const Options& options) {
   how.drop = options.drop;
   std::vector<Renaming> renamings;
   for (const std::string& rule : options.rename) {
-    Result<Renaming> renaming = parse_renaming(rule);
+    Result<Renaming> renaming = Renaming::parse(rule);
     if (!renaming) return std::move(renaming).error();
     renamings.push_back(*std::move(renaming));
   }
@@ -127,9 +173,7 @@ Result<EditOptions> parse(const Options& options) {
     how.rename = [renamings = std::move(renamings)](std::string_view key) {
       std::string name(key);
       for (const Renaming& renaming : renamings) {
-        name = std::regex_replace(
-            name, renaming.pattern, renaming.text,
-            renaming.all ? std::regex_constants::format_default : std::regex_constants::format_first_only);
+        name = renaming.apply(name);
       }
       return name;
     };
@@ -263,7 +307,8 @@ Verb edit_verb() {
             table.add("--in-place", &options->in_place, "replace the file itself, at once");
             table.add("--drop", &options->drop, "leave out what has this name or fits this glob; repeat it for more")
                 .separated_by(',');
-            table.add("--rename", &options->rename, "s/REGEX/TEXT/[g], for the keys of the dicts that hold tensors");
+            table.add("--rename", &options->rename,
+                      "s/REGEX/TEXT/[g] as sed -E has it, for the keys of the dicts that hold tensors");
             table.add("--cast", &options->casts, "DTYPE, FROM=DTYPE or GLOB=DTYPE; i8: quantised per channel");
             table.add("--set", &options->set, "PATH=VALUE: None, True, a number or text");
             table.add("--dry-run", &options->dry_run, "say what would be done");
