@@ -119,7 +119,21 @@ Status ArchiveWriter::write_storage(zip::Writer& writer, const Record& record) {
     RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Memory> here, copy_to_device(*storage.memory(), Device::cpu()));
     storage = Storage(std::move(here));
   }
-  RUSHLIGHT_TRY_ASSIGN(const ByteSpan bytes, storage.bytes());
+  // The CRC that is computed for the new file is the one that the old one must have had: one pass for both.
+  const std::optional<Memory::Unchecked> unchecked =
+      layout_.crc && !options_.deflate ? storage.memory()->unchecked_bytes() : std::nullopt;
+  if (unchecked) {
+    RUSHLIGHT_TRY(write_bytes(writer, record, unchecked->bytes));
+    if (last_crc_ == unchecked->crc) return {};
+  }
+  RUSHLIGHT_TRY_ASSIGN(const ByteSpan bytes, storage.bytes());  // says what is wrong, and where
+  if (unchecked) {
+    return Error::of(ErrorCode::checksum_mismatch,
+                     {.category = Category::crc,
+                      .code = "SAVE-CHANGED",
+                      .message = "storage " + rushlight::quoted(value_.storages[record.index].key) +
+                                 " changed while it was copied"});
+  }
   return write_bytes(writer, record, bytes);
 }
 
@@ -142,6 +156,7 @@ Status ArchiveWriter::write_bytes(zip::Writer& writer, const Record& record, Byt
     }
     RUSHLIGHT_TRY_ASSIGN(written, writer.end_record());
   }
+  last_crc_ = written.crc;
   if (counts) {
     done_bytes_ += bytes.size();
     RUSHLIGHT_TRY(report(done_bytes_));

@@ -55,6 +55,7 @@ class ArchiveWriter {
   std::uint64_t done_bytes_ = 0;
   std::uint64_t names_hash_ = 0;  // the two halves of the serialization id
   std::uint64_t crcs_hash_ = 0;
+  std::uint32_t last_crc_ = 0;  // of the record written last
 };
 
 }  // namespace rushlight::checkpoint
