@@ -56,9 +56,6 @@ void append_number(std::vector<std::byte>& out, T value) {
   store_le(out.data() + out.size() - sizeof(T), value);
 }
 
-std::uint16_t flags_of(const RecordSpec& record) noexcept {
-  return record.size_bytes == 0 ? kFlagUtf8 : static_cast<std::uint16_t>(kFlagUtf8 | kFlagDescriptor);
-}
 std::uint16_t version_needed_by(const RecordSpec& record) noexcept {
   return record.method == Method::deflated ? kDeflateNeeded : std::uint16_t{0};
 }
@@ -99,6 +96,10 @@ Error too_large_to_deflate(std::string_view record) {
 
 }  // namespace
 
+std::uint16_t flags_of_written(std::uint64_t size_bytes) noexcept {
+  return size_bytes == 0 ? kFlagUtf8 : static_cast<std::uint16_t>(kFlagUtf8 | kFlagDescriptor);
+}
+
 bool RecordSpec::is_long() const noexcept {
   return !fits_32_bits(size_bytes);
 }
@@ -137,7 +138,7 @@ std::vector<std::byte> local_header_bytes(const RecordSpec& record, const Record
   const std::uint64_t padding =
       place.data_offset - extra_at - zip64_bytes(record, place.header_offset) - kExtraHeaderBytes;
   const LocalHeader header{.version_needed = version_needed_by(record),
-                           .flags = flags_of(record),
+                           .flags = flags_of_written(record.size_bytes),
                            .method = static_cast<std::uint16_t>(record.method),
                            .name_bytes = static_cast<std::uint16_t>(record.name.size()),
                            .extra_bytes = static_cast<std::uint16_t>(place.data_offset - extra_at)};
@@ -265,7 +266,7 @@ void Writer::list(const OpenRecord& record) {
   const std::uint64_t header_offset = record.place.header_offset;
   const CentralEntry entry{
       .version_needed = version_needed_by(record.spec),
-      .flags = flags_of(record.spec),
+      .flags = flags_of_written(record.spec.size_bytes),
       .method = static_cast<std::uint16_t>(record.spec.method),
       .crc = record.crc,
       .compressed_bytes = saturated<std::uint32_t>(record.spec.stored_bytes()),

@@ -76,6 +76,9 @@ struct RecordPlace {
 // header, and beyond 2^62 bytes.
 Result<RecordPlace> place_record(const RecordSpec& record, std::uint64_t header_offset, std::uint64_t alignment);
 
+// The flags of a record as torch writes them: they depend on whether it is empty.
+[[nodiscard]] std::uint16_t flags_of_written(std::uint64_t size_bytes) noexcept;
+
 // All bytes between header_offset and data_offset.
 [[nodiscard]] std::vector<std::byte> local_header_bytes(const RecordSpec& record, const RecordPlace& place);
 
