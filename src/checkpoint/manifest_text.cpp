@@ -21,8 +21,8 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-// The document, its lists, what is in them, shapes and chunks.
-constexpr std::size_t kMaxDepth = 4;
+// The document, its lists, what is in them, shapes and chunks; one more, as simdjson counts.
+constexpr std::size_t kMaxDepth = 5;
 constexpr std::uint64_t kVersion = 1;
 
 // --- writing ----------------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ class Fields {
   Result<std::uint64_t> number(std::string_view key, std::uint64_t most) {
     RUSHLIGHT_TRY_ASSIGN(const dom::element element, next(key));
     std::uint64_t number = 0;
-    if (element.is_double() || element.get(number) != simdjson::SUCCESS) {
+    if (element.get(number) != simdjson::SUCCESS) {
       return wrong(key, "a whole number", element);
     }
     if (number > most) {
@@ -220,7 +220,7 @@ class Fields {
     std::vector<std::int64_t> numbers;
     for (const dom::element element : array) {
       std::int64_t number = 0;
-      if (element.is_double() || element.get(number) != simdjson::SUCCESS || number < 0) {
+      if (element.get(number) != simdjson::SUCCESS || number < 0) {
         return wrong(key, "whole numbers", element);
       }
       numbers.push_back(number);

@@ -120,7 +120,7 @@ Status ManifestCheck::find(const zip::Archive* archive) {
   }
   Error error = std::move(manifest).error();
   if (could_not_look(error)) return error;
-  if (entry_ != nullptr) error.finding.record = escaped(entry_->name);
+  if (entry_ != nullptr) error.finding.record = std::string(checkpoint::kManifestName);
   if (sidecar != nullptr) error.finding.file = printable_file(std::string(sidecar->name()));
   findings_.push_back(std::move(error).finding);
   return {};
