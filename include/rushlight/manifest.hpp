@@ -33,16 +33,16 @@ using Xxh3Bytes = std::array<std::byte, 16>;
 using Sha256Bytes = std::array<std::byte, 32>;
 
 struct ManifestRecord {
-  std::string name{};                ///< below the root folder; with a slash before it where it lies outside
-  std::uint64_t header_offset = 0;   ///< of the local header, from the start of the file
-  std::uint64_t data_offset = 0;     ///< of the stored bytes
-  std::uint64_t size_bytes = 0;      ///< decoded
-  std::uint64_t stored_bytes = 0;    ///< as they lie in the file, which is what all digests are of
-  std::uint16_t method = 0;          ///< 0 stored, 8 deflated
-  std::uint16_t flags = 0;           ///< of the central entry
-  std::uint32_t crc = 0;             ///< likewise; 0 where the writer computed none
-  Xxh3Bytes xxh3{};                  ///< of the record
-  std::vector<Xxh3Bytes> chunks{};   ///< of each 4 MiB, where there is more than one chunk
+  std::string name{};               ///< below the root folder; with a slash before it where it lies outside
+  std::uint64_t header_offset = 0;  ///< of the local header, from the start of the file
+  std::uint64_t data_offset = 0;    ///< of the stored bytes
+  std::uint64_t size_bytes = 0;     ///< decoded
+  std::uint64_t stored_bytes = 0;   ///< as they lie in the file, which is what all digests are of
+  std::uint16_t method = 0;         ///< 0 stored, 8 deflated
+  std::uint16_t flags = 0;          ///< of the central entry
+  std::uint32_t crc = 0;            ///< likewise; 0 where the writer computed none
+  Xxh3Bytes xxh3{};                 ///< of the record
+  std::vector<Xxh3Bytes> chunks{};  ///< of each 4 MiB, where there is more than one chunk
   std::optional<Sha256Bytes> sha256{};
 
   friend bool operator==(const ManifestRecord&, const ManifestRecord&) = default;
@@ -60,9 +60,9 @@ struct ManifestTensor {
 };
 
 struct Manifest {
-  std::uint64_t size_bytes = 0;  ///< of the file
-  std::string root{};            ///< the folder in the archive, "" when there is none
-  std::uint64_t alignment = 64;  ///< of records
+  std::uint64_t size_bytes = 0;           ///< of the file
+  std::string root{};                     ///< the folder in the archive, "" when there is none
+  std::uint64_t alignment = 64;           ///< of records
   std::vector<ManifestRecord> records{};  ///< in file order, without the manifest itself and its signature
   std::vector<ManifestTensor> tensors{};  ///< in the order of listings
   /// Of everything outside the data of these records, the manifest included.

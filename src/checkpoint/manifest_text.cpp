@@ -25,7 +25,8 @@ namespace dom = simdjson::dom;
 constexpr std::size_t kMaxDepth = 5;
 constexpr std::uint64_t kVersion = 1;
 
-// --- writing ----------------------------------------------------------------------------------------------------------
+// --- writing
+// ----------------------------------------------------------------------------------------------------------
 
 void append_text(std::string& out, std::string_view text) {
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -116,7 +117,8 @@ void append_list(std::string& out, std::string_view key, const Items& items, App
   out += ']';
 }
 
-// --- reading ----------------------------------------------------------------------------------------------------------
+// --- reading
+// ----------------------------------------------------------------------------------------------------------
 
 Error failure(Category category, std::string_view code, std::string message) {
   return Error::of({.category = category, .code = std::string(code), .message = "manifest " + std::move(message)});
@@ -178,7 +180,7 @@ class Fields {
     if (!has_next(key)) {
       const bool there =
           std::any_of(members_.begin(), members_.end(), [&](const auto& member) { return member.first == key; });
-      if (next_ < members_.size() && !there) return unknown_or_missing(key);
+      if (next_ < members_.size() && !is_known(members_[next_].first)) return unknown(members_[next_].first);
       return failure(Category::mani, "MANI-FIELD",
                      where_ + (there ? "has its field " + rushlight::quoted(key) + " in another place"
                                      : "has no field " + rushlight::quoted(key)));
@@ -267,15 +269,33 @@ class Fields {
     error.finding.hint = "a newer program wrote it: what it means is not known here, so nothing is vouched for";
     return error;
   }
-  [[nodiscard]] Error unknown_or_missing(std::string_view key) const {
-    static constexpr std::array<std::string_view, 25> kKnown = {
-        "rushlight_manifest", "self_xxh3", "self_sha256", "size_bytes", "chunk_bytes", "container",     "root",
-        "alignment",          "records",   "tensors",     "name",       "dtype",       "header_offset", "data_offset",
-        "stored_bytes",       "method",    "flags",       "crc",        "xxh3",        "chunks",        "sha256",
-        "shape",              "strides",   "record",      "storage_offset"};
-    const std::string_view found = members_[next_].first;
-    if (std::find(kKnown.begin(), kKnown.end(), found) == kKnown.end()) return unknown(found);
-    return failure(Category::mani, "MANI-FIELD", where_ + "has no field " + rushlight::quoted(key));
+  static bool is_known(std::string_view key) {
+    static constexpr std::array<std::string_view, 25> kKnown = {"rushlight_manifest",
+                                                                "self_xxh3",
+                                                                "self_sha256",
+                                                                "size_bytes",
+                                                                "chunk_bytes",
+                                                                "container",
+                                                                "root",
+                                                                "alignment",
+                                                                "records",
+                                                                "tensors",
+                                                                "name",
+                                                                "dtype",
+                                                                "header_offset",
+                                                                "data_offset",
+                                                                "stored_bytes",
+                                                                "method",
+                                                                "flags",
+                                                                "crc",
+                                                                "xxh3",
+                                                                "chunks",
+                                                                "sha256",
+                                                                "shape",
+                                                                "strides",
+                                                                "record",
+                                                                "storage_offset"};
+    return std::find(kKnown.begin(), kKnown.end(), key) != kKnown.end();
   }
 
   std::string where_;
@@ -398,6 +418,10 @@ class Reader {
       RUSHLIGHT_TRY_ASSIGN(record.sha256, fields.digest<32>("sha256"));
     }
     RUSHLIGHT_TRY(fields.end());
+    if (!manifest_.records.empty() && record.header_offset <= manifest_.records.back().header_offset) {
+      return failure(Category::mani, "MANI-ORDER",
+                     fields.where() + rushlight::quoted(record.name) + " does not stand behind the one before it");
+    }
     manifest_.records.push_back(std::move(record));
     return {};
   }

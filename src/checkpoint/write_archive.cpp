@@ -128,8 +128,8 @@ std::size_t ArchiveWriter::first_of_tail() const {
 
 // Its CRC goes into the serialization id as that of any other record; the manifest's does not, which comes later.
 TailRecord ArchiveWriter::tail_record(const Record& record) {
-  const std::string text = record.kind == Record::Kind::serialization_id ? serialization_id()
-                                                                         : layout_.records[record.index].content;
+  const std::string text =
+      record.kind == Record::Kind::serialization_id ? serialization_id() : layout_.records[record.index].content;
   const ByteSpan bytes = as_byte_span(text);
   const std::uint32_t crc = layout_.crc ? checksum::crc32(bytes) : 0;
   remember(bytes.size(), crc, short_name(record));

@@ -79,9 +79,9 @@ Error wrong_key(std::string message) {
 
 Error failed() {
   ERR_clear_error();
-  return Error::of(ErrorCode::unsupported, {.category = Category::unsup,
-                                            .code = "ED25519-FAILED",
-                                            .message = "OpenSSL on this machine failed at Ed25519"});
+  return Error::of(
+      ErrorCode::unsupported,
+      {.category = Category::unsup, .code = "ED25519-FAILED", .message = "OpenSSL on this machine failed at Ed25519"});
 }
 
 // Nobody is asked for a pass phrase.
@@ -121,8 +121,7 @@ bool ed25519_available() noexcept {
 }
 
 Result<Ed25519PrivateKey> ed25519_private_key(std::string_view pem) {
-  RUSHLIGHT_TRY_ASSIGN(const Key key,
-                       read_pem(pem, "-----BEGIN PRIVATE KEY-----", "private key", [](BIO* bio) {
+  RUSHLIGHT_TRY_ASSIGN(const Key key, read_pem(pem, "-----BEGIN PRIVATE KEY-----", "private key", [](BIO* bio) {
                          return PEM_read_bio_PrivateKey(bio, nullptr, no_pass_phrase, nullptr);
                        }));
   Seed seed{};

@@ -31,10 +31,11 @@ std::string to_hex(std::span<const std::byte> bytes) {
 int write(Context& context, const Options& options) {
   const int places = (options.in_place ? 1 : 0) + (options.output.empty() ? 0 : 1) + (options.sidecar.empty() ? 0 : 1);
   if (places != 1) {
-    return fail(context, "manifest", options.file,
-                Error::of({.category = Category::argument,
-                           .code = "CLI-USAGE",
-                           .message = "one of --in-place, -o OUT.pt and --sidecar M.json says where the manifest goes"}));
+    return fail(
+        context, "manifest", options.file,
+        Error::of({.category = Category::argument,
+                   .code = "CLI-USAGE",
+                   .message = "one of --in-place, -o OUT.pt and --sidecar M.json says where the manifest goes"}));
   }
   StopSignals stop;
   ProgressBar progress;
@@ -44,9 +45,7 @@ int write(Context& context, const Options& options) {
   manifest_options.overwrite = options.in_place || options.force;
   manifest_options.executor = &context.executor();
   manifest_options.progress = &progress;
-  const std::string& to = !options.sidecar.empty() ? options.sidecar
-                          : options.in_place       ? options.file
-                                                   : options.output;
+  const std::string& to = !options.sidecar.empty() ? options.sidecar : options.in_place ? options.file : options.output;
   Result<Manifest> manifest = options.sidecar.empty() ? add_manifest(options.file, to, manifest_options)
                                                       : write_manifest_sidecar(options.file, to, manifest_options);
   if (!manifest) {

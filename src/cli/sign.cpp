@@ -42,8 +42,8 @@ int write(Context& context, const Options& options) {
   sign_options.progress = &progress;
   const std::string& to = detached ? options.sidecar : options.output.empty() ? options.file : options.output;
   sign_options.overwrite = options.force || (!detached && options.output.empty());
-  Result<SignReport> report = detached ? sign_detached(options.file, to, sign_options)
-                                       : sign(options.file, to, sign_options);
+  Result<SignReport> report =
+      detached ? sign_detached(options.file, to, sign_options) : sign(options.file, to, sign_options);
   if (!report) {
     return fail(context, "sign", options.file, with_path_suggestion(std::move(report).error(), options.file));
   }
@@ -64,22 +64,22 @@ int write(Context& context, const Options& options) {
 }  // namespace
 
 Verb sign_verb() {
-  return {"sign",
-          {},
-          "sign the manifest of a file (Ed25519)",
-          {"openssl genpkey -algorithm ed25519 -out private.pem", "openssl pkey -in private.pem -pubout -out public.pem",
-           "rushlight sign model.pt --key private.pem",
-           "rushlight verify model.pt --require-signature --pub public.pem"},
-          [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
-            table.add("FILE", &options->file, "a file with a manifest that has SHA-256").required();
-            table.add("--key", &options->key, "private key, PKCS#8 PEM as openssl writes it").required();
-            table.add("-o,--output", &options->output, "sign a copy of the file");
-            table.add("--sidecar", &options->sidecar, "write 64 bytes beside the file, which is left alone");
-            table.add("--manifest", &options->manifest, "the sidecar manifest to sign, instead of that in the file");
-            table.add("--force", &options->force, "replace what is there");
-            return [options, &context] { return write(context, *options); };
-          }};
+  return {
+      "sign",
+      {},
+      "sign the manifest of a file (Ed25519)",
+      {"openssl genpkey -algorithm ed25519 -out private.pem", "openssl pkey -in private.pem -pubout -out public.pem",
+       "rushlight sign model.pt --key private.pem", "rushlight verify model.pt --require-signature --pub public.pem"},
+      [](OptionTable& table, Context& context) {
+        auto options = std::make_shared<Options>();
+        table.add("FILE", &options->file, "a file with a manifest that has SHA-256").required();
+        table.add("--key", &options->key, "private key, PKCS#8 PEM as openssl writes it").required();
+        table.add("-o,--output", &options->output, "sign a copy of the file");
+        table.add("--sidecar", &options->sidecar, "write 64 bytes beside the file, which is left alone");
+        table.add("--manifest", &options->manifest, "the sidecar manifest to sign, instead of that in the file");
+        table.add("--force", &options->force, "replace what is there");
+        return [options, &context] { return write(context, *options); };
+      }};
 }
 
 }  // namespace rushlight::cli

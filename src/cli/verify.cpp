@@ -148,10 +148,10 @@ void write_text(const Context& context, const Options& options, const VerifyRepo
     }
     out += table.render(context.terminal);
   }
-  const std::string structure = fmt::format(
-      "structure {} ({}, {} of bytes explained)   {}", report.structure_ok ? "ok" : "bad",
-      plural(std::int64_t(report.records.size()), "record"), percent(report.explained_bytes, report.format.size_bytes),
-      manifest_text(report));
+  const std::string structure =
+      fmt::format("structure {} ({}, {} of bytes explained)   {}", report.structure_ok ? "ok" : "bad",
+                  plural(std::int64_t(report.records.size()), "record"),
+                  percent(report.explained_bytes, report.format.size_bytes), manifest_text(report));
   if (report.ok) {
     out += fmt::format("{}  {}   {} intact", context.terminal.paint("ok", Role::good), report.file,
                        plural(intact, "tensor"));
@@ -236,7 +236,8 @@ Verb verify_verb() {
             table.add("FILE", &options->files, "checkpoints").required();
             table.add("--all", &options->all, "print every record, and notes");
             table.add("--require-crc", &options->require_crc, "records without a checksum are errors");
-            table.add("--manifest", &options->manifest, "the manifest beside the file, as rushlight manifest writes it");
+            table.add("--manifest", &options->manifest,
+                      "the manifest beside the file, as rushlight manifest writes it");
             table.add("--require-manifest", &options->require_manifest, "a file without a manifest is an error");
             table.add("--pub", &options->public_key, "public key: what it has not signed is an error");
             table.add("--require-signature", &options->require_signature, "the same, said in so many words");

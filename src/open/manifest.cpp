@@ -29,18 +29,17 @@ constexpr std::uint64_t kMostTailBytes = std::uint64_t{64} << 20;
 constexpr std::uint64_t kMostKeyBytes = std::uint64_t{64} << 10;
 
 Error refused(std::string_view code, std::string message, std::string hint = "") {
-  return Error::of(ErrorCode::unsupported, {.category = Category::unsup,
-                                            .code = std::string(code),
-                                            .message = std::move(message),
-                                            .hint = std::move(hint)});
+  return Error::of(
+      ErrorCode::unsupported,
+      {.category = Category::unsup, .code = std::string(code), .message = std::move(message), .hint = std::move(hint)});
 }
 
 // A whole file, looked at closely and found sound.
 struct Examined {
   open::Opened opened;
   zip::Audit audit;
-  std::string root;                      // with its slash
-  std::vector<std::size_t> order;        // of audit.records, by place in the file
+  std::string root;                // with its slash
+  std::vector<std::size_t> order;  // of audit.records, by place in the file
   std::vector<ManifestTensor> tensors;
   std::vector<zip::Extent> data;  // in file order
 
@@ -215,9 +214,8 @@ Result<Manifest> write_with_manifest(const Examined& examined, const fs::path& t
   const Source& source = *archive.source();
   const std::uint64_t end = end_of_kept(examined);
   RUSHLIGHT_TRY_ASSIGN(const std::vector<TailRecord> tail, read_tail(examined, end));
-  Manifest manifest{.root = examined.opened.format.root,
-                    .alignment = alignment_of(examined),
-                    .tensors = examined.tensors};
+  Manifest manifest{
+      .root = examined.opened.format.root, .alignment = alignment_of(examined), .tensors = examined.tensors};
   for (const std::size_t i : examined.order) {
     const zip::RecordAudit& audit = examined.audit.records[i];
     if (audit.entry->header_offset >= end) continue;
@@ -232,10 +230,10 @@ Result<Manifest> write_with_manifest(const Examined& examined, const fs::path& t
   RUSHLIGHT_TRY(checkpoint::update_outside(sealing.structure(), source, 0, end, examined.data, {}));
   RUSHLIGHT_TRY(copy(source, end, *file, progress));
   const bool crc = has_crcs(examined);
-  RUSHLIGHT_TRY_ASSIGN(zip::Writer writer,
-                       zip::Writer::behind(sealing,
-                                           {.alignment = alignment_of(examined), .crc = crc, .observer = &sealing},
-                                           archive, end));
+  RUSHLIGHT_TRY_ASSIGN(
+      zip::Writer writer,
+      zip::Writer::behind(sealing, {.alignment = alignment_of(examined), .crc = crc, .observer = &sealing}, archive,
+                          end));
   RUSHLIGHT_TRY(sealing.seal(writer, tail, crc, key));
   RUSHLIGHT_TRY(file->commit());
   return std::move(sealing.manifest());
@@ -291,7 +289,8 @@ Result<std::string> signable_manifest(const fs::path& file, const SignOptions& o
   RUSHLIGHT_TRY(open::open_container(std::move(source), load, opened));
   const std::string root = report.format.root.empty() ? "" : report.format.root + "/";
   const zip::Entry* entry = opened.archive->find(root + std::string(checkpoint::kManifestName));
-  if (entry == nullptr) return Error::of({.category = Category::mani, .code = "MANI-ABSENT", .message = "the manifest is gone"});
+  if (entry == nullptr)
+    return Error::of({.category = Category::mani, .code = "MANI-ABSENT", .message = "the manifest is gone"});
   RUSHLIGHT_TRY_ASSIGN(const zip::RecordBytes bytes, opened.archive->read(*entry, options.limits.json_bytes));
   return std::string(as_text(bytes.span()));
 }
@@ -324,8 +323,7 @@ Result<Manifest> read_manifest(const fs::path& path, const Limits& limits) {
   if (opened.archive != nullptr) {
     FormatInfo format = opened.format;
     std::vector<Finding> oddities;
-    RUSHLIGHT_TRY_ASSIGN(const auto container,
-                         checkpoint::ZipContainer::open(opened.archive, load, format, oddities));
+    RUSHLIGHT_TRY_ASSIGN(const auto container, checkpoint::ZipContainer::open(opened.archive, load, format, oddities));
     const std::string root = format.root.empty() ? "" : format.root + "/";
     if (const zip::Entry* entry = opened.archive->find(root + std::string(checkpoint::kManifestName))) {
       RUSHLIGHT_TRY_ASSIGN(const zip::RecordBytes bytes, opened.archive->read(*entry, limits.json_bytes));
@@ -334,25 +332,25 @@ Result<Manifest> read_manifest(const fs::path& path, const Limits& limits) {
       return manifest;
     }
   }
-  return with_file(Error::of(ErrorCode::not_found, {.category = Category::mani,
-                                                    .code = "MANI-ABSENT",
-                                                    .message = "the file has no manifest"}),
-                   file);
+  return with_file(
+      Error::of(ErrorCode::not_found,
+                {.category = Category::mani, .code = "MANI-ABSENT", .message = "the file has no manifest"}),
+      file);
 }
 
 Result<Manifest> add_manifest(const fs::path& from, const fs::path& to, const ManifestOptions& options) {
   const ManifestLevel level = options.level == ManifestLevel::none ? ManifestLevel::xxh3 : options.level;
   RUSHLIGHT_TRY(needs_sha256(level));
-  RUSHLIGHT_TRY_ASSIGN(const Examined examined, examine(from, options.access, level, options.limits, options.executor,
-                                                        options.progress));
+  RUSHLIGHT_TRY_ASSIGN(const Examined examined,
+                       examine(from, options.access, level, options.limits, options.executor, options.progress));
   return write_with_manifest(examined, to, level, options.overwrite, options.progress, nullptr);
 }
 
 Result<Manifest> write_manifest_sidecar(const fs::path& file, const fs::path& sidecar, const ManifestOptions& options) {
   const ManifestLevel level = options.level == ManifestLevel::none ? ManifestLevel::xxh3 : options.level;
   RUSHLIGHT_TRY(needs_sha256(level));
-  RUSHLIGHT_TRY_ASSIGN(const Examined examined, examine(file, options.access, level, options.limits, options.executor,
-                                                        options.progress));
+  RUSHLIGHT_TRY_ASSIGN(const Examined examined,
+                       examine(file, options.access, level, options.limits, options.executor, options.progress));
   const Source& source = *examined.archive().source();
   Manifest manifest{.size_bytes = source.size_bytes(),
                     .root = examined.opened.format.root,
@@ -387,8 +385,7 @@ Result<SignReport> sign(const fs::path& from, const fs::path& to, const SignOpti
   // The signature is a record of its own, which the directory lists, and so the manifest is made anew.
   RUSHLIGHT_TRY_ASSIGN(const Examined examined, examine(from, options.access, ManifestLevel::sha256, options.limits,
                                                         options.executor, options.progress));
-  RUSHLIGHT_TRY(
-      write_with_manifest(examined, to, ManifestLevel::sha256, options.overwrite, options.progress, &key));
+  RUSHLIGHT_TRY(write_with_manifest(examined, to, ManifestLevel::sha256, options.overwrite, options.progress, &key));
   RUSHLIGHT_TRY_ASSIGN(const checksum::Ed25519PublicKey public_key, checksum::ed25519_public_key(key));
   RUSHLIGHT_TRY_ASSIGN(std::string name, checkpoint::key_name(public_key));
   return SignReport{.key = std::move(name)};
@@ -398,9 +395,8 @@ Result<SignReport> sign_detached(const fs::path& file, const fs::path& sidecar, 
   RUSHLIGHT_TRY_ASSIGN(const checksum::Ed25519PrivateKey key, checksum::ed25519_private_key(options.private_key_pem));
   RUSHLIGHT_TRY_ASSIGN(const std::string text, signable_manifest(file, options));
   RUSHLIGHT_TRY_ASSIGN(const checkpoint::SignatureRecord made, checkpoint::make_signature(key, text));
-  RUSHLIGHT_TRY_ASSIGN(
-      const std::unique_ptr<io::AtomicFile> out,
-      io::AtomicFile::create(sidecar, made.signature.size(), {.overwrite = options.overwrite}));
+  RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> out,
+                       io::AtomicFile::create(sidecar, made.signature.size(), {.overwrite = options.overwrite}));
   RUSHLIGHT_TRY(out->write(made.signature));
   RUSHLIGHT_TRY(out->commit());
   RUSHLIGHT_TRY_ASSIGN(std::string name, checkpoint::key_name(made.key));
@@ -411,10 +407,8 @@ Result<KeyFile> read_key_file(const fs::path& path, bool is_private) {
   RUSHLIGHT_TRY_ASSIGN(const std::shared_ptr<const Source> source, open_file(path, FileAccess::pread));
   const std::string file = open::printable_file(path.string());
   if (source->size_bytes() > kMostKeyBytes) {
-    return with_file(Error::of({.category = Category::sig,
-                                .code = "SIG-KEY",
-                                .message = "key file is larger than 64 KiB"}),
-                     file);
+    return with_file(
+        Error::of({.category = Category::sig, .code = "SIG-KEY", .message = "key file is larger than 64 KiB"}), file);
   }
   KeyFile key;
   key.pem.resize(static_cast<std::size_t>(source->size_bytes()));

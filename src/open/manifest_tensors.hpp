@@ -19,7 +19,8 @@ using RecordOf = std::function<std::string(const Storage&)>;
 
 [[nodiscard]] ManifestTensor manifest_tensor(std::string_view name, const Tensor& tensor, std::string record);
 
-Result<std::vector<ManifestTensor>> manifest_tensors(const Value& root, const Limits& limits, const RecordOf& record_of);
+Result<std::vector<ManifestTensor>> manifest_tensors(const Value& root, const Limits& limits,
+                                                     const RecordOf& record_of);
 
 // From its first byte to one past its last within its storage; all of it where the numbers do not say.
 [[nodiscard]] zip::Extent reach(const ManifestTensor& tensor) noexcept;

@@ -310,9 +310,8 @@ class Verifier {
     const auto damage = manifest_.damage(record);
     if (entry.method != zip::Method::stored || use.tensor.storage().size_bytes() != entry.size_bytes) return true;
     const zip::Extent bytes = open::reach(open::manifest_tensor(use.name, use.tensor, ""));
-    return std::any_of(damage.begin(), damage.end(), [&](const zip::Extent& range) {
-      return bytes.begin < range.end && range.begin < bytes.end;
-    });
+    return std::any_of(damage.begin(), damage.end(),
+                       [&](const zip::Extent& range) { return bytes.begin < range.end && range.begin < bytes.end; });
   }
 
   void compare_tensors() {
@@ -320,8 +319,7 @@ class Verifier {
     std::vector<ManifestTensor> found;
     found.reserve(uses_.size());
     for (const Use& use : uses_) {
-      found.push_back(
-          open::manifest_tensor(use.name, use.tensor, std::string(use.tensor.storage().record())));
+      found.push_back(open::manifest_tensor(use.name, use.tensor, std::string(use.tensor.storage().record())));
     }
     manifest_.compare_tensors(found);
   }

@@ -43,8 +43,7 @@ Finding& ManifestCheck::add(Category category, std::string_view code, std::strin
 
 Finding& ManifestCheck::add_difference(std::string_view code, std::string what, std::string expected,
                                        std::string found) {
-  Finding& finding =
-      add(Category::mani, code, std::move(what) + ", expected " + expected + ", found " + found);
+  Finding& finding = add(Category::mani, code, std::move(what) + ", expected " + expected + ", found " + found);
   finding.expected = std::move(expected);
   finding.found = std::move(found);
   return finding;
@@ -56,7 +55,8 @@ ManifestCheck::Found ManifestCheck::find_record(const zip::Archive& archive, std
   Found found;
   for (const zip::Entry& entry : archive.entries()) {
     // Nearly all names are told apart by their last letters.
-    if (entry.name.size() < name.size() || !lower_case(entry.name.substr(entry.name.size() - name.size())).ends_with(name)) {
+    if (entry.name.size() < name.size() ||
+        !lower_case(entry.name.substr(entry.name.size() - name.size())).ends_with(name)) {
       continue;
     }
     const std::size_t before = entry.name.size() - name.size();
@@ -157,8 +157,7 @@ Status ManifestCheck::read_signature(const zip::Archive* archive) {
 
 checksum::ChunkHashes ManifestCheck::hashes() const noexcept {
   if (!manifest_) return {};
-  return {.xxh3 = true,
-          .sha256 = manifest_->level() == ManifestLevel::sha256 && checksum::sha256_available()};
+  return {.xxh3 = true, .sha256 = manifest_->level() == ManifestLevel::sha256 && checksum::sha256_available()};
 }
 
 std::span<const zip::Extent> ManifestCheck::damage(std::size_t record) const noexcept {
@@ -175,8 +174,9 @@ Status ManifestCheck::compare(const zip::Archive& archive, const zip::Audit& aud
     for (RecordReport& record : report.records) record.xxh3 = Integrity::not_checked;
   }
   if (entry_ != nullptr && entry_->name != std::string(root) + std::string(checkpoint::kManifestName)) {
-    add(Category::ambig, "MANI-PLACE", "a manifest in another place than " +
-                                           rushlight::quoted(std::string(root) + std::string(checkpoint::kManifestName)))
+    add(Category::ambig, "MANI-PLACE",
+        "a manifest in another place than " +
+            rushlight::quoted(std::string(root) + std::string(checkpoint::kManifestName)))
         .record = escaped(entry_->name);
     manifest_.reset();
   }
@@ -289,9 +289,8 @@ void ManifestCheck::compare_chunks(const ManifestRecord& listed, const zip::Reco
     finding.record = escaped(listed.name);
     finding.offset = audit.data->begin + range.begin;
     if (audit.entry->method == zip::Method::stored) finding.record_offset = range.begin;
-    finding.tensors = tensors_in(listed.name, audit.entry->method == zip::Method::stored
-                                                  ? range
-                                                  : zip::Extent{0, listed.size_bytes});
+    finding.tensors =
+        tensors_in(listed.name, audit.entry->method == zip::Method::stored ? range : zip::Extent{0, listed.size_bytes});
   }
   if (!hashes().sha256 || !listed.sha256) return;
   const Result<checksum::Sha256Digest> sha256 = checksum::record_sha256(listed.stored_bytes, chunks);
@@ -329,7 +328,8 @@ Status ManifestCheck::compare_structure(const zip::Archive& archive, const zip::
   const auto blank_crcs = [&](const zip::Entry& entry, const zip::Extent& extent) -> Status {
     blanks.push_back({entry.header_offset + 14, 4});
     blanks.push_back({entry.directory_offset + 16, 4});
-    if ((entry.flags & zip::kFlagDescriptor) == 0 || source_.size_bytes() - extent.end < zip::kSignatureBytes) return {};
+    if ((entry.flags & zip::kFlagDescriptor) == 0 || source_.size_bytes() - extent.end < zip::kSignatureBytes)
+      return {};
     std::array<std::byte, zip::kSignatureBytes> mark{};
     RUSHLIGHT_TRY(source_.read_at(extent.end, mark));
     const bool is_marked = zip::has_signature(mark, zip::Descriptor::kSignature);
@@ -345,8 +345,7 @@ Status ManifestCheck::compare_structure(const zip::Archive& archive, const zip::
       RUSHLIGHT_TRY(blank_crcs(*record.entry, *record.data));
     }
   }
-  std::sort(data.begin(), data.end(),
-            [](const zip::Extent& a, const zip::Extent& b) { return a.begin < b.begin; });
+  std::sort(data.begin(), data.end(), [](const zip::Extent& a, const zip::Extent& b) { return a.begin < b.begin; });
   RUSHLIGHT_TRY_ASSIGN(StructureHash hash, StructureHash::create(sha256));
   RUSHLIGHT_TRY(checkpoint::update_outside(hash, source_, 0, source_.size_bytes(), data, blanks));
   if (options_.manifest != nullptr) {
@@ -358,7 +357,8 @@ Status ManifestCheck::compare_structure(const zip::Archive& archive, const zip::
   RUSHLIGHT_TRY(std::move(hash).finish(computed));
   self_checked_ = true;
   const bool same_xxh3 = computed.self_xxh3 == manifest_->self_xxh3;
-  if (same_xxh3 && (!sha256 || computed.self_sha256 == manifest_->self_sha256)) return {};
+  self_fits_ = same_xxh3 && (!sha256 || computed.self_sha256 == manifest_->self_sha256);
+  if (self_fits_) return {};
   Finding& finding =
       add(Category::mani, "MANI-SELF",
           same_xxh3 ? "the SHA-256 of what lies outside record data is not that of the manifest, though its XXH3-128 "
@@ -448,6 +448,12 @@ Status ManifestCheck::conclude(VerifyReport& report) {
       verdict.records = manifest_->records.size();
       verdict.tensors = manifest_->tensors.size();
       verdict.self_digest = checksum::to_hex(manifest_->self_xxh3);
+      // Its own record is what the self-digest is of, besides.
+      for (RecordReport& record : report.records) {
+        if (!self_fits_ || entry_ == nullptr || record.name != checkpoint::kManifestName) continue;
+        record.xxh3 = Integrity::verified;
+        if (hashes().sha256) record.sha256 = Integrity::verified;
+      }
     }
   } else if (options_.require_manifest) {
     add(Category::mani, "MANI-ABSENT", "the file has no manifest").hint =

@@ -72,6 +72,7 @@ class ManifestCheck {
   bool has_signature_ = false;
   bool signature_is_sidecar_ = false;
   bool self_checked_ = false;
+  bool self_fits_ = false;
   std::vector<std::vector<zip::Extent>> damage_;  // by record
   std::vector<bool> compared_;
   std::vector<Finding> findings_;

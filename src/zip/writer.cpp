@@ -297,7 +297,7 @@ Result<WrittenRecord> Writer::end() {
       RUSHLIGHT_TRY(pass_on_structure(encode(Descriptor64{record.crc, stored_bytes, record.spec.size_bytes})));
     } else {
       RUSHLIGHT_TRY(pass_on_structure(encode(Descriptor{record.crc, static_cast<std::uint32_t>(stored_bytes),
-                                              static_cast<std::uint32_t>(record.spec.size_bytes)})));
+                                                        static_cast<std::uint32_t>(record.spec.size_bytes)})));
     }
   }
   list(record);
@@ -366,16 +366,16 @@ Result<std::uint64_t> Writer::write_end() {
   RUSHLIGHT_TRY(pass_on_structure(directory_));
   const std::uint64_t end64_offset = written_bytes_;
   RUSHLIGHT_TRY(pass_on_structure(encode(End64Record{.made_by = kEnd64MadeBy,
-                                           .version_needed = kEnd64Needed,
-                                           .entries_on_disk = records_,
-                                           .entries = records_,
-                                           .directory_bytes = directory_.size(),
-                                           .directory_offset = directory_offset})));
+                                                     .version_needed = kEnd64Needed,
+                                                     .entries_on_disk = records_,
+                                                     .entries = records_,
+                                                     .directory_bytes = directory_.size(),
+                                                     .directory_offset = directory_offset})));
   RUSHLIGHT_TRY(pass_on_structure(encode(End64Locator{.end64_offset = end64_offset})));
   RUSHLIGHT_TRY(pass_on_structure(encode(EndRecord{.entries_on_disk = saturated<std::uint16_t>(records_),
-                                         .entries = saturated<std::uint16_t>(records_),
-                                         .directory_bytes = saturated<std::uint32_t>(directory_.size()),
-                                         .directory_offset = saturated<std::uint32_t>(directory_offset)})));
+                                                   .entries = saturated<std::uint16_t>(records_),
+                                                   .directory_bytes = saturated<std::uint32_t>(directory_.size()),
+                                                   .directory_offset = saturated<std::uint32_t>(directory_offset)})));
   finished_ = true;
   return written_bytes_;
 }
