@@ -266,6 +266,25 @@ TEST(Manifest, StatesAreNeverConflated) {
   EXPECT_EQ(report.manifest->level, ManifestLevel::none);
 }
 
+TEST(ManifestVector, HoldsAndIsWrittenAgain) {
+  if (!has_openssl()) GTEST_SKIP() << "SKIPPED: built without OpenSSL";
+  const fs::path vectors = fs::path(RUSHLIGHT_TESTS_SOURCE_DIR) / ".." / "format-spec" / "vectors";
+  VerifyOptions options;
+  options.public_key_pem = read_key_file(vectors / "manifest.pub.pem", false)->pem;
+  const VerifyReport report = verify(vectors / "manifest.pt", options).value();
+  EXPECT_TRUE(report.ok) << lines_of(report);
+  EXPECT_EQ(report.signature->state, Integrity::verified);
+  EXPECT_EQ(report.manifest->level, ManifestLevel::sha256);
+  const TemporaryFolder folder;
+  ManifestOptions manifest_options;
+  manifest_options.level = ManifestLevel::sha256;
+  ASSERT_TRUE(add_manifest(vectors / "digest.pt", folder / "a.pt", manifest_options));
+  SignOptions sign_options;
+  sign_options.private_key_pem = kPrivateKey;
+  ASSERT_TRUE(sign(folder / "a.pt", folder / "a.pt", sign_options));
+  EXPECT_EQ(read_file(folder / "a.pt"), read_file(vectors / "manifest.pt"));
+}
+
 // --- the rows M ---------------------------------------------------------------------------------------------------
 
 TEST(HostileManifests, M01_NoManifestIsSaidAndRefusedOnRequest) {
