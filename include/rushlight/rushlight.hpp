@@ -19,6 +19,7 @@
 #include "rushlight/inspect.hpp"
 #include "rushlight/interchange.hpp"
 #include "rushlight/limits.hpp"
+#include "rushlight/manifest.hpp"
 #include "rushlight/load_model.hpp"
 #include "rushlight/model.hpp"
 #include "rushlight/npy.hpp"

@@ -29,6 +29,8 @@ Verb du_verb();
 Verb verify_verb();
 Verb doctor_verb();
 Verb hash_verb();
+Verb manifest_verb();
+Verb sign_verb();
 Verb diff_verb();
 Verb convert_verb();
 Verb extract_verb();
