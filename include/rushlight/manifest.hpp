@@ -116,8 +116,7 @@ struct SignReport {
   std::string key{};  ///< of the public key: the first 8 bytes of its SHA-256, in hexadecimal
 };
 
-/// Signs the manifest of a file, which must hold, at the level of SHA-256: ErrorCode::not_found and ::unsupported
-/// otherwise. `to` becomes the archive with the signature beside its manifest; a signature that is there gives way.
+/// Signs the manifest of a file, which must be there, hold, and have SHA-256. `to` becomes the archive with the signature beside its manifest; a signature that is there gives way.
 RUSHLIGHT_API Result<SignReport> sign(const std::filesystem::path& from, const std::filesystem::path& to,
                                       const SignOptions& options);
 /// The same as a file of 64 bytes, which stock tools check too (format-spec/07, section 3).

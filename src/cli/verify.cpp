@@ -166,7 +166,11 @@ void write_text(const Context& context, const Options& options, const VerifyRepo
                          : one           ? "not damaged, but unverified"
                                          : fmt::format("not damaged, {} of them unverified", unverified));
     }
-    const std::string verdict = fmt::format("corrupt: {}", count_findings(report.findings));
+    // A sound file may lack what is demanded of it.
+    const bool sound = std::ranges::all_of(report.findings, [](const Finding& finding) {
+      return finding.severity != Severity::error || finding.category == Category::sig || finding.code == "MANI-ABSENT";
+    });
+    const std::string verdict = fmt::format("{}: {}", sound ? "refused" : "corrupt", count_findings(report.findings));
     out += fmt::format("  {}\n{}\n", structure, context.terminal.paint(verdict, Role::bad));
   }
   print(out);

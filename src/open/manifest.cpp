@@ -261,10 +261,10 @@ Result<std::string> signable_manifest(const fs::path& file, const SignOptions& o
     if (finding.severity == Severity::error && finding.category != Category::sig) return Error::of(finding);
   }
   if (!report.manifest) {
-    return with_file(Error::of(ErrorCode::not_found, {.category = Category::mani,
-                                                      .code = "MANI-ABSENT",
-                                                      .message = "the file has no manifest to sign",
-                                                      .hint = "rushlight manifest FILE --sha256 writes one"}),
+    return with_file(Error::of({.category = Category::mani,
+                                .code = "MANI-ABSENT",
+                                .message = "the file has no manifest to sign",
+                                .hint = "rushlight manifest FILE --sha256 writes one"}),
                      name);
   }
   if (report.manifest->level != ManifestLevel::sha256 || report.manifest->state != Integrity::verified) {

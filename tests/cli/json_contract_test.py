@@ -116,6 +116,74 @@ class Envelope(unittest.TestCase):
         self.assertEqual(report["explained_bytes"], CNN.stat().st_size)
         self.assertTrue(all(t["state"] == "intact" for t in report["tensors"]))
         self.assertTrue(all(r["crc"] == "verified" and r["method"] == "stored" for r in report["records"]))
+        self.assertTrue(all(r["xxh3"] is None for r in report["records"]))
+        self.assertEqual((report["manifest"], report["signature"]), (None, None))
+        self.check("verify", 1, CNN, "--require-manifest")
+
+    def test_manifest(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file, sidecar = pathlib.Path(folder) / "a.pt", pathlib.Path(folder) / "a.json"
+            report = self.check("manifest", 0, CNN, "-o", file)
+            self.assertEqual(report, report | {"output": str(file), "sidecar": False, "level": "xxh3", "records": 20,
+                                               "tensors": 18})
+            self.check("manifest", 3, CNN, "-o", file)  # it is there already
+            self.check("manifest", 0, CNN, "-o", file, "--force")
+            checked = self.check("verify", 0, file, "--require-manifest")
+            self.assertEqual(checked["manifest"], {"state": "verified", "sidecar": False, "level": "xxh3",
+                                                   "records": 20, "tensors": 18, "digest": report["digest"]})
+            self.assertTrue(all(r["xxh3"] == "verified" for r in checked["records"]))
+            self.assertIsNone(checked["records"][0]["sha256"])
+            # Whoever changes data and CRC is found all the same.
+            at = next(r for r in checked["records"] if r["name"] == "data/14")["offset"]
+            data = bytearray(file.read_bytes())
+            data[at] ^= 1
+            file.write_bytes(data)
+            damaged = self.check("verify", 1, file)
+            self.assertEqual({r["name"] for r in damaged["records"] if r["xxh3"] != "verified"}, {"data/14"})
+            self.assertIn(("mani", "data/14", ["fc1.weight"]),
+                          [(f["category"], f["record"], f["tensors"]) for f in damaged["findings"]])
+            self.check("manifest", 1, file, "--in-place")  # of a damaged file there is none
+            self.check("manifest", 0, CNN, "--sidecar", sidecar)
+            self.assertTrue(self.check("verify", 0, CNN, "--manifest", sidecar)["manifest"]["sidecar"])
+        self.check("manifest", 2, CNN)
+        self.check("manifest", 2, CNN, "--in-place", "-o", "x.pt")
+
+    def test_sign(self):
+        self.check("sign", 3, CNN, "--key", "/nonexistent/private.pem")
+        self.check("verify", 2, CNN, "--require-signature")
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            file, key, public, signature = (folder / n for n in ("a.pt", "private.pem", "public.pem", "a.sig"))
+            try:
+                for words in (["genpkey", "-algorithm", "ed25519", "-out", key],
+                              ["pkey", "-in", key, "-pubout", "-out", public]):
+                    subprocess.run(["openssl", *words], check=True, capture_output=True)
+            except (OSError, subprocess.CalledProcessError):
+                self.skipTest("openssl makes no keys here")
+            if self.run_unchecked("hash", CNN, "--algo", "sha256") != 0:
+                self.skipTest("built without OpenSSL")
+            self.check("sign", 1, CNN, "--key", key)  # no manifest
+            self.check("manifest", 0, CNN, "--sha256", "-o", file)
+            report = self.check("sign", 0, file, "--key", key, "--sidecar", signature)
+            self.assertEqual((report["sidecar"], signature.stat().st_size), (True, 64))
+            beside = ["--require-signature", "--pub", public]
+            self.check("verify", 1, file, *beside)  # unsigned
+            checked = self.check("verify", 0, file, *beside, "--signature", signature)
+            self.assertEqual(checked["signature"], {"state": "verified", "sidecar": True, "key": report["key"]})
+            self.check("sign", 0, file, "--key", key)
+            checked = self.check("verify", 0, file, *beside)
+            self.assertEqual(checked["signature"], {"state": "verified", "sidecar": False, "key": report["key"]})
+            self.assertEqual(self.check("verify", 0, file)["signature"]["state"], "not-checked")
+            self.assertTrue(all(r["sha256"] == "verified" for r in checked["records"]
+                                if r["name"] != ".rushlight/signature.json"))
+            key.chmod(0o644)
+            warned = self.check("sign", 0, file, "--key", key)
+            self.assertEqual([(f["severity"], f["code"]) for f in warned["findings"]], [("warning", "SIG-KEY-MODE")])
+            self.check("verify", 1, file, "--pub", key)  # no public key
+
+    @staticmethod
+    def run_unchecked(*words):
+        return rushlight(*words)[0]
 
     def test_verify_of_a_flipped_bit(self):
         record = next(r for r in rushlight("verify", CNN)[1]["records"] if r["name"] == "data/14")
@@ -393,7 +461,7 @@ class Envelope(unittest.TestCase):
 
     def test_a_missing_file_is_not_looked_at(self):
         for verb, more in (("list", []), ("verify", []), ("hash", []), ("scan", []), ("show", ["x"]), ("stats", []),
-                           ("du", []), ("doctor", []), ("diff", [CNN]),
+                           ("du", []), ("doctor", []), ("diff", [CNN]), ("manifest", ["--in-place"]),
                            ("summary", []), ("run", ["--input", "x.npy"])):
             self.check(verb, 3, "/nonexistent/model.pt", *more)
 
