@@ -24,6 +24,7 @@
 namespace rushlight::checkpoint {
 namespace {
 
+using namespace std::string_view_literals;
 using zip::FoundRecord;
 using State = zip::FoundRecord::State;
 
@@ -65,13 +66,12 @@ Result<PickleBytes> pickle_at(const std::shared_ptr<const Source>& source, std::
                                  std::to_string(limits.pickle_bytes) + ", found " + std::to_string(size_bytes),
                       .file = escaped(source->name(), kPathBytes)});
   }
-  PickleBytes bytes{.bytes = {},
-                    .owner = source,
-                    .place = {.file = escaped(source->name(), kPathBytes),
-                              .record = std::string(kPickle),
-                              .file_offset = offset},
-                    .storage_record = std::string(kPickle),
-                    .integrity = Integrity::verified};
+  PickleBytes bytes{
+      .bytes = {},
+      .owner = source,
+      .place = {.file = escaped(source->name(), kPathBytes), .record = std::string(kPickle), .file_offset = offset},
+      .storage_record = std::string(kPickle),
+      .integrity = Integrity::verified};
   if (const ByteSpan mapping = source->mapping(); !mapping.empty()) {
     bytes.bytes = mapping.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(size_bytes));
     return bytes;
@@ -128,7 +128,7 @@ class DirectoryStorages final : public StorageProvider {
       if (entry == nullptr || entry->size_bytes != size_bytes) continue;
       RUSHLIGHT_TRY_ASSIGN(
           const std::optional<zip::Extent> extent,
-          zip::find_by_checksum(*container_.context().archive, *entry, format_.storage_alignment));
+          zip::find_by_checksum(*container_.context().archive, *entry, format_.storage_alignment, true));
       if (!extent) continue;
       return std::shared_ptr<Memory>(std::make_shared<FileMemory>(source(), extent->begin, size_bytes,
                                                                   std::string(request.location), std::move(record)));
@@ -157,7 +157,7 @@ Status salvage_by_directory(const std::shared_ptr<const zip::Archive>& archive, 
   if (!bytes && !could_not_look(bytes.error())) {
     RUSHLIGHT_TRY_ASSIGN(
         const std::optional<zip::Extent> extent,
-        zip::find_by_checksum(*archive, *container->pickle(), salvaged.format.storage_alignment));
+        zip::find_by_checksum(*archive, *container->pickle(), salvaged.format.storage_alignment, false));
     if (extent) bytes = pickle_at(archive->source(), extent->begin, extent->size_bytes(), options.limits);
   }
   if (!bytes) return std::move(bytes).error();
@@ -246,7 +246,11 @@ class Walk {
       if (found) {
         const bool is_pickle = found->name == kPickle || found->name.ends_with("/data.pkl");
         if (!is_pickle || found->name.find('/') != found->name.rfind('/')) {
+          const bool says_alignment = found->name == root_ + ".storage_alignment";
           records().push_back(*std::move(found));
+          if (!says_alignment) continue;
+          RUSHLIGHT_TRY_ASSIGN(const std::optional<std::uint64_t> aligned, alignment());
+          if (aligned) walk_.set_alignment(*aligned);
           continue;
         }
         records().push_back(*found);
@@ -259,8 +263,17 @@ class Walk {
       }
       if (walk_.at_directory() || walk_.position() >= walk_.end() || ++gaps > kMostGaps) break;
       RUSHLIGHT_TRY_ASSIGN(const bool led_past, pass_gap());
-      if (!led_past) break;
+      if (led_past) continue;
+      // A record that ends nowhere: the file does.
+      RUSHLIGHT_TRY_ASSIGN(std::optional<std::string> name, walk_.name_at(walk_.position()));
+      if (name) {
+        is_cut_ = true;
+        seen_pickle_ = seen_pickle_ || *name == kPickle || name->ends_with("/data.pkl");
+        records().push_back({.name = *std::move(name), .header_offset = walk_.position()});
+      }
+      break;
     }
+    is_cut_ = is_cut_ || walk_.position() >= walk_.end();
     return {};
   }
 
@@ -274,10 +287,9 @@ class Walk {
   }
 
   Status read_pickle(const FoundRecord& found) {
-    RUSHLIGHT_TRY_ASSIGN(PickleBytes bytes,
-                         pickle_at(source_, found.data_offset, found.size_bytes, options_.limits));
+    RUSHLIGHT_TRY_ASSIGN(PickleBytes bytes, pickle_at(source_, found.data_offset, found.size_bytes, options_.limits));
     RUSHLIGHT_TRY_ASSIGN(pickle_, whole_pickle(bytes, *source_, options_.limits));
-    root_ = found.name.substr(0, found.name.size() - kPickle.size());
+    RUSHLIGHT_TRY_ASSIGN(root_, root_by_majority(found));
     std::vector<Finding> said_later;
     const Result<BuiltValue> built = build_value(*pickle_, bytes, names_, options_, said_later);
     if (!built) return built.error();
@@ -290,6 +302,21 @@ class Walk {
     }
     for (const auto& [key, size_bytes] : names_.sizes()) ++keys_of_size_[size_bytes];
     return {};
+  }
+
+  static std::string folder_of(std::string_view name) { return std::string(name.substr(0, name.find('/') + 1)); }
+
+  // The folder of the pickle, unless the two records behind it agree on another one: its name may be damaged.
+  Result<std::string> root_by_majority(const FoundRecord& found) {
+    zip::RecordWalk ahead(*source_, options_.limits);
+    ahead.go_on_at(walk_.position());
+    std::vector<std::string> folders;
+    for (int i = 0; i < 2; ++i) {
+      RUSHLIGHT_TRY_ASSIGN(const std::optional<FoundRecord> next,
+                           ahead.next([](std::string_view) { return std::nullopt; }));
+      if (next) folders.push_back(folder_of(next->name));
+    }
+    return folders.size() == 2 && folders[0] == folders[1] ? folders[0] : folder_of(found.name);
   }
 
   // The alignment of the archive; nullopt where the record that says it is damaged.
@@ -306,20 +333,50 @@ class Walk {
     return std::optional(value);
   }
 
+  // Small records stand before the storages. Where the header of one is damaged, that of the next is near, and of one
+  // of the few names that can come there.
+  Result<bool> pass_small_gap() {
+    constexpr std::uint64_t kNear = 8192;  // torch's padding is rarely longer than a page
+    const std::uint64_t from = walk_.position();
+    RUSHLIGHT_TRY_ASSIGN(const std::optional<std::uint64_t> at, walk_.search_header(from + 4, from + kNear));
+    if (!at) return false;
+    RUSHLIGHT_TRY_ASSIGN(const std::optional<std::string> name, walk_.name_at(*at));
+    if (!name || !name->starts_with(root_)) return false;
+    const std::string_view below = std::string_view(*name).substr(root_.size());
+    bool is_next =
+        below == ".storage_alignment" || below == "byteorder" || below == "version" || below.starts_with(".data/");
+    for (const std::vector<std::string>& keys : orders_) {
+      for (const std::string_view folder : kFolders) {
+        is_next = is_next || (!keys.empty() && below == std::string(folder) + keys.front());
+      }
+    }
+    if (!is_next) return false;
+    FoundRecord gap{.name = {}, .header_offset = from, .data_offset = from, .size_bytes = *at - from};
+    gap.state = State::damaged;
+    records().push_back(std::move(gap));
+    walk_.go_on_at(*at);
+    return true;
+  }
+
   // No header stands where one must. In each of torch's two orders it is known which storages come now and how long
   // they are: where a sound header of the next one, or the end of the records, stands just where it would, those in
   // between are explained.
   Result<bool> pass_gap() {
+    if (!pickle_) return false;
     RUSHLIGHT_TRY_ASSIGN(const std::optional<std::uint64_t> aligned, alignment());
-    if (!pickle_ || !aligned) return false;
+    if (!aligned) return pass_small_gap();
     std::optional<std::string_view> last;
     std::string_view folder = kFolders[0];
     if (!records().empty()) {
       last = key_of(records().back().name);
       if (last && records().back().name.substr(root_.size()).starts_with(kFolders[1])) folder = kFolders[1];
-      // Storages come one behind the other: behind them only small records do, whose sizes nothing tells.
-      const bool any = std::ranges::any_of(records(), [&](const auto& r) { return key_of(r.name).has_value(); });
-      if (!last && any) return false;
+    }
+    const bool any = std::ranges::any_of(records(), [&](const auto& r) { return key_of(r.name).has_value(); });
+    // Storages come one behind the other.
+    if (!last && any) return pass_small_gap();
+    if (!last && !records().back().name.ends_with("byteorder")) {
+      RUSHLIGHT_TRY_ASSIGN(const bool passed, pass_small_gap());
+      if (passed) return true;
     }
     for (std::size_t order = 0; order < orders_.size(); ++order) {
       RUSHLIGHT_TRY_ASSIGN(const bool passed, pass_gap_in(order, last, folder, *aligned));
@@ -363,13 +420,13 @@ class Walk {
   }
 
   Error no_pickle() const {
-    const std::string whole = std::to_string(std::ranges::count_if(
-        salvaged_.records, [](const FoundRecord& found) { return found.state == State::whole; }));
-    return refusal(*source_, "SALVAGE-NO-PICKLE",
-                   seen_pickle_ ? "the pickle, which names the tensors, is not whole: nothing can be rescued (" + whole +
-                                      " whole records)"
-                                : "there is no pickle, which names the tensors: nothing can be rescued (" + whole +
-                                      " whole records)");
+    const std::string whole = std::to_string(
+        std::ranges::count_if(salvaged_.records, [](const FoundRecord& found) { return found.state == State::whole; }));
+    return refusal(
+        *source_, "SALVAGE-NO-PICKLE",
+        seen_pickle_
+            ? "the pickle, which names the tensors, is not whole: nothing can be rescued (" + whole + " whole records)"
+            : "there is no pickle, which names the tensors: nothing can be rescued (" + whole + " whole records)");
   }
 
   Status judge_kind() const {
@@ -405,8 +462,14 @@ class Walk {
       return given.size_bytes == word.size() && given.stored_crc == checksum::crc32(as_byte_span(word));
     };
     if (found == nullptr) {
-      // torch before 2.1 writes none. One under a damaged name must not be missed.
-      if (std::ranges::none_of(records(), [&](const FoundRecord& other) { return is(other, "big"); })) return {};
+      // torch before 2.1 writes none. One under a damaged name, or in a gap, must not be missed.
+      RUSHLIGHT_TRY_ASSIGN(const bool big_in_gap, stands_in_gap(checksum::crc32(as_byte_span("big"sv))));
+      RUSHLIGHT_TRY_ASSIGN(const bool little_in_gap, stands_in_gap(checksum::crc32(as_byte_span("little"sv))));
+      const auto first_storage =
+          std::ranges::find_if(records(), [&](const auto& r) { return key_of(r.name).has_value(); });
+      const bool any_gap = std::any_of(records().begin(), first_storage, [](const auto& r) { return r.name.empty(); });
+      const bool any_big = big_in_gap || std::ranges::any_of(records(), [&](const auto& r) { return is(r, "big"); });
+      if (!any_big && (little_in_gap || !any_gap)) return {};
     } else if (is(*found, "little")) {
       return {};
     } else if (is(*found, "big")) {
@@ -420,6 +483,19 @@ class Walk {
       if (salvaged_.format.byteorder == "little" || salvaged_.format.byteorder == "big") return {};
     }
     return refusal(*source_, "SALVAGE-BYTEORDER", "the record that says the byte order is damaged: nothing is certain");
+  }
+
+  // Whether the descriptor of a record with this checksum stands in one of the gaps.
+  Result<bool> stands_in_gap(std::uint32_t crc) const {
+    std::array<std::byte, 4> wanted{};
+    store_le(wanted.data(), crc);
+    for (const FoundRecord& gap : salvaged_.records) {
+      if (!gap.name.empty()) continue;
+      std::vector<std::byte> bytes(static_cast<std::size_t>(gap.size_bytes));
+      RUSHLIGHT_TRY(source_->read_at(gap.data_offset, bytes));
+      if (as_text(bytes).find(as_text(wanted)) != std::string_view::npos) return true;
+    }
+    return false;
   }
 
   // No checksum covers the names in local headers. A name is proven by its neighbours in torch's order, or by a size
@@ -484,7 +560,7 @@ class Walk {
     };
     const auto known = storages_.find(request.key);
     if (known == storages_.end()) {
-      if (walk_.position() >= walk_.end()) {
+      if (is_cut_) {
         return lost(Category::trunc, "SALVAGE-CUT", "the file ends before the record");
       }
       return lost(Category::zip, "SALVAGE-UNPROVEN", "where the record lies cannot be proven");
@@ -514,8 +590,7 @@ class Walk {
     salvaged_.format.root = escaped(root_.empty() ? root_ : root_.substr(0, root_.size() - 1));
     salvaged_.format.pickle_protocol = pickle_->protocol;
     Proven storages(*this);
-    RUSHLIGHT_TRY_ASSIGN(BuiltValue built,
-                         build_value(*pickle_, bytes_, storages, options_, salvaged_.findings));
+    RUSHLIGHT_TRY_ASSIGN(BuiltValue built, build_value(*pickle_, bytes_, storages, options_, salvaged_.findings));
     salvaged_.root = std::move(built.root);
     return {};
   }
@@ -525,6 +600,7 @@ class Walk {
   SalvagedArchive& salvaged_;
   zip::RecordWalk walk_;
   bool seen_pickle_ = false;
+  bool is_cut_ = false;  // the records go on to the end of the file
   std::optional<pickle::Pickle> pickle_;
   PickleBytes bytes_;
   std::string root_;

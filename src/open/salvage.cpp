@@ -157,6 +157,9 @@ class Salvage {
                         .message = "a checkpoint of several files is not rescued as a whole: rescue its files",
                         .file = report_.file});
     }
+    if (std::ranges::any_of(opened.findings, [](const Finding& finding) { return finding.code == "ZIP-PREFIX"; })) {
+      return read_behind_prefix();
+    }
     const bool is_torch_zip = opened.format.kind == FileKind::torch_zip;
     if (status && !is_torch_zip) {
       trust_integrity_ = true;
@@ -174,14 +177,29 @@ class Salvage {
       why.severity = Severity::warning;
       report_.findings.push_back(std::move(why));
     }
+    // By the directory, and where that leaves something, without it: damage may lie in the directory. The better one
+    // counts; each gives only what is proven.
+    std::optional<SalvagedArchive> best;
+    std::uint64_t fewest = 0;
     if (opened.archive != nullptr) {
-      SalvagedArchive salvaged;
-      const Status by_directory = checkpoint::salvage_by_directory(opened.archive, load_, salvaged);
-      if (by_directory) {
-        take(std::move(salvaged));
-        return true;
+      best.emplace();
+      const Status by_directory = checkpoint::salvage_by_directory(opened.archive, load_, *best);
+      if (!by_directory && open::could_not_look(by_directory.error())) return by_directory.error();
+      if (!by_directory) best.reset();
+    }
+    if (best) {
+      RUSHLIGHT_TRY_ASSIGN(fewest, lost_in(best->root));
+      if (fewest > 0 && opened.container == open::Container::zip) {
+        SalvagedArchive walked;
+        const Status by_walk = checkpoint::salvage_by_walk(source_, load_, walked);
+        if (!by_walk && open::could_not_look(by_walk.error())) return by_walk.error();
+        if (by_walk) {
+          RUSHLIGHT_TRY_ASSIGN(const std::uint64_t lost, lost_in(walked.root));
+          if (lost < fewest) best = std::move(walked);
+        }
       }
-      if (open::could_not_look(by_directory.error())) return by_directory.error();
+      take(*std::move(best));
+      return true;
     }
     switch (opened.container) {
       case open::Container::zip:
@@ -196,15 +214,34 @@ class Salvage {
     }
   }
 
+  // What opens begins in the middle of the file: it may be an archive that was a tensor of the one that is damaged, with
+  // other values under the same names.
+  Result<bool> read_behind_prefix() {
+    report_.format = {};
+    report_.format.size_bytes = source_->size_bytes();
+    report_.findings.push_back({.severity = Severity::warning,
+                                .category = Category::ambig,
+                                .code = "SALVAGE-PREFIX",
+                                .message = "an archive stands behind bytes that are no part of it: it is not taken for "
+                                           "what was saved"});
+    return walk({});
+  }
+
+  // How many names hold something that is lost.
+  Result<std::uint64_t> lost_in(const Value& root) const {
+    Verdicts verdicts;
+    std::uint64_t lost = 0;
+    NameLister lister(verdicts,
+                      [&](std::string_view, const Storage&, const Error* error) { lost += error != nullptr ? 1 : 0; });
+    RUSHLIGHT_TRY(open::visit_listing(root, options_.limits.visited_nodes, lister));
+    if (verdicts.failure()) return *verdicts.failure();
+    return lost;
+  }
+
   // That all of its storages can be read, as the ordinary way reads them.
   bool archive_is_sound(open::Opened& opened) {
-    Verdicts verdicts;
-    bool any_lost = false;
-    NameLister lister(verdicts, [&](std::string_view, const Storage&, const Error* error) {
-      any_lost = any_lost || error != nullptr;
-    });
-    const Status visited = open::visit_listing(opened.root, options_.limits.visited_nodes, lister);
-    if (!visited || any_lost || verdicts.failure()) return false;
+    const Result<std::uint64_t> lost = lost_in(opened.root);
+    if (!lost || *lost > 0) return false;
     trust_integrity_ = true;
     root_ = std::move(opened.root);
     add_findings(std::move(opened.findings));
@@ -283,14 +320,14 @@ class Salvage {
 
   Status write() {
     Verdicts verdicts;
-    RUSHLIGHT_TRY_ASSIGN(LeftOut left,
-                         leave_out(
-                             root_, [&](const Value& value) { return verdicts.of(value) != nullptr; },
-                             options_.limits));
+    RUSHLIGHT_TRY_ASSIGN(
+        LeftOut left, leave_out(
+                          root_, [&](const Value& value) { return verdicts.of(value) != nullptr; }, options_.limits));
     if (verdicts.failure()) return *verdicts.failure();
     std::map<std::string, int, std::less<>> kept;
     if (left.has_root) {
-      NameLister lister(verdicts, [&](std::string_view name, const Storage&, const Error*) { ++kept[std::string(name)]; });
+      NameLister lister(verdicts,
+                        [&](std::string_view name, const Storage&, const Error*) { ++kept[std::string(name)]; });
       RUSHLIGHT_TRY(open::visit_listing(left.root, options_.limits.visited_nodes, lister));
     }
     NameLister lister(verdicts, [&](std::string_view name, const Storage& storage, const Error* error) {
@@ -338,11 +375,11 @@ class Salvage {
     for (const LostTensor& lost : report_.lost) finding.tensors.push_back(lost.name);
     report_.findings.push_back(std::move(finding));
     if (has_root) return;
-    report_.findings.push_back(
-        {.category = Category::store,
-         .code = "SALVAGE-ROOT",
-         .message = "nothing was written: what was saved is a " + std::string(to_string(root_.kind())) +
-                    " that cannot do without what is lost"});
+    report_.findings.push_back({.category = Category::store,
+                                .code = "SALVAGE-ROOT",
+                                .message = "nothing was written: what was saved is a " +
+                                           std::string(to_string(root_.kind())) +
+                                           " that cannot do without what is lost"});
   }
 
   Status save_values(const Value& root) {

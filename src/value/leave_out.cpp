@@ -121,7 +121,8 @@ class Removal {
     }
     if (loses_items(node) && !graph().items(node).empty()) {
       Children& items = graph().nodes[node].children;
-      NodeId* const end = std::remove_if(items.data, items.data + items.count, [&](NodeId item) { return goes_[item]; });
+      NodeId* const end =
+          std::remove_if(items.data, items.data + items.count, [&](NodeId item) { return goes_[item]; });
       changed = changed || end != items.data + items.count;
       items.count = static_cast<std::uint32_t>(end - items.data);
     }

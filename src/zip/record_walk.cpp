@@ -44,8 +44,7 @@ Result<std::optional<std::string>> RecordWalk::name_at(std::uint64_t offset) {
   if (header.name_bytes == 0 || header.name_bytes > limits_.record_name_bytes || header.name_bytes > left) {
     return std::optional<std::string>();
   }
-  RUSHLIGHT_TRY_ASSIGN(const ByteSpan name,
-                       view_.read(offset + LocalHeader::kBytes, header.name_bytes, scratch_));
+  RUSHLIGHT_TRY_ASSIGN(const ByteSpan name, view_.read(offset + LocalHeader::kBytes, header.name_bytes, scratch_));
   return std::optional(std::string(as_text(name)));
 }
 
@@ -58,8 +57,7 @@ Result<bool> RecordWalk::directory_at(std::uint64_t offset) {
 Result<bool> RecordWalk::has_name_at(std::uint64_t header_offset, std::string_view name) {
   const std::uint64_t needed = LocalHeader::kBytes + name.size();
   if (header_offset > view_.end() || view_.end() - header_offset < needed) return false;
-  RUSHLIGHT_TRY_ASSIGN(const ByteSpan found,
-                       view_.read(header_offset + LocalHeader::kBytes, name.size(), scratch_));
+  RUSHLIGHT_TRY_ASSIGN(const ByteSpan found, view_.read(header_offset + LocalHeader::kBytes, name.size(), scratch_));
   return as_text(found) == name;
 }
 
@@ -79,8 +77,8 @@ Result<RecordWalk::Behind> RecordWalk::behind(std::uint64_t end, std::uint64_t s
   const auto narrow = decode<Descriptor>(bytes);
   const auto wide = decode<Descriptor64>(bytes);
   const bool is_narrow = narrow.compressed_bytes == size_bytes && narrow.size_bytes == size_bytes;
-  const bool is_wide = count >= Descriptor64::kBytes && wide.compressed_bytes == size_bytes &&
-                       wide.size_bytes == size_bytes;
+  const bool is_wide =
+      count >= Descriptor64::kBytes && wide.compressed_bytes == size_bytes && wide.size_bytes == size_bytes;
   if (count < Descriptor::kBytes) {
     found.sound = is_marked;
     found.next = view_.end();
@@ -117,10 +115,8 @@ Status RecordWalk::settle(FoundRecord& record, std::uint32_t stored, bool sound)
 
 Result<FoundRecord> RecordWalk::judge(std::string name, std::uint64_t header_offset, std::uint64_t data_offset,
                                       std::uint64_t size_bytes) {
-  FoundRecord record{.name = std::move(name),
-                     .header_offset = header_offset,
-                     .data_offset = data_offset,
-                     .size_bytes = size_bytes};
+  FoundRecord record{
+      .name = std::move(name), .header_offset = header_offset, .data_offset = data_offset, .size_bytes = size_bytes};
   if (data_offset > view_.end() || size_bytes > view_.end() - data_offset) return record;
   RUSHLIGHT_TRY_ASSIGN(const Behind after, behind(data_offset + size_bytes, size_bytes));
   if (!after.crc) return record;
@@ -130,7 +126,7 @@ Result<FoundRecord> RecordWalk::judge(std::string name, std::uint64_t header_off
 
 // The end of the data in front of the first descriptor whose two sizes are the distance to it.
 Result<std::optional<std::uint64_t>> RecordWalk::search_end(std::uint64_t data_offset, std::uint64_t most_bytes) {
-  std::uint64_t piece_bytes = 4096;
+  std::uint64_t piece_bytes = 256;
   const std::uint64_t left = view_.end() - data_offset;
   const std::uint64_t stop = left <= most_bytes ? view_.end() : data_offset + most_bytes;
   for (std::uint64_t from = data_offset; stop - from >= Descriptor::kBytes;) {
@@ -166,6 +162,29 @@ Result<std::optional<std::uint64_t>> RecordWalk::search_header(std::uint64_t fro
   return at == std::string_view::npos ? std::optional<std::uint64_t>() : std::optional(from + at);
 }
 
+// No checksum covers the length of the extra block: a wrong one could lead to the data of another record, and to a
+// checksum that fits. So the block must explain itself: fields that fill it, torch's padding full of 'Z'.
+Result<std::optional<std::uint64_t>> RecordWalk::data_begin(const LocalHeader& header, std::string_view name) {
+  const std::uint64_t extra = position_ + LocalHeader::kBytes + header.name_bytes;
+  if (header.extra_bytes <= view_.end() - extra) {
+    RUSHLIGHT_TRY_ASSIGN(const ByteSpan block, view_.read(extra, header.extra_bytes, scratch_));
+    ExtraReader fields(block);
+    bool sound = true;
+    while (const std::optional<ExtraField> field = fields.next()) {
+      sound = sound && (field->id != kExtraPadding ||
+                        std::ranges::all_of(field->bytes, [](std::byte byte) { return byte == kPaddingFill; }));
+    }
+    if (sound && fields.at_end()) return std::optional(extra + header.extra_bytes);
+  }
+  // The name is as long as the header says where torch's padding begins behind it; then only the padding's length is
+  // damaged.
+  if (view_.end() - extra < sizeof(std::uint16_t)) return std::optional(view_.end() + 1);
+  RUSHLIGHT_TRY_ASSIGN(const ByteSpan id, view_.read(extra, sizeof(std::uint16_t), scratch_));
+  if (load_le<std::uint16_t>(id.data()) != kExtraPadding) return std::optional<std::uint64_t>();
+  const Result<RecordPlace> place = place_record({.name = name}, position_, alignment_);
+  return place ? std::optional(place->data_offset) : std::optional<std::uint64_t>();
+}
+
 Result<std::optional<FoundRecord>> RecordWalk::next(const SizeOf& size_of) {
   RUSHLIGHT_TRY_ASSIGN(at_directory_, directory_at(position_));
   RUSHLIGHT_TRY_ASSIGN(std::optional<std::string> name, name_at(position_));
@@ -173,17 +192,18 @@ Result<std::optional<FoundRecord>> RecordWalk::next(const SizeOf& size_of) {
   RUSHLIGHT_TRY_ASSIGN(const ByteSpan head, view_.read(position_, LocalHeader::kBytes, scratch_));
   const auto header = decode<LocalHeader>(head);
   FoundRecord record{.name = *std::move(name), .header_offset = position_};
-  const std::uint64_t head_bytes = LocalHeader::kBytes + std::uint64_t{header.name_bytes} + header.extra_bytes;
-  if (head_bytes > view_.end() - position_) {
+  RUSHLIGHT_TRY_ASSIGN(const std::optional<std::uint64_t> begin, data_begin(header, record.name));
+  if (!begin) return std::optional<FoundRecord>();
+  if (*begin > view_.end()) {
     position_ = view_.end();
     return std::optional(std::move(record));
   }
-  record.data_offset = position_ + head_bytes;
+  record.data_offset = *begin;
   const std::uint64_t left = view_.end() - record.data_offset;
   const bool has_descriptor = (header.flags & kFlagDescriptor) != 0;
   const std::optional<std::uint64_t> known = size_of(record.name);
-  bool stated = !has_descriptor && header.compressed_bytes == header.size_bytes &&
-                (!known || *known == header.size_bytes);
+  bool stated =
+      !has_descriptor && header.compressed_bytes == header.size_bytes && (!known || *known == header.size_bytes);
   if (stated && header.size_bytes == 0 && !known) {
     // An empty record, if another one follows at once; otherwise it is the flag that is damaged.
     RUSHLIGHT_TRY_ASSIGN(const std::optional<std::string> follows, name_at(record.data_offset));
@@ -216,15 +236,7 @@ Result<std::optional<FoundRecord>> RecordWalk::next(const SizeOf& size_of) {
     const bool is_pickle = record.name == "data.pkl" || record.name.ends_with("/data.pkl");
     RUSHLIGHT_TRY_ASSIGN(const std::optional<std::uint64_t> end,
                          search_end(record.data_offset, is_pickle ? limits_.pickle_bytes : left));
-    if (!end) {
-      // A small record whose descriptor is damaged ends where the next one begins.
-      RUSHLIGHT_TRY_ASSIGN(const std::optional<std::uint64_t> header_behind,
-                           is_pickle ? Result<std::optional<std::uint64_t>>(std::optional<std::uint64_t>())
-                                     : search_header(record.data_offset, record.data_offset + kSmallRecordBytes));
-      if (header_behind) record.state = FoundRecord::State::damaged;
-      position_ = header_behind.value_or(view_.end());
-      return std::optional(std::move(record));
-    }
+    if (!end) return std::optional<FoundRecord>();
     record.size_bytes = *end - record.data_offset;
     RUSHLIGHT_TRY_ASSIGN(const Behind after, behind(*end, record.size_bytes));
     RUSHLIGHT_TRY_ASSIGN(record, judge(std::move(record.name), position_, record.data_offset, record.size_bytes));
@@ -235,7 +247,8 @@ Result<std::optional<FoundRecord>> RecordWalk::next(const SizeOf& size_of) {
   return std::optional(std::move(record));
 }
 
-Result<std::optional<Extent>> find_by_checksum(const Archive& archive, const Entry& entry, std::uint64_t alignment) {
+Result<std::optional<Extent>> find_by_checksum(const Archive& archive, const Entry& entry, std::uint64_t alignment,
+                                               bool named) {
   const Source& source = *archive.source();
   const FileView view(source, 0, source.size_bytes());
   Buffer scratch;
@@ -245,6 +258,10 @@ Result<std::optional<Extent>> find_by_checksum(const Archive& archive, const Ent
   if (entry.header_offset <= view.end() && view.end() - entry.header_offset >= LocalHeader::kBytes) {
     RUSHLIGHT_TRY_ASSIGN(const ByteSpan head, view.read(entry.header_offset, LocalHeader::kBytes, scratch));
     const auto header = decode<LocalHeader>(head);
+    const std::uint64_t name_at = entry.header_offset + LocalHeader::kBytes;
+    if (entry.name.size() > view.end() - name_at) return std::optional<Extent>();
+    RUSHLIGHT_TRY_ASSIGN(const ByteSpan name, view.read(name_at, entry.name.size(), scratch));
+    if (named && as_text(name) != entry.name) return std::optional<Extent>();
     places[0] = entry.header_offset + LocalHeader::kBytes + header.name_bytes + header.extra_bytes;
   }
   const RecordSpec spec{.name = entry.name, .size_bytes = entry.size_bytes};

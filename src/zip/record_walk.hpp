@@ -17,6 +17,7 @@
 #include "rushlight/source.hpp"
 #include "zip/archive.hpp"
 #include "zip/file_view.hpp"
+#include "zip/records.hpp"
 
 namespace rushlight::zip {
 
@@ -42,21 +43,25 @@ class RecordWalk {
 
   // `source` must outlive the walk.
   RecordWalk(const Source& source, const Limits& limits)
-      : view_(source, 0, source.size_bytes()), limits_(limits), search_left_(4 * view_.end() + kSmallRecordBytes) {}
+      : view_(source, 0, source.size_bytes()), limits_(limits), search_left_(4 * view_.end() + kSearchPieceBytes) {}
 
-  // The next record; nullopt where no header stands: at the central directory (at_directory()), at the end of the file,
-  // or in the middle of damage. Errors are those of the source.
+  // The next record; nullopt where none is certain: at the central directory (at_directory()), at the end of the file,
+  // where no sound header stands, or where nothing tells where the record ends. Errors are those of the source.
   Result<std::optional<FoundRecord>> next(const SizeOf& size_of);
 
   // Where the next record is expected.
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
   [[nodiscard]] bool at_directory() const noexcept { return at_directory_; }
   [[nodiscard]] std::uint64_t end() const noexcept { return view_.end(); }
+  // Where torch would put the data of a record, for headers whose own word is damaged; 64 unless said otherwise.
+  void set_alignment(std::uint64_t alignment) noexcept { alignment_ = alignment; }
   // Past damage, for whoever knows what stood there.
   void go_on_at(std::uint64_t position) noexcept { position_ = position; }
 
   // The name in a sound local header at `offset`; nullopt where there is none.
   Result<std::optional<std::string>> name_at(std::uint64_t offset);
+  // The first signature of a local header that begins in [from, to); for short ranges.
+  Result<std::optional<std::uint64_t>> search_header(std::uint64_t from, std::uint64_t to);
   // Whether the central directory begins at `offset`.
   Result<bool> directory_at(std::uint64_t offset);
   // The same for a header that is damaged, whose name still stands where it should.
@@ -66,7 +71,8 @@ class RecordWalk {
                             std::uint64_t size_bytes);
 
  private:
-  static constexpr std::uint64_t kSmallRecordBytes = 128;  // a text record and its descriptor
+  // Where the data begin behind a header at position_; nullopt where that is not certain.
+  Result<std::optional<std::uint64_t>> data_begin(const LocalHeader& header, std::string_view name);
 
   // A descriptor, as far as it is there.
   struct Behind {
@@ -76,20 +82,22 @@ class RecordWalk {
   };
   Result<Behind> behind(std::uint64_t end, std::uint64_t size_bytes);
   Result<std::optional<std::uint64_t>> search_end(std::uint64_t data_offset, std::uint64_t most_bytes);
-  Result<std::optional<std::uint64_t>> search_header(std::uint64_t from, std::uint64_t to);
   Result<std::uint32_t> crc_of(std::uint64_t offset, std::uint64_t size_bytes);
   Status settle(FoundRecord& record, std::uint32_t stored, bool sound);
 
   FileView view_;
   Limits limits_;
   std::uint64_t position_ = 0;
+  std::uint64_t alignment_ = 64;
   std::uint64_t search_left_;  // bytes that searches may still look at: hostile files ask for many
   bool at_directory_ = false;
   Buffer scratch_;
 };
 
-// Where the data of a record lie, whose central entry is right and whose local header or descriptor is not: where the
-// header says or where torch's arithmetic puts them, if the CRC-32 of the entry fits there. Stored records only.
-Result<std::optional<Extent>> find_by_checksum(const Archive& archive, const Entry& entry, std::uint64_t alignment);
+// Where the data of a record lie, whose central entry is right and whose local header or descriptor is damaged: where
+// the header says or where torch's arithmetic puts them, if the CRC-32 of the entry fits there. Stored records only.
+// `named`: the header must still have the entry's name, lest it is the entry's that is damaged.
+Result<std::optional<Extent>> find_by_checksum(const Archive& archive, const Entry& entry, std::uint64_t alignment,
+                                               bool named);
 
 }  // namespace rushlight::zip

@@ -3,7 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
+#include <array>
+#include <filesystem>
 #include <map>
 #include <numeric>
 #include <random>
@@ -13,9 +14,10 @@
 
 #include "rushlight/inspect.hpp"
 #include "rushlight/save.hpp"
-#include "support/legacy_builder.hpp"
+#include "support/pickle_builder.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_sink.hpp"
+#include "support/test_source.hpp"
 #include "support/zip_builder.hpp"
 
 namespace rushlight::test {
@@ -149,7 +151,7 @@ TEST_F(Salvaging, WhereverAnArchiveIsCutWhatIsBeforeTheCutIsRescued) {
     const std::uint64_t first = first_of(ends);
     for (std::size_t size = 0; size < whole.size(); ++size) {
       const std::string what = form.name + " cut at " + std::to_string(size);
-        const Result<SalvageReport> report = rescue(ByteSpan(whole).first(size));
+      const Result<SalvageReport> report = rescue(ByteSpan(whole).first(size));
       if (!report) {  // too short to be anything
         EXPECT_LT(size, first) << what;
         continue;
@@ -175,7 +177,7 @@ TEST_F(Salvaging, DamageOfSingleBytesLosesLittleAndNeverGivesAWrongTensor) {
         Bytes damaged = whole;
         damaged[at] ^= static_cast<std::byte>(flip);
         const std::string what = form.name + " byte " + std::to_string(at) + " ^ " + std::to_string(flip);
-            const Result<SalvageReport> report = rescue(damaged);
+        const Result<SalvageReport> report = rescue(damaged);
         if (!report) continue;
         expect_true(*report, original, what);
         EXPECT_LE(report->lost.size(), report->written ? 1u : 12u) << what;
@@ -197,7 +199,7 @@ TEST_F(Salvaging, DamageWithoutADirectoryNeverGivesAWrongTensor) {
       damaged.resize(cut);
       damaged[at] ^= static_cast<std::byte>(1u << (at % 8));
       const std::string what = form.name + " byte " + std::to_string(at);
-        const Result<SalvageReport> report = rescue(damaged);
+      const Result<SalvageReport> report = rescue(damaged);
       if (!report) continue;
       expect_true(*report, original, what);
       if (report->written) kept += report->rescued.size(), ++tried;
@@ -220,7 +222,8 @@ TEST_F(Salvaging, RandomDamageNeverGivesAWrongTensor) {
       const std::size_t count = std::min<std::size_t>(damaged.size() - at, random() % 3 == 0 ? random() % 600 : 1);
       for (std::size_t k = 0; k < count; ++k) damaged[at + k] = static_cast<std::byte>(count > 1 ? 0 : random());
     }
-    if (random() % 8 == 0) damaged.insert(damaged.begin() + static_cast<std::ptrdiff_t>(random() % damaged.size()), std::byte{0});
+    if (random() % 8 == 0)
+      damaged.insert(damaged.begin() + static_cast<std::ptrdiff_t>(random() % damaged.size()), std::byte{0});
     const Result<SalvageReport> report = rescue(damaged);
     if (!report) continue;
     expect_true(*report, original, "round " + std::to_string(round));
@@ -253,6 +256,224 @@ TEST_F(Salvaging, ALegacyStreamIsRescuedUpToTheCut) {
     for (const auto& [name, end] : ends) EXPECT_EQ(rescued.contains(name), report->written && end <= size) << what;
     if (HasFailure()) return;
   }
+}
+
+// A tensor whose bytes are a whole archive, of other values under the same names: what a search for headers would find.
+TEST_F(Salvaging, AnArchiveInsideATensorIsNeverTakenForTheOneAroundIt) {
+  std::vector<std::pair<Value, Value>> inner_items;
+  for (int i = 0; i < 4; ++i)
+    inner_items.emplace_back("w" + std::to_string(i), floats(-50.0F * static_cast<float>(i), 6));
+  const Bytes inner = saved(Value::dict(inner_items), {});
+  const auto size = static_cast<std::int64_t>(inner.size());
+  for (const int position : {0, 2}) {
+    std::vector<std::pair<Value, Value>> items;
+    for (int i = 0; i < 4; ++i) {
+      if (i == position) items.emplace_back("blob", Tensor::from_bytes(inner, DType::u8, {size}).value());
+      items.emplace_back("w" + std::to_string(i), floats(1000.0F * static_cast<float>(i), 6));
+    }
+    const Contents original = contents_of(Value::dict(items));
+    const Bytes whole = saved(Value::dict(items), {});
+    for (std::size_t at = 0; at + 1 < whole.size(); ++at) {
+      // Cut where the directory is, or in the middle of the inner one, and damaged before.
+      for (const std::size_t cut : {whole.size() - 100, whole.size() * 2 / 3}) {
+        if (at >= cut) continue;
+        Bytes damaged(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(cut));
+        damaged[at] ^= static_cast<std::byte>(1u << (at % 8));
+        const Result<SalvageReport> report = rescue(damaged);
+        if (!report) continue;
+        expect_true(*report, original, "byte " + std::to_string(at) + " cut at " + std::to_string(cut));
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+TEST_F(Salvaging, DictsAndSetsLoseWhatIsLostOtherContainersGoWhole) {
+  const std::vector<std::pair<Value, Value>> state = {{"exp_avg", floats(1, 3)}, {"step", 4}};
+  const std::vector<Value> pair = {Value("first"), Value(floats(10, 3))};
+  const std::vector<Value> list = {Value(floats(20, 3)), Value(floats(30, 5))};
+  const std::vector<std::pair<Value, Value>> items = {{"model", Value::dict(state)},
+                                                      {"pair", Value::tuple(pair)},
+                                                      {"list", Value::list(list)},
+                                                      {"epoch", 3},
+                                                      {"deep", Value::list(std::vector<Value>{Value::tuple(pair)})}};
+  const Bytes whole = saved(Value::dict(items), {});
+  const Checkpoint checkpoint = Checkpoint::open(Source::from_memory(whole)).value();
+  const auto damaged_at = [&](std::string_view name) {
+    Bytes damaged = whole;
+    const auto place = checkpoint.root().at(name).as_tensor()->storage().place();
+    damaged[static_cast<std::size_t>(place->offset)] ^= std::byte{1};
+    return damaged;
+  };
+  {
+    const SalvageReport report = rescue(damaged_at("model.exp_avg")).value();
+    EXPECT_TRUE(report.written);
+    EXPECT_FALSE(report.complete);
+    ASSERT_EQ(report.lost.size(), 1u);
+    EXPECT_EQ(report.lost[0].name, "model.exp_avg");
+    EXPECT_EQ(report.lost[0].reason, LossReason::checksum);
+    EXPECT_EQ(report.lost[0].record, "data/0");
+    EXPECT_TRUE(report.left_out.empty());
+    EXPECT_EQ(rescued_root()["model"].size(), 1u);
+    EXPECT_EQ(rescued_root()["model"]["step"].as_int(), 4);
+    EXPECT_FALSE(rescued_root()["model"].contains("exp_avg"));
+    EXPECT_EQ(rescued_root().size(), 5u);
+  }
+  {
+    const SalvageReport report = rescue(damaged_at("list[1]")).value();
+    EXPECT_TRUE(report.written);
+    EXPECT_EQ(report.left_out, std::vector<std::string>{"list"});
+    ASSERT_EQ(report.lost.size(), 2u);
+    EXPECT_EQ(report.lost[0].name, "list[0]");
+    EXPECT_EQ(report.lost[0].reason, LossReason::in_container);
+    EXPECT_EQ(report.lost[1].reason, LossReason::checksum);
+    EXPECT_FALSE(rescued_root().contains("list"));
+    EXPECT_EQ(rescued_root()["epoch"].as_int(), 3);
+  }
+  {
+    // Both places of the tuple go, and the list around one of them.
+    const SalvageReport report = rescue(damaged_at("pair[1]")).value();
+    EXPECT_TRUE(report.written);
+    EXPECT_FALSE(rescued_root().contains("pair"));
+    EXPECT_EQ(report.left_out.front(), "pair");
+  }
+}
+
+TEST_F(Salvaging, ARootThatCannotLoseWhatIsLostIsNotWritten) {
+  const std::vector<Value> items = {Value(floats(20, 3)), Value(floats(30, 5))};
+  Bytes whole = saved(Value::list(items), {});
+  const Checkpoint checkpoint = Checkpoint::open(Source::from_memory(whole)).value();
+  const auto place = checkpoint.root()[0].as_tensor()->storage().place();
+  whole[static_cast<std::size_t>(place->offset)] ^= std::byte{1};
+  const SalvageReport report = rescue(whole).value();
+  EXPECT_FALSE(report.written);
+  EXPECT_TRUE(written_.empty());
+  EXPECT_TRUE(report.rescued.empty());
+  EXPECT_EQ(report.lost.size(), 2u);
+  EXPECT_TRUE(notes(report, "SALVAGE-ROOT"));
+}
+
+TEST_F(Salvaging, WithoutAPickleTheWholeRecordsAreNamed) {
+  Bytes whole = saved(twelve(), {});
+  whole[100] ^= std::byte{1};  // in the pickle
+  whole.resize(whole.size() - 60);
+  const SalvageReport report = rescue(whole).value();
+  EXPECT_FALSE(report.written);
+  EXPECT_TRUE(notes(report, "SALVAGE-NO-PICKLE"));
+  ASSERT_GE(report.records.size(), 17u);
+  EXPECT_EQ(report.records[0].state, RecordState::damaged);
+  EXPECT_EQ(std::ranges::count(report.records, RecordState::whole, &SalvagedRecord::state),
+            static_cast<std::ptrdiff_t>(report.records.size()) - 1);
+}
+
+TEST_F(Salvaging, FilesWithoutChecksumsAreTakenAtTheirWord) {
+  SaveOptions options;
+  options.crc = false;
+  Bytes whole = saved(twelve(), options);
+  const SalvageReport sound = rescue(whole).value();
+  EXPECT_TRUE(sound.complete);
+  EXPECT_TRUE(notes(sound, "SALVAGE-UNCHECKED"));
+  whole.resize(whole.size() - 60);
+  const SalvageReport cut = rescue(whole).value();
+  EXPECT_TRUE(cut.complete);
+  EXPECT_TRUE(notes(cut, "SALVAGE-UNCHECKED"));
+  EXPECT_EQ(rescued_contents(), contents_of(twelve()));
+}
+
+// A stored 0 among checksums is a damaged checksum.
+TEST_F(Salvaging, AChecksumOfZeroAmongOthersIsNone) {
+  Bytes whole = saved(twelve(), {});
+  const std::map<std::string, std::uint64_t> ends = ends_of(whole);
+  put<std::uint32_t>(whole, ends.at("layer4.w") - 12, 0);
+  whole.resize(whole.size() - 60);
+  const SalvageReport report = rescue(whole).value();
+  ASSERT_EQ(report.lost.size(), 1u);
+  EXPECT_EQ(report.lost[0].name, "layer4.w");
+  EXPECT_EQ(report.lost[0].reason, LossReason::checksum);
+}
+
+TEST_F(Salvaging, BigEndianElementsKeepTheirValues) {
+  TorchZip zip("base");
+  PickleBuilder pickle;
+  const std::vector<std::int64_t> shape = {2};
+  pickle.proto(2).empty_dict().text("a").tensor("FloatStorage", "0", shape).setitem();
+  pickle.text("b").tensor("FloatStorage", "1", shape).setitem().stop();
+  const Bytes elements = to_bytes({"\x3f\x80\0\0\x40\0\0\0", 8});  // 1, 2
+  zip.add("data.pkl", pickle.bytes()).add("byteorder", "big").add("data/0", elements).add("data/1", elements);
+  zip.add("version", "3\n");
+  Bytes bytes = zip.build();
+  const std::uint64_t word = zip.place("byteorder").data;
+  bytes.resize(bytes.size() - 30);
+  for (const bool damaged : {false, true}) {
+    if (damaged) bytes[static_cast<std::size_t>(word)] ^= std::byte{1};  // its checksum still says which word it was
+    const SalvageReport report = rescue(bytes).value();
+    EXPECT_EQ(report.rescued.size(), 2u) << damaged;
+    EXPECT_EQ(rescued_root()["a"].as_tensor()->values<float>().value()[1], 2.0F);
+  }
+  bytes[static_cast<std::size_t>(word) + 9] ^= std::byte{1};  // and now it says nothing
+  const SalvageReport report = rescue(bytes).value();
+  EXPECT_FALSE(report.written);
+  EXPECT_TRUE(notes(report, "SALVAGE-BYTEORDER"));
+}
+
+TEST_F(Salvaging, TheDamagedFileIsNeverReplacedAndOthersOnlyOnRequest) {
+  const Bytes whole = saved(twelve(), {});
+  const std::filesystem::path damaged = folder_ / "damaged.pt";
+  write_file(damaged, as_text(ByteSpan(whole).first(whole.size() - 10)));
+  const auto code = [&](const std::filesystem::path& target, bool overwrite) {
+    const auto report = salvage(damaged, target, {.overwrite = overwrite});
+    return report ? std::string("written") : report.error().finding.code;
+  };
+  EXPECT_EQ(code(damaged, false), "SALVAGE-TARGET");
+  EXPECT_EQ(code(damaged, true), "SALVAGE-TARGET");
+  std::filesystem::create_symlink(damaged, folder_ / "link.pt");
+  EXPECT_EQ(code(folder_ / "link.pt", true), "SALVAGE-TARGET");
+  EXPECT_EQ(read_file(damaged).size(), whole.size() - 10);
+  write_file(out_, "old");
+  EXPECT_EQ(code(out_, false), "SALVAGE-TARGET");
+  EXPECT_EQ(read_file(out_), "old");
+  EXPECT_EQ(code(out_, true), "written");
+  EXPECT_EQ(contents_of(Checkpoint::open(out_).value().root()), contents_of(twelve()));
+  EXPECT_EQ(salvage(folder_ / "nothing.pt", folder_ / "new.pt").error().code, ErrorCode::not_found);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "new.pt"));
+}
+
+TEST_F(Salvaging, WhatHoldsNoTensorsIsAnError) {
+  EXPECT_EQ(rescue(to_bytes("<html></html>")).error().code, ErrorCode::not_a_checkpoint);
+  EXPECT_EQ(rescue({}).error().code, ErrorCode::not_a_checkpoint);
+}
+
+TEST_F(Salvaging, ItIsTheSameWhetherAFileIsMappedOrRead) {
+  const Bytes whole = saved(twelve(), {});
+  for (std::size_t size = 900; size < whole.size(); size += 37) {
+    Bytes damaged(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
+    damaged[size / 2] ^= std::byte{4};
+    std::array<TestSink, 2> sinks;
+    std::array<std::vector<std::string>, 2> rescued;
+    for (const std::size_t i : {0u, 1u}) {
+      const auto access = i == 0 ? TestSource::Access::mapped : TestSource::Access::read_only;
+      const auto report = salvage(std::make_shared<TestSource>(damaged, access), sinks[i]);
+      if (report) rescued[i] = report->rescued;
+    }
+    EXPECT_EQ(rescued[0], rescued[1]) << size;
+    EXPECT_EQ(sinks[0].text(), sinks[1].text()) << size;
+  }
+}
+
+TEST_F(Salvaging, ALegacyCountThatDoesNotFitEndsWhatIsKnown) {
+  SaveOptions options;
+  options.kind = FileKind::torch_legacy;
+  Bytes whole = saved(twelve(), options);
+  const Checkpoint checkpoint = Checkpoint::open(Source::from_memory(whole)).value();
+  std::map<std::uint64_t, std::string> names;  // by place
+  for (const TensorEntry& entry : inspect(checkpoint).value().tensors) {
+    names[entry.tensor.storage().place()->offset] = entry.name;
+  }
+  const auto fifth = std::next(names.begin(), 4);
+  whole[static_cast<std::size_t>(fifth->first) - 8] ^= std::byte{1};
+  const SalvageReport report = rescue(whole).value();
+  EXPECT_EQ(report.rescued.size(), 4u);
+  expect_true(report, contents_of(twelve()), "count");
 }
 
 }  // namespace
