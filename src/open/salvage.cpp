@@ -35,6 +35,31 @@ Error wrong_target(std::string message, const fs::path& target) {
                     .file = escaped(target.native(), kPathBytes)});
 }
 
+// A file as long as it was before it was cut: what was behind the cut cannot be read.
+class LongerSource final : public Source {
+ public:
+  static constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 62;
+
+  LongerSource(std::shared_ptr<const Source> source, std::uint64_t size_bytes)
+      : source_(std::move(source)), size_bytes_(std::max(size_bytes, source_->size_bytes())) {}
+
+  [[nodiscard]] std::uint64_t size_bytes() const noexcept override { return size_bytes_; }
+  [[nodiscard]] std::string_view name() const noexcept override { return source_->name(); }
+  Status read_at(std::uint64_t offset, std::span<std::byte> out) const override {
+    if (offset <= source_->size_bytes() && out.size() <= source_->size_bytes() - offset) {
+      return source_->read_at(offset, out);
+    }
+    Finding finding{
+        .category = Category::trunc, .code = "SALVAGE-CUT", .message = "the file ends before the last of its bytes"};
+    finding.offset = source_->size_bytes();
+    return Error::of(std::move(finding));
+  }
+
+ private:
+  std::shared_ptr<const Source> source_;
+  std::uint64_t size_bytes_;
+};
+
 // What is known of the bytes of storages: each is asked once.
 class Verdicts {
  public:
@@ -169,8 +194,10 @@ class Salvage {
     }
     if (status && archive_is_sound(opened)) return true;
     if (!status) {
+      // Of an archive, what it seems to be instead may be the damage.
       const Category category = status.error().finding.category;
-      if (category == Category::kind || category == Category::unsup || category == Category::limit) {
+      const bool is_other = category == Category::kind || category == Category::unsup;
+      if (category == Category::limit || (is_other && opened.container != open::Container::zip)) {
         return std::move(status).error();
       }
       Finding why = status.error().finding;
@@ -214,8 +241,8 @@ class Salvage {
     }
   }
 
-  // What opens begins in the middle of the file: it may be an archive that was a tensor of the one that is damaged, with
-  // other values under the same names.
+  // What opens begins in the middle of the file: it may be an archive that was a tensor of the one that is damaged,
+  // with other values under the same names.
   Result<bool> read_behind_prefix() {
     report_.format = {};
     report_.format.size_bytes = source_->size_bytes();
@@ -270,6 +297,10 @@ class Salvage {
       return true;
     }
     if (open::could_not_look(walked.error())) return walked.error();
+    if (!opened) {
+      const Category category = opened.error().finding.category;
+      if (category == Category::kind || category == Category::unsup) return std::move(opened).error();
+    }
     report_.findings.push_back(walked.error().finding);
     return false;
   }
@@ -397,7 +428,32 @@ class Salvage {
     return {};
   }
 
-  Result<bool> read_cut_safetensors(const Error& error) { return error; }
+  // The header says how long the file was; with that length it can be opened.
+  Result<bool> read_cut_safetensors(const Error& error) {
+    if (error.finding.category != Category::trunc) return error;
+    std::uint64_t size_bytes = LongerSource::kMostBytes;
+    for (int round = 0; round < 2; ++round) {
+      open::Opened opened;
+      opened.file = std::string(source_->name());
+      opened.source = std::make_shared<LongerSource>(source_, size_bytes);
+      opened.container = open::Container::safetensors;
+      const Status status = open::load_values(load_, opened);
+      if (status) {
+        trust_integrity_ = true;
+        root_ = std::move(opened.root);
+        add_findings(std::move(opened.findings));
+        return true;
+      }
+      const Finding& finding = status.error().finding;
+      if (finding.code != "SAFETENSORS-TRAILING" || !finding.offset) break;
+      size_bytes = *finding.offset;
+    }
+    Finding finding = error.finding;
+    finding.code = "SALVAGE-NO-HEADER";
+    finding.message = "the header, which names the tensors, is not whole: nothing can be rescued";
+    report_.findings.push_back(std::move(finding));
+    return false;
+  }
 
   std::shared_ptr<const Source> source_;
   Write write_;

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "rushlight/inspect.hpp"
+#include "rushlight/interchange.hpp"
 #include "rushlight/save.hpp"
 #include "support/pickle_builder.hpp"
 #include "support/temporary_folder.hpp"
@@ -178,7 +179,7 @@ TEST_F(Salvaging, DamageOfSingleBytesLosesLittleAndNeverGivesAWrongTensor) {
         damaged[at] ^= static_cast<std::byte>(flip);
         const std::string what = form.name + " byte " + std::to_string(at) + " ^ " + std::to_string(flip);
         const Result<SalvageReport> report = rescue(damaged);
-        if (!report) continue;
+        ASSERT_TRUE(report) << what << ": " << to_string(report.error());
         expect_true(*report, original, what);
         EXPECT_LE(report->lost.size(), report->written ? 1u : 12u) << what;
         if (HasFailure()) return;
@@ -457,6 +458,28 @@ TEST_F(Salvaging, ItIsTheSameWhetherAFileIsMappedOrRead) {
     }
     EXPECT_EQ(rescued[0], rescued[1]) << size;
     EXPECT_EQ(sinks[0].text(), sinks[1].text()) << size;
+  }
+}
+
+TEST_F(Salvaging, ACutSafetensorsFileKeepsWhatIsBeforeTheCut) {
+  StateDict state;
+  for (int i = 0; i < 5; ++i) state.insert("w" + std::to_string(i), floats(static_cast<float>(i), 3));
+  TestSink sink;
+  ASSERT_TRUE(write_safetensors(state, sink));
+  const Bytes whole = to_bytes(sink.text());
+  const Checkpoint checkpoint = Checkpoint::open(Source::from_memory(whole)).value();
+  const Contents original = contents_of(checkpoint.root());
+  const std::uint64_t data = checkpoint.root()["w0"].as_tensor()->storage().place()->offset;
+  for (std::size_t size = 10; size < whole.size(); ++size) {
+    const Result<SalvageReport> report = rescue(ByteSpan(whole).first(size));
+    if (!report) {
+      EXPECT_LT(size, data);
+      continue;
+    }
+    EXPECT_EQ(report->written, size >= data) << size;
+    if (!report->written) continue;
+    expect_true(*report, original, "cut at " + std::to_string(size));
+    EXPECT_EQ(report->rescued.size(), (size - data) / 12) << size;
   }
 }
 
