@@ -246,9 +246,10 @@ class Walk {
       if (found) {
         const bool is_pickle = found->name == kPickle || found->name.ends_with("/data.pkl");
         if (!is_pickle || found->name.find('/') != found->name.rfind('/')) {
-          const bool says_alignment = found->name == root_ + ".storage_alignment";
+          const bool says_alignment = !knows_alignment_ && found->name == root_ + ".storage_alignment";
           records().push_back(*std::move(found));
           if (!says_alignment) continue;
+          knows_alignment_ = true;
           RUSHLIGHT_TRY_ASSIGN(const std::optional<std::uint64_t> aligned, alignment());
           if (aligned) walk_.set_alignment(*aligned);
           continue;
@@ -398,11 +399,6 @@ class Walk {
       if (!place || place->end_offset > walk_.end()) return false;
       damaged.data_offset = place->data_offset;
       damaged.state = State::damaged;
-      RUSHLIGHT_TRY_ASSIGN(const bool named, walk_.has_name_at(at, damaged.name));
-      if (named && damaged.size_bytes > 0) {
-        RUSHLIGHT_TRY_ASSIGN(damaged, walk_.judge(damaged.name, at, damaged.data_offset, damaged.size_bytes));
-        if (damaged.state == State::unchecked) damaged.state = State::damaged;
-      }
       between.push_back(std::move(damaged));
       at = place->end_offset;
       RUSHLIGHT_TRY_ASSIGN(const std::optional<std::string> name, walk_.name_at(at));
@@ -411,12 +407,25 @@ class Walk {
       const bool is_next = name && !is_last && *name == root_ + std::string(folder) + keys[i + 1];
       const bool is_behind = is_last && (directory || (name && name->starts_with(root_)));
       if (!is_next && !is_behind) continue;
+      RUSHLIGHT_TRY(judge_between(between));
       records().insert(records().end(), std::make_move_iterator(between.begin()),
                        std::make_move_iterator(between.end()));
       walk_.go_on_at(at);
       return true;
     }
     return false;
+  }
+
+  // Those whose names still stand where they should, by what stands behind their data.
+  Status judge_between(std::vector<FoundRecord>& between) {
+    for (FoundRecord& record : between) {
+      RUSHLIGHT_TRY_ASSIGN(const bool named, walk_.has_name_at(record.header_offset, record.name));
+      if (!named || record.size_bytes == 0) continue;
+      RUSHLIGHT_TRY_ASSIGN(record,
+                           walk_.judge(record.name, record.header_offset, record.data_offset, record.size_bytes));
+      if (record.state == State::unchecked) record.state = State::damaged;
+    }
+    return {};
   }
 
   Error no_pickle() const {
@@ -600,6 +609,7 @@ class Walk {
   SalvagedArchive& salvaged_;
   zip::RecordWalk walk_;
   bool seen_pickle_ = false;
+  bool knows_alignment_ = false;
   bool is_cut_ = false;  // the records go on to the end of the file
   std::optional<pickle::Pickle> pickle_;
   PickleBytes bytes_;

@@ -174,7 +174,7 @@ TEST_F(Salvaging, DamageOfSingleBytesLosesLittleAndNeverGivesAWrongTensor) {
   for (const Form& form : zip_forms()) {
     const Bytes whole = saved(twelve(), form.options);
     for (std::size_t at = 0; at < whole.size(); ++at) {
-      for (const unsigned flip : {1u, 0x80u, 0xFFu}) {
+      for (const unsigned flip : {1u, 0xFFu}) {
         Bytes damaged = whole;
         damaged[at] ^= static_cast<std::byte>(flip);
         const std::string what = form.name + " byte " + std::to_string(at) + " ^ " + std::to_string(flip);
