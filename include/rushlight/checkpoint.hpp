@@ -102,7 +102,7 @@ struct LoadOptions {
   /// it such a set cannot be opened from a Source. ErrorCode::not_found says that there is no such file. Called while
   /// the checkpoint is opened, once for each name.
   std::function<Result<std::shared_ptr<const Source>>(std::string_view name)> open_beside{};
-  Executor* executor = nullptr;            ///< null: the calling thread only
+  Executor* executor = nullptr;  ///< null: the calling thread only
   Progress* progress = nullptr;
 };
 

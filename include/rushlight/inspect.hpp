@@ -63,6 +63,9 @@ struct Inspection {
 /// ErrorCode::limit_exceeded when the graph unfolds beyond `limits.visited_nodes`.
 RUSHLIGHT_API Result<Inspection> inspect(const Checkpoint& checkpoint, const Limits& limits = {});
 
+/// The same of any value: what was edited, or made here. Of the file nothing is said.
+RUSHLIGHT_API Result<Inspection> inspect(const Value& root, const Limits& limits = {});
+
 /// The entries whose full name, or unambiguous last part of it, matches a name or a glob (`*`, `?`, `[a-z]`).
 /// The name of a composite tensor stands for all its parts.
 /// ErrorCode::not_found gives the nearest names; ::ambiguous lists the candidates of an ambiguous short form.

@@ -4,6 +4,7 @@
 
 #include "rushlight/checkpoint.hpp"
 #include "rushlight/composite_tensor.hpp"
+#include "rushlight/convert.hpp"
 #include "rushlight/device.hpp"
 #include "rushlight/diff.hpp"
 #include "rushlight/digest.hpp"
@@ -18,6 +19,7 @@
 #include "rushlight/inspect.hpp"
 #include "rushlight/interchange.hpp"
 #include "rushlight/limits.hpp"
+#include "rushlight/manifest.hpp"
 #include "rushlight/load_model.hpp"
 #include "rushlight/model.hpp"
 #include "rushlight/npy.hpp"

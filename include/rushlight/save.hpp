@@ -12,6 +12,7 @@
 #include "rushlight/executor.hpp"
 #include "rushlight/export.hpp"
 #include "rushlight/limits.hpp"
+#include "rushlight/manifest.hpp"
 #include "rushlight/result.hpp"
 #include "rushlight/sink.hpp"
 #include "rushlight/state_dict.hpp"
@@ -40,6 +41,9 @@ struct SaveOptions {
   bool crc = true;
   /// Compressed storages: torch reads them, and cannot map them.
   bool deflate = false;
+  /// A manifest in the archive, which verify() then checks every bit against; torch passes over it. Digests are computed
+  /// while the bytes are written.
+  ManifestLevel manifest = ManifestLevel::none;
   /// Refuse (ErrorCode::forbidden) what torch.load(weights_only=True) would refuse, instead of a warning for each.
   bool weights_only = false;
   bool overwrite = true;  ///< false: an existing file is an error

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "rushlight/checkpoint.hpp"
+#include "rushlight/manifest.hpp"
 
 namespace rushlight {
 
@@ -19,6 +20,14 @@ struct VerifyOptions {
   bool strict = false;  ///< warnings count as errors
   /// Records without a checksum (stored 0, computed is not 0) count as errors.
   bool require_crc = false;
+  /// A manifest beside the file (write_manifest_sidecar()); null: that in the archive, where there is one.
+  std::shared_ptr<const Source> manifest{};
+  bool require_manifest = false;  ///< a file without one is an error
+  /// PEM, SubjectPublicKeyInfo. With a key, only a file whose signature fits is ok: unsigned, signed with another key,
+  /// a signature that could not be checked, are all errors.
+  std::string public_key_pem{};
+  /// A signature beside the file (sign_detached()); null: that in the archive.
+  std::shared_ptr<const Source> signature{};
   Limits limits{};
   FileAccess access = FileAccess::mapped;  ///< for verify(path)
   /// As LoadOptions::open_beside: all files of a set are verified.
@@ -42,6 +51,10 @@ struct RecordReport {
   std::uint64_t compressed_bytes = 0;  ///< as stored
   bool deflated = false;
   Integrity crc = Integrity::not_checked;
+  /// Against the manifest: not_computed without one, not_checked where there is one that says nothing about this record
+  /// (its own among them) or that cannot be believed.
+  Integrity xxh3 = Integrity::not_computed;
+  Integrity sha256 = Integrity::not_computed;
   std::uint32_t stored_crc = 0;
   std::uint32_t computed_crc = 0;
 };
@@ -63,6 +76,21 @@ struct TensorVerdict {
   std::optional<std::int64_t> element{};
 };
 
+/// A manifest that was found, or a signature.
+struct ManifestVerdict {
+  Integrity state = Integrity::not_checked;  ///< verified, mismatch, or not_checked
+  bool is_sidecar = false;
+  ManifestLevel level = ManifestLevel::none;  ///< none: it could not be read
+  std::uint64_t records = 0;
+  std::uint64_t tensors = 0;
+  std::string self_digest{};  ///< XXH3-128, hexadecimal
+};
+struct SignatureVerdict {
+  Integrity state = Integrity::not_checked;  ///< not_checked without a key
+  bool is_sidecar = false;
+  std::string key{};  ///< that it names, or that was given: the first 8 bytes of its SHA-256
+};
+
 struct VerifyReport {
   std::string file{};
   FormatInfo format{};
@@ -72,6 +100,8 @@ struct VerifyReport {
   std::uint64_t checked_bytes = 0;    ///< record bytes whose CRC was computed
   std::vector<RecordReport> records{};
   std::vector<TensorVerdict> tensors{};
+  std::optional<ManifestVerdict> manifest{};
+  std::optional<SignatureVerdict> signature{};
   std::vector<Finding> findings{};  ///< all of them, in file order
   std::vector<FlippedBit> flips{};  ///< located, in file order
 };

@@ -81,13 +81,17 @@ ObjectId ObjectMaker::fresh_text(std::string_view text) {
 ObjectId ObjectMaker::global(std::string_view module, std::string_view name) {
   const auto key = std::pair(std::string(module), std::string(name));
   if (const auto known_pair = globals_.find(key); known_pair != globals_.end()) return known_pair->second;
-  const std::optional<KnownGlobal> meaning = find_global(module, name);
-  if (!meaning || meaning->torch != TorchList::listed) refused_.push_back({dotted({module, name}), current_});
+  note_if_refused({module, name});
   const PythonName spelt = options_.protocol <= 2 ? python2_name(module, name) : PythonName{module, name};
   const ObjectId made =
       kept(objects_.global(constant(spelt.module), kept(objects_.text(ObjectKind::string, spelt.name))));
   globals_.emplace(key, made);
   return made;
+}
+
+void ObjectMaker::note_if_refused(PythonName name) {
+  const std::optional<KnownGlobal> meaning = find_global(name.module, name.name);
+  if (!meaning || meaning->torch != TorchList::listed) refused_.push_back({dotted(name), current_});
 }
 
 ObjectId ObjectMaker::tuple(std::span<const ObjectId> items) {
@@ -172,7 +176,7 @@ Result<ObjectId> ObjectMaker::shell_of(NodeId id) {
     case ValueKind::bytearray:
       return same_spelling ? adopted_shell(*source, object) : bytearray_object(node.text.view());
     case ValueKind::dtype:
-      return global("torch", to_string(node.dtype));
+      return same_spelling ? adopted_shell(*source, object) : global("torch", to_string(node.dtype));
     case ValueKind::device:
       return same_spelling ? adopted_shell(*source, object) : device_object(node.text.view());
     case ValueKind::size: {
@@ -217,17 +221,30 @@ Result<ObjectId> ObjectMaker::dict_object(NodeId id) {
     made = kept(objects_.container(ObjectKind::dict));
   } else if (extra->class_name == "collections.Counter") {
     const std::array arguments = {kept(objects_.container(ObjectKind::dict))};
-    made = call(global("collections", "Counter"), arguments);
+    RUSHLIGHT_TRY_ASSIGN(const ObjectId counter, class_of_dict(id, "Counter"));
+    made = call(counter, arguments);
     pending_.push_back({arguments[0], kNoSource, id});
     if (extra->state == kNoNode) return made;
     RUSHLIGHT_TRY_ASSIGN(const ObjectId state, object_of(extra->state));
     keep(objects_.add_state(made, state));
     return made;
   } else {
-    made = empty_ordered_dict();
+    RUSHLIGHT_TRY_ASSIGN(const ObjectId ordered_dict, class_of_dict(id, "OrderedDict"));
+    made = call(ordered_dict, {});
   }
   pending_.push_back({made, kNoSource, id});
   return made;
+}
+
+// As the file spelt it, where it did.
+Result<ObjectId> ObjectMaker::class_of_dict(NodeId id, std::string_view name) {
+  ObjectId object = pickle::kNoObject;
+  RUSHLIGHT_TRY_ASSIGN(Source * source, origin_of(id, object));
+  if (source == nullptr || source->pickle->graph.kind(object) != ObjectKind::call) return global("collections", name);
+  const ObjectId callable = source->pickle->graph.callable(object);
+  // In the legacy container a class may bring its source text.
+  if (source->pickle->graph.kind(callable) != ObjectKind::global) return global("collections", name);
+  return adopted(*source, callable);
 }
 
 // Up to protocol 3 a call with a list.
@@ -474,8 +491,7 @@ Result<ObjectId> ObjectMaker::adopted_shell(Source& source, ObjectId object) {
       made = pend(kept(objects_.container(kind)));
       break;
     case ObjectKind::global: {
-      const PythonName name = python3_name(from.module(object), from.name(object), source.pickle->protocol);
-      made = global(name.module, name.name);
+      RUSHLIGHT_TRY_ASSIGN(made, adopted_global(source, object));
       break;
     }
     case ObjectKind::call: {
@@ -488,6 +504,22 @@ Result<ObjectId> ObjectMaker::adopted_shell(Source& source, ObjectId object) {
     }
   }
   source.made[object] = made;
+  return made;
+}
+
+// From protocol 4 on the two names are objects, which may be the same as other texts, or not.
+Result<ObjectId> ObjectMaker::adopted_global(Source& source, ObjectId object) {
+  const pickle::ObjectGraph& from = source.pickle->graph;
+  const PythonName name = python3_name(from.module(object), from.name(object), source.pickle->protocol);
+  const pickle::Node& node = from.storage().nodes[object];
+  if (options_.protocol < 4 || node.text_at != pickle::kNamesOnStack) return global(name.module, name.name);
+  const auto key = std::pair(std::string(name.module), std::string(name.name));
+  if (const auto known_pair = globals_.find(key); known_pair != globals_.end()) return known_pair->second;
+  note_if_refused(name);
+  RUSHLIGHT_TRY_ASSIGN(const ObjectId module_object, adopted(source, node.names.first));
+  RUSHLIGHT_TRY_ASSIGN(const ObjectId name_object, adopted(source, node.names.second));
+  const ObjectId made = kept(objects_.global(module_object, name_object));
+  globals_.emplace(key, made);
   return made;
 }
 

@@ -80,6 +80,7 @@ class ObjectMaker {
   Status fill_node(ObjectId object, NodeId node);
   Status add_nodes(ObjectId container, std::span<const NodeId> items, bool pairs);
   Result<ObjectId> dict_object(NodeId node);
+  Result<ObjectId> class_of_dict(NodeId node, std::string_view name);
   Result<ObjectId> set_object(NodeId node);
   Result<ObjectId> bytes_object(std::string_view bytes);
   Result<ObjectId> bytearray_object(std::string_view bytes);
@@ -98,6 +99,7 @@ class ObjectMaker {
   Result<ObjectId> adopted(Source& source, ObjectId object);
   Result<ObjectId> adopted_shell(Source& source, ObjectId object);
   Status fill_adopted(ObjectId object, Source& source, ObjectId from);
+  Result<ObjectId> adopted_global(Source& source, ObjectId global);
   Result<ObjectId> adopted_call(Source& source, ObjectId call);
   Result<ObjectId> adopted_persistent(Source& source, ObjectId persistent);
   [[nodiscard]] std::string_view latin1_of(const Source& source, ObjectId call, std::string& room) const;
@@ -129,6 +131,7 @@ class ObjectMaker {
   ObjectId fresh_text(std::string_view text);
   // "torch._utils", "_rebuild_tensor_v2": each pair of names is one object. Names are Python 3's.
   ObjectId global(std::string_view module, std::string_view name);
+  void note_if_refused(PythonName name);
   ObjectId tuple(std::span<const ObjectId> items);
   ObjectId integers(std::span<const std::int64_t> values);
   ObjectId call(ObjectId callable, std::span<const ObjectId> arguments);

@@ -61,6 +61,16 @@ Result<ByteSpan> RecordMemory::bytes() {
   return loaded_->answer;
 }
 
+std::optional<Memory::Unchecked> RecordMemory::unchecked_bytes() {
+  const bool to_be_checked = context_->checksums != Checksums::ignore && integrity() == Integrity::not_checked;
+  // A stored 0 may mean that nothing was computed.
+  if (!to_be_checked || entry_->method != zip::Method::stored || entry_->crc == 0) return std::nullopt;
+  if (context_->archive->source()->mapping().empty()) return std::nullopt;
+  const Result<zip::RecordBytes> record = context_->archive->read(*entry_, entry_->size_bytes);
+  if (!record) return std::nullopt;  // bytes() says why
+  return Unchecked{record->span(), entry_->crc};
+}
+
 RecordMemory::Loaded RecordMemory::load() {
   const auto failed = [this](Error error) {
     return Loaded{.answer = context_->placed(std::move(error), *entry_), .record = {}, .copied = nullptr};

@@ -58,6 +58,7 @@ class RecordMemory final : public Memory {
   [[nodiscard]] std::optional<FilePlace> place() const override;
   [[nodiscard]] Integrity integrity() const noexcept override { return integrity_.load(std::memory_order_acquire); }
   [[nodiscard]] Result<ByteSpan> bytes() override;
+  [[nodiscard]] std::optional<Unchecked> unchecked_bytes() override;
 
  private:
   // The outcome of the first read: what bytes() answers from then on.

@@ -7,6 +7,7 @@
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
+#include "checksum/crc32.hpp"
 #include "checksum/xxh3.hpp"
 #include "tensor/memory.hpp"
 
@@ -15,6 +16,7 @@ namespace {
 
 constexpr std::size_t kSerializationIdBytes = 40;
 constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
+constexpr std::uint64_t kPageBytes = 4096;
 
 // boost's hash_combine, as caffe2/serialize folds the CRCs of the records.
 std::uint64_t folded(std::uint64_t hash, std::uint64_t value) noexcept {
@@ -35,7 +37,7 @@ bool before(const std::string& a, const std::string& b, bool numeric) {
 
 ArchiveWriter::ArchiveWriter(const UnbuiltValue& value, const ZipLayout& layout, const zip::Archive* from,
                              Options options)
-    : value_(value), layout_(layout), from_(from), options_(options) {
+    : value_(value), layout_(layout), from_(from), options_(std::move(options)) {
   list_records();
 }
 
@@ -78,14 +80,68 @@ Result<std::uint64_t> ArchiveWriter::size_bytes() const {
   for (const Record& record : records_) specs.push_back({.name = record.name, .size_bytes = record.size_bytes});
   RUSHLIGHT_TRY_ASSIGN(const zip::ArchivePlan plan,
                        zip::plan_archive(specs, {.alignment = layout_.alignment, .crc = layout_.crc}));
-  return plan.size_bytes;
+  if (options_.manifest == ManifestLevel::none) return plan.size_bytes;
+  // Near enough to reserve room: digests are all of one length, offsets are not known yet.
+  Manifest manifest{.root = layout_.root, .tensors = options_.tensors};
+  for (const Record& record : records_) {
+    ManifestRecord listed{.name = record.name, .size_bytes = record.size_bytes, .stored_bytes = record.size_bytes};
+    if (const std::uint64_t chunks = checksum::chunk_count(record.size_bytes); chunks > 1) {
+      listed.chunks.resize(static_cast<std::size_t>(chunks));
+    }
+    if (options_.manifest == ManifestLevel::sha256) listed.sha256.emplace();
+    manifest.records.push_back(std::move(listed));
+  }
+  return plan.size_bytes + encode(manifest).size() + kPageBytes;
 }
 
 Status ArchiveWriter::write(Sink& sink) {
+  if (options_.manifest != ManifestLevel::none) return write_sealed(sink);
   zip::Writer writer(sink, {.alignment = layout_.alignment, .crc = layout_.crc});
   for (const Record& record : records_) RUSHLIGHT_TRY(write_record(writer, record));
   RUSHLIGHT_TRY(writer.finish());
   return {};
+}
+
+Status ArchiveWriter::write_sealed(Sink& sink) {
+  RUSHLIGHT_TRY_ASSIGN(SealingSink sealing, SealingSink::create(sink, options_.manifest));
+  sealing_ = &sealing;
+  sealing.manifest().root = layout_.root.substr(0, layout_.root.size() - 1);
+  sealing.manifest().alignment = layout_.alignment;
+  sealing.manifest().tensors = std::move(options_.tensors);
+  zip::Writer writer(sealing, {.alignment = layout_.alignment, .crc = layout_.crc, .observer = &sealing});
+  const std::size_t end = first_of_tail();
+  for (std::size_t i = 0; i < end; ++i) RUSHLIGHT_TRY(write_record(writer, records_[i]));
+  std::vector<TailRecord> tail;
+  for (std::size_t i = end; i < records_.size(); ++i) tail.push_back(tail_record(records_[i]));
+  sealing_ = nullptr;
+  return sealing.seal(writer, tail, layout_.crc, nullptr);
+}
+
+std::size_t ArchiveWriter::first_of_tail() const {
+  std::size_t first = records_.size();
+  while (first > 0 && is_tail_record(short_name(records_[first - 1])) &&
+         records_[first - 1].kind != Record::Kind::copied) {
+    --first;
+  }
+  return first;
+}
+
+// Its CRC goes into the serialization id as that of any other record; the manifest's does not, which comes later.
+TailRecord ArchiveWriter::tail_record(const Record& record) {
+  const std::string text =
+      record.kind == Record::Kind::serialization_id ? serialization_id() : layout_.records[record.index].content;
+  const ByteSpan bytes = as_byte_span(text);
+  const std::uint32_t crc = layout_.crc ? checksum::crc32(bytes) : 0;
+  remember(bytes.size(), crc, short_name(record));
+  return {.name = record.name, .stored = {bytes.begin(), bytes.end()}, .size_bytes = bytes.size(), .crc = crc};
+}
+
+std::string ArchiveWriter::serialization_id() const {
+  return digits20(names_hash_) + digits20(crcs_hash_);
+}
+
+std::string_view ArchiveWriter::short_name(const Record& record) const {
+  return std::string_view(record.name).substr(layout_.root.size());
 }
 
 Status ArchiveWriter::write_record(zip::Writer& writer, const Record& record) {
@@ -97,7 +153,7 @@ Status ArchiveWriter::write_record(zip::Writer& writer, const Record& record) {
     case Record::Kind::storage:
       return write_storage(writer, record);
     case Record::Kind::serialization_id:
-      return write_bytes(writer, record, as_byte_span(digits20(names_hash_) + digits20(crcs_hash_)));
+      return write_bytes(writer, record, as_byte_span(serialization_id()));
     case Record::Kind::copied: {
       const zip::Entry& entry = *layout_.records[record.index].copied;
       RUSHLIGHT_TRY_ASSIGN(const zip::RecordBytes bytes, from_->read(entry, entry.size_bytes));
@@ -119,7 +175,21 @@ Status ArchiveWriter::write_storage(zip::Writer& writer, const Record& record) {
     RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Memory> here, copy_to_device(*storage.memory(), Device::cpu()));
     storage = Storage(std::move(here));
   }
-  RUSHLIGHT_TRY_ASSIGN(const ByteSpan bytes, storage.bytes());
+  // The CRC that is computed for the new file is the one that the old one must have had: one pass for both.
+  const std::optional<Memory::Unchecked> unchecked =
+      layout_.crc && !options_.deflate ? storage.memory()->unchecked_bytes() : std::nullopt;
+  if (unchecked) {
+    RUSHLIGHT_TRY(write_bytes(writer, record, unchecked->bytes));
+    if (last_crc_ == unchecked->crc) return {};
+  }
+  RUSHLIGHT_TRY_ASSIGN(const ByteSpan bytes, storage.bytes());  // says what is wrong, and where
+  if (unchecked) {
+    return Error::of(ErrorCode::checksum_mismatch,
+                     {.category = Category::crc,
+                      .code = "SAVE-CHANGED",
+                      .message = "storage " + rushlight::quoted(value_.storages[record.index].key) +
+                                 " changed while it was copied"});
+  }
   return write_bytes(writer, record, bytes);
 }
 
@@ -142,19 +212,21 @@ Status ArchiveWriter::write_bytes(zip::Writer& writer, const Record& record, Byt
     }
     RUSHLIGHT_TRY_ASSIGN(written, writer.end_record());
   }
+  last_crc_ = written.crc;
   if (counts) {
     done_bytes_ += bytes.size();
     RUSHLIGHT_TRY(report(done_bytes_));
   }
-  remember(written, std::string_view(record.name).substr(layout_.root.size()));
+  remember(written.size_bytes, written.crc, short_name(record));
+  if (sealing_ != nullptr) RUSHLIGHT_TRY(sealing_->note(written, record.name));
   return {};
 }
 
 // The first half of the id is torch's hash of a set of names, which differs between standard libraries; here it is one
 // of the names in file order.
-void ArchiveWriter::remember(const zip::WrittenRecord& written, std::string_view name) {
+void ArchiveWriter::remember(std::uint64_t size_bytes, std::uint32_t crc, std::string_view name) {
   names_hash_ = folded(names_hash_, load_le<std::uint64_t>(checksum::xxh3_128(as_byte_span(name)).data()));
-  if (written.size_bytes > 0) crcs_hash_ = folded(crcs_hash_, written.crc);
+  if (size_bytes > 0) crcs_hash_ = folded(crcs_hash_, crc);
 }
 
 }  // namespace rushlight::checkpoint

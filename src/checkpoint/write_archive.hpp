@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/seal.hpp"
 #include "checkpoint/unbuild_value.hpp"
 #include "checkpoint/zip_layout.hpp"
 #include "rushlight/executor.hpp"
@@ -20,6 +21,8 @@ class ArchiveWriter {
  public:
   struct Options {
     bool deflate = false;
+    ManifestLevel manifest = ManifestLevel::none;
+    std::vector<ManifestTensor> tensors{};  // for the manifest
     Progress* progress = nullptr;
   };
 
@@ -41,20 +44,28 @@ class ArchiveWriter {
   };
 
   void list_records();
+  Status write_sealed(Sink& sink);
+  // Where the manifest stands: before the records at the end that say the version and the serialization id.
+  [[nodiscard]] std::size_t first_of_tail() const;
+  TailRecord tail_record(const Record& record);
+  [[nodiscard]] std::string serialization_id() const;
+  [[nodiscard]] std::string_view short_name(const Record& record) const;
   Status write_record(zip::Writer& writer, const Record& record);
   Status write_storage(zip::Writer& writer, const Record& record);
   Status write_bytes(zip::Writer& writer, const Record& record, ByteSpan bytes);
-  void remember(const zip::WrittenRecord& written, std::string_view name);
+  void remember(std::uint64_t size_bytes, std::uint32_t crc, std::string_view name);
 
   const UnbuiltValue& value_;
   const ZipLayout& layout_;
   const zip::Archive* from_;
   Options options_;
+  SealingSink* sealing_ = nullptr;  // while there is a manifest to be written
   std::vector<Record> records_;
   std::uint64_t total_bytes_ = 0;  // of storages
   std::uint64_t done_bytes_ = 0;
   std::uint64_t names_hash_ = 0;  // the two halves of the serialization id
   std::uint64_t crcs_hash_ = 0;
+  std::uint32_t last_crc_ = 0;  // of the record written last
 };
 
 }  // namespace rushlight::checkpoint

@@ -181,9 +181,7 @@ Status write_safetensors(std::span<const NamedTensor> tensors, Sink& sink, const
   RUSHLIGHT_TRY(output.write(length));
   RUSHLIGHT_TRY(output.write(as_byte_span(header)));
   for (const auto& [named, row] : planned) {
-    Result<ElementStream> elements = elements_of(named->tensor);
-    if (!elements) return of_tensor(std::move(elements).error(), named->name);
-    RUSHLIGHT_TRY(output.write_elements(*std::move(elements)));
+    RUSHLIGHT_TRY(output.write_tensor(*named));
   }
   return {};
 }

@@ -2,17 +2,22 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "base/fail.hpp"
 #include "base/quote.hpp"
+#include "checksum/crc32.hpp"
 #include "io/atomic_file.hpp"
+#include "tensor/memory.hpp"
 #include "tensor/unfolded_bytes.hpp"
 
 namespace rushlight::interchange {
 namespace {
 
 constexpr std::uint64_t kToldEveryBytes = std::uint64_t{4} << 20;
+// In a cache between the check and the write.
+constexpr std::size_t kCheckedPieceBytes = std::size_t{1} << 20;
 
 }  // namespace
 
@@ -55,6 +60,38 @@ Status TensorOutput::write_elements(ElementStream elements) {
     RUSHLIGHT_TRY(advance(piece.size()));
   }
   return {};
+}
+
+Status TensorOutput::write_tensor(const NamedTensor& named) {
+  const Tensor& tensor = named.tensor;
+  const TensorOptions& options = tensor.options();
+  const bool is_whole_storage = tensor.is_contiguous() && tensor.storage_offset() == 0 && !options.conj &&
+                                !options.neg && tensor.dtype() != DType::boolean &&
+                                tensor.size_bytes() == tensor.storage().size_bytes();
+  const std::optional<Memory::Unchecked> unchecked =
+      is_whole_storage ? tensor.storage().memory()->unchecked_bytes() : std::nullopt;
+  if (!unchecked) {
+    Result<ElementStream> elements = elements_of(tensor);
+    if (!elements) return of_tensor(std::move(elements).error(), named.name);
+    return write_elements(*std::move(elements));
+  }
+  std::uint32_t crc = 0;
+  for (ByteSpan left = unchecked->bytes; !left.empty();) {
+    const ByteSpan piece = left.first(std::min(left.size(), kCheckedPieceBytes));
+    crc = checksum::crc32(piece, crc);
+    RUSHLIGHT_TRY(write(piece));
+    RUSHLIGHT_TRY(advance(piece.size()));
+    left = left.subspan(piece.size());
+  }
+  if (crc == unchecked->crc) return {};
+  // Reading it says what is wrong, and where.
+  if (Result<std::span<const std::byte>> again = tensor.storage().bytes(); !again) {
+    return of_tensor(std::move(again).error(), named.name);
+  }
+  return of_tensor(Error::of(ErrorCode::checksum_mismatch, {.category = Category::crc,
+                                                            .code = "SAVE-CHANGED",
+                                                            .message = "its bytes changed while they were copied"}),
+                   named.name);
 }
 
 Status TensorOutput::advance(std::uint64_t bytes) {

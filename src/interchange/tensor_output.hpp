@@ -39,6 +39,9 @@ class TensorOutput {
   Status write(ByteSpan bytes);
   // The same for elements, in pieces between which progress is told.
   Status write_elements(ElementStream elements);
+  // All elements of a tensor, in C order. Those that lie so in a file are checked as they pass. What cannot be read is
+  // an error with its name.
+  Status write_tensor(const NamedTensor& named);
   // So much of the work is done; CANCELLED when asked to stop.
   Status advance(std::uint64_t bytes);
 

@@ -142,7 +142,7 @@ class Editor {
     report_.findings.push_back({.severity = Severity::warning,
                                 .category = Category::unsup,
                                 .code = "EDIT-NOT-CAST",
-                                .message = quoted(entry.name) + " stays as it is: " + std::move(why),
+                                .message = rushlight::quoted(entry.name) + " stays as it is: " + std::move(why),
                                 .tensors = {entry.name}});
   }
 
@@ -227,8 +227,9 @@ class Editor {
     for (const TensorEntry& entry : inspection_.tensors) names.push_back(entry.name);
     std::string hint;
     for (const std::string& name : nearest(pattern, names))
-      hint += (hint.empty() ? "did you mean " : " or ") + quoted(name);
-    return wrong_edit(ErrorCode::not_found, "EDIT-NO-MATCH", "nothing is called " + quoted(pattern), std::move(hint));
+      hint += (hint.empty() ? "did you mean " : " or ") + rushlight::quoted(name);
+    return wrong_edit(ErrorCode::not_found, "EDIT-NO-MATCH", "nothing is called " + rushlight::quoted(pattern),
+                      std::move(hint));
   }
 
   // --- leaving out ---
@@ -362,9 +363,9 @@ class Editor {
       const std::string old_name(builder_.graph()[key].text.view());
       std::string new_name = options_.rename(old_name);
       if (!names.insert(new_name).second) {
-        return wrong_edit(
-            ErrorCode::invalid_argument, "EDIT-RENAME",
-            "two keys would both become " + quoted(new_name) + ", the second of them " + quoted(old_name));
+        return wrong_edit(ErrorCode::invalid_argument, "EDIT-RENAME",
+                          "two keys would both become " + rushlight::quoted(new_name) + ", the second of them " +
+                              rushlight::quoted(old_name));
       }
       if (new_name == old_name) continue;
       const NodeId renamed = builder_.string(new_name);

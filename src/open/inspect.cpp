@@ -3,6 +3,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/fail.hpp"
 #include "open/listing.hpp"
 #include "tensor/memory.hpp"
 
@@ -44,18 +45,24 @@ class Inspector final : public open::ListingVisitor {
 }  // namespace
 
 Result<Inspection> inspect(const Checkpoint& checkpoint, const Limits& limits) {
-  Inspection report;
-  report.file = checkpoint.file();
-  report.format = checkpoint.format();
-  report.root_class = checkpoint.root().class_name();
-  report.globals.assign(checkpoint.globals().begin(), checkpoint.globals().end());
-  report.findings.assign(checkpoint.findings().begin(), checkpoint.findings().end());
-  Inspector inspector(report);
-  if (Status visited = open::visit_listing(checkpoint.root(), limits.visited_nodes, inspector); !visited) {
-    Error error = std::move(visited).error();
+  Result<Inspection> report = inspect(checkpoint.root(), limits);
+  if (!report) {
+    Error error = std::move(report).error();
     error.finding.file = checkpoint.file();
     return error;
   }
+  report->file = checkpoint.file();
+  report->format = checkpoint.format();
+  report->globals.assign(checkpoint.globals().begin(), checkpoint.globals().end());
+  report->findings.assign(checkpoint.findings().begin(), checkpoint.findings().end());
+  return report;
+}
+
+Result<Inspection> inspect(const Value& root, const Limits& limits) {
+  Inspection report;
+  report.root_class = root.class_name();
+  Inspector inspector(report);
+  RUSHLIGHT_TRY(open::visit_listing(root, limits.visited_nodes, inspector));
   return report;
 }
 

@@ -1,6 +1,7 @@
 #include "rushlight/save.hpp"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -13,6 +14,7 @@
 #include "checkpoint/write_legacy_stream.hpp"
 #include "checkpoint/zip_layout.hpp"
 #include "io/atomic_file.hpp"
+#include "open/manifest_tensors.hpp"
 #include "open/opened.hpp"
 #include "value/graft.hpp"
 #include "value/graph.hpp"
@@ -62,6 +64,7 @@ class Saving {
     }
     RUSHLIGHT_TRY_ASSIGN(saving.value_, checkpoint::unbuild_value(root, unbuild));
     RUSHLIGHT_TRY(saving.judge());
+    if (options.manifest != ManifestLevel::none) RUSHLIGHT_TRY(saving.list_tensors(root));
     return saving;
   }
 
@@ -87,7 +90,10 @@ class Saving {
     return {value_,
             layout_,
             like_ == nullptr ? nullptr : like_->archive.get(),
-            {.deflate = options_.deflate, .progress = options_.progress}};
+            {.deflate = options_.deflate,
+             .manifest = options_.manifest,
+             .tensors = tensors_,
+             .progress = options_.progress}};
   }
 
   Status choose(std::string_view path) {
@@ -102,6 +108,9 @@ class Saving {
                           std::string(to_string(kind)));
     }
     legacy_ = kind == FileKind::torch_legacy;
+    if (legacy_ && options_.manifest != ManifestLevel::none) {
+      return wrong_option("torch-legacy has no room for a manifest", std::string(to_string(options_.manifest)));
+    }
     protocol_ = options_.protocol;
     if (protocol_ == 0) {
       protocol_ = torch_kind ? std::max(like_->format.pickle_protocol, 2) : 2;
@@ -136,6 +145,19 @@ class Saving {
     return {};
   }
 
+  // As a listing of the file will have them: with the records that their storages go to.
+  Status list_tensors(const Value& root) {
+    std::map<const Memory*, std::string> records;
+    for (const checkpoint::NamedStorage& storage : value_.storages) {
+      records.emplace(storage.storage.memory().get(), layout_.storage_folder + storage.key);
+    }
+    RUSHLIGHT_TRY_ASSIGN(tensors_, open::manifest_tensors(root, options_.limits, [&](const Storage& storage) {
+                           const auto found = records.find(storage.memory().get());
+                           return found != records.end() ? found->second : std::string();
+                         }));
+    return {};
+  }
+
   Status judge() {
     if (protocol_ > 2) {
       value_.findings.push_back(
@@ -158,6 +180,7 @@ class Saving {
   int protocol_ = 2;
   ZipLayout layout_;
   UnbuiltValue value_;
+  std::vector<ManifestTensor> tensors_;  // for the manifest
 };
 
 Result<SaveReport> save_to_path(const Value& root, const std::filesystem::path& path, const SaveOptions& options) {

@@ -17,8 +17,10 @@
 #include "checksum/crc32.hpp"
 #include "open/element_position.hpp"
 #include "open/listing.hpp"
+#include "open/manifest_tensors.hpp"
 #include "open/opened.hpp"
 #include "open/set_files.hpp"
+#include "open/verify_manifest.hpp"
 #include "open/verify_set.hpp"
 
 namespace rushlight {
@@ -75,7 +77,7 @@ class Verifier {
  public:
   // `window`: the part of the source that is an archive; null for a file of its own.
   Verifier(std::shared_ptr<const Source> source, const VerifyOptions& options, const open::Part* window)
-      : source_(std::move(source)), options_(options), window_(window) {}
+      : source_(std::move(source)), options_(options), window_(window), manifest_(*source_, options_) {}
 
   Result<VerifyReport> run() {
     Status looked = look();
@@ -96,11 +98,22 @@ class Verifier {
     load.open_beside = options_.open_beside;
     Status opened =
         window_ != nullptr ? open::open_window(*window_, load, opened_) : open::open_container(source_, load, opened_);
-    if (!opened) return add_error(std::move(opened).error());
+    report_.file = open::printable_file(opened_.file);
+    if (!opened) {
+      RUSHLIGHT_TRY(add_error(std::move(opened).error()));
+      RUSHLIGHT_TRY(manifest_.find(nullptr));
+      return manifest_.conclude(report_);
+    }
     if (opened_.is_set()) return open::verify_set(options_, load, opened_, report_);
     archive_ = opened_.archive;
-    if (archive_ == nullptr) return look_at_stream(load);
-    RUSHLIGHT_TRY_ASSIGN(audit_, archive_->audit(options_.executor, options_.progress));
+    // An item of a distributed checkpoint is no file of its own: what its records would vouch for lies elsewhere.
+    const bool has_manifest = window_ == nullptr;
+    if (has_manifest) RUSHLIGHT_TRY(manifest_.find(archive_.get()));
+    if (archive_ == nullptr) {
+      RUSHLIGHT_TRY(look_at_stream(load));
+      return has_manifest ? manifest_.conclude(report_) : Status();
+    }
+    RUSHLIGHT_TRY_ASSIGN(audit_, archive_->audit(options_.executor, options_.progress, manifest_.hashes()));
     report_.structure_ok = std::none_of(audit_.findings.begin(), audit_.findings.end(), [](const Finding& finding) {
       return finding.severity == Severity::error && finding.category != Category::crc;
     });
@@ -112,7 +125,9 @@ class Verifier {
     for (Finding& finding : audit_.findings) add(std::move(finding));
     if (!loaded) RUSHLIGHT_TRY(add_load_error(std::move(loaded).error()));
     for (Finding& finding : opened_.findings) report_.findings.push_back(std::move(finding));
+    if (has_manifest) RUSHLIGHT_TRY(manifest_.compare(*archive_, audit_, context_.root, report_));
     RUSHLIGHT_TRY(judge_tensors());
+    if (has_manifest) RUSHLIGHT_TRY(manifest_.conclude(report_));
     return explain_mismatches();
   }
 
@@ -198,11 +213,13 @@ class Verifier {
     report_.tensors.reserve(uses_.size());
     for (std::size_t i = 0; i < uses_.size(); ++i) {
       const std::string_view record = uses_[i].tensor.storage().record();
-      TensorState state = state_of(record);
+      const auto found = find_record(record);
+      TensorState state = found ? state_of_use(uses_[i], *found) : TensorState::unverified;
       if (index_damaged) state = TensorState::damaged;
       report_.tensors.push_back({.name = uses_[i].name, .state = state, .element = {}});
-      if (const auto found = find_record(record)) uses_of_[*found].push_back(i);
+      if (found) uses_of_[*found].push_back(i);
     }
+    if (!index_damaged) compare_tensors();
     for (Finding& finding : report_.findings) {
       if (finding.severity != Severity::error || !finding.record || !finding.tensors.empty()) continue;
       if (const auto found = find_record(*finding.record)) name_tensors(finding, *found);
@@ -278,12 +295,43 @@ class Verifier {
     return TensorState::unverified;
   }
 
+  // A manifest says which chunks of a record are damaged: what lies in the others is not.
+  [[nodiscard]] TensorState state_of_use(const Use& use, std::size_t record) const {
+    const TensorState state = state_of(use.tensor.storage().record());
+    if (!audit_.records[record].data || !manifest_.is_compared(record)) return state;
+    const auto damage = manifest_.damage(record);
+    // The CRC alone is wrong, and reading fails on it.
+    if (damage.empty()) return state == TensorState::damaged ? state : TensorState::intact;
+    return is_hit(use, record) ? TensorState::damaged : TensorState::intact;
+  }
+
+  [[nodiscard]] bool is_hit(const Use& use, std::size_t record) const {
+    const zip::Entry& entry = *audit_.records[record].entry;
+    const auto damage = manifest_.damage(record);
+    if (entry.method != zip::Method::stored || use.tensor.storage().size_bytes() != entry.size_bytes) return true;
+    const zip::Extent bytes = open::reach(open::manifest_tensor(use.name, use.tensor, ""));
+    return std::any_of(damage.begin(), damage.end(),
+                       [&](const zip::Extent& range) { return bytes.begin < range.end && range.begin < bytes.end; });
+  }
+
+  void compare_tensors() {
+    if (!opened_.root.exists()) return;
+    std::vector<ManifestTensor> found;
+    found.reserve(uses_.size());
+    for (const Use& use : uses_) {
+      found.push_back(open::manifest_tensor(use.name, use.tensor, std::string(use.tensor.storage().record())));
+    }
+    manifest_.compare_tensors(found);
+  }
+
   void name_tensors(Finding& finding, std::size_t record) const {
     const std::string_view name = context_.short_name(*audit_.records[record].entry);
     const bool all = std::find(opened_.index.begin(), opened_.index.end(), name) != opened_.index.end();
     const std::size_t count = all ? uses_.size() : uses_of_[record].size();
-    for (std::size_t i = 0; i < std::min(count, kNamedTensors); ++i) {
-      finding.tensors.push_back(uses_[all ? i : uses_of_[record][i]].name);
+    const bool by_chunk = !all && !manifest_.damage(record).empty();
+    for (std::size_t i = 0; i < count && finding.tensors.size() < kNamedTensors; ++i) {
+      const Use& use = uses_[all ? i : uses_of_[record][i]];
+      if (!by_chunk || is_hit(use, record)) finding.tensors.push_back(use.name);
     }
   }
 
@@ -357,6 +405,7 @@ class Verifier {
   std::shared_ptr<const Source> source_;
   const VerifyOptions& options_;
   const open::Part* window_;
+  open::ManifestCheck manifest_;
   open::Opened opened_;
   std::shared_ptr<const zip::Archive> archive_;
   zip::Audit audit_;
@@ -398,6 +447,8 @@ Result<VerifyReport> verify(std::shared_ptr<const Source> source, const VerifyOp
 Result<VerifyReport> open::verify_part(const Part& part, bool is_window, const VerifyOptions& options) {
   VerifyOptions alone = options;
   alone.open_beside = nullptr;
+  alone.manifest = nullptr;
+  alone.signature = nullptr;
   return Verifier(part.source, alone, is_window ? &part : nullptr).run();
 }
 

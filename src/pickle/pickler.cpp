@@ -529,7 +529,7 @@ class Pickler {
   // inside ends it, and so does this, as often as there can be such entries.
   Status enter(ObjectId id) {
     if (open_[id] == 0xFF) {
-      return impossible("a " + std::string(to_string(graph_.kind(id))) +
+      return impossible("this " + std::string(to_string(graph_.kind(id))) +
                         " cannot be written: it is needed to make itself");
     }
     ++open_[id];

@@ -30,6 +30,14 @@ class Memory {
   // Host memory: exactly size_bytes() bytes, aligned to 16 (the caller's blobs: to what they are), stable for the life
   // of this object. The first call may read and check; later ones return the same answer, errors included.
   [[nodiscard]] virtual Result<ByteSpan> bytes() = 0;
+  // For those who read all of it once and compute its CRC-32 on the way: the bytes before the check that bytes() makes,
+  // valid as long as this object, and the CRC that they must have. nullopt where they are checked already, where there
+  // is nothing to check, and where they do not lie in memory as they are.
+  struct Unchecked {
+    ByteSpan bytes;
+    std::uint32_t crc = 0;
+  };
+  [[nodiscard]] virtual std::optional<Unchecked> unchecked_bytes() { return std::nullopt; }
   // Memory that may be written; an invalid_argument error by default.
   [[nodiscard]] virtual Result<std::span<std::byte>> mutable_bytes();
 

@@ -18,13 +18,13 @@ Result<std::span<std::byte>> Memory::mutable_bytes() {
 std::string_view to_string(Integrity integrity) noexcept {
   switch (integrity) {
     case Integrity::not_checked:
-      return "not_checked";
+      return "not-checked";
     case Integrity::verified:
       return "verified";
     case Integrity::mismatch:
       return "mismatch";
     case Integrity::not_computed:
-      return "not_computed";
+      return "not-computed";
     case Integrity::none:
       return "none";
   }

@@ -51,6 +51,18 @@ const std::shared_ptr<const Source>& Archive::source() const noexcept {
   return impl_->source;
 }
 
+ByteSpan Archive::directory_bytes(const Entry& entry) const noexcept {
+  return impl_->directory.bytes_of(entry);
+}
+
+std::uint64_t Archive::directory_begin() const noexcept {
+  return impl_->ends.directory_begin;
+}
+
+Extent Archive::extent() const noexcept {
+  return {impl_->ends.archive_begin, impl_->ends.archive_end};
+}
+
 const Entry* Archive::find_ignoring_case(std::string_view full_name) const noexcept {
   const std::size_t number = impl_->directory.find(full_name);
   return number == entries().size() ? nullptr : &entries()[number];

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "checksum/chunks.hpp"
 #include "rushlight/error.hpp"
 #include "rushlight/executor.hpp"
 #include "rushlight/limits.hpp"
@@ -93,6 +94,8 @@ struct RecordAudit {
   const Entry* entry = nullptr;
   std::optional<Extent> data;   // absent when the local header cannot be trusted
   std::optional<CrcCheck> crc;  // absent when the data could not be read
+  // Of the stored bytes, where they were asked for and could be read.
+  std::optional<std::vector<checksum::ChunkDigest>> chunks;
 };
 
 struct Audit {
@@ -133,9 +136,14 @@ class Archive {
   [[nodiscard]] Result<RecordBytes> read(const Entry& entry, std::uint64_t max_bytes) const;
   // The CRC of decoded bytes against the entry's; a stored 0 that is not the computed value is "not computed".
   [[nodiscard]] static CrcCheck check_crc(const Entry& entry, ByteSpan decoded, Executor* executor) noexcept;
+  // The central entry with its name and extra fields, as it stands in the file.
+  [[nodiscard]] ByteSpan directory_bytes(const Entry& entry) const noexcept;
+  // Where the directory begins, where the archive does (0, or behind the bytes before it) and where it ends.
+  [[nodiscard]] std::uint64_t directory_begin() const noexcept;
+  [[nodiscard]] Extent extent() const noexcept;
   // Looks at everything. ErrorCode::io, ::out_of_memory and ::cancelled only; damage is in the findings. Reports
-  // progress as phase "verify", in stored bytes of records.
-  [[nodiscard]] Result<Audit> audit(Executor* executor, Progress* progress) const;
+  // progress as phase "verify", in stored bytes of records. `hashes` are computed while the bytes are in the cache.
+  [[nodiscard]] Result<Audit> audit(Executor* executor, Progress* progress, checksum::ChunkHashes hashes = {}) const;
 
  private:
   struct Impl;

@@ -41,6 +41,7 @@ struct Piece {
   std::size_t record = 0;  // in file order
   Extent bytes;
   std::uint32_t crc = 0;
+  checksum::ChunkDigest digest{};  // where hashes are asked for, and then of a chunk
 };
 
 struct Task {
@@ -52,23 +53,25 @@ struct Task {
 // The CRCs of the stored records, in waves of tasks.
 class CrcWork {
  public:
-  CrcWork(const FileView& view, Executor* executor) : view_(view), executor_(executor) {
+  CrcWork(const FileView& view, Executor* executor, checksum::ChunkHashes hashes)
+      : view_(view), executor_(executor), hashes_(hashes) {
     const std::size_t threads = executor == nullptr ? 1 : std::max(1u, executor->concurrency());
     // Without a mapping each task of a wave reads into memory of its own.
     most_tasks_ = view.is_mapped() ? threads * kTasksPerThread : threads;
     if (!view.is_mapped()) buffers_.resize(most_tasks_);
   }
 
-  [[nodiscard]] bool is_full() const { return tasks_.size() == most_tasks_ && task_bytes_ == kTaskBytes; }
+  [[nodiscard]] bool is_full() const { return tasks_.size() == most_tasks_ && task_bytes_ >= kTaskBytes; }
 
-  // Takes as much of [begin, end) as still fits the wave; gives where it stopped.
+  // Takes as much of [begin, end) as still fits the wave; gives where it stopped. Chunks that are hashed stay whole.
   std::uint64_t add(std::size_t record, Extent bytes) {
     while (bytes.begin != bytes.end && !is_full()) {
-      if (tasks_.empty() || task_bytes_ == kTaskBytes) {
+      if (tasks_.empty() || task_bytes_ >= kTaskBytes) {
         tasks_.push_back({.first_piece = pieces_.size(), .pieces = 0, .status = {}});
         task_bytes_ = 0;
       }
-      const std::uint64_t taken = std::min(bytes.size_bytes(), kTaskBytes - task_bytes_);
+      const std::uint64_t taken =
+          std::min(bytes.size_bytes(), hashes_.any() ? checksum::kChunkBytes : kTaskBytes - task_bytes_);
       pieces_.push_back({.record = record, .bytes = {bytes.begin, bytes.begin + taken}});
       tasks_.back().pieces += 1;
       task_bytes_ += taken;
@@ -106,13 +109,18 @@ class CrcWork {
     for (std::size_t i = 0; i < task.pieces; ++i) {
       Piece& piece = pieces_[task.first_piece + i];
       RUSHLIGHT_TRY_ASSIGN(const ByteSpan bytes, view_.read(piece.bytes.begin, piece.bytes.size_bytes(), scratch));
-      piece.crc = checksum::crc32(bytes);
+      if (!hashes_.any()) {
+        piece.crc = checksum::crc32(bytes);
+        continue;
+      }
+      RUSHLIGHT_TRY_ASSIGN(piece.digest, checksum::hash_chunk(bytes, hashes_, &piece.crc));
     }
     return {};
   }
 
   const FileView& view_;
   Executor* executor_;
+  checksum::ChunkHashes hashes_;
   std::size_t most_tasks_ = 1;
   std::vector<Buffer> buffers_;
   std::vector<Piece> pieces_;
@@ -141,12 +149,13 @@ Error crc_mismatch(const CrcCheck& check, std::optional<std::uint64_t> offset) {
 
 class Archive::Auditor {
  public:
-  Auditor(const Impl& archive, Executor* executor, Progress* progress)
+  Auditor(const Impl& archive, Executor* executor, Progress* progress, checksum::ChunkHashes hashes)
       : archive_(archive),
         entries_(archive.directory.entries()),
         order_(archive.directory.by_offset()),
         executor_(executor),
-        progress_(progress) {}
+        progress_(progress),
+        hashes_(hashes) {}
 
   Result<Audit> run() {
     audit_.records.resize(entries_.size());
@@ -226,10 +235,11 @@ class Archive::Auditor {
     for (const RecordAudit& record : audit_.records) {
       if (record.data) total_bytes_ += record.data->size_bytes();
     }
-    CrcWork work(archive_.view, executor_);
+    CrcWork work(archive_.view, executor_, hashes_);
     for (const std::uint32_t number : order_) {
-      const RecordAudit& record = audit_.records[number];
+      RecordAudit& record = audit_.records[number];
       if (!record.data) continue;
+      if (hashes_.any()) record.chunks.emplace();
       if (record.entry->method == Method::deflated) {
         RUSHLIGHT_TRY(finish(work));
         RUSHLIGHT_TRY(deflated(number));
@@ -255,6 +265,7 @@ class Archive::Auditor {
       const std::uint32_t computed =
           record.crc ? checksum::crc32_combine(before, piece.crc, piece.bytes.size_bytes()) : piece.crc;
       record.crc = judge_crc(record.entry->crc, computed);
+      if (record.chunks) record.chunks->push_back(piece.digest);
       bytes += piece.bytes.size_bytes();
     }
     work.clear();
@@ -267,9 +278,10 @@ class Archive::Auditor {
   Status deflated(std::size_t number) {
     RecordAudit& record = audit_.records[number];
     const Entry& entry = *record.entry;
+    Buffer stored, decoded;
+    if (record.chunks) RUSHLIGHT_TRY(hash_stored(*record.data, stored, *record.chunks));
     Status status = spend(inflate_cost_, entry, archive_.limits);
     if (status) {
-      Buffer stored, decoded;
       Result<ByteSpan> bytes = archive_.decode(entry, *record.data, stored, decoded);
       if (bytes) {
         record.crc = check_crc(entry, *bytes, executor_);
@@ -283,6 +295,17 @@ class Archive::Auditor {
       audit_.findings.push_back(std::move(status).error().finding);
     }
     return report(record.data->size_bytes(), false);
+  }
+
+  Status hash_stored(Extent rest, Buffer& scratch, std::vector<checksum::ChunkDigest>& chunks) {
+    while (rest.begin != rest.end) {
+      const std::uint64_t taken = std::min(rest.size_bytes(), checksum::kChunkBytes);
+      RUSHLIGHT_TRY_ASSIGN(const ByteSpan bytes, archive_.view.read(rest.begin, taken, scratch));
+      RUSHLIGHT_TRY_ASSIGN(const checksum::ChunkDigest digest, checksum::hash_chunk(bytes, hashes_, nullptr));
+      chunks.push_back(digest);
+      rest.begin += taken;
+    }
+    return {};
   }
 
   Status report(std::uint64_t bytes, bool last) {
@@ -330,6 +353,7 @@ class Archive::Auditor {
   std::span<const std::uint32_t> order_;
   Executor* executor_;
   Progress* progress_;
+  checksum::ChunkHashes hashes_;
   Audit audit_;
   Buffer scratch_;
   bool all_padded_ = true;
@@ -339,8 +363,8 @@ class Archive::Auditor {
   std::uint64_t reported_bytes_ = 0;
 };
 
-Result<Audit> Archive::audit(Executor* executor, Progress* progress) const {
-  return Auditor(*impl_, executor, progress).run();
+Result<Audit> Archive::audit(Executor* executor, Progress* progress, checksum::ChunkHashes hashes) const {
+  return Auditor(*impl_, executor, progress, hashes).run();
 }
 
 }  // namespace rushlight::zip

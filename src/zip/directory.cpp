@@ -462,4 +462,10 @@ CentralEntry Directory::stored(const Entry& entry) const noexcept {
   return decode<CentralEntry>(bytes_.subspan(static_cast<std::size_t>(entry.directory_offset - begin_)));
 }
 
+ByteSpan Directory::bytes_of(const Entry& entry) const noexcept {
+  const CentralEntry fixed = stored(entry);
+  const std::size_t size = CentralEntry::kBytes + fixed.name_bytes + fixed.extra_bytes + fixed.comment_bytes;
+  return bytes_.subspan(static_cast<std::size_t>(entry.directory_offset - begin_), size);
+}
+
 }  // namespace rushlight::zip

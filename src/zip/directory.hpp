@@ -37,6 +37,8 @@ class Directory {
   [[nodiscard]] std::size_t find(std::string_view name) const { return names_.find(entries(), name); }
   // The central entry as it stands in the file.
   [[nodiscard]] CentralEntry stored(const Entry& entry) const noexcept;
+  // The same with its name, extra fields and comment.
+  [[nodiscard]] ByteSpan bytes_of(const Entry& entry) const noexcept;
 
  private:
   class Auditor;

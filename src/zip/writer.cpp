@@ -56,9 +56,6 @@ void append_number(std::vector<std::byte>& out, T value) {
   store_le(out.data() + out.size() - sizeof(T), value);
 }
 
-std::uint16_t flags_of(const RecordSpec& record) noexcept {
-  return record.size_bytes == 0 ? kFlagUtf8 : static_cast<std::uint16_t>(kFlagUtf8 | kFlagDescriptor);
-}
 std::uint16_t version_needed_by(const RecordSpec& record) noexcept {
   return record.method == Method::deflated ? kDeflateNeeded : std::uint16_t{0};
 }
@@ -99,6 +96,10 @@ Error too_large_to_deflate(std::string_view record) {
 
 }  // namespace
 
+std::uint16_t flags_of_written(std::uint64_t size_bytes) noexcept {
+  return size_bytes == 0 ? kFlagUtf8 : static_cast<std::uint16_t>(kFlagUtf8 | kFlagDescriptor);
+}
+
 bool RecordSpec::is_long() const noexcept {
   return !fits_32_bits(size_bytes);
 }
@@ -137,7 +138,7 @@ std::vector<std::byte> local_header_bytes(const RecordSpec& record, const Record
   const std::uint64_t padding =
       place.data_offset - extra_at - zip64_bytes(record, place.header_offset) - kExtraHeaderBytes;
   const LocalHeader header{.version_needed = version_needed_by(record),
-                           .flags = flags_of(record),
+                           .flags = flags_of_written(record.size_bytes),
                            .method = static_cast<std::uint16_t>(record.method),
                            .name_bytes = static_cast<std::uint16_t>(record.name.size()),
                            .extra_bytes = static_cast<std::uint16_t>(place.data_offset - extra_at)};
@@ -152,10 +153,13 @@ std::vector<std::byte> local_header_bytes(const RecordSpec& record, const Record
   return bytes;
 }
 
-Result<ArchivePlan> plan_archive(std::span<const RecordSpec> records, const WriterOptions& options) {
+namespace {
+
+Result<ArchivePlan> plan_records(std::span<const RecordSpec> records, std::uint64_t offset,
+                                 std::uint64_t directory_bytes, const WriterOptions& options) {
   ArchivePlan plan;
+  plan.directory_bytes = directory_bytes;
   plan.records.reserve(records.size());
-  std::uint64_t offset = 0;
   for (const RecordSpec& record : records) {
     RUSHLIGHT_TRY_ASSIGN(const RecordPlace place, place_record(record, offset, options.alignment));
     plan.records.push_back(place);
@@ -165,6 +169,30 @@ Result<ArchivePlan> plan_archive(std::span<const RecordSpec> records, const Writ
   plan.directory_offset = offset;
   plan.size_bytes = offset + plan.directory_bytes + End64Record::kBytes + End64Locator::kBytes + EndRecord::kBytes;
   return plan;
+}
+
+}  // namespace
+
+Result<ArchivePlan> plan_archive(std::span<const RecordSpec> records, const WriterOptions& options) {
+  return plan_records(records, 0, 0, options);
+}
+
+Result<ArchivePlan> Writer::plan_rest(std::span<const RecordSpec> records) const {
+  return plan_records(records, written_bytes_, directory_.size(), options_);
+}
+
+Result<Writer> Writer::behind(Sink& sink, const WriterOptions& options, const Archive& archive, std::uint64_t end) {
+  Writer writer(sink, options);
+  writer.written_bytes_ = end;
+  for (const Entry& entry : archive.entries()) {
+    if (entry.header_offset >= end) continue;
+    append_bytes(writer.directory_, archive.directory_bytes(entry));
+    writer.records_ += 1;
+    std::string folded;
+    fold_name(entry.name, folded);
+    writer.folded_names_.insert(std::move(folded));
+  }
+  return writer;
 }
 
 template <class T>
@@ -177,6 +205,11 @@ Status Writer::pass_on(ByteSpan bytes) {
   RUSHLIGHT_TRY(sink_.write(bytes));
   written_bytes_ += bytes.size();
   return {};
+}
+
+Status Writer::pass_on_structure(ByteSpan bytes) {
+  if (options_.observer != nullptr) options_.observer->on_structure(bytes);
+  return pass_on(bytes);
 }
 
 Status Writer::check_name(std::string_view full_name) {
@@ -201,7 +234,7 @@ Status Writer::begin(RecordSpec spec, std::uint32_t crc) {
   assert(!open_ && !finished_);
   RUSHLIGHT_TRY(check_name(spec.name));
   RUSHLIGHT_TRY_ASSIGN(const RecordPlace place, place_record(spec, written_bytes_, options_.alignment));
-  RUSHLIGHT_TRY(pass_on(local_header_bytes(spec, place)));
+  RUSHLIGHT_TRY(pass_on_structure(local_header_bytes(spec, place)));
   OpenRecord record{
       .name = std::string(spec.name), .spec = spec, .place = place, .bytes_left = spec.stored_bytes(), .crc = crc};
   record.spec.name = {};
@@ -221,6 +254,7 @@ Status Writer::pass_on_content(ByteSpan bytes) {
   while (!bytes.empty()) {
     const ByteSpan piece = bytes.first(std::min(bytes.size(), kPieceBytes));
     if (options_.crc && open_->spec.method == Method::stored) open_->crc = checksum::crc32(piece, open_->crc);
+    if (options_.observer != nullptr) options_.observer->on_content(piece);
     RUSHLIGHT_TRY(pass_on(piece));
     open_->bytes_left -= piece.size();
     bytes = bytes.subspan(piece.size());
@@ -232,7 +266,7 @@ void Writer::list(const OpenRecord& record) {
   const std::uint64_t header_offset = record.place.header_offset;
   const CentralEntry entry{
       .version_needed = version_needed_by(record.spec),
-      .flags = flags_of(record.spec),
+      .flags = flags_of_written(record.spec.size_bytes),
       .method = static_cast<std::uint16_t>(record.spec.method),
       .crc = record.crc,
       .compressed_bytes = saturated<std::uint32_t>(record.spec.stored_bytes()),
@@ -260,10 +294,10 @@ Result<WrittenRecord> Writer::end() {
   const std::uint64_t stored_bytes = record.spec.stored_bytes();
   if (record.spec.size_bytes != 0) {
     if (has_long_fields(record.spec, record.place.header_offset)) {
-      RUSHLIGHT_TRY(pass_on(encode(Descriptor64{record.crc, stored_bytes, record.spec.size_bytes})));
+      RUSHLIGHT_TRY(pass_on_structure(encode(Descriptor64{record.crc, stored_bytes, record.spec.size_bytes})));
     } else {
-      RUSHLIGHT_TRY(pass_on(encode(Descriptor{record.crc, static_cast<std::uint32_t>(stored_bytes),
-                                              static_cast<std::uint32_t>(record.spec.size_bytes)})));
+      RUSHLIGHT_TRY(pass_on_structure(encode(Descriptor{record.crc, static_cast<std::uint32_t>(stored_bytes),
+                                                        static_cast<std::uint32_t>(record.spec.size_bytes)})));
     }
   }
   list(record);
@@ -329,19 +363,19 @@ Result<WrittenRecord> Writer::add(std::string_view full_name, ByteSpan data, Met
 Result<std::uint64_t> Writer::write_end() {
   assert(!open_ && !finished_);
   const std::uint64_t directory_offset = written_bytes_;
-  RUSHLIGHT_TRY(pass_on(directory_));
+  RUSHLIGHT_TRY(pass_on_structure(directory_));
   const std::uint64_t end64_offset = written_bytes_;
-  RUSHLIGHT_TRY(pass_on(encode(End64Record{.made_by = kEnd64MadeBy,
-                                           .version_needed = kEnd64Needed,
-                                           .entries_on_disk = records_,
-                                           .entries = records_,
-                                           .directory_bytes = directory_.size(),
-                                           .directory_offset = directory_offset})));
-  RUSHLIGHT_TRY(pass_on(encode(End64Locator{.end64_offset = end64_offset})));
-  RUSHLIGHT_TRY(pass_on(encode(EndRecord{.entries_on_disk = saturated<std::uint16_t>(records_),
-                                         .entries = saturated<std::uint16_t>(records_),
-                                         .directory_bytes = saturated<std::uint32_t>(directory_.size()),
-                                         .directory_offset = saturated<std::uint32_t>(directory_offset)})));
+  RUSHLIGHT_TRY(pass_on_structure(encode(End64Record{.made_by = kEnd64MadeBy,
+                                                     .version_needed = kEnd64Needed,
+                                                     .entries_on_disk = records_,
+                                                     .entries = records_,
+                                                     .directory_bytes = directory_.size(),
+                                                     .directory_offset = directory_offset})));
+  RUSHLIGHT_TRY(pass_on_structure(encode(End64Locator{.end64_offset = end64_offset})));
+  RUSHLIGHT_TRY(pass_on_structure(encode(EndRecord{.entries_on_disk = saturated<std::uint16_t>(records_),
+                                                   .entries = saturated<std::uint16_t>(records_),
+                                                   .directory_bytes = saturated<std::uint32_t>(directory_.size()),
+                                                   .directory_offset = saturated<std::uint32_t>(directory_offset)})));
   finished_ = true;
   return written_bytes_;
 }

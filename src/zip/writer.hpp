@@ -25,11 +25,27 @@ inline constexpr std::uint64_t kTorchAlignment = 64;
 inline constexpr std::uint64_t kMostAlignment = 65536;
 inline constexpr std::size_t kMostNameBytes = 511;  // torch's reader cuts longer ones
 
+// Sees what a Writer writes, before the sink does, in the order of the file.
+class WriteObserver {
+ public:
+  virtual ~WriteObserver() = default;
+  // Headers, padding, descriptors, the directory, the end records.
+  virtual void on_structure(ByteSpan bytes) = 0;
+  // Data of the record that was begun last, as they are stored, at most 1 MiB at a time.
+  virtual void on_content(ByteSpan bytes) = 0;
+
+ protected:
+  WriteObserver() = default;
+  WriteObserver(const WriteObserver&) = default;
+  WriteObserver& operator=(const WriteObserver&) = default;
+};
+
 struct WriterOptions {
   // Of the data of every record. 1 to 65536; torch takes any number, not powers of two alone.
   std::uint64_t alignment = kTorchAlignment;
   // False: every CRC field holds 0, as after torch.serialization.set_crc32_options(False).
   bool crc = true;
+  WriteObserver* observer = nullptr;  // outlives the writer
 };
 
 // What decides where a record lies.
@@ -60,6 +76,9 @@ struct RecordPlace {
 // header, and beyond 2^62 bytes.
 Result<RecordPlace> place_record(const RecordSpec& record, std::uint64_t header_offset, std::uint64_t alignment);
 
+// The flags of a record as torch writes them: they depend on whether it is empty.
+[[nodiscard]] std::uint16_t flags_of_written(std::uint64_t size_bytes) noexcept;
+
 // All bytes between header_offset and data_offset.
 [[nodiscard]] std::vector<std::byte> local_header_bytes(const RecordSpec& record, const RecordPlace& place);
 
@@ -86,6 +105,13 @@ class Writer {
  public:
   // `sink` outlives the writer, and nobody else writes to it meanwhile. Its first byte is the archive's.
   explicit Writer(Sink& sink, const WriterOptions& options = {}) noexcept : sink_(sink), options_(options) {}
+
+  // A writer that goes on behind the first `end` bytes of an archive, which its user has given to the sink: the records
+  // that begin before `end` stay in the directory as they are, the others are gone.
+  static Result<Writer> behind(Sink& sink, const WriterOptions& options, const Archive& archive, std::uint64_t end);
+
+  // Where these records would lie if they came next and were the last.
+  [[nodiscard]] Result<ArchivePlan> plan_rest(std::span<const RecordSpec> records) const;
 
   // Method::deflated: where that makes the record smaller; its compressed form is held in memory.
   Result<WrittenRecord> add(std::string_view full_name, ByteSpan data, Method method = Method::stored);
@@ -116,6 +142,7 @@ class Writer {
   Result<WrittenRecord> end();
   Result<std::uint64_t> write_end();
   Status pass_on(ByteSpan bytes);
+  Status pass_on_structure(ByteSpan bytes);
   Status pass_on_content(ByteSpan bytes);
   Status check_name(std::string_view full_name);
   void list(const OpenRecord& record);

@@ -14,6 +14,7 @@ import unittest
 PROGRAM, GOLDEN, EXAMPLES = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
 FASHION = GOLDEN / "fashion"
 CNN = FASHION / "fashion_cnn.pt"
+CKPT = FASHION / "fashion_ckpt.pt"
 SPEC = EXAMPLES / "fashion_cnn.json"
 CATEGORIES = set("kind trunc zip ambig unsup limit pkl global type tensor store crc mani sig changed io".split()) | {
     "model", "device", "argument"}
@@ -178,6 +179,61 @@ class Envelope(unittest.TestCase):
         self.assertGreater(count, 100)
         for file in (GOLDEN / "torch-releases").glob("*/state_dict.pt"):
             self.check("diff", 0, GOLDEN / "torch-releases" / "2.15.0" / "state_dict.pt", file)
+
+    def test_convert(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder)
+            report = self.check("convert", 0, CNN, out / "a.safetensors", "--verify")
+            self.assertEqual((report["kind"], report["tensors"], report["verified"], report["left_behind"], report["casts"]),
+                             ("safetensors", 18, True, [], []))
+            self.assertEqual(report["size_bytes"], (out / "a.safetensors").stat().st_size)
+            self.check("convert", 3, CNN, out / "a.safetensors")  # it is there already
+            self.check("convert", 0, out / "a.safetensors", out / "b.pt", "--verify")
+            self.check("diff", 0, CNN, out / "b.pt", "--tensors-only", "--match", "*")
+            self.check("convert", 0, CNN, out / "same.pt")
+            first, second = CNN.read_bytes(), (out / "same.pt").read_bytes()
+            self.assertEqual(len(first), len(second))
+            self.assertLessEqual(sum(a != b for a, b in zip(first, second)), 48)  # the serialization id and its CRC
+            report = self.check("convert", 0, CNN, out / "half.pt", "--dtype", "bf16", "fc*")
+            self.assertEqual([cast["name"] for cast in report["casts"]], ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"])
+            self.assertTrue(all(0 < cast["rel_l2"] < 2 ** -8 and cast["overflowed"] == 0 for cast in report["casts"]))
+            report = self.check("convert", 0, CKPT, out / "weights.npz", "--deflate")
+            self.assertIn("epoch", report["left_behind"])
+            self.check("convert", 2, CNN, out / "x.pt", "--dtype", "float99")
+            self.check("convert", 2, CNN, out / "model.what")
+            self.check("convert", 3, out / "none.pt", out / "x.pt")
+            self.assertEqual(sorted(path.name for path in out.iterdir()),
+                             ["a.safetensors", "b.pt", "half.pt", "same.pt", "weights.npz"])
+
+    def test_extract(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder)
+            report = self.check("extract", 0, CKPT, "model_state_dict", "-o", out / "w.pt")
+            self.assertEqual((report["kind"], report["tensors"]), ("torch-zip", 18))
+            report = self.check("extract", 0, CNN, "fc1.weight", "-o", out / "fc1.npy", "--verify")
+            self.assertEqual((report["tensors"], report["verified"]), (1, True))
+            self.check("extract", 0, CNN, "conv*", "-o", out / "c.safetensors", "--verify")
+            self.check("extract", 3, CNN, "fc9*", "-o", out / "d.pt")
+
+    def test_edit(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder)
+            report = self.check("edit", 0, CKPT, "--drop", "optimizer_state_dict", "--set", "epoch=9", "--dry-run")
+            self.assertEqual((report["output"], report["dropped"], report["set"]), (None, ["optimizer_state_dict"], ["epoch"]))
+            report = self.check("edit", 0, CKPT, "-o", out / "slim.pt", "--drop", "optimizer_state_dict", "--set", "epoch=9",
+                                "--rename", "s/^(conv|fc)/net.\\1/", "--cast", "f32=bf16", "--verify")
+            self.assertIn({"from": "conv1.weight", "to": "net.conv1.weight"}, report["renamed"])
+            self.assertEqual((report["tensors"], report["verified"]), (18, True))
+            listing = self.check("list", 0, out / "slim.pt")
+            names = [tensor["name"] for tensor in listing["tensors"]]
+            self.assertIn("model_state_dict.net.fc1.weight", names)
+            self.assertFalse([name for name in names if name.startswith("optimizer")])
+            self.assertEqual({value["name"]: value["value"] for value in listing["values"]}["epoch"], 9)
+            self.check("edit", 0, out / "slim.pt", "--in-place", "--set", "epoch=10")
+            self.check("edit", 2, out / "slim.pt", "--set", "epoch=10")  # where to?
+            self.check("edit", 3, out / "slim.pt", "--in-place", "--drop", "nothing.like.it")
+            self.check("edit", 2, out / "slim.pt", "--in-place", "--rename", "s/(/x/")
+            self.assertEqual([path.name for path in out.iterdir()], ["slim.pt"])
 
     def test_scan(self):
         report = self.check("scan", 1, FASHION / "fashion_module.pt", CNN)

@@ -34,6 +34,7 @@ WANTED = {
     "zip": {"zip", "npz"},
     "pickle": {"pickle", "legacy"},
     "checkpoint": {"zip", "pickle", "legacy"},
+    "save": {"zip", "pickle", "legacy"},
     "legacy": {"legacy", "pickle"},
     "tar": {"tar"},
     "safetensors": {"safetensors"},

@@ -84,7 +84,8 @@ std::string content(const fs::path& path) {
 // With the serialization id and its three CRC fields blanked: torch makes it of a hash that differs between libraries.
 std::string without_id(std::string file) {
   std::vector<Finding> findings;
-  const auto archive = zip::Archive::open(Source::from_memory(as_byte_span(file)), {.limits = {}, .window_offset = 0, .window_bytes = {}}, findings);
+  const auto archive = zip::Archive::open(Source::from_memory(as_byte_span(file)),
+                                          {.limits = {}, .window_offset = 0, .window_bytes = {}}, findings);
   if (!archive) return file;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> blanks;
   for (const zip::Entry& entry : (*archive)->entries()) {
@@ -142,6 +143,37 @@ TEST(SaveGolden, UntouchedFilesComeOutAsTheyWere) {
             << " in another form for a reason\n";
   EXPECT_GE(same_zip, 440u);
   EXPECT_GE(same_legacy, 230u);
+}
+
+// Tensors and names alone, as StateDict has them, become the bytes that torch wrote for its own state dict.
+TEST(SaveGolden, StateDictsAreSpeltAsTorchSpellsThem) {
+  // Attributes, classes and addresses that a StateDict does not have.
+  const std::set<std::string> others = {"container/location_cuda0.pt",
+                                        "container/location_xpu1.pt",
+                                        "geometry/buffers.pt",
+                                        "geometry/parameters.pt",
+                                        "geometry/subclass.pt",
+                                        "geometry/subclass_torchvision.pt",
+                                        "geometry/conj_neg.pt",
+                                        "geometry/tied.pt",
+                                        "container/sharded/pytorch_model-00001-of-00002.bin"};
+  std::size_t same = 0;
+  for (const Golden& golden : golden_files()) {
+    if (!golden.name.starts_with("format/") || golden.name.starts_with("format/quirks/")) continue;
+    const std::string name = golden.name.substr(7);
+    const Result<Checkpoint> checkpoint = Checkpoint::open(golden.path);
+    if (!checkpoint || checkpoint->format().kind != FileKind::torch_zip || kOtherBytes.contains(golden.name)) continue;
+    if (checkpoint->root().class_name() != "collections.OrderedDict" || others.contains(name)) continue;
+    const Result<StateDict> state = checkpoint->state_dict();
+    if (!state || !state->path().empty() || state->size() != checkpoint->root().entry_count()) continue;
+    TestSink sink;
+    const Result<SaveReport> saved = save(*state, sink, {.like = &*checkpoint});
+    ASSERT_TRUE(saved) << golden.name << ": " << to_string(saved.error());
+    EXPECT_TRUE(without_id(sink.text()) == without_id(content(golden.path))) << golden.name;
+    ++same;
+  }
+  std::cout << same << " state dicts have torch's bytes\n";
+  EXPECT_GE(same, 60u);
 }
 
 struct Form {

@@ -1,0 +1,91 @@
+// rushlight manifest: what a file is now, written down so that any change is found.
+#include "rushlight/manifest.hpp"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/format.hpp"
+#include "cli/stop_signals.hpp"
+#include "cli/verbs.hpp"
+#include "rushlight/text.hpp"
+
+namespace rushlight::cli {
+namespace {
+
+struct Options {
+  std::string file;
+  std::string output;
+  std::string sidecar;
+  bool in_place = false;
+  bool sha256 = false;
+  bool force = false;
+};
+
+std::string to_hex(std::span<const std::byte> bytes) {
+  std::string text;
+  for (const std::byte byte : bytes) text += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
+  return text;
+}
+
+int write(Context& context, const Options& options) {
+  const int places = (options.in_place ? 1 : 0) + (options.output.empty() ? 0 : 1) + (options.sidecar.empty() ? 0 : 1);
+  if (places != 1) {
+    return fail(
+        context, "manifest", options.file,
+        Error::of({.category = Category::argument,
+                   .code = "CLI-USAGE",
+                   .message = "one of --in-place, -o OUT.pt and --sidecar M.json says where the manifest goes"}));
+  }
+  StopSignals stop;
+  ProgressBar progress;
+  ManifestOptions manifest_options;
+  manifest_options.level = options.sha256 ? ManifestLevel::sha256 : ManifestLevel::xxh3;
+  manifest_options.limits = context.limits;
+  manifest_options.overwrite = options.in_place || options.force;
+  manifest_options.executor = &context.executor();
+  manifest_options.progress = &progress;
+  const std::string& to = !options.sidecar.empty() ? options.sidecar : options.in_place ? options.file : options.output;
+  Result<Manifest> manifest = options.sidecar.empty() ? add_manifest(options.file, to, manifest_options)
+                                                      : write_manifest_sidecar(options.file, to, manifest_options);
+  if (!manifest) {
+    return fail(context, "manifest", options.file, with_path_suggestion(std::move(manifest).error(), options.file));
+  }
+  if (context.json) {
+    JsonWriter json = begin_envelope("manifest", options.file, true);
+    json.field("output", std::string_view(to)).field("sidecar", !options.sidecar.empty());
+    json.field("level", to_string(manifest->level())).field("records", std::uint64_t{manifest->records.size()});
+    json.field("tensors", std::uint64_t{manifest->tensors.size()});
+    json.field("digest", std::string_view(to_hex(manifest->self_xxh3)));
+    write_findings(json, {});
+    print_envelope(context, json);
+  } else if (!context.quiet) {
+    print(fmt::format("{}  {}   {}, {}   {}\n", context.terminal.paint("ok", Role::good), escaped(to),
+                      plural(std::int64_t(manifest->records.size()), "record"),
+                      plural(std::int64_t(manifest->tensors.size()), "tensor"),
+                      options.sha256 ? "xxh3-128 and sha-256" : "xxh3-128"));
+  }
+  return kGood;
+}
+
+}  // namespace
+
+Verb manifest_verb() {
+  return {"manifest",
+          {},
+          "write down what a file is, so that verify finds any change",
+          {"rushlight manifest model.pt --in-place", "rushlight manifest model.pt --sha256 -o vouched.pt",
+           "rushlight manifest model.pt --sidecar model.pt.json"},
+          [](OptionTable& table, Context& context) {
+            auto options = std::make_shared<Options>();
+            table.add("FILE", &options->file, "a checkpoint that torch.save wrote").required();
+            table.add("--sha256", &options->sha256, "SHA-256 too: holds against intent, and can be signed");
+            table.add("--in-place", &options->in_place, "into the file itself, which is replaced at once");
+            table.add("-o,--output", &options->output, "into a copy of the file");
+            table.add("--sidecar", &options->sidecar, "beside the file, which is left alone");
+            table.add("--force", &options->force, "replace what is there");
+            return [options, &context] { return write(context, *options); };
+          }};
+}
+
+}  // namespace rushlight::cli

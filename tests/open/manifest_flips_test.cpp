@@ -1,0 +1,105 @@
+// Every single bit of a file with a manifest, flipped: verify() says so, each time (M03, Z50).
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <random>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "checksum/ed25519.hpp"
+#include "rushlight/executor.hpp"
+#include "rushlight/verify.hpp"
+#include "sealed_file.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace rushlight::test {
+namespace {
+
+bool is_found(const std::string& file) {
+  const Result<VerifyReport> report = verify(Source::from_memory(as_byte_span(file)));
+  return report && !report->ok;
+}
+
+// The bits that are not found, of those at the given positions.
+std::vector<std::size_t> missed(const std::string& file, const std::vector<std::size_t>& bits) {
+  const auto pool = make_thread_pool();
+  std::vector<std::vector<std::size_t>> by_task(64);
+  pool->for_each_index(by_task.size(), [&](std::size_t task) {
+    std::string copy = file;
+    for (std::size_t i = task; i < bits.size(); i += by_task.size()) {
+      copy[bits[i] / 8] ^= static_cast<char>(1 << bits[i] % 8);
+      if (!is_found(copy)) by_task[task].push_back(bits[i]);
+      copy[bits[i] / 8] ^= static_cast<char>(1 << bits[i] % 8);
+    }
+  });
+  std::vector<std::size_t> all;
+  for (const std::vector<std::size_t>& some : by_task) all.insert(all.end(), some.begin(), some.end());
+  return all;
+}
+
+std::vector<std::size_t> all_bits(const std::string& file) {
+  std::vector<std::size_t> bits(file.size() * 8);
+  for (std::size_t i = 0; i < bits.size(); ++i) bits[i] = i;
+  return bits;
+}
+
+std::string said(const std::string& file, const std::vector<std::size_t>& bits) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min<std::size_t>(bits.size(), 20); ++i) {
+    text += "bit " + std::to_string(bits[i] % 8) + " of byte " + std::to_string(bits[i] / 8) + "\n";
+  }
+  return text + std::to_string(bits.size()) + " of " + std::to_string(file.size() * 8) + " bits";
+}
+
+TEST(ManifestFlips, EveryBitOfASmallFileIsFound) {
+  const std::string file = saved_small(ManifestLevel::xxh3);
+  ASSERT_FALSE(is_found(file));
+  const std::vector<std::size_t> bits = missed(file, all_bits(file));
+  EXPECT_TRUE(bits.empty()) << said(file, bits);
+}
+
+TEST(ManifestFlips, EveryBitOfASmallFileWithoutCrcsIsFound) {
+  const std::string file = saved_small(ManifestLevel::xxh3, false);
+  ASSERT_FALSE(is_found(file));
+  const std::vector<std::size_t> bits = missed(file, all_bits(file));
+  EXPECT_TRUE(bits.empty()) << said(file, bits);
+}
+
+TEST(ManifestFlips, EveryBitOfASignedFileIsFoundWithoutTheKey) {
+  if (!checksum::ed25519_available()) GTEST_SKIP() << "SKIPPED: built without OpenSSL";
+  const TemporaryFolder folder;
+  write_file(folder / "a.pt", saved_small(ManifestLevel::sha256));
+  SignOptions options;
+  options.private_key_pem =
+      "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
+      "-----END PRIVATE KEY-----\n";
+  ASSERT_TRUE(sign(folder / "a.pt", folder / "a.pt", options));
+  const std::string file = read_file(folder / "a.pt");
+  ASSERT_FALSE(is_found(file));
+  const std::vector<std::size_t> not_found = missed(file, all_bits(file));
+  EXPECT_TRUE(not_found.empty()) << said(file, not_found);
+}
+
+TEST(ManifestFlips, SampledBitsOfALargeFileAreFound) {
+  StateDict state;
+  std::mt19937_64 random(7);
+  std::vector<std::int64_t> values((std::size_t{9} << 20) / 8);
+  for (std::int64_t& value : values) value = static_cast<std::int64_t>(random());
+  state.insert("big", Tensor::from_values<std::int64_t>(values, {std::int64_t(values.size())}).value());
+  for (int i = 0; i < 40; ++i) {
+    state.insert("small" + std::to_string(i), Tensor::zeros(DType::f32, {i}).value());
+  }
+  SaveOptions options;
+  options.manifest = ManifestLevel::xxh3;
+  const std::string file = saved(state, options);
+  ASSERT_FALSE(is_found(file));
+  std::vector<std::size_t> bits;
+  for (int i = 0; i < 300; ++i) bits.push_back(random() % (file.size() * 8));
+  // Most of what is no data lies at the end.
+  for (int i = 0; i < 300; ++i) bits.push_back(file.size() * 8 - 1 - random() % (std::size_t{30000} * 8));
+  const std::vector<std::size_t> not_found = missed(file, bits);
+  EXPECT_TRUE(not_found.empty()) << said(file, not_found);
+}
+
+}  // namespace
+}  // namespace rushlight::test

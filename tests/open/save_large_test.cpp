@@ -1,0 +1,85 @@
+// A checkpoint beyond 4 GiB, written again: what it costs in memory, and that the new file is sound.
+#include <gtest/gtest.h>
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "rushlight/save.hpp"
+#include "support/pickle_builder.hpp"
+#include "support/temporary_folder.hpp"
+#include "support/zip_builder.hpp"
+#include "zip/archive.hpp"
+
+namespace rushlight::test {
+namespace {
+
+constexpr std::int64_t kElements = (std::int64_t{1} << 30) + 16;  // of float32: just over 4 GiB
+
+// Memory of this process that belongs to no file, in bytes.
+std::uint64_t anonymous_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    unsigned long long kib = 0;
+    if (std::sscanf(line.c_str(), "RssAnon: %llu kB", &kib) == 1) return kib * 1024;
+  }
+  return 0;
+}
+
+// Keeps the beginning and the end, and counts.
+class EndsSink final : public Sink {
+ public:
+  Status write(std::span<const std::byte> bytes) override {
+    size_bytes_ += bytes.size();
+    end_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size() > kKept ? 0 : bytes.size());
+    if (end_.size() > 4 * kKept) end_.erase(0, end_.size() - 2 * kKept);
+    most_anonymous_ = std::max(most_anonymous_, anonymous_bytes());
+    return {};
+  }
+  [[nodiscard]] std::uint64_t size_bytes() const noexcept { return size_bytes_; }
+  [[nodiscard]] const std::string& end() const noexcept { return end_; }
+  [[nodiscard]] std::uint64_t most_anonymous_bytes() const noexcept { return most_anonymous_; }
+
+ private:
+  static constexpr std::size_t kKept = std::size_t{64} << 10;
+  std::uint64_t size_bytes_ = 0;
+  std::string end_;
+  std::uint64_t most_anonymous_ = 0;
+};
+
+TEST(SaveLarge, MemoryIsThatOfTheMetadata) {
+  const TemporaryFolder folder;
+  PickleBuilder pickle;
+  pickle.proto(2).empty_dict().text("w").tensor("FloatStorage", "0", std::array{kElements}).setitem().stop();
+  TorchZip zip("large");
+  zip.add("data.pkl", pickle.bytes()).add("byteorder", "little").add("data/0", Bytes{});
+  zip.record("data/0").hole_bytes = static_cast<std::uint64_t>(kElements) * 4;
+  zip.add("version", "3\n");
+  const std::filesystem::path path = folder / "large.pt";
+  ASSERT_TRUE(zip.write_file(path));
+  struct stat status {};
+  ASSERT_EQ(::stat(path.c_str(), &status), 0);
+  if (status.st_blocks * 512 > 64 << 20) GTEST_SKIP() << "SKIPPED: this file system fills holes with blocks";
+  const Result<Checkpoint> checkpoint = Checkpoint::open(path);
+  ASSERT_TRUE(checkpoint) << to_string(checkpoint.error());
+  EXPECT_EQ(checkpoint->root()["w"].as_tensor()->numel(), kElements);
+  const std::uint64_t before = anonymous_bytes();
+  EndsSink sink;
+  const Result<SaveReport> report = save(*checkpoint, sink);
+  ASSERT_TRUE(report) << to_string(report.error());
+  EXPECT_EQ(report->size_bytes, sink.size_bytes());
+  // The same bytes as the file's, as far as they can be kept.
+  EXPECT_EQ(sink.size_bytes(), std::filesystem::file_size(path));
+  EXPECT_NE(sink.end().find("PK\x06\x06"), std::string::npos);
+  if (before > 0) {
+    EXPECT_LT(sink.most_anonymous_bytes(), before + (std::uint64_t{32} << 20));
+  }
+}
+
+}  // namespace
+}  // namespace rushlight::test
