@@ -146,12 +146,23 @@ class DirectoryStorages final : public StorageProvider {
 
 }  // namespace
 
+bool hides_byteorder(const zip::Archive& archive, const FormatInfo& format) {
+  constexpr std::string_view kBig = "big";
+  const std::uint32_t crc = checksum::crc32(as_byte_span(kBig));
+  return format.byteorder != kBig && std::ranges::any_of(archive.entries(), [&](const zip::Entry& entry) {
+           return entry.size_bytes == kBig.size() && entry.crc == crc;
+         });
+}
+
 Status salvage_by_directory(const std::shared_ptr<const zip::Archive>& archive, const LoadOptions& options,
                             SalvagedArchive& salvaged) {
   RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<ZipContainer> container,
                        ZipContainer::open(archive, options, salvaged.format, salvaged.findings));
   if (salvaged.format.kind != FileKind::torch_zip || container->pickle() == nullptr) {
     return refusal(*archive->source(), "SALVAGE-KIND", "the archive is not one of torch.save");
+  }
+  if (hides_byteorder(*archive, salvaged.format)) {
+    return refusal(*archive->source(), "SALVAGE-BYTEORDER", "the record that says the byte order has another name");
   }
   Result<PickleBytes> bytes = container->read_pickle(*container->pickle());
   if (!bytes && !could_not_look(bytes.error())) {

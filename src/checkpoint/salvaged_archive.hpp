@@ -25,6 +25,10 @@ struct SalvagedArchive {
 Status salvage_by_directory(const std::shared_ptr<const zip::Archive>& archive, const LoadOptions& options,
                             SalvagedArchive& salvaged);
 
+// Whether a record that says `big` stands under another name than `byteorder`, by the checksums in the directory: its
+// name there is damaged, and every element would be misread.
+[[nodiscard]] bool hides_byteorder(const zip::Archive& archive, const FormatInfo& format);
+
 // From the front, record by record, without a directory. `salvaged` gets the records also when it fails: the pickle is
 // not whole, or the archive is none of torch.save.
 Status salvage_by_walk(const std::shared_ptr<const Source>& source, const LoadOptions& options,

@@ -267,6 +267,7 @@ class Salvage {
 
   // That all of its storages can be read, as the ordinary way reads them.
   bool archive_is_sound(open::Opened& opened) {
+    if (checkpoint::hides_byteorder(*opened.archive, opened.format)) return false;
     const Result<std::uint64_t> lost = lost_in(opened.root);
     if (!lost || *lost > 0) return false;
     trust_integrity_ = true;

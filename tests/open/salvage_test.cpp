@@ -404,6 +404,13 @@ TEST_F(Salvaging, BigEndianElementsKeepTheirValues) {
   zip.add("version", "3\n");
   Bytes bytes = zip.build();
   const std::uint64_t word = zip.place("byteorder").data;
+  {
+    Bytes renamed = bytes;  // in the directory, which nobody would miss
+    renamed[static_cast<std::size_t>(zip.place("byteorder").central) + 46 + 5] ^= std::byte{1};
+    const SalvageReport report = rescue(renamed).value();
+    EXPECT_EQ(report.rescued.size(), 2u);
+    EXPECT_EQ(rescued_root()["a"].as_tensor()->values<float>().value()[1], 2.0F);
+  }
   bytes.resize(bytes.size() - 30);
   for (const bool damaged : {false, true}) {
     if (damaged) bytes[static_cast<std::size_t>(word)] ^= std::byte{1};  // its checksum still says which word it was
