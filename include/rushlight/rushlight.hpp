@@ -24,6 +24,7 @@
 #include "rushlight/model.hpp"
 #include "rushlight/npy.hpp"
 #include "rushlight/result.hpp"
+#include "rushlight/salvage.hpp"
 #include "rushlight/save.hpp"
 #include "rushlight/scan.hpp"
 #include "rushlight/session.hpp"

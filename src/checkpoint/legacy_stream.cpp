@@ -11,6 +11,7 @@
 #include "base/quote.hpp"
 #include "checkpoint/globals.hpp"
 #include "checkpoint/globals_found.hpp"
+#include "checkpoint/lost_memory.hpp"
 #include "tensor/file_memory.hpp"
 
 namespace rushlight::checkpoint {
@@ -55,18 +56,30 @@ Result<std::unique_ptr<LegacyStream>> LegacyStream::open(std::shared_ptr<const S
                                                          std::string_view file, const LoadOptions& options,
                                                          std::vector<Finding>& findings) {
   std::unique_ptr<LegacyStream> stream(new LegacyStream(std::move(source), file));
-  RUSHLIGHT_TRY(stream->read_head(offset, options));
-  RUSHLIGHT_TRY_ASSIGN(stream->object_,
-                       read_stream_pickle(stream->source_, stream->part(offset, "the object"), file, options.limits));
+  RUSHLIGHT_TRY(stream->read(offset, options, findings));
+  return stream;
+}
+
+Result<std::unique_ptr<LegacyStream>> LegacyStream::open_cut(std::shared_ptr<const Source> source,
+                                                             std::string_view file, const LoadOptions& options,
+                                                             std::vector<Finding>& findings) {
+  std::unique_ptr<LegacyStream> stream(new LegacyStream(std::move(source), file));
+  stream->may_be_cut_ = true;
+  RUSHLIGHT_TRY(stream->read(0, options, findings));
+  return stream;
+}
+
+Status LegacyStream::read(std::uint64_t offset, const LoadOptions& options, std::vector<Finding>& findings) {
+  RUSHLIGHT_TRY(read_head(offset, options));
+  RUSHLIGHT_TRY_ASSIGN(object_, read_stream_pickle(source_, part(offset, "the object"), file_, options.limits));
   RUSHLIGHT_TRY_ASSIGN(
       const StreamPickle keys,
-      read_stream_pickle(stream->source_, stream->part(stream->object_.end, "the list of storage keys"), file,
-                         options.limits));
-  stream->end_ = keys.end;
-  stream->collect_places();
-  RUSHLIGHT_TRY(stream->locate_storages(keys.pickle, keys.bytes, options));
-  stream->note_trailing(findings);
-  return stream;
+      read_stream_pickle(source_, part(object_.end, "the list of storage keys"), file_, options.limits));
+  end_ = keys.end;
+  collect_places();
+  RUSHLIGHT_TRY(locate_storages(keys.pickle, keys.bytes, options));
+  note_trailing(findings);
+  return {};
 }
 
 bool LegacyStream::is_magic(const pickle::Pickle& pickle) {
@@ -226,7 +239,12 @@ Status LegacyStream::locate_storages(const pickle::Pickle& keys, const PickleByt
       return error;
     };
     const std::uint64_t left = source_->size_bytes() - at;
-    if (left < kCountBytes) return ends_early(kCountBytes, left);
+    if (left < kCountBytes) {
+      if (!may_be_cut_) return ends_early(kCountBytes, left);
+      place->lost = ends_early(kCountBytes, left);
+      at = source_->size_bytes();  // those behind it are lost as well
+      continue;
+    }
     std::array<std::byte, kCountBytes> count_bytes{};
     RUSHLIGHT_TRY(source_->read_at(at, count_bytes));
     const auto count = load_le<std::uint64_t>(count_bytes.data());
@@ -238,14 +256,22 @@ Status LegacyStream::locate_storages(const pickle::Pickle& keys, const PickleByt
                             at);
       error.finding.expected = std::to_string(place->numel);
       error.finding.found = found;
-      return error;
+      if (!may_be_cut_) return error;
+      place->lost = std::move(error);  // nothing tells where the next one begins
+      at = source_->size_bytes();
+      continue;
     }
     const std::optional<std::uint64_t> bytes = checked_mul(count, std::uint64_t{place->unit_bytes});
     if (!bytes) {
       return failure(Category::store, "STORE-OVERFLOW",
                      name + " of " + std::to_string(count) + " elements overflows 64 bits", at);
     }
-    if (*bytes > left - kCountBytes) return ends_early(*bytes, left - kCountBytes);
+    if (*bytes > left - kCountBytes) {
+      if (!may_be_cut_) return ends_early(*bytes, left - kCountBytes);
+      place->lost = ends_early(*bytes, left - kCountBytes);
+      at = source_->size_bytes();
+      continue;
+    }
     place->data_offset = at + kCountBytes;
     at = place->data_offset + *bytes;
   }
@@ -275,6 +301,9 @@ Result<std::shared_ptr<Memory>> LegacyStream::memory(const StorageRequest& reque
                       .code = "STORE-MISSING",
                       .message = "storage " + quoted(request.key) + " is not in the list of storage keys",
                       .found = escaped(request.key)});
+  }
+  if (place->lost) {
+    return make_lost_memory(size_bytes, std::string(request.location), std::string(request.key), *place->lost);
   }
   // Cannot overflow: it lies in the file.
   const std::uint64_t stored_bytes = place->numel * place->unit_bytes;

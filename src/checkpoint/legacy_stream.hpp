@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,10 @@ class LegacyStream final : public StorageProvider {
   static Result<std::unique_ptr<LegacyStream>> open(std::shared_ptr<const Source> source, std::uint64_t offset,
                                                     std::string_view file, const LoadOptions& options,
                                                     std::vector<Finding>& findings);
+
+  // The same of a file that may end before the last storage, or in it: memory() of what is not there says so.
+  static Result<std::unique_ptr<LegacyStream>> open_cut(std::shared_ptr<const Source> source, std::string_view file,
+                                                        const LoadOptions& options, std::vector<Finding>& findings);
 
   // Whether a stream's first pickle is the magic number, however it is spelt: torch compares the integer.
   [[nodiscard]] static bool is_magic(const pickle::Pickle& pickle);
@@ -52,6 +57,7 @@ class LegacyStream final : public StorageProvider {
     std::uint64_t id_offset = 0;   // of the persistent id, in the pickle
     std::uint64_t data_offset = 0;
     bool is_listed = false;
+    std::optional<Error> lost{};  // of open_cut(): why its bytes are not there
   };
 
   LegacyStream(std::shared_ptr<const Source> source, std::string_view file) : source_(std::move(source)), file_(file) {}
@@ -60,6 +66,7 @@ class LegacyStream final : public StorageProvider {
   [[nodiscard]] StreamPart part(std::uint64_t offset, std::string_view name) const {
     return {offset, source_->size_bytes(), name};
   }
+  Status read(std::uint64_t offset, const LoadOptions& options, std::vector<Finding>& findings);
   Status read_head(std::uint64_t& offset, const LoadOptions& options);
   void collect_places();
   [[nodiscard]] Place* find(std::string_view key);
@@ -76,6 +83,7 @@ class LegacyStream final : public StorageProvider {
   std::vector<Place> places_;
   HashIndex index_;
   std::uint64_t end_ = 0;
+  bool may_be_cut_ = false;
 };
 
 }  // namespace rushlight::checkpoint

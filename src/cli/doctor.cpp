@@ -1,9 +1,11 @@
 // rushlight doctor: what is the matter with a file, and what to do.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "cli/format.hpp"
+#include "cli/stop_signals.hpp"
 #include "cli/verbs.hpp"
 #include "rushlight/text.hpp"
 
@@ -12,7 +14,12 @@ namespace {
 
 struct Options {
   std::string file;
+  std::string salvage;
+  bool force = false;
 };
+
+// Names that a text report lists of a kind; JSON has them all.
+constexpr std::size_t kNamed = 20;
 
 void write_json(const Context& context, const Diagnosis& diagnosis) {
   JsonWriter json = begin_envelope("doctor", diagnosis.file, diagnosis.ok);
@@ -67,7 +74,101 @@ void write_text(const Context& context, const Diagnosis& diagnosis) {
   print(out);
 }
 
+void write_salvage_json(const Context& context, const SalvageReport& report, bool ok) {
+  JsonWriter json = begin_envelope("doctor", report.file, ok);
+  json.field("kind", to_string(report.format.kind)).field("size_bytes", report.format.size_bytes);
+  json.key("salvage").begin_object();
+  json.field("output", report.output).field("written", report.written).field("complete", report.complete);
+  json.field("output_bytes", report.output_bytes);
+  json.key("rescued").begin_array();
+  for (const std::string& name : report.rescued) json.string(name);
+  json.end_array().key("lost").begin_array();
+  for (const LostTensor& lost : report.lost) {
+    json.begin_object().field("name", lost.name).field("reason", to_string(lost.reason));
+    json.field("record", lost.record).field("message", lost.message).end_object();
+  }
+  json.end_array().key("left_out").begin_array();
+  for (const std::string& place : report.left_out) json.string(place);
+  json.end_array().key("records").begin_array();
+  for (const SalvagedRecord& record : report.records) {
+    json.begin_object().field("name", record.name).field("offset", record.offset);
+    json.field("size_bytes", record.size_bytes).field("state", to_string(record.state)).end_object();
+  }
+  json.end_array().end_object();
+  write_findings(json, report.findings);
+  print_envelope(context, json);
+}
+
+void write_salvage_text(const Context& context, const SalvageReport& report) {
+  std::string out = fmt::format("{}: ", context.terminal.paint(report.file, Role::heading));
+  const auto count = [](std::size_t number) { return static_cast<std::int64_t>(number); };
+  const std::size_t all = report.rescued.size() + report.lost.size();
+  if (report.written) {
+    out += fmt::format("{} of {} rescued into {} ({})\n", format_count(count(report.rescued.size())),
+                       plural(count(all), "tensor"), report.output, format_bytes(report.output_bytes));
+  } else {
+    out += fmt::format("{}\n", context.terminal.paint("nothing was written", Role::bad));
+  }
+  for (const Finding& finding : report.findings) {
+    if (finding.severity == Severity::note || finding.code == "SALVAGE-LOST") continue;
+    Finding said = finding;
+    if (said.file == report.file) said.file.clear();
+    said.tensors.clear();
+    out += "  " + to_string(said) + "\n";
+  }
+  const auto more = [&](std::size_t number) {
+    if (number > kNamed) out += fmt::format("  ... and {} more (--json has them all)\n", number - kNamed);
+  };
+  for (std::size_t i = 0; i < std::min(report.lost.size(), kNamed); ++i) {
+    const LostTensor& lost = report.lost[i];
+    out += fmt::format("  {} {}", context.terminal.paint("lost", Role::bad), escaped(lost.name));
+    if (!lost.record.empty()) out += fmt::format(" ({})", escaped(lost.record));
+    out += ": " + lost.message + "\n";
+  }
+  more(report.lost.size());
+  for (std::size_t i = 0; i < std::min(report.left_out.size(), kNamed); ++i) {
+    const std::string& place = report.left_out[i];
+    out += fmt::format("  {} {}: it cannot do without what it lost\n", context.terminal.paint("left out", Role::bad),
+                       place.empty() ? "what was saved" : escaped(place));
+  }
+  more(report.left_out.size());
+  if (!report.written) {
+    for (std::size_t i = 0; i < std::min(report.records.size(), kNamed); ++i) {
+      const SalvagedRecord& record = report.records[i];
+      out += fmt::format("  record {} at {:#x}: {}\n", record.name, record.offset, to_string(record.state));
+    }
+    more(report.records.size());
+  }
+  print(out);
+}
+
+int run_salvage(Context& context, const Options& options) {
+  ProgressBar progress;
+  const StopSignals stop_signals;
+  SalvageOptions salvage_options;
+  salvage_options.overwrite = options.force;
+  salvage_options.limits = context.limits;
+  salvage_options.progress = &progress;
+  Result<SalvageReport> report = salvage(options.file, options.salvage, salvage_options);
+  if (!report) {
+    Error error = std::move(report).error();
+    if (error.finding.code == "SALVAGE-TARGET" && error.finding.hint.empty() && !options.force) {
+      error.finding.hint = "name another file; --force overwrites any but the damaged one";
+    }
+    return fail(context, "doctor", options.file, with_path_suggestion(std::move(error), options.file));
+  }
+  // What is lost decides. That the file is damaged is why somebody asks.
+  const bool ok = report->written && !has_errors(context, report->findings);
+  if (context.json) {
+    write_salvage_json(context, *report, ok);
+  } else if (!context.quiet || !ok) {
+    write_salvage_text(context, *report);
+  }
+  return ok ? kGood : kFindings;
+}
+
 int run(Context& context, const Options& options) {
+  if (!options.salvage.empty()) return run_salvage(context, options);
   ProgressBar progress;
   VerifyOptions verify_options;
   verify_options.strict = context.strict;
@@ -92,10 +193,13 @@ Verb doctor_verb() {
   return {"doctor",
           {},
           "what is the matter with a file, and what to do next",
-          {"rushlight doctor download.pt", "rushlight doctor cut_short.pt --json | jq '.rescue'"},
+          {"rushlight doctor download.pt", "rushlight doctor cut_short.pt --json | jq '.rescue'",
+           "rushlight doctor cut_short.pt --salvage rescued.pt"},
           [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
             table.add("FILE", &options->file, "any file that was meant to be a checkpoint").required();
+            table.add("--salvage", &options->salvage, "write what can be proven whole into this new file");
+            table.add("--force", &options->force, "let --salvage overwrite a file that is there");
             return [options, &context] { return run(context, *options); };
           }};
 }

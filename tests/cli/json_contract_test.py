@@ -417,6 +417,21 @@ class Envelope(unittest.TestCase):
             damaged = condition(flipped)
             self.assertEqual((damaged["condition"], damaged["rescue"]["tensors"]), ("damaged", 17))
 
+    def test_doctor_salvage(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file, out = pathlib.Path(folder) / "model.pt", pathlib.Path(folder) / "out.pt"
+            file.write_bytes(CNN.read_bytes()[:900_000])
+            report = self.check("doctor", 1, file, "--salvage", out)["salvage"]
+            self.assertEqual((len(report["rescued"]), len(report["lost"]), report["left_out"]), (6, 12, []))
+            self.assertEqual((report["written"], report["complete"], report["output"]), (True, False, str(out)))
+            self.assertEqual(report["output_bytes"], out.stat().st_size)
+            self.assertEqual({lost["reason"] for lost in report["lost"]}, {"beyond-end"})
+            self.assertEqual([record["state"] for record in report["records"]], 7 * ["whole"] + ["cut"])
+            self.check("doctor", 2, file, "--salvage", out)
+            file.write_bytes(CNN.read_bytes()[:-1])
+            whole = self.check("doctor", 0, file, "--salvage", out, "--force")
+            self.assertTrue(whole["ok"] and whole["salvage"]["complete"])
+
     def test_completion(self):
         for shell in ("bash", "zsh", "fish"):
             report = self.check("completion", 0, shell)
