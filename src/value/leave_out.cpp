@@ -31,8 +31,9 @@ class Removal {
     while (!pending_.empty()) {
       const NodeId node = pending_.back();
       pending_.pop_back();
-      const auto of_node = std::ranges::equal_range(holders_, node, {}, &Link::part);
-      for (const Link& link : of_node) mark(link.holder);
+      auto link = std::lower_bound(holders_.begin(), holders_.end(), node,
+                                   [](const Link& known, NodeId part) { return known.part < part; });
+      for (; link != holders_.end() && link->part == node; ++link) mark(link->holder);
     }
     LeftOut left;
     left.has_root = !goes_[root_];
