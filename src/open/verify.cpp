@@ -125,7 +125,7 @@ class Verifier {
     for (Finding& finding : audit_.findings) add(std::move(finding));
     if (!loaded) RUSHLIGHT_TRY(add_load_error(std::move(loaded).error()));
     for (Finding& finding : opened_.findings) report_.findings.push_back(std::move(finding));
-    if (has_manifest) RUSHLIGHT_TRY(manifest_.compare(*archive_, audit_, context_.root, report_));
+    if (has_manifest) RUSHLIGHT_TRY(manifest_.compare(audit_, context_.root, report_));
     RUSHLIGHT_TRY(judge_tensors());
     if (has_manifest) RUSHLIGHT_TRY(manifest_.conclude(report_));
     return explain_mismatches();

@@ -553,7 +553,7 @@ TEST_F(HostileSignatures, M11_BadSignaturesFailClosed) {
   EXPECT_TRUE(report.ok) << lines_of(report);
   EXPECT_EQ(report.signature->state, Integrity::verified);
   EXPECT_EQ(report_of(signed_).signature->state, Integrity::not_checked);
-  const std::string said = "sig SIG-MISMATCH .rushlight/signature.json: the signature does not fit the manifest";
+  const std::string said = "sig SIG-MISMATCH .rushlight/signature: the signature does not fit the manifest";
   const std::string text = manifest_text(signed_);
   const checksum::Ed25519PrivateKey key = checksum::ed25519_private_key(kPrivateKey).value();
   // All zero; of the manifest alone, without the context; malleated.
@@ -575,7 +575,7 @@ TEST_F(HostileSignatures, M11_BadSignaturesFailClosed) {
   // Even without a key: it must fit the one that it names.
   EXPECT_EQ(said_of(with_signature(other)), said);
   EXPECT_EQ(said_of(signed_, with_key(kOtherPublicKey)),
-            "sig SIG-OTHER-KEY .rushlight/signature.json: signed with another key, expected 21fe31dfa154a261, found " +
+            "sig SIG-OTHER-KEY .rushlight/signature: signed with another key, expected 21fe31dfa154a261, found " +
                 report.signature->key);
   // A point of small order as the key that it names.
   std::string small = signed_;
