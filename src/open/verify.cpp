@@ -104,7 +104,12 @@ class Verifier {
       RUSHLIGHT_TRY(manifest_.find(nullptr));
       return manifest_.conclude(report_);
     }
-    if (opened_.is_set()) return open::verify_set(options_, load, opened_, report_);
+    if (opened_.is_set()) {
+      // What is demanded of a file is demanded of each of a set that is one, and of the whole, which has none of it.
+      RUSHLIGHT_TRY(open::verify_set(options_, load, opened_, report_));
+      RUSHLIGHT_TRY(manifest_.find(nullptr));
+      return manifest_.conclude(report_);
+    }
     archive_ = opened_.archive;
     // An item of a distributed checkpoint is no file of its own: what its records would vouch for lies elsewhere.
     const bool has_manifest = window_ == nullptr;

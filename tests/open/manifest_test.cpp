@@ -722,6 +722,31 @@ TEST_F(HostileSignatures, M15_KeyFilesAndSidecarsThatAreNone) {
   }
 }
 
+// Its index says which tensor is in which file, and nobody signed that.
+TEST_F(HostileSignatures, M12_ASetOfSignedFilesIsUnsignedAsAWhole) {
+  fs::copy_file(folder_ / "signed.pt", folder_ / "part.bin");
+  write_file(folder_ / "pytorch_model.bin.index.json",
+             R"({"metadata":{},"weight_map":{"weight":"part.bin","row":"part.bin","count":"part.bin","none":"part.bin"}})");
+  const VerifyReport plain = verify(folder_ / "pytorch_model.bin.index.json").value();
+  EXPECT_TRUE(plain.ok) << lines_of(plain);
+  const VerifyReport report = verify(folder_ / "pytorch_model.bin.index.json", with_key()).value();
+  EXPECT_EQ(lines_of(report), "sig SIG-UNSIGNED: the file is unsigned");
+  VerifyOptions options;
+  options.require_manifest = true;
+  EXPECT_EQ(lines_of(verify(folder_ / "pytorch_model.bin.index.json", options).value()),
+            "mani MANI-ABSENT: the file has no manifest");
+}
+
+// A legacy stream has no room for either.
+TEST_F(HostileSignatures, M12_WhatIsNoArchiveIsUnsigned) {
+  SaveOptions options;
+  options.kind = FileKind::torch_legacy;
+  EXPECT_EQ(said_of(saved(small_state(), options), with_key()), "sig SIG-UNSIGNED: the file is unsigned");
+  options.manifest = ManifestLevel::xxh3;
+  TestSink sink;
+  EXPECT_EQ(save(small_state(), sink, options).error().finding.message, "torch-legacy has no room for a manifest");
+}
+
 TEST_F(HostileSignatures, OnlyWhatHoldsAndHasSha256IsSigned) {
   SignOptions options;
   options.private_key_pem = kPrivateKey;
