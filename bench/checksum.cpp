@@ -2,6 +2,7 @@
 // Sizes: 1 MiB stays in the second-level cache, 64 MiB and 1 GiB do not.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <zlib.h>
 #endif
 
+#include "checksum/chunks.hpp"
 #include "checksum/crc32.hpp"
 #include "checksum/sha256.hpp"
 #include "checksum/xxh3.hpp"
@@ -80,6 +82,22 @@ void xxh3_128(benchmark::State& state) {
   measure(state, [](ByteSpan span) { return rushlight::checksum::xxh3_128(span); });
 }
 
+// Both of each 4 MiB, as verify() computes them of a file with a manifest.
+void crc32_and_xxh3_128(benchmark::State& state) {
+  measure(state, [](ByteSpan span) {
+    std::uint32_t last = 0;
+    constexpr std::size_t kChunk = rushlight::checksum::kChunkBytes;
+    for (std::size_t at = 0; at < span.size(); at += kChunk) {
+      std::uint32_t crc = 0;
+      auto digest =
+          rushlight::checksum::hash_chunk(span.subspan(at, std::min(kChunk, span.size() - at)), {.xxh3 = true}, &crc);
+      benchmark::DoNotOptimize(digest);
+      last ^= crc;
+    }
+    return last;
+  });
+}
+
 void sha256(benchmark::State& state) {
   if (!rushlight::checksum::sha256_available()) {
     state.SkipWithError("built without OpenSSL");
@@ -110,6 +128,7 @@ BENCHMARK(plain_read)->Arg(kMiB)->Arg(64 * kMiB)->Arg(1024 * kMiB);
 BENCHMARK(crc32)->Arg(kMiB)->Arg(64 * kMiB)->Arg(1024 * kMiB);
 BENCHMARK(crc32_all_processors)->Arg(64 * kMiB)->Arg(1024 * kMiB)->UseRealTime();
 BENCHMARK(xxh3_128)->Arg(kMiB)->Arg(64 * kMiB)->Arg(1024 * kMiB);
+BENCHMARK(crc32_and_xxh3_128)->Arg(kMiB)->Arg(64 * kMiB)->Arg(1024 * kMiB);
 BENCHMARK(sha256)->Arg(64 * kMiB);
 BENCHMARK(locate_flipped_bit);
 

@@ -55,7 +55,7 @@ if(RUSHLIGHT_WITH_OPENSSL)
     set(RUSHLIGHT_HAS_OPENSSL ON)
   endif()
 endif()
-rushlight_note(OpenSSL "${RUSHLIGHT_HAS_OPENSSL}" "hash --algo sha256")
+rushlight_note(OpenSSL "${RUSHLIGHT_HAS_OPENSSL}" "hash --algo sha256, manifests with SHA-256, signatures")
 
 # CUDA is a language: enabled here once, compiled without a GPU, started without a driver (static cudart).
 set(RUSHLIGHT_HAS_CUDA OFF)

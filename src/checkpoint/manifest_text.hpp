@@ -12,7 +12,7 @@
 namespace rushlight::checkpoint {
 
 inline constexpr std::string_view kManifestName = ".rushlight/manifest.json";
-inline constexpr std::string_view kSignatureName = ".rushlight/signature.json";
+inline constexpr std::string_view kSignatureName = ".rushlight/signature";
 
 // The self-digests stand at the same place in every manifest, so that they can be taken as zero without reading it.
 inline constexpr std::string_view kManifestBegin = "{\"rushlight_manifest\":1,\n\"self_xxh3\":\"";

@@ -27,7 +27,7 @@ class ManifestCheck {
   [[nodiscard]] checksum::ChunkHashes hashes() const noexcept;
 
   // Compares all of it. `root` with its slash; the records of the report are those of the audit, in its order.
-  Status compare(const zip::Archive& archive, const zip::Audit& audit, std::string_view root, VerifyReport& report);
+  Status compare(const zip::Audit& audit, std::string_view root, VerifyReport& report);
   // What the file says of its tensors against what the manifest says.
   void compare_tensors(std::span<const ManifestTensor> found);
   // Once everything is compared: the verdicts, and what was demanded and is not there.
@@ -48,13 +48,12 @@ class ManifestCheck {
                                 std::string_view what) const;
   Status read_signature(const zip::Archive* archive);
   Status check_signature(VerifyReport& report);
-  void compare_records(const zip::Archive& archive, const zip::Audit& audit, std::string_view root,
-                       VerifyReport& report);
+  void compare_records(const zip::Audit& audit, std::string_view root, VerifyReport& report);
   void compare_record(const ManifestRecord& listed, const zip::RecordAudit& audit, std::size_t number,
                       RecordReport& report);
   void compare_chunks(const ManifestRecord& listed, const zip::RecordAudit& audit, std::size_t number,
                       RecordReport& report);
-  Status compare_structure(const zip::Archive& archive, const zip::Audit& audit);
+  Status compare_structure(const zip::Audit& audit);
   [[nodiscard]] std::vector<std::string> tensors_in(std::string_view record, const zip::Extent& damage) const;
   Finding& add(Category category, std::string_view code, std::string message);
   Finding& add_difference(std::string_view code, std::string what, std::string expected, std::string found);

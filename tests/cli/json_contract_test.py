@@ -175,7 +175,7 @@ class Envelope(unittest.TestCase):
             self.assertEqual(checked["signature"], {"state": "verified", "sidecar": False, "key": report["key"]})
             self.assertEqual(self.check("verify", 0, file)["signature"]["state"], "not-checked")
             self.assertTrue(all(r["sha256"] == "verified" for r in checked["records"]
-                                if r["name"] != ".rushlight/signature.json"))
+                                if r["name"] != ".rushlight/signature"))
             key.chmod(0o644)
             warned = self.check("sign", 0, file, "--key", key)
             self.assertEqual([(f["severity"], f["code"]) for f in warned["findings"]], [("warning", "SIG-KEY-MODE")])

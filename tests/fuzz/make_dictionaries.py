@@ -108,6 +108,10 @@ def pickle_lines() -> list[str]:
 JSON_KEYS = {
     "safetensors": ["__metadata__", "dtype", "shape", "data_offsets"],
     "sets": ["metadata", "total_size", "weight_map"],
+    "manifest": ["rushlight_manifest", "self_xxh3", "self_sha256", "size_bytes", "chunk_bytes", "container", "root",
+                 "alignment", "records", "tensors", "name", "header_offset", "data_offset", "stored_bytes", "method",
+                 "flags", "crc", "xxh3", "chunks", "sha256", "dtype", "shape", "strides", "record", "storage_offset",
+                 "rushlight_signature", "public_key", "ed25519"],
     "spec": ["schema", "description", "input", "inputs", "outputs", "normalise", "scale", "mean", "std", "labels", "layers",
              "name", "same", "valid"],
 }
@@ -178,7 +182,8 @@ def tar_lines() -> list[str]:
 def dictionaries() -> dict[str, str]:
     pickles = pickle_lines()
     lines = {"checkpoint": pickles, "tar": tar_lines() + pickles, "safetensors": safetensors_lines(), "npz": npz_lines(),
-             "gguf": gguf_lines(), "sets": sets_lines(), "spec": spec_lines(), "image": tokens(IMAGE_WORDS)}
+             "gguf": gguf_lines(), "sets": sets_lines(), "spec": spec_lines(), "manifest": json_lines("manifest", ["zip", "4194304"]),
+             "image": tokens(IMAGE_WORDS)}
     head = "# Written by make_dictionaries.py from tables of the sources: not edited.\n\n"
     return {target: head + "\n".join(rows) + "\n" for target, rows in lines.items()}
 

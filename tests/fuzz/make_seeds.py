@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes corpus/{safetensors,npz,gguf,spec,image}: one small file for each road through their readers.
+"""Writes corpus/{safetensors,npz,gguf,spec,manifest,image}: one small file for each road through their readers.
 
     tests/fuzz/make_seeds.py            writes them
     tests/fuzz/make_seeds.py --check    fails when a committed one differs (ctest runs this)
@@ -152,6 +152,45 @@ def spec_seeds():
     yield "syntax.json", '{"schema": 1, "layers": [\n "relu",, ]}'
 
 
+# --- manifests ----------------------------------------------------------------------------------------------------------
+def manifest(records, tensors=(), sha256=False, size_bytes=4096):
+    text = '{"rushlight_manifest":1,\n"self_xxh3":"' + "0123456789abcdef" * 2
+    if sha256:
+        text += '",\n"self_sha256":"' + "0123456789abcdef" * 4
+    text += '",\n"size_bytes":%d,"chunk_bytes":4194304,\n"container":"zip","root":"archive","alignment":64' % size_bytes
+    for key, items in (("records", records), ("tensors", tensors)):
+        lines = ",\n".join(json.dumps(item, separators=(",", ":")) for item in items)
+        text += ',\n"%s":[%s]' % (key, "\n" + lines if lines else "")
+    return text + "}\n"
+
+
+def manifest_record(name, offset, size, sha256=False, chunks=0):
+    record = {"name": name, "header_offset": offset, "data_offset": offset + 64, "size_bytes": size, "stored_bytes": size,
+              "method": 0, "flags": 2056, "crc": "0011aaff", "xxh3": "f" * 32}
+    if chunks:
+        record["chunks"] = ["%032x" % i for i in range(chunks)]
+    if sha256:
+        record["sha256"] = "a" * 64
+    return record
+
+
+def manifest_seeds():
+    tensor = {"name": "a", "dtype": "float32", "shape": [2, 3], "strides": [3, 1], "record": "data/0", "storage_offset": 0}
+    scalar = {"name": 'x."q\\', "dtype": "int64", "shape": [], "strides": [], "record": "", "storage_offset": 7}
+    records = [manifest_record("data.pkl", 0, 100), manifest_record("data/0", 192, 24)]
+    good = manifest(records, [tensor, scalar])
+    yield "small.json", good
+    yield "empty.json", manifest([])
+    yield "sha256.json", manifest([manifest_record("data.pkl", 0, 100, True)], [tensor], True)
+    yield "chunks.json", manifest([manifest_record("data/0", 0, 9 << 20, chunks=3)], [tensor], size_bytes=10 << 20)
+    yield "version.json", good.replace('"rushlight_manifest":1', '"rushlight_manifest":2')
+    yield "unknown.json", good.replace('"method"', '"more":{},"method"')
+    yield "spelling.json", good.replace('"method":0', '"method":-0')
+    yield "order.json", manifest(records[::-1])
+    yield "signature.json", ('{"rushlight_signature":1,\n"public_key":"%s",\n"ed25519":"%s"}\n'
+                             % ("0123456789abcdef" * 4, "0123456789abcdef" * 8))
+
+
 # --- pictures -----------------------------------------------------------------------------------------------------------
 def image_seeds():
     yield "grey.pgm", b"P5\n# made\n3 2\n255\n" + bytes(range(6))
@@ -179,7 +218,7 @@ def main() -> int:
     check = sys.argv[1:] == ["--check"]
     failed = False
     for target, seeds in (("safetensors", safetensors_seeds()), ("npz", npz_seeds()), ("gguf", gguf_seeds()),
-                          ("spec", spec_seeds()), ("image", image_seeds())):
+                          ("spec", spec_seeds()), ("manifest", manifest_seeds()), ("image", image_seeds())):
         folder = HERE / "corpus" / target
         for name, content in seeds:
             path = folder / name

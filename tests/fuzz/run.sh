@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 usage='usage: tests/fuzz/run.sh MINUTES [-j N] [TARGET[=MINUTES]...]'
-all=(zip pickle checkpoint save legacy tar safetensors npz gguf sets spec image differential)
+all=(zip pickle checkpoint save legacy tar safetensors npz gguf sets spec image manifest differential)
 minutes=${1:?$usage}
 shift
 jobs=1

@@ -41,13 +41,13 @@ def self_sha256(path, manifest, own):
                 blanked[at:at + 64] = b"0" * 64
             else:
                 skipped.append((begin, end))
-            if own and info.filename.split("/", 1)[1] in (".rushlight/manifest.json", ".rushlight/signature.json"):
+            if own and info.filename.split("/", 1)[1] in (".rushlight/manifest.json", ".rushlight/signature"):
                 blanked[end + 4:end + 8] = bytes(4)
         directory = archive.start_dir
     while blanked[directory:directory + 4] == b"PK\1\2":
         name, extra, comment = struct.unpack_from("<HHH", blanked, directory + 28)
         full_name = bytes(blanked[directory + 46:directory + 46 + name]).decode()
-        if own and full_name.split("/", 1)[1] in (".rushlight/manifest.json", ".rushlight/signature.json"):
+        if own and full_name.split("/", 1)[1] in (".rushlight/manifest.json", ".rushlight/signature"):
             blanked[directory + 16:directory + 20] = bytes(4)
         directory += 46 + name + extra + comment
     total, at = hashlib.sha256(b"rushlight structure 1\n"), 0
@@ -76,7 +76,7 @@ def check_archive(path):
     with zipfile.ZipFile(path) as archive:
         [own] = [n for n in archive.namelist() if n.endswith("/.rushlight/manifest.json")]
         text = archive.read(own)
-        signature = [json.loads(archive.read(n)) for n in archive.namelist() if n.endswith("/.rushlight/signature.json")]
+        signature = [json.loads(archive.read(n)) for n in archive.namelist() if n.endswith("/.rushlight/signature")]
     manifest = json.loads(text)
     check_records(data, manifest)
     assert self_sha256(path, text, own) == manifest["self_sha256"], path

@@ -553,7 +553,7 @@ TEST_F(HostileSignatures, M11_BadSignaturesFailClosed) {
   EXPECT_TRUE(report.ok) << lines_of(report);
   EXPECT_EQ(report.signature->state, Integrity::verified);
   EXPECT_EQ(report_of(signed_).signature->state, Integrity::not_checked);
-  const std::string said = "sig SIG-MISMATCH .rushlight/signature.json: the signature does not fit the manifest";
+  const std::string said = "sig SIG-MISMATCH .rushlight/signature: the signature does not fit the manifest";
   const std::string text = manifest_text(signed_);
   const checksum::Ed25519PrivateKey key = checksum::ed25519_private_key(kPrivateKey).value();
   // All zero; of the manifest alone, without the context; malleated.
@@ -575,7 +575,7 @@ TEST_F(HostileSignatures, M11_BadSignaturesFailClosed) {
   // Even without a key: it must fit the one that it names.
   EXPECT_EQ(said_of(with_signature(other)), said);
   EXPECT_EQ(said_of(signed_, with_key(kOtherPublicKey)),
-            "sig SIG-OTHER-KEY .rushlight/signature.json: signed with another key, expected 21fe31dfa154a261, found " +
+            "sig SIG-OTHER-KEY .rushlight/signature: signed with another key, expected 21fe31dfa154a261, found " +
                 report.signature->key);
   // A point of small order as the key that it names.
   std::string small = signed_;
@@ -720,6 +720,31 @@ TEST_F(HostileSignatures, M15_KeyFilesAndSidecarsThatAreNone) {
     beside.manifest = Source::from_memory(as_byte_span(text).first(size), "a.json");
     EXPECT_NE(said_of(read_file(folder_ / "a.pt"), beside).find("mani MANI-SYNTAX: manifest "), std::string::npos);
   }
+}
+
+// Its index says which tensor is in which file, and nobody signed that.
+TEST_F(HostileSignatures, M12_ASetOfSignedFilesIsUnsignedAsAWhole) {
+  fs::copy_file(folder_ / "signed.pt", folder_ / "part.bin");
+  write_file(folder_ / "pytorch_model.bin.index.json",
+             R"({"metadata":{},"weight_map":{"weight":"part.bin","row":"part.bin","count":"part.bin","none":"part.bin"}})");
+  const VerifyReport plain = verify(folder_ / "pytorch_model.bin.index.json").value();
+  EXPECT_TRUE(plain.ok) << lines_of(plain);
+  const VerifyReport report = verify(folder_ / "pytorch_model.bin.index.json", with_key()).value();
+  EXPECT_EQ(lines_of(report), "sig SIG-UNSIGNED: the file is unsigned");
+  VerifyOptions options;
+  options.require_manifest = true;
+  EXPECT_EQ(lines_of(verify(folder_ / "pytorch_model.bin.index.json", options).value()),
+            "mani MANI-ABSENT: the file has no manifest");
+}
+
+// A legacy stream has no room for either.
+TEST_F(HostileSignatures, M12_WhatIsNoArchiveIsUnsigned) {
+  SaveOptions options;
+  options.kind = FileKind::torch_legacy;
+  EXPECT_EQ(said_of(saved(small_state(), options), with_key()), "sig SIG-UNSIGNED: the file is unsigned");
+  options.manifest = ManifestLevel::xxh3;
+  TestSink sink;
+  EXPECT_EQ(save(small_state(), sink, options).error().finding.message, "torch-legacy has no room for a manifest");
 }
 
 TEST_F(HostileSignatures, OnlyWhatHoldsAndHasSha256IsSigned) {
