@@ -2,6 +2,7 @@
 # Runs what needs a GPU, from a built tree:  tests/cuda/run_on_gpu.sh [BUILD_DIR]
 # With compute-sanitizer on the PATH the kernels run a second time under it. The last line is "N passed, N failed,
 # N skipped". Exit: 0 when something ran and nothing failed, 1 when something failed, 77 when all was skipped.
+# EVIDENCE=FILE in the environment writes the outcome there as JSON; COMMIT=... says of what, where git does not know.
 set -u
 
 build=${1:-$(cd "$(dirname "$0")/../.." && pwd)/build/cuda}
@@ -63,6 +64,23 @@ if command -v compute-sanitizer > /dev/null && [ "$passed" -gt 0 ]; then
   done
 fi
 
+if [ -n "${EVIDENCE:-}" ]; then
+  gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2> /dev/null | head -n 1)
+  sanitizer=$(command -v compute-sanitizer > /dev/null && echo true || echo false)
+  cat > "$EVIDENCE" << JSON
+{
+  "schema": 1,
+  "date": "$(date -u +%Y-%m-%dT%H:%M:%SZ)",
+  "commit": "${COMMIT:-$(git rev-parse --short HEAD 2> /dev/null)}",
+  "command": "tests/cuda/run_on_gpu.sh",
+  "machine": "${gpu:-no GPU}",
+  "compute_sanitizer": $sanitizer,
+  "passed": $passed,
+  "failed": $failed,
+  "skipped": $skipped
+}
+JSON
+fi
 echo "$passed passed, $failed failed, $skipped skipped"
 if [ "$failed" -ne 0 ]; then exit 1; fi
 if [ "$passed" -eq 0 ]; then
