@@ -168,10 +168,10 @@ TEST(Storage, MetaMemoryOfAnySizeCostsNothingAndHasNoBytes) {
 }
 
 TEST(Storage, StatesOfIntegrityHaveTheirNames) {
-  EXPECT_EQ(to_string(Integrity::not_checked), "not_checked");
+  EXPECT_EQ(to_string(Integrity::not_checked), "not-checked");
   EXPECT_EQ(to_string(Integrity::verified), "verified");
   EXPECT_EQ(to_string(Integrity::mismatch), "mismatch");
-  EXPECT_EQ(to_string(Integrity::not_computed), "not_computed");
+  EXPECT_EQ(to_string(Integrity::not_computed), "not-computed");
   EXPECT_EQ(to_string(Integrity::none), "none");
 }
 
