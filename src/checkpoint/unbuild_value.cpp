@@ -16,6 +16,9 @@ namespace {
 
 using pickle::ObjectId;
 
+// Each is a walk over the values: a file may name a hundred thousand classes.
+constexpr std::size_t kNamedPlaces = 16;
+
 // Where a node stands, for messages; the steps of a walk, for as long as one may take.
 std::string name_of(const Value& root, NodeId node, const Limits& limits) {
   std::string name;
@@ -55,15 +58,16 @@ Keys keys_of(ObjectMaker& maker, const pickle::Pickled& pickled, bool keep_keys)
   return keys;
 }
 
-Finding refused(const ObjectMaker::RefusedName& name, const Value& root, const Limits& limits) {
+// `root`: null where the place is not looked for.
+Finding refused(const ObjectMaker::RefusedName& name, const Value* root, const Limits& limits) {
   Finding finding{.severity = Severity::warning,
                   .category = Category::global,
                   .code = "SAVE-NOT-SAFE",
                   .message = "torch.load(weights_only=True) does not read '" + escaped(name.name) + "'",
                   .found = escaped(name.name),
                   .hint = "load it with weights_only=False, or name it in torch.serialization.add_safe_globals()"};
-  if (name.at != kNoNode) {
-    if (const std::string at = name_of(root, name.at, limits); !at.empty()) {
+  if (root != nullptr && name.at != kNoNode) {
+    if (const std::string at = name_of(*root, name.at, limits); !at.empty()) {
       finding.message += ", which " + rushlight::quoted(at) + " needs";
     }
   }
@@ -108,7 +112,8 @@ Result<UnbuiltValue> unbuild_value(const Value& root, const UnbuildOptions& opti
       unbuilt.storages.push_back({keys.names[i], made.storage, made.numel});
     }
     for (const ObjectMaker::RefusedName& name : maker.refused_names()) {
-      unbuilt.findings.push_back(refused(name, root, options.limits));
+      const bool with_place = unbuilt.findings.size() < kNamedPlaces;
+      unbuilt.findings.push_back(refused(name, with_place ? &root : nullptr, options.limits));
     }
     return unbuilt;
   }

@@ -140,6 +140,10 @@ class Saving {
       layout_ = checkpoint::layout_of_release(release, checkpoint::root_of_path(path),
                                               options_.storage_alignment == 0 ? 64 : options_.storage_alignment);
     }
+    if (options_.root.find_first_of("/\\") != std::string::npos) {
+      return wrong_option("the root folder has one name, found " + rushlight::quoted(options_.root),
+                          escaped(options_.root));
+    }
     if (!options_.root.empty()) layout_.root = options_.root + "/";
     layout_.crc = layout_.crc && options_.crc;
     return {};
