@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -54,7 +55,7 @@ class ManifestCheck {
   void compare_chunks(const ManifestRecord& listed, const zip::RecordAudit& audit, std::size_t number,
                       RecordReport& report);
   Status compare_structure(const zip::Audit& audit);
-  [[nodiscard]] std::vector<std::string> tensors_in(std::string_view record, const zip::Extent& damage) const;
+  [[nodiscard]] std::vector<std::string> tensors_in(std::string_view record, const zip::Extent& damage);
   Finding& add(Category category, std::string_view code, std::string message);
   Finding& add_difference(std::string_view code, std::string what, std::string expected, std::string found);
 
@@ -74,7 +75,10 @@ class ManifestCheck {
   bool self_fits_ = false;
   std::vector<std::vector<zip::Extent>> damage_;  // by record
   std::vector<bool> compared_;
+  std::map<std::string_view, std::vector<std::size_t>> tensors_of_;  // by record, once somebody asks
   std::vector<Finding> findings_;
+  Finding spare_;
+  std::size_t left_out_ = 0;  // of findings_
 };
 
 }  // namespace rushlight::open

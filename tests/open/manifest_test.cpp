@@ -385,6 +385,22 @@ TEST(HostileManifests, M04_RecordsThatAreAbsentUnlistedOrReorderedAreNamed) {
   EXPECT_NE(said_of(file).find("ambig MANI-LISTED-TWICE data/0: the manifest lists a record twice"), std::string::npos);
 }
 
+TEST(HostileManifests, M04_AManifestOfAnotherFileIsSaidInAThousandFindings) {
+  StateDict many;
+  for (int i = 0; i < 1500; ++i) {
+    many.insert("t" + std::to_string(i), Tensor::zeros(DType::u8, {1}).value());
+  }
+  const TemporaryFolder folder;
+  write_file(folder / "many.pt", saved(many, {}));
+  ASSERT_TRUE(write_manifest_sidecar(folder / "many.pt", folder / "many.json"));
+  VerifyOptions options;
+  options.manifest = open_file(folder / "many.json").value();
+  const VerifyReport report = report_of(saved_small(ManifestLevel::none), options);
+  EXPECT_EQ(std::ranges::count(report.findings, Category::mani, &Finding::category), 1001);
+  EXPECT_EQ(report.findings.back().code, "MANI-MORE");
+  EXPECT_EQ(report.manifest->state, Integrity::mismatch);
+}
+
 TEST(HostileManifests, M05_FieldsThatDifferFromTheArchiveAreNamed) {
   const std::string good = saved_small(ManifestLevel::xxh3);
   const auto said = [&](std::string_view from, std::string_view to) {
@@ -725,8 +741,9 @@ TEST_F(HostileSignatures, M15_KeyFilesAndSidecarsThatAreNone) {
 // Its index says which tensor is in which file, and nobody signed that.
 TEST_F(HostileSignatures, M12_ASetOfSignedFilesIsUnsignedAsAWhole) {
   fs::copy_file(folder_ / "signed.pt", folder_ / "part.bin");
-  write_file(folder_ / "pytorch_model.bin.index.json",
-             R"({"metadata":{},"weight_map":{"weight":"part.bin","row":"part.bin","count":"part.bin","none":"part.bin"}})");
+  write_file(
+      folder_ / "pytorch_model.bin.index.json",
+      R"({"metadata":{},"weight_map":{"weight":"part.bin","row":"part.bin","count":"part.bin","none":"part.bin"}})");
   const VerifyReport plain = verify(folder_ / "pytorch_model.bin.index.json").value();
   EXPECT_TRUE(plain.ok) << lines_of(plain);
   const VerifyReport report = verify(folder_ / "pytorch_model.bin.index.json", with_key()).value();

@@ -272,6 +272,63 @@ TEST(ZipWriter, WithoutCrcEveryFieldIs0) {
   EXPECT_TRUE(verdict.fully_explained());
 }
 
+class KeepingObserver final : public zip::WriteObserver {
+ public:
+  void on_structure(ByteSpan bytes) override {
+    append(all, bytes);
+    append(structure, bytes);
+  }
+  void on_content(ByteSpan bytes) override {
+    append(all, bytes);
+    append(content, bytes);
+    longest = std::max(longest, bytes.size());
+  }
+  Bytes all, structure, content;
+  std::size_t longest = 0;
+};
+
+TEST(ZipWriter, AnObserverSeesEveryByteAndWhichAreData) {
+  KeepingObserver observer;
+  MemorySink sink;
+  zip::Writer writer(sink, {.observer = &observer});
+  const Bytes long_data = repeated(3'000'000, 0x5A);
+  ASSERT_TRUE(writer.add("archive/data.pkl", as_byte_span("pickle")));
+  ASSERT_TRUE(writer.add("archive/data/0", long_data));
+  const auto deflated = writer.add("archive/code", as_byte_span(std::string(5000, 'c')), zip::Method::deflated);
+  ASSERT_TRUE(deflated);
+  ASSERT_TRUE(writer.add("archive/data/1", {}));
+  ASSERT_TRUE(writer.finish());
+  EXPECT_EQ(observer.all == sink.bytes, true);
+  EXPECT_EQ(observer.content.size(), 6 + long_data.size() + deflated->stored_bytes);
+  EXPECT_LE(observer.longest, std::size_t{1} << 20);
+}
+
+TEST(ZipWriter, GoesOnBehindTheFirstRecordsOfAnArchive) {
+  const auto write = [](zip::Writer& writer, std::initializer_list<std::string_view> names) {
+    for (const std::string_view name : names) ASSERT_TRUE(writer.add(name, as_byte_span(name)));
+    ASSERT_TRUE(writer.finish());
+  };
+  MemorySink whole, first;
+  zip::Writer all(whole), some(first);
+  write(all, {"archive/a", "archive/b", "archive/new", "archive/version"});
+  write(some, {"archive/a", "archive/b", "archive/version"});
+  std::vector<Finding> oddities;
+  const auto archive = zip::Archive::open(Source::from_memory(first.bytes), {}, oddities).value();
+  const std::uint64_t end = archive->find("archive/version")->header_offset;
+  MemorySink again;
+  append(again.bytes, ByteSpan(first.bytes).first(end));
+  zip::Writer writer = zip::Writer::behind(again, {}, *archive, end).value();
+  // What is gone may come again, what stays may not.
+  EXPECT_FALSE(zip::Writer(writer).add("archive/B", {}));
+  const std::vector<zip::RecordSpec> rest{{.name = "archive/new", .size_bytes = 11},
+                                          {.name = "archive/version", .size_bytes = 15}};
+  const zip::ArchivePlan plan = writer.plan_rest(rest).value();
+  EXPECT_EQ(plan.size_bytes, whole.bytes.size());
+  EXPECT_EQ(plan.records[0].header_offset, end);
+  write(writer, {"archive/new", "archive/version"});
+  EXPECT_EQ(again.bytes == whole.bytes, true);
+}
+
 TEST(ZipWriter, AnArchiveOfNothingIsAnArchive) {
   MemorySink sink;
   zip::Writer writer(sink);
