@@ -115,7 +115,7 @@ Result<ZipLayout> layout_of_file(const zip::Archive& archive, std::string_view r
     any_crc = any_crc || entry->crc != 0;
     const bool old_storage = name.starts_with("tensors/");  // of 1.4
     if (old_storage || name.starts_with(ZipLayout::kStorages)) {
-      const std::string_view key = name.substr(name.find('/') + 1);
+      const std::string_view key = stored_name.substr(stored_name.find('/') + 1);
       if (!has_storages) layout.records.push_back({std::string(ZipLayout::kStorages), {}});
       if (old_storage) layout.storage_folder = "tensors/";
       has_storages = true;
