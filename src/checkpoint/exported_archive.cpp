@@ -252,6 +252,15 @@ class Folder {
       return Tensor::Impl::view(Storage(make_meta_memory(bytes)), geometry.dtype, geometry.sizes, geometry.strides,
                                 geometry.storage_offset, options);
     }
+    if (const std::uint64_t unit = size_bytes(geometry.dtype); entry->size_bytes % unit != 0) {
+      Error error = json.error(Category::store, "STORE-SIZE",
+                               "tensor " + rushlight::quoted(name) + ": record " +
+                                   rushlight::quoted(reading_.container.context().short_name(*entry)) + " holds " +
+                                   std::to_string(entry->size_bytes) + " bytes, expected a multiple of the " +
+                                   std::to_string(unit) + " of " + std::string(to_string(geometry.dtype)));
+      error.finding.tensors.push_back(escaped(name));
+      return error;
+    }
     const StorageRequest request{.key = payload.path_name,
                                  .location = geometry.location,
                                  .numel = entry->size_bytes,

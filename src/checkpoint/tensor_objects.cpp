@@ -250,6 +250,12 @@ Result<std::uint32_t> ObjectMaker::index_of(const Storage& storage, DType dtype,
       storage_index_.try_emplace(storage.memory().get(), static_cast<std::uint32_t>(storages_.size()));
   if (is_new) {
     const DType unit = untyped ? DType::u8 : dtype;
+    if (storage.size_bytes() % size_bytes(unit) != 0) {
+      return cannot_write(node,
+                          "its storage of " + std::to_string(storage.size_bytes()) +
+                              " bytes does not hold whole elements of " + std::string(to_string(dtype)),
+                          "copy the tensor first");
+    }
     storages_.push_back({.storage = storage,
                          .dtype = unit,
                          .untyped = untyped,

@@ -262,6 +262,14 @@ TEST(ExportedArchive, PathNamesAreNamesOfRecords) {
                 "bytes on 'cuda'");
 }
 
+TEST(ExportedArchive, ARecordHoldsWholeElements) {
+  TorchZip zip = exported(config_json({{.name = "w"}}));
+  append(zip.record("data/weights/weight_0").data, to_bytes("ab"));
+  EXPECT_EQ(verdict_of(zip.build()),
+            "store STORE-SIZE data/weights/model_weights_config.json: tensor 'w': record 'data/weights/weight_0' holds "
+            "34 bytes, expected a multiple of the 4 of float32");
+}
+
 TEST(ExportedArchive, ManyEntriesAreReadInOnePass) {
   std::string config = "{\"config\": {";
   constexpr int kCount = 20000;

@@ -238,6 +238,11 @@ TEST(Save, WhatCannotBeWrittenIsNamed) {
       said(save(state, sink)),
       "unsupported: a value cannot be written: two tensors view one storage, as float32 and as int32, which torch "
       "does not save either");
+  StateDict padded;
+  std::array<float, 3> buffer{};
+  padded.insert("a", Tensor::from_blob(buffer.data(), 10, DType::f32, {2}).value());
+  EXPECT_EQ(said(save(padded, sink)),
+            "unsupported: a value cannot be written: its storage of 10 bytes does not hold whole elements of float32");
   EXPECT_EQ(said(save(Value(1), sink, {.protocol = 1})), "invalid_argument: pickle protocol, expected 2 to 5, found 1");
   EXPECT_EQ(said(save(Value(1), sink, {.torch = "1.5"})),
             "invalid_argument: no release of torch to write as, expected 1.6 or later, found '1.5'");
