@@ -6,6 +6,7 @@
 #include <optional>
 #include <system_error>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "base/fail.hpp"
@@ -15,6 +16,7 @@
 #include "checkpoint/salvaged_archive.hpp"
 #include "open/listing.hpp"
 #include "open/opened.hpp"
+#include "open/rescue.hpp"
 #include "open/set_files.hpp"
 #include "rushlight/save.hpp"
 #include "tensor/memory.hpp"
@@ -150,7 +152,7 @@ class NameLister final : public open::ListingVisitor {
 
 class Salvage {
  public:
-  // How the values are written in the end.
+  // How the values are written in the end; none: only the report is wanted.
   using Write = std::function<Result<SaveReport>(const Value& root, const SaveOptions& options)>;
 
   Salvage(std::shared_ptr<const Source> source, Write write, const SalvageOptions& options)
@@ -161,8 +163,8 @@ class Salvage {
 
   Result<SalvageReport> run() {
     report_.file = open::printable_file(std::string(source_->name()));
-    RUSHLIGHT_TRY_ASSIGN(const bool has_values, read());
-    if (has_values) RUSHLIGHT_TRY(write());
+    RUSHLIGHT_TRY_ASSIGN(report_.has_values, read());
+    if (report_.has_values) RUSHLIGHT_TRY(write());
     for (Finding& finding : report_.findings) {
       if (finding.file.empty()) finding.file = report_.file;
     }
@@ -362,11 +364,13 @@ class Salvage {
                         [&](std::string_view name, const Storage&, const Error*) { ++kept[std::string(name)]; });
       RUSHLIGHT_TRY(open::visit_listing(left.root, options_.limits.visited_nodes, lister));
     }
+    std::unordered_set<const Memory*> counted;
     NameLister lister(verdicts, [&](std::string_view name, const Storage& storage, const Error* error) {
       const auto found = kept.find(name);
       if (error == nullptr && found != kept.end() && found->second > 0) {
         --found->second;
         report_.rescued.emplace_back(name);
+        if (counted.insert(storage.memory().get()).second) report_.rescued_bytes += storage.size_bytes();
         return;
       }
       LostTensor lost{.name = std::string(name), .reason = LossReason::in_container, .record = {}, .message = {}};
@@ -390,7 +394,7 @@ class Salvage {
                                   .message = "there are no checksums for some of it: the bytes are those that lie in "
                                              "the file, and may not be those that were written"});
     }
-    if (!left.has_root) return {};
+    if (!left.has_root || !write_) return {};
     return save_values(left.root);
   }
 
@@ -532,6 +536,11 @@ Result<SalvageReport> salvage(std::shared_ptr<const Source> source, Sink& sink, 
   RUSHLIGHT_TRY(check_source(source));
   const auto write = [&](const Value& root, const SaveOptions& how) { return save(root, sink, how); };
   return Salvage(std::move(source), write, options).run();
+}
+
+Result<SalvageReport> open::judge_rescue(std::shared_ptr<const Source> source, const Limits& limits) {
+  const SalvageOptions options{.limits = limits};
+  return Salvage(std::move(source), nullptr, options).run();
 }
 
 }  // namespace rushlight
