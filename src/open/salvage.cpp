@@ -14,12 +14,14 @@
 #include "checkpoint/build_value.hpp"
 #include "checkpoint/legacy_stream.hpp"
 #include "checkpoint/salvaged_archive.hpp"
+#include "open/index_check.hpp"
 #include "open/listing.hpp"
 #include "open/opened.hpp"
 #include "open/rescue.hpp"
 #include "open/set_files.hpp"
 #include "rushlight/save.hpp"
 #include "tensor/memory.hpp"
+#include "value/graph.hpp"
 #include "value/leave_out.hpp"
 
 namespace rushlight {
@@ -65,6 +67,8 @@ class LongerSource final : public Source {
 // What is known of the bytes of storages: each is asked once.
 class Verdicts {
  public:
+  explicit Verdicts(std::uint64_t file_size_bytes) : indices_(file_size_bytes) {}
+
   // Why a storage is lost; nullptr where it is whole. After an error that says nothing about the file, failure() has it
   // and answers mean nothing.
   const Error* of(const Storage& storage) {
@@ -101,7 +105,7 @@ class Verdicts {
         for (const auto& [name, tensor] : composite.components()) {
           if (const Error* const error = of(tensor)) return error;
         }
-        return nullptr;
+        return failure_ ? nullptr : of_indices(value, composite);
       }
       case ValueKind::ndarray: {
         const NdArray* const array = value.as_ndarray();
@@ -113,9 +117,33 @@ class Verdicts {
   }
   [[nodiscard]] const std::optional<Error>& failure() const noexcept { return failure_; }
   [[nodiscard]] bool unchecked() const noexcept { return unchecked_; }
+  // What is wrong with indices whose bytes were taken at their word.
+  [[nodiscard]] std::vector<Finding> wrong_indices() const {
+    std::vector<Finding> findings;
+    for (const auto& [key, error] : composites_) {
+      if (!error) continue;
+      Finding finding = error->finding;
+      finding.severity = Severity::warning;
+      finding.message.insert(0, "a sparse or nested tensor is lost: ");
+      findings.push_back(std::move(finding));
+    }
+    return findings;
+  }
 
  private:
+  // Parts that no checksum vouches for may not fit each other.
+  const Error* of_indices(const Value& value, const CompositeTensor& composite) {
+    const auto [known, is_new] = composites_.try_emplace({value.graph().get(), value.identity()});
+    if (is_new) {
+      known->second = indices_.check(composite);
+      if (known->second && open::could_not_look(*known->second)) failure_ = *known->second;
+    }
+    return known->second ? &*known->second : nullptr;
+  }
+
   std::unordered_map<const Memory*, std::optional<Error>> verdicts_;
+  std::map<std::pair<const ValueGraph*, NodeId>, std::optional<Error>> composites_;
+  open::IndexCheck indices_;
   std::optional<Error> failure_;
   bool unchecked_ = false;
 };
@@ -258,7 +286,7 @@ class Salvage {
 
   // How many names hold something that is lost.
   Result<std::uint64_t> lost_in(const Value& root) const {
-    Verdicts verdicts;
+    Verdicts verdicts(source_->size_bytes());
     std::uint64_t lost = 0;
     NameLister lister(verdicts,
                       [&](std::string_view, const Storage&, const Error* error) { lost += error != nullptr ? 1 : 0; });
@@ -353,7 +381,7 @@ class Salvage {
   }
 
   Status write() {
-    Verdicts verdicts;
+    Verdicts verdicts(source_->size_bytes());
     RUSHLIGHT_TRY_ASSIGN(
         LeftOut left, leave_out(
                           root_, [&](const Value& value) { return verdicts.of(value) != nullptr; }, options_.limits));
@@ -387,6 +415,7 @@ class Salvage {
     if (verdicts.failure()) return *verdicts.failure();
     report_.left_out = std::move(left.places);
     report_losses(left.has_root);
+    for (Finding& finding : verdicts.wrong_indices()) report_.findings.push_back(std::move(finding));
     if (unchecked_ || (trust_integrity_ && verdicts.unchecked())) {
       report_.findings.push_back({.severity = Severity::warning,
                                   .category = Category::crc,

@@ -506,5 +506,33 @@ TEST_F(Salvaging, ALegacyCountThatDoesNotFitEndsWhatIsKnown) {
   expect_true(report, contents_of(twelve()), "count");
 }
 
+TEST_F(Salvaging, SparsePartsThatDoNotFitAreLost) {
+  const auto part = [](std::vector<std::int64_t> values) {
+    return Tensor::from_values<std::int64_t>(values, {static_cast<std::int64_t>(values.size())}).value();
+  };
+  const CompositeTensor sparse =
+      CompositeTensor::sparse(Layout::sparse_csr, {2, 3}, {part({0, 1, 2}), part({2, 0}), floats(1, 2)}).value();
+  SaveOptions options;
+  options.kind = FileKind::torch_legacy;
+  const Value root = Value::dict(
+      std::vector<std::pair<Value, Value>>{{Value("dense"), Value(floats(3, 4))}, {Value("sparse"), Value(sparse)}});
+  Bytes whole = saved(root, options);
+  EXPECT_TRUE(rescue(whole).value().complete);
+  const Bytes rows = bytes_of(std::vector<std::int64_t>{0, 1, 2});
+  const auto found = std::ranges::search(whole, rows);
+  ASSERT_FALSE(found.empty());
+  found.begin()[16] = std::byte{9};
+  const SalvageReport report = rescue(whole).value();
+  ASSERT_TRUE(report.written);
+  EXPECT_FALSE(report.complete);
+  EXPECT_EQ(report.rescued, (std::vector<std::string>{"dense"}));
+  ASSERT_EQ(report.lost.size(), 3u);
+  EXPECT_EQ(report.lost[0].reason, LossReason::in_container);
+  const auto finding = std::ranges::find_if(
+      report.findings, [](const Finding& found_finding) { return found_finding.category == Category::tensor; });
+  ASSERT_NE(finding, report.findings.end());
+  EXPECT_EQ(finding->message, "a sparse or nested tensor is lost: crow_indices 2, expected from 1 to 2, found 9");
+}
+
 }  // namespace
 }  // namespace rushlight::test
