@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <system_error>
 #include <unordered_map>
 #include <unordered_set>
@@ -23,6 +24,7 @@
 #include "tensor/memory.hpp"
 #include "value/graph.hpp"
 #include "value/leave_out.hpp"
+#include "zip/rebuilt_directory.hpp"
 
 namespace rushlight {
 namespace {
@@ -31,6 +33,8 @@ namespace fs = std::filesystem;
 using checkpoint::SalvagedArchive;
 
 constexpr std::size_t kPathBytes = 4096;
+constexpr int kMostRefused = 64;                   // arrays whose headers are damaged
+constexpr std::string_view kArraySuffix = ".npy";  // of the records of an archive of NumPy
 
 Error wrong_target(std::string message, const fs::path& target) {
   return Error::of({.category = Category::argument,
@@ -314,6 +318,10 @@ class Salvage {
   }
 
   Result<bool> walk(Status opened) {
+    RUSHLIGHT_TRY_ASSIGN(const std::optional<zip::RebuiltArchive> rebuilt,
+                         zip::rebuild_directory(source_, options_.limits));
+    const auto is_array = [](const std::string& name) { return name.ends_with(kArraySuffix); };
+    if (rebuilt && std::ranges::all_of(rebuilt->names, is_array)) return read_cut_arrays(*rebuilt, opened);
     SalvagedArchive salvaged;
     const Status walked = checkpoint::salvage_by_walk(source_, load_, salvaged);
     if (salvaged.records.empty() && !opened) return std::move(opened).error();
@@ -334,6 +342,48 @@ class Salvage {
     }
     report_.findings.push_back(walked.error().finding);
     return false;
+  }
+
+  // An archive of NumPy: each record is an array by itself. Those whose headers are damaged are left out, one by one.
+  Result<bool> read_cut_arrays(const zip::RebuiltArchive& all, const Status& opened_before) {
+    std::set<std::string, std::less<>> refused;
+    std::optional<zip::RebuiltArchive> rebuilt = all;
+    open::Opened opened;
+    for (int tries = 0;; ++tries) {
+      opened = {};
+      const Status status = open::open_source(rebuilt->source, load_, opened);
+      if (status) break;
+      if (open::could_not_look(status.error())) return status.error();
+      // Findings escape names; those of arrays that can be told apart so are left out.
+      const auto name = std::ranges::find_if(rebuilt->names, [&](const std::string& record) {
+        return escaped(record, kPathBytes) == status.error().finding.record;
+      });
+      if (name == rebuilt->names.end() || tries == kMostRefused) {
+        return opened_before ? status.error() : opened_before.error();
+      }
+      add_lost_array(*name, reason_of(status.error()), status.error().finding.message);
+      refused.insert(*name);
+      RUSHLIGHT_TRY_ASSIGN(rebuilt, zip::rebuild_directory(source_, options_.limits, refused));
+      if (!rebuilt) return opened_before ? status.error() : opened_before.error();
+    }
+    report_.format = opened.format;
+    report_.format.size_bytes = source_->size_bytes();
+    trust_integrity_ = true;
+    root_ = std::move(opened.root);
+    add_findings(std::move(opened.findings));
+    if (all.at_directory) return true;
+    if (all.cut_name && all.cut_name->ends_with(kArraySuffix)) {
+      add_lost_array(*all.cut_name, LossReason::beyond_end, "the file ends before the record does");
+    }
+    has_unknown_rest_ = true;
+    return true;
+  }
+
+  void add_lost_array(std::string_view record, LossReason reason, std::string message) {
+    lost_arrays_.push_back({.name = escaped(record.substr(0, record.size() - kArraySuffix.size()), kPathBytes),
+                            .reason = reason,
+                            .record = escaped(record, kPathBytes),
+                            .message = std::move(message)});
   }
 
   static RecordState state_of(zip::FoundRecord::State state) noexcept {
@@ -413,6 +463,7 @@ class Salvage {
     });
     RUSHLIGHT_TRY(open::visit_listing(root_, options_.limits.visited_nodes, lister));
     if (verdicts.failure()) return *verdicts.failure();
+    report_.lost.insert(report_.lost.end(), lost_arrays_.begin(), lost_arrays_.end());
     report_.left_out = std::move(left.places);
     report_losses(left.has_root);
     for (Finding& finding : verdicts.wrong_indices()) report_.findings.push_back(std::move(finding));
@@ -428,10 +479,15 @@ class Salvage {
   }
 
   void report_losses(bool has_root) {
-    if (report_.lost.empty() && report_.left_out.empty() && has_root) {
+    if (has_unknown_rest_) {
+      report_.findings.push_back({.category = Category::trunc,
+                                  .code = "SALVAGE-REST",
+                                  .message = "what was behind the cut had names of its own: they are lost too"});
+    } else if (report_.lost.empty() && report_.left_out.empty() && has_root) {
       report_.complete = true;
       return;
     }
+    if (report_.lost.empty() && report_.left_out.empty() && has_root) return;
     const std::size_t all = report_.lost.size() + report_.rescued.size();
     Finding finding{.category = Category::store,
                     .code = "SALVAGE-LOST",
@@ -494,8 +550,10 @@ class Salvage {
   const SalvageOptions& options_;
   LoadOptions load_;
   Value root_;
-  bool unchecked_ = false;        // storages without checksums are among what is rescued
-  bool trust_integrity_ = false;  // storages say themselves whether they have been checked
+  bool unchecked_ = false;               // storages without checksums are among what is rescued
+  std::vector<LostTensor> lost_arrays_;  // of an archive of NumPy: their names are all that is known of them
+  bool has_unknown_rest_ = false;        // others may have followed
+  bool trust_integrity_ = false;         // storages say themselves whether they have been checked
   SalvageReport report_;
 };
 

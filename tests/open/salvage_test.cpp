@@ -534,5 +534,41 @@ TEST_F(Salvaging, SparsePartsThatDoNotFitAreLost) {
   EXPECT_EQ(finding->message, "a sparse or nested tensor is lost: crow_indices 2, expected from 1 to 2, found 9");
 }
 
+TEST_F(Salvaging, ArchivesOfNumPyKeepTheArraysBeforeTheCut) {
+  StateDict state;
+  for (int i = 0; i < 5; ++i) state.insert("a" + std::to_string(i), floats(static_cast<float>(10 * i), 7 + i));
+  for (const bool compressed : {false, true}) {
+    TestSink sink;
+    ASSERT_TRUE(write_npz(state, sink, {.compressed = compressed}));
+    const Bytes whole = to_bytes(sink.text());
+    const Contents original = contents_of(Checkpoint::open(Source::from_memory(whole)).value().root());
+    std::size_t most = 0;
+    for (std::size_t size = 4; size < whole.size(); ++size) {
+      const Result<SalvageReport> report = rescue(ByteSpan(whole).first(size));
+      if (!report || !report->written) {
+        EXPECT_EQ(most, 0u) << size;
+        continue;
+      }
+      EXPECT_GE(report->rescued.size(), most) << size;
+      most = report->rescued.size();
+      const Contents rescued = rescued_contents();
+      EXPECT_EQ(rescued.size(), most) << size;
+      for (const auto& [name, content] : rescued) EXPECT_TRUE(original.at(name) == content) << name << " " << size;
+      // Whether others followed is known once the directory begins.
+      EXPECT_EQ(report->complete, !notes(*report, "SALVAGE-REST")) << size;
+      EXPECT_LE(report->lost.size(), 1u);
+    }
+    EXPECT_EQ(most, 5u);
+    // Damage inside of one array, and no directory.
+    Bytes damaged(whole.begin(), whole.end() - 30);
+    const std::size_t third = sink.text().find("a2.npy") + (compressed ? 40 : 150);
+    damaged[third] ^= std::byte{1};
+    const SalvageReport report = rescue(damaged).value();
+    EXPECT_EQ(report.rescued.size() + report.lost.size(), 5u);
+    EXPECT_EQ(report.lost.at(0).name, "a2");
+    EXPECT_EQ(report.lost.at(0).reason, LossReason::checksum);
+  }
+}
+
 }  // namespace
 }  // namespace rushlight::test
