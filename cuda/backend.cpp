@@ -20,6 +20,7 @@
 #include "cuda/kernels/launch.hpp"
 #include "cuda/stream.hpp"
 #include "runtime/failure.hpp"
+#include "runtime/lowering.hpp"
 #include "runtime/plan.hpp"
 
 namespace rushlight::cuda {
@@ -158,21 +159,8 @@ class CudaBackend final : public runtime::Backend {
   [[nodiscard]] Device device() const noexcept override { return Device::cuda(index_); }
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
 
-  [[nodiscard]] std::string lacks(const Operator& op) const override {
-    return std::visit(
-        [](const auto& kind) -> std::string {
-          using Op = std::decay_t<decltype(kind)>;
-          constexpr bool kHasKernel = std::is_same_v<Op, Conv2d> || std::is_same_v<Op, Linear> ||
-                                      std::is_same_v<Op, BatchNorm1d> || std::is_same_v<Op, BatchNorm2d> ||
-                                      std::is_same_v<Op, ReLU> || std::is_same_v<Op, MaxPool2d> ||
-                                      std::is_same_v<Op, AvgPool2d> || std::is_same_v<Op, AdaptiveAvgPool2d> ||
-                                      std::is_same_v<Op, Softmax> || std::is_same_v<Op, Add>;
-          // Names and views of what is there already.
-          constexpr bool kNeedsNone = std::is_same_v<Op, Flatten> || std::is_same_v<Op, Dropout> ||
-                                      std::is_same_v<Op, Identity> || std::is_same_v<Op, std::monostate>;
-          return kHasKernel || kNeedsNone ? "" : "there is no CUDA kernel for this operator yet";
-        },
-        op);
+  [[nodiscard]] std::string lacks(const Node& node) const override {
+    return runtime::has_step(node) ? "" : "there is no CUDA kernel for this operator yet";
   }
 
   [[nodiscard]] Result<std::shared_ptr<PackedWeights>> make_weights(const Network&) const override {

@@ -9,69 +9,16 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "rushlight/dtype.hpp"
 #include "rushlight/export.hpp"
 #include "rushlight/limits.hpp"
+#include "rushlight/operators.hpp"
 #include "rushlight/result.hpp"
 #include "rushlight/tensor.hpp"
 
 namespace rushlight {
-
-/// Height and width; one number stands for both, as in torch.
-struct IntPair {
-  std::int64_t h = 0;
-  std::int64_t w = 0;
-  constexpr IntPair() noexcept = default;
-  constexpr IntPair(std::int64_t both) noexcept : h(both), w(both) {}  // NOLINT(google-explicit-constructor)
-  constexpr IntPair(std::int64_t height, std::int64_t width) noexcept : h(height), w(width) {}
-  friend constexpr bool operator==(const IntPair&, const IntPair&) = default;
-};
-
-/// Padding of a convolution: amounts, or torch's "valid" and "same".
-struct Padding {
-  enum class Kind : std::uint8_t { amounts, valid, same };
-  Kind kind = Kind::amounts;
-  IntPair amount;
-  constexpr Padding() noexcept = default;
-  constexpr Padding(std::int64_t both) noexcept : amount(both) {}  // NOLINT(google-explicit-constructor)
-  constexpr Padding(IntPair pair) noexcept : amount(pair) {}       // NOLINT(google-explicit-constructor)
-  constexpr Padding(std::int64_t height, std::int64_t width) noexcept : amount(height, width) {}
-  static constexpr Padding valid() noexcept { return with(Kind::valid); }
-  static constexpr Padding same() noexcept { return with(Kind::same); }
-  friend constexpr bool operator==(const Padding&, const Padding&) = default;
-
- private:
-  static constexpr Padding with(Kind kind) noexcept {
-    Padding padding;
-    padding.kind = kind;
-    return padding;
-  }
-};
-
-/// What the 0 of an attribute stands for where operators.def names one of these as its default.
-inline constexpr std::int64_t kFromWeights = 0;  ///< taken from the shape of the weights by Model::create
-inline constexpr std::int64_t kFromKernel = 0;   ///< the same as kernel_size
-inline constexpr std::int64_t kRequired = 0;     ///< must be given
-inline constexpr std::int64_t kNotGiven = 0;     ///< torch's None
-
-// The operators: `Conv2d{.in_channels = 1, .out_channels = 32, .kernel_size = 3, .padding = 1}`, `Linear{784, 128}`.
-// Fields and defaults are torch's; see operators.def.
-#define RUSHLIGHT_OPERATOR(Type, spec, torch, min_inputs, max_inputs) struct Type {
-#define RUSHLIGHT_ATTRIBUTE(Type, ctype, field, default_value, meaning) ctype field = default_value;
-#define RUSHLIGHT_OPERATOR_END(Type)                          \
-  friend bool operator==(const Type&, const Type&) = default; \
-  }                                                           \
-  ;
-#include "rushlight/operators.def"
-
-/// Any operator of the table.
-using Operator = std::variant<std::monostate
-#define RUSHLIGHT_OPERATOR(Type, spec, torch, min_inputs, max_inputs) , Type
-#include "rushlight/operators.def"
-                              >;
 
 /// One SSA value of a graph. Meaningful only with the graph or builder that made it.
 struct Edge {
@@ -84,11 +31,22 @@ struct Node {
   std::string name{};  ///< "layer1.0.conv1": its parameters are name + ".weight" and so on
   Operator op{};
   std::vector<Edge> inputs{};
-  Edge output{};
-  /// The full name of one of its parameters: name + ".weight", or "weight" alone where the node has no name.
+  std::vector<Edge> outputs{};  ///< at least one; those that the operator has beyond them are not computed
+  [[nodiscard]] Edge output() const { return outputs.front(); }
+  /// The full name of one of its parameters: name + ".weight"; "weight" alone where the node has no name, and the name
+  /// alone where the parameter has none (Parameter).
   [[nodiscard]] std::string parameter(std::string_view parameter_name) const {
-    return name.empty() ? std::string(parameter_name) : (name + ".").append(parameter_name);
+    if (name.empty() || parameter_name.empty()) return std::string(name.empty() ? parameter_name : name);
+    return (name + ".").append(parameter_name);
   }
+};
+
+/// What an edge carries. Networks compute in float32; int64 are indices, booleans are masks.
+struct EdgeType {
+  DType dtype = DType::f32;
+  /// -1 for sizes that are not known.
+  Shape shape{};
+  friend bool operator==(const EdgeType&, const EdgeType&) = default;
 };
 
 /// A named input or output.
@@ -132,8 +90,10 @@ class RUSHLIGHT_API Graph {
 
   /// Shapes of every edge, by Edge::index, for given shapes of the inputs. A size of -1 is unknown, and so is what
   /// follows from it, or from an attribute that is still to be read off the weights. ErrorCode::mismatch names the
-  /// layer that does not fit.
+  /// layer that does not fit. Empty shapes follow a Parameter whose shape its tensor decides, until a Model has it.
   [[nodiscard]] Result<std::vector<Shape>> infer_shapes(std::span<const Shape> input_shapes) const;
+  /// The same with the dtypes; those of the inputs are their ports'.
+  [[nodiscard]] Result<std::vector<EdgeType>> infer_types(std::span<const Shape> input_shapes) const;
 
   /// From a JSON spec (format-spec/models.md). ErrorCode::invalid_argument names the layer and the key, ::mismatch the
   /// layer whose shapes do not fit, ::unsupported what is not built.
@@ -163,12 +123,17 @@ class RUSHLIGHT_API GraphBuilder {
   ~GraphBuilder();
 
   /// Dimension sizes >= 1, or -1 for free ones.
+  /// float32; int64 and int32 for indices; boolean for masks.
   Edge input(std::string name, Shape shape = {}, DType dtype = DType::f32);
   /// An empty name becomes "add_3" and the like; an operator with parameters keeps it, and its parameters have no
   /// prefix
   /// ("weight"), as those of a lone torch module. Names with parameters must be unique.
   Edge apply(std::string name, Operator op, Edge input);
   Edge apply(std::string name, Operator op, Edge first, Edge second);
+  Edge apply(std::string name, Operator op, std::initializer_list<Edge> inputs);
+  Edge apply(std::string name, Operator op, std::span<const Edge> inputs);
+  /// The first `count` outputs of an operator that has several: the pieces of a Split, the states of an LSTM.
+  std::vector<Edge> apply(std::string name, Operator op, std::span<const Edge> inputs, std::size_t count);
   void output(std::string name, Edge edge);
   void labels(std::vector<std::string> labels);
   void preprocessing(Preprocessing preprocessing);

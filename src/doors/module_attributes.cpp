@@ -39,24 +39,34 @@ std::optional<std::int64_t> integer(const Value& value) {
   return value.kind() == ValueKind::integer ? value.as_int() : std::nullopt;
 }
 
-std::optional<IntPair> pair(const Value& value) {
-  if (const std::optional<std::int64_t> both = integer(value)) return IntPair(*both);
+bool is_sequence(const Value& value) {
   const ValueKind kind = value.kind();
-  const bool sequence = kind == ValueKind::tuple || kind == ValueKind::list || kind == ValueKind::size;
-  // torch reads (3,) as 3 for both.
-  if (!sequence || value.size() < 1 || value.size() > 2) return std::nullopt;
-  const std::optional<std::int64_t> h = integer(value.item(0));
-  const std::optional<std::int64_t> w = integer(value.item(value.size() - 1));
-  if (!h || !w) return std::nullopt;
-  return IntPair(*h, *w);
+  return kind == ValueKind::tuple || kind == ValueKind::list || kind == ValueKind::size;
 }
 
-constexpr std::string_view kExpectedPair = "an integer or two";
+// One integer for all, or one for each.
+template <std::size_t Count>
+bool read_integers(const Value& value, std::int64_t (&out)[Count]) {
+  if (const std::optional<std::int64_t> all = integer(value)) {
+    for (std::int64_t& size : out) size = *all;
+    return true;
+  }
+  // torch reads (3,) as 3 for all.
+  if (!is_sequence(value) || (value.size() != 1 && value.size() != Count)) return false;
+  for (std::size_t i = 0; i < Count; ++i) {
+    const std::optional<std::int64_t> size = integer(value.item(value.size() == 1 ? 0 : i));
+    if (!size) return false;
+    out[i] = *size;
+  }
+  return true;
+}
 
 bool read_field(const Value& value, std::int64_t& field) {
-  const std::optional<std::int64_t> number = integer(value);
-  if (number) field = *number;
-  return number.has_value();
+  // Modules of one dimension keep (3,) for 3.
+  std::int64_t number[1] = {};
+  if (!read_integers(value, number)) return false;
+  field = number[0];
+  return true;
 }
 bool read_field(const Value& value, bool& field) {
   const std::optional<bool> truth = value.as_bool();
@@ -70,56 +80,148 @@ bool read_field(const Value& value, double& field) {
   return number.has_value();
 }
 bool read_field(const Value& value, IntPair& field) {
-  const std::optional<IntPair> both = pair(value);
-  if (both) field = *both;
-  return both.has_value();
+  std::int64_t sizes[2] = {};
+  if (!read_integers(value, sizes)) return false;
+  field = IntPair(sizes[0], sizes[1]);
+  return true;
 }
-bool read_field(const Value& value, Padding& field) {
+bool read_field(const Value& value, IntTriple& field) {
+  std::int64_t sizes[3] = {};
+  if (!read_integers(value, sizes)) return false;
+  field = IntTriple(sizes[0], sizes[1], sizes[2]);
+  return true;
+}
+template <class Amount>
+bool read_field(const Value& value, BasicPadding<Amount>& field) {
   if (const std::optional<std::string_view> word = value.as_string()) {
     if (*word == "same") {
-      field = Padding::same();
+      field = BasicPadding<Amount>::same();
     } else if (*word == "valid") {
-      field = Padding::valid();
+      field = BasicPadding<Amount>::valid();
     }
     return *word == "same" || *word == "valid";
   }
-  IntPair amounts;
+  Amount amounts{};
   if (!read_field(value, amounts)) return false;
-  field = Padding(amounts);
+  field = BasicPadding<Amount>(amounts);
   return true;
 }
+bool read_field(const Value& value, Shape& field) {
+  field.clear();
+  if (const std::optional<std::int64_t> number = integer(value)) {
+    field.push_back(*number);
+    return true;
+  }
+  if (!is_sequence(value)) return false;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    const std::optional<std::int64_t> number = integer(value.item(i));
+    if (!number) return false;
+    field.push_back(*number);
+  }
+  return true;
+}
+bool read_field(const Value& value, std::vector<double>& field) {
+  field.clear();
+  double number = 0;
+  if (!is_sequence(value)) {
+    field.push_back(number);
+    return read_field(value, field.back());
+  }
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    if (!read_field(value.item(i), number)) return false;
+    field.push_back(number);
+  }
+  return true;
+}
+bool read_field(const Value& value, std::string& field) {
+  const std::optional<std::string_view> text = value.as_string();
+  if (text) field = std::string(*text);
+  return text.has_value();
+}
+template <class T>
+bool read_field(const Value& value, std::optional<T>& field) {
+  T number{};
+  if (!read_field(value, number)) return false;
+  field = number;
+  return true;
+}
+bool read_field(const Value& value, const model::WordField& field) {
+  const std::optional<std::string_view> word = value.as_string();
+  return word && field.set(*word);
+}
 
-std::string_view expected_text(std::int64_t) {
+std::string expected_text(std::int64_t) {
   return "an integer";
 }
-std::string_view expected_text(bool) {
+std::string expected_text(bool) {
   return "True or False";
 }
-std::string_view expected_text(double) {
+std::string expected_text(double) {
   return "a number";
 }
-std::string_view expected_text(IntPair) {
-  return kExpectedPair;
+std::string expected_text(IntPair) {
+  return "an integer or two";
 }
-std::string_view expected_text(Padding) {
-  return "an integer or two, 'same' or 'valid'";
+std::string expected_text(IntTriple) {
+  return "an integer or three";
+}
+template <class Amount>
+std::string expected_text(BasicPadding<Amount> padding) {
+  return expected_text(padding.amount) + ", 'same' or 'valid'";
+}
+std::string expected_text(const Shape&) {
+  return "integers";
+}
+std::string expected_text(const std::vector<double>&) {
+  return "numbers";
+}
+std::string expected_text(const std::string&) {
+  return "a string";
+}
+template <class T>
+std::string expected_text(const std::optional<T>&) {
+  return expected_text(T{}) + " or None";
+}
+std::string expected_text(const model::WordField& field) {
+  std::string text;
+  for (const std::string_view word : field.words) text += (text.empty() ? "'" : ", '") + std::string(word) + "'";
+  return text;
 }
 
 // AdaptiveAvgPool2d((None, 7)) keeps the height.
-std::optional<IntPair> output_size(const Value& value) {
+template <std::size_t Count>
+bool read_output_size(const Value& value, std::int64_t (&out)[Count]) {
   const auto side = [](const Value& size) -> std::optional<std::int64_t> {
     if (size.is_none()) return -1;
     const std::optional<std::int64_t> number = integer(size);
     return number && *number < 1 ? std::nullopt : number;
   };
-  if (value.kind() != ValueKind::tuple && value.kind() != ValueKind::list) {
-    const std::optional<std::int64_t> both = side(value);
-    return both ? std::optional(IntPair(*both)) : std::nullopt;
+  const bool sequence = value.kind() == ValueKind::tuple || value.kind() == ValueKind::list;
+  if (sequence && value.size() != Count) return false;
+  for (std::size_t i = 0; i < Count; ++i) {
+    const std::optional<std::int64_t> size = side(sequence ? value.item(i) : value);
+    if (!size) return false;
+    out[i] = *size;
   }
-  if (value.size() != 2) return std::nullopt;
-  const std::optional<std::int64_t> h = side(value.item(0));
-  const std::optional<std::int64_t> w = side(value.item(1));
-  return h && w ? std::optional(IntPair(*h, *w)) : std::nullopt;
+  return true;
+}
+bool output_size(const Value& value, std::int64_t& field) {
+  std::int64_t sizes[1] = {};
+  const bool good = read_output_size(value, sizes);
+  field = sizes[0];
+  return good;
+}
+bool output_size(const Value& value, IntPair& field) {
+  std::int64_t sizes[2] = {};
+  const bool good = read_output_size(value, sizes);
+  field = IntPair(sizes[0], sizes[1]);
+  return good;
+}
+bool output_size(const Value& value, IntTriple& field) {
+  std::int64_t sizes[3] = {};
+  const bool good = read_output_size(value, sizes);
+  field = IntTriple(sizes[0], sizes[1], sizes[2]);
+  return good;
 }
 
 // An attribute whose only computed value is the one named here.
@@ -128,10 +230,7 @@ struct Fixed {
   std::string_view computed;  // as value_text() spells it
 };
 constexpr Fixed kFixed[] = {
-    {"padding_mode", "'zeros'"},      // Conv2d
-    {"transposed", "False"},          // Conv2d
-    {"return_indices", "False"},      // MaxPool2d
-    {"track_running_stats", "True"},  // BatchNorm: without them eval uses the batch's own statistics
+    {"return_indices", "False"},  // MaxPool2d
 };
 
 bool is_dict(const Value& value) {
@@ -160,6 +259,7 @@ class Reader {
     return {};
   }
 
+  // Field is a field of an operator struct, or a WordField for one.
   template <class Field>
   Status read(const model::AttributeInfo& attribute, Field& field) const {
     if (attribute.name == "bias") return read_bias(field);
@@ -173,12 +273,11 @@ class Reader {
       return unsupported_module(name_, module_, "dim None lets torch choose by the number of dimensions",
                                 "save it with Softmax(dim=1)");
     }
-    if constexpr (std::is_same_v<Field, IntPair>) {
-      if (attribute.name == "output_size") {
-        const std::optional<IntPair> size = output_size(value);
-        if (!size) return wrong_attribute(name_, module_, attribute.name, "sizes of at least 1, or None", value);
-        field = *size;
-        return {};
+    if constexpr (std::is_same_v<Field, std::int64_t> || std::is_same_v<Field, IntPair> ||
+                  std::is_same_v<Field, IntTriple>) {
+      if (attribute.name == "output_size" && attribute.meaning.find("-1 keeps") != std::string_view::npos) {
+        if (output_size(value, field)) return {};
+        return wrong_attribute(name_, module_, attribute.name, "sizes of at least 1, or None", value);
       }
     }
     if (!read_field(value, field)) {
@@ -188,6 +287,7 @@ class Reader {
     bool zero = false;
     if constexpr (std::is_same_v<Field, std::int64_t>) zero = field == 0;
     if constexpr (std::is_same_v<Field, IntPair>) zero = field.h == 0 || field.w == 0;
+    if constexpr (std::is_same_v<Field, IntTriple>) zero = field.d == 0 || field.h == 0 || field.w == 0;
     if (zero && attribute.default_kind != model::DefaultKind::value) {
       return wrong_attribute(name_, module_, attribute.name, "a size other than 0", value);
     }
@@ -235,10 +335,8 @@ Status read_module_attributes(const Value& module, std::string_view name, Operat
   const Reader reader(module, name);
   RUSHLIGHT_TRY(reader.check_fixed());
   Status status;
-  model::visit_operator(op, [&](auto& inside) {
-    model::for_each_attribute(inside, [&](const model::AttributeInfo& attribute, auto& field) {
-      if (status) status = reader.read(attribute, field);
-    });
+  model::for_each_attribute(op, [&](const model::AttributeInfo& attribute, auto& field) {
+    if (status) status = reader.read(attribute, field);
   });
   return status;
 }

@@ -148,7 +148,7 @@ class ModuleReader {
       return {};
     }
     const model::OperatorInfo* row = find_stock(class_name);
-    if (row == nullptr || row->max_inputs != 1) {
+    if (row == nullptr || row->min_inputs != 1) {
       return unsupported_module(
           name, module, "this class has no meaning here",
           "map " + rushlight::quoted(class_name) +
@@ -191,9 +191,10 @@ class ModuleReader {
       std::string full = joined(name, node.name);
       if (node.name.empty()) full = name;  // a lone layer: its parameters are the module's own
       RUSHLIGHT_TRY(charge(full));
-      ours(node.output) = node.inputs.size() == 2
-                              ? builder_.apply(std::move(full), node.op, ours(node.inputs[0]), ours(node.inputs[1]))
-                              : builder_.apply(std::move(full), node.op, ours(node.inputs[0]));
+      std::vector<Edge> inputs;
+      for (const Edge edge : node.inputs) inputs.push_back(ours(edge));
+      const std::vector<Edge> outputs = builder_.apply(std::move(full), node.op, inputs, node.outputs.size());
+      for (std::size_t i = 0; i < outputs.size(); ++i) ours(node.outputs[i]) = outputs[i];
     }
     edge_ = ours(inner.outputs()[0].edge);
     for (const std::string& note : inner.notes()) builder_.note(note);

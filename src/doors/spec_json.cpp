@@ -206,7 +206,7 @@ class SpecReader {
         return spec_error("SPEC-VALUE", place, rushlight::quoted(word) + " has parameters and needs a name",
                           "write {\"" + std::string(word) + "\": \"NAME\"}, where NAME.weight is in the state dict");
       }
-      return apply(*row, model::make_operator(*row), "", nullptr, place);
+      return apply(*row, model::make_operator(*row), "", nullptr, nullptr, place);
     }
     object source;
     if (layer.get(source) != simdjson::SUCCESS) {
@@ -245,25 +245,24 @@ class SpecReader {
 
     Operator op = model::make_operator(*row);
     std::vector<std::string> known = {std::string(row->spec_name), "name", "input"};
-    model::visit_operator(op, [&](const auto& inside) {
-      model::for_each_attribute(
-          inside, [&](const model::AttributeInfo& attribute, const auto&) { known.emplace_back(attribute.name); });
-    });
+    if (row->max_outputs > 1) known.emplace_back("outputs");
+    for (const model::Attribute& attribute : model::attributes(op)) known.emplace_back(attribute.info->name);
     const std::string where = place + shown_name(source, row->spec_name);
     RUSHLIGHT_TRY_ASSIGN(const auto keys, members(source, where, known));
 
     std::string name;
     RUSHLIGHT_TRY(read_main_key(*row, keys.at(row->spec_name), keys, where, name, op));
     Status status;
-    model::visit_operator(op, [&](auto& inside) {
-      model::for_each_attribute(inside, [&](const model::AttributeInfo& attribute, auto& field) {
-        const auto given = keys.find(attribute.name);
-        if (status && given != keys.end()) status = read_attribute(attribute, given->second, where, field);
-      });
+    model::for_each_attribute(op, [&](const model::AttributeInfo& attribute, auto& field) {
+      const auto given = keys.find(attribute.name);
+      if (status && given != keys.end()) status = read_attribute(attribute, given->second, where, field);
     });
     RUSHLIGHT_TRY(std::move(status));
-    const auto input = keys.find("input");
-    return apply(*row, std::move(op), std::move(name), input == keys.end() ? nullptr : &input->second, where);
+    const auto find = [&](std::string_view key) -> const JsonElement* {
+      const auto at = keys.find(key);
+      return at == keys.end() ? nullptr : &at->second;
+    };
+    return apply(*row, std::move(op), std::move(name), find("input"), find("outputs"), where);
   }
 
   // " 'conv1'", for messages: the string under the operator's key, or else under "name".
@@ -302,19 +301,17 @@ class SpecReader {
     }
     bool first = true;
     Status status;
-    model::visit_operator(op, [&](auto& inside) {
-      model::for_each_attribute(inside, [&](const model::AttributeInfo& attribute, auto& field) {
-        if (!std::exchange(first, false)) return;
-        if (keys.contains(attribute.name)) {
-          status = spec_error("SPEC-KEY", where,
-                              std::string(attribute.name) + " stands under both " + rushlight::quoted(row.spec_name) +
-                                  " and " + rushlight::quoted(attribute.name));
-          return;
-        }
-        model::AttributeInfo shown = attribute;
-        shown.name = row.spec_name;
-        status = read_attribute(shown, value, where, field);
-      });
+    model::for_each_attribute(op, [&](const model::AttributeInfo& attribute, auto& field) {
+      if (!std::exchange(first, false)) return;
+      if (keys.contains(attribute.name)) {
+        status = spec_error("SPEC-KEY", where,
+                            std::string(attribute.name) + " stands under both " + rushlight::quoted(row.spec_name) +
+                                " and " + rushlight::quoted(attribute.name));
+        return;
+      }
+      model::AttributeInfo shown = attribute;
+      shown.name = row.spec_name;
+      status = read_attribute(shown, value, where, field);
     });
     if (first) return expected_error(where + ": " + std::string(row.spec_name), "a name", json_text(value));
     return status;
@@ -330,8 +327,8 @@ class SpecReader {
     if constexpr (std::is_same_v<Field, std::int64_t>) {
       if (field == 0) return expected_error(place, "a number other than 0", "0");
     }
-    if constexpr (std::is_same_v<Field, IntPair>) {
-      if (field == IntPair(0)) return expected_error(place, "sizes other than 0", json_text(value));
+    if constexpr (std::is_same_v<Field, IntPair> || std::is_same_v<Field, IntTriple>) {
+      if (field == Field(0)) return expected_error(place, "sizes other than 0", json_text(value));
     }
     return {};
   }
@@ -346,7 +343,7 @@ class SpecReader {
   }
 
   Status apply(const model::OperatorInfo& row, Operator op, std::string name, const JsonElement* input,
-               const std::string& where) {
+               const JsonElement* outputs, const std::string& where) {
     std::vector<std::string> names;
     if (input != nullptr && input->is_string()) {
       RUSHLIGHT_TRY(read_value(*input, where + ": input", names.emplace_back()));
@@ -354,7 +351,7 @@ class SpecReader {
       RUSHLIGHT_TRY(read_value(*input, where + ": input", names));
     }
     std::vector<Edge> edges;
-    if (input == nullptr) {
+    if (input == nullptr && row.max_inputs > 0) {
       if (several_inputs_ && !any_layer_) {
         return spec_error("SPEC-INPUT", where, "there are several inputs: name one under 'input'");
       }
@@ -365,18 +362,28 @@ class SpecReader {
       edges.push_back(edge);
     }
     if (edges.size() < row.min_inputs || edges.size() > row.max_inputs) {
-      const std::string expected = row.min_inputs == 1 ? "1 input" : std::to_string(row.min_inputs) + " inputs";
+      const std::size_t count = edges.size() < row.min_inputs ? row.min_inputs : row.max_inputs;
+      const std::string expected = count == 1 ? "1 input" : std::to_string(count) + " inputs";
       Error error = expected_error(where + ": " + std::string(row.spec_name), expected, std::to_string(edges.size()));
       if (row.min_inputs == 2) error.finding.hint = "write \"input\": [\"NAME\", \"NAME\"]";
       return error;
     }
     any_layer_ = true;
-    last_ = edges.size() == 2 ? builder_.apply(name, std::move(op), edges[0], edges[1])
-                              : builder_.apply(name, std::move(op), edges[0]);
-    if (!name.empty() && !values_.emplace(name, last_).second) {
-      return spec_error("SPEC-KEY", where, "the name " + rushlight::quoted(name) + " is taken");
+    std::vector<std::string> output_names;
+    if (outputs != nullptr) {
+      RUSHLIGHT_TRY(read_value(*outputs, where + ": outputs", output_names));
+      if (output_names.empty()) return expected_error(where + ": outputs", "at least one name", "none");
     }
-    return {};
+    const std::size_t count = std::max<std::size_t>(output_names.size(), 1);
+    const std::vector<Edge> made = builder_.apply(name, std::move(op), edges, count);
+    last_ = made.front();
+    for (std::size_t i = 0; i < output_names.size(); ++i) RUSHLIGHT_TRY(name_value(output_names[i], made[i], where));
+    return name.empty() ? Status() : name_value(name, last_, where);
+  }
+
+  Status name_value(const std::string& name, Edge edge, const std::string& where) {
+    if (values_.emplace(name, edge).second) return {};
+    return spec_error("SPEC-KEY", where, "the name " + rushlight::quoted(name) + " is taken");
   }
 
   Status read_outputs(const JsonElement* value) {

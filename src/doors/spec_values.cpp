@@ -94,42 +94,108 @@ Status read_value(const JsonElement& value, const std::string& where, std::int64
   return {};
 }
 
-Status read_value(const JsonElement& value, const std::string& where, IntPair& out) {
-  if (const std::optional<std::int64_t> both = integer(value)) {
-    out = IntPair(*both);
+namespace {
+
+// As many integers as `names` says: "[height, width]".
+template <std::size_t Count>
+Status read_integers(const JsonElement& value, const std::string& where, const char* words, const char* names,
+                     std::int64_t (&out)[Count]) {
+  if (const std::optional<std::int64_t> all = integer(value)) {
+    for (std::int64_t& size : out) size = *all;
     return {};
   }
-  simdjson::dom::array pair;
-  if (value.get(pair) == simdjson::SUCCESS && pair.size() == 2) {
-    std::int64_t sizes[2] = {};
-    std::size_t count = 0;
-    for (const JsonElement item : pair) {
-      const std::optional<std::int64_t> size = integer(item);
-      if (!size) return expected_error(where, "two integers", json_text(item));
-      sizes[count++] = *size;
-    }
-    out = IntPair(sizes[0], sizes[1]);
-    return {};
+  simdjson::dom::array items;
+  if (value.get(items) != simdjson::SUCCESS || items.size() != Count) {
+    return expected_error(where, std::string("an integer or ") + names, json_text(value));
   }
-  return expected_error(where, "an integer or [height, width]", json_text(value));
+  std::size_t count = 0;
+  for (const JsonElement item : items) {
+    const std::optional<std::int64_t> size = integer(item);
+    if (!size) return expected_error(where, words, json_text(item));
+    out[count++] = *size;
+  }
+  return {};
 }
 
-Status read_value(const JsonElement& value, const std::string& where, Padding& out) {
+template <class Amount>
+Status read_padding(const JsonElement& value, const std::string& where, const char* amounts,
+                    BasicPadding<Amount>& out) {
   std::string_view word;
   if (value.get(word) == simdjson::SUCCESS) {
     if (word == "same") {
-      out = Padding::same();
+      out = BasicPadding<Amount>::same();
     } else if (word == "valid") {
-      out = Padding::valid();
+      out = BasicPadding<Amount>::valid();
     } else {
-      return expected_error(where, "an integer, [height, width], 'same' or 'valid'", json_text(value));
+      return expected_error(where, std::string(amounts) + ", 'same' or 'valid'", json_text(value));
     }
     return {};
   }
-  IntPair amounts;
-  RUSHLIGHT_TRY(read_value(value, where, amounts));
-  out = Padding(amounts);
+  Amount amount{};
+  RUSHLIGHT_TRY(read_value(value, where, amount));
+  out = BasicPadding<Amount>(amount);
   return {};
+}
+
+}  // namespace
+
+Status read_value(const JsonElement& value, const std::string& where, IntPair& out) {
+  std::int64_t sizes[2] = {};
+  RUSHLIGHT_TRY(read_integers(value, where, "two integers", "[height, width]", sizes));
+  out = IntPair(sizes[0], sizes[1]);
+  return {};
+}
+Status read_value(const JsonElement& value, const std::string& where, IntTriple& out) {
+  std::int64_t sizes[3] = {};
+  RUSHLIGHT_TRY(read_integers(value, where, "three integers", "[depth, height, width]", sizes));
+  out = IntTriple(sizes[0], sizes[1], sizes[2]);
+  return {};
+}
+Status read_value(const JsonElement& value, const std::string& where, Padding1d& out) {
+  return read_padding(value, where, "an integer", out);
+}
+Status read_value(const JsonElement& value, const std::string& where, Padding& out) {
+  return read_padding(value, where, "an integer, [height, width]", out);
+}
+Status read_value(const JsonElement& value, const std::string& where, Padding3d& out) {
+  return read_padding(value, where, "an integer, [depth, height, width]", out);
+}
+
+Status read_value(const JsonElement& value, const std::string& where, Shape& out) {
+  if (const std::optional<std::int64_t> number = integer(value)) {
+    out = {*number};
+    return {};
+  }
+  simdjson::dom::array items;
+  if (value.get(items) != simdjson::SUCCESS) return expected_error(where, "an array of integers", json_text(value));
+  for (const JsonElement item : items) {
+    std::int64_t number = 0;
+    RUSHLIGHT_TRY(read_value(item, where + "[" + std::to_string(out.size()) + "]", number));
+    out.push_back(number);
+  }
+  return {};
+}
+
+Status read_value(const JsonElement& value, const std::string& where, std::optional<double>& out) {
+  double number = 0;
+  RUSHLIGHT_TRY(read_value(value, where, number));
+  out = number;
+  return {};
+}
+Status read_value(const JsonElement& value, const std::string& where, std::optional<std::int64_t>& out) {
+  std::int64_t number = 0;
+  RUSHLIGHT_TRY(read_value(value, where, number));
+  out = number;
+  return {};
+}
+
+Status read_value(const JsonElement& value, const std::string& where, const model::WordField& out) {
+  std::string_view word;
+  if (value.get(word) == simdjson::SUCCESS && out.set(word)) return {};
+  std::string expected;
+  for (const std::string_view known : out.words)
+    expected += (expected.empty() ? "'" : ", '") + std::string(known) + "'";
+  return expected_error(where, expected, json_text(value));
 }
 
 Status read_value(const JsonElement& value, const std::string& where, std::string& out) {
@@ -151,6 +217,10 @@ Status read_value(const JsonElement& value, const std::string& where, std::vecto
 }
 
 Status read_value(const JsonElement& value, const std::string& where, std::vector<double>& out) {
+  if (value.is_number()) {
+    RUSHLIGHT_TRY(read_value(value, where, out.emplace_back()));
+    return {};
+  }
   simdjson::dom::array items;
   if (value.get(items) != simdjson::SUCCESS) return expected_error(where, "an array of numbers", json_text(value));
   for (const JsonElement item : items) {

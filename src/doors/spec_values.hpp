@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "model/operator_table.hpp"
 #include "rushlight/graph.hpp"
 #include "rushlight/result.hpp"
 
@@ -28,9 +29,18 @@ using JsonElement = simdjson::dom::element;
 [[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, double& out);
 [[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, std::int64_t& out);
 [[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, IntPair& out);
+[[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, IntTriple& out);
+[[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, Padding1d& out);
 [[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, Padding& out);
+[[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, Padding3d& out);
+// An array of integers, or one integer.
+[[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, Shape& out);
+[[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, std::optional<double>& out);
+[[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, std::optional<std::int64_t>& out);
+[[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, const model::WordField& out);
 [[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, std::string& out);
 [[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, std::vector<std::string>& out);
+// An array of numbers, or one number.
 [[nodiscard]] Status read_value(const JsonElement& value, const std::string& where, std::vector<double>& out);
 
 }  // namespace rushlight::doors

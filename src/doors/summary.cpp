@@ -10,7 +10,8 @@
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "model/describe.hpp"
-#include "model/operator_table.hpp"
+#include "model/parameters.hpp"
+#include "model/visit_operator.hpp"
 #include "rushlight/session.hpp"
 
 namespace rushlight {
@@ -160,14 +161,14 @@ SummaryRow row_of(const Model& model, const Node& node, const Shape& output) {
   model::visit_operator(node.op, [&](const auto& op) {
     row.detail = detail_of(op);
     row.macs = saturating_mul(elements(output), macs_per_element(op));
-    model::for_each_parameter(op, [&](std::string_view parameter) {
-      std::string name = node.parameter(parameter);
-      if (const Tensor* tensor = model.state_dict().find(name); tensor != nullptr) {
-        if (!is_buffer(parameter)) row.parameters = saturating_add(row.parameters, tensor->numel());
-        row.read.push_back(std::move(name));
-      }
-    });
   });
+  for (const model::ParameterShape& parameter : model::parameter_shapes(node.op)) {
+    std::string name = node.parameter(parameter.name);
+    if (const Tensor* tensor = model.state_dict().find(name); tensor != nullptr) {
+      if (!is_buffer(parameter.name)) row.parameters = saturating_add(row.parameters, tensor->numel());
+      row.read.push_back(std::move(name));
+    }
+  }
   return row;
 }
 
@@ -176,15 +177,13 @@ std::int64_t distinct_parameters(const Model& model) {
   std::set<std::tuple<const Memory*, std::int64_t, std::int64_t>> seen;
   std::int64_t count = 0;
   for (const Node& node : model.graph().nodes()) {
-    model::visit_operator(node.op, [&](const auto& op) {
-      model::for_each_parameter(op, [&](std::string_view parameter) {
-        const Tensor* tensor = model.state_dict().find(node.parameter(parameter));
-        if (tensor == nullptr || is_buffer(parameter)) return;
-        if (seen.emplace(tensor->storage().memory().get(), tensor->storage_offset(), tensor->numel()).second) {
-          count = saturating_add(count, tensor->numel());
-        }
-      });
-    });
+    for (const model::ParameterShape& parameter : model::parameter_shapes(node.op)) {
+      const Tensor* tensor = model.state_dict().find(node.parameter(parameter.name));
+      if (tensor == nullptr || is_buffer(parameter.name)) continue;
+      if (seen.emplace(tensor->storage().memory().get(), tensor->storage_offset(), tensor->numel()).second) {
+        count = saturating_add(count, tensor->numel());
+      }
+    }
   }
   return count;
 }
@@ -198,7 +197,7 @@ Result<Summary> summarize(const Model& model, std::vector<Shape> input_shapes) {
   RUSHLIGHT_TRY_ASSIGN(const std::vector<Shape> shapes, model.graph().infer_shapes(input_shapes));
   Summary summary;
   for (const Node& node : model.graph().nodes()) {
-    summary.rows.push_back(row_of(model, node, shapes[static_cast<std::size_t>(node.output.index)]));
+    summary.rows.push_back(row_of(model, node, shapes[static_cast<std::size_t>(node.output().index)]));
     summary.macs = saturating_add(summary.macs, summary.rows.back().macs);
   }
   summary.parameters = distinct_parameters(model);

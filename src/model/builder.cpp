@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 #include "model/describe.hpp"
 #include "model/graph_impl.hpp"
 #include "model/operator_table.hpp"
+#include "model/parameters.hpp"
 #include "model/shapes.hpp"
 
 namespace rushlight {
@@ -43,6 +45,7 @@ struct GraphBuilder::Impl {
   std::unordered_set<std::string> input_names;
   std::unordered_set<std::string> output_names;
   std::unordered_set<std::string> parameter_owners;  // names of nodes with parameters
+  std::vector<DType> dtypes;                         // of each edge
   std::vector<std::string> problems;
   std::size_t problem_count = 0;
 
@@ -53,37 +56,53 @@ struct GraphBuilder::Impl {
   [[nodiscard]] bool exists(Edge edge) const noexcept {
     return edge.index >= 0 && static_cast<std::size_t>(edge.index) < graph.edge_count;
   }
-  Edge next_edge() { return Edge{static_cast<std::int32_t>(graph.edge_count++)}; }
+  Edge next_edge(DType dtype) {
+    dtypes.push_back(dtype);
+    return Edge{static_cast<std::int32_t>(graph.edge_count++)};
+  }
 
   // An edge is made after what it is computed from, so that a graph has no cycles and its nodes stand in running order.
-  Edge apply(std::string name, Operator op, std::span<const Edge> inputs) {
+  std::vector<Edge> apply(std::string name, Operator op, std::span<const Edge> inputs, std::size_t output_count) {
+    const std::vector<Edge> poison(std::max<std::size_t>(output_count, 1), kPoison);
     const model::OperatorInfo* row = model::info(op);
-    if (row == nullptr) return fail("layer " + quoted(name) + ": it has no operator");
+    if (row == nullptr) {
+      fail("layer " + quoted(name) + ": it has no operator");
+      return poison;
+    }
     model::complete_attributes(op);
-    bool has_parameters = false;
-    model::visit_operator(op, [&](const auto& inside) {
-      model::for_each_parameter(inside, [&](std::string_view) { has_parameters = true; });
-    });
     if (name.empty() && !row->has_parameters) {
       name = std::string(row->spec_name) + "_" + std::to_string(graph.nodes.size());
     }
     Node node{std::move(name), std::move(op), {inputs.begin(), inputs.end()}, {}};
     const std::string where = model::layer_text(node) + ": ";
-    if (has_parameters && !parameter_owners.insert(node.name).second) {
-      return fail(where + "another layer has this name, and both have parameters");
+    const auto refuse = [&](const std::string& problem) {
+      fail(where + problem);
+      return poison;
+    };
+    if (std::string problem = model::attribute_problem(node.op); !problem.empty()) return refuse(problem);
+    if (model::has_parameters(node.op) && !parameter_owners.insert(node.name).second) {
+      return refuse("another layer has this name, and both have parameters");
     }
     for (const Edge edge : inputs) {
-      if (edge == kPoison) return kPoison;
-      if (!exists(edge)) return fail(where + "its input, edge " + std::to_string(edge.index) + ", does not exist");
+      if (edge == kPoison) return poison;
+      if (!exists(edge)) return refuse("its input, edge " + std::to_string(edge.index) + ", does not exist");
     }
     if (inputs.size() < row->min_inputs || inputs.size() > row->max_inputs) {
-      return fail(where + "expected " + model::count_text(row->min_inputs, "input") + ", found " +
-                  std::to_string(inputs.size()));
+      return refuse("expected " +
+                    model::count_text(inputs.size() < row->min_inputs ? row->min_inputs : row->max_inputs, "input") +
+                    ", found " + std::to_string(inputs.size()));
     }
-    if (const std::string problem = model::attribute_problem(node.op); !problem.empty()) return fail(where + problem);
-    node.output = next_edge();
+    if (output_count < 1 || output_count > row->max_outputs) {
+      return refuse("it has " + model::count_text(row->max_outputs, "output") + ", not " +
+                    std::to_string(output_count));
+    }
+    std::vector<DType> input_dtypes;
+    for (const Edge edge : inputs) input_dtypes.push_back(dtypes[static_cast<std::size_t>(edge.index)]);
+    for (std::size_t i = 0; i < output_count; ++i) {
+      node.outputs.push_back(next_edge(model::output_dtype(node.op, input_dtypes, i)));
+    }
     graph.nodes.push_back(std::move(node));
-    return graph.nodes.back().output;
+    return graph.nodes.back().outputs;
   }
 };
 
@@ -101,21 +120,28 @@ Edge GraphBuilder::input(std::string name, Shape shape, DType dtype) {
       return impl_->fail(where + "expected sizes of at least 1, or -1, found " + model::shape_text(shape));
     }
   }
-  if (dtype != DType::f32) {
-    return impl_->fail(where + "expected float32, found " + std::string(to_string(dtype)));
+  if (dtype != DType::f32 && dtype != DType::i64 && dtype != DType::i32 && dtype != DType::boolean) {
+    return impl_->fail(where + "expected float32, int64, int32 or bool, found " + std::string(to_string(dtype)));
   }
-  const Edge edge = impl_->next_edge();
+  const Edge edge = impl_->next_edge(dtype);
   impl_->graph.inputs.push_back({std::move(name), dtype, std::move(shape), edge});
   return edge;
 }
 
 Edge GraphBuilder::apply(std::string name, Operator op, Edge input) {
-  return impl_->apply(std::move(name), std::move(op), {&input, 1});
+  return apply(std::move(name), std::move(op), {input});
 }
-
 Edge GraphBuilder::apply(std::string name, Operator op, Edge first, Edge second) {
-  const Edge inputs[] = {first, second};
-  return impl_->apply(std::move(name), std::move(op), inputs);
+  return apply(std::move(name), std::move(op), {first, second});
+}
+Edge GraphBuilder::apply(std::string name, Operator op, std::initializer_list<Edge> inputs) {
+  return apply(std::move(name), std::move(op), std::span(inputs.begin(), inputs.size()));
+}
+Edge GraphBuilder::apply(std::string name, Operator op, std::span<const Edge> inputs) {
+  return impl_->apply(std::move(name), std::move(op), inputs, 1).front();
+}
+std::vector<Edge> GraphBuilder::apply(std::string name, Operator op, std::span<const Edge> inputs, std::size_t count) {
+  return impl_->apply(std::move(name), std::move(op), inputs, count);
 }
 
 void GraphBuilder::output(std::string name, Edge edge) {
@@ -127,7 +153,8 @@ void GraphBuilder::output(std::string name, Edge edge) {
   } else if (edge != kPoison && !impl_->exists(edge)) {
     impl_->fail(where + "edge " + std::to_string(edge.index) + " does not exist");
   } else {
-    impl_->graph.outputs.push_back({std::move(name), DType::f32, {}, edge});
+    const DType dtype = edge == kPoison ? DType::f32 : impl_->dtypes[static_cast<std::size_t>(edge.index)];
+    impl_->graph.outputs.push_back({std::move(name), dtype, {}, edge});
   }
 }
 

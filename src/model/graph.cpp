@@ -60,6 +60,13 @@ bool fits_port(const Shape& declared, const Shape& given) noexcept {
 }  // namespace
 
 Result<std::vector<Shape>> Graph::infer_shapes(std::span<const Shape> input_shapes) const {
+  RUSHLIGHT_TRY_ASSIGN(std::vector<EdgeType> types, infer_types(input_shapes));
+  std::vector<Shape> shapes;
+  for (EdgeType& type : types) shapes.push_back(std::move(type.shape));
+  return shapes;
+}
+
+Result<std::vector<EdgeType>> Graph::infer_types(std::span<const Shape> input_shapes) const {
   const auto& inputs = impl_->inputs;
   if (input_shapes.size() != inputs.size()) {
     return Error::of({.category = Category::argument,
@@ -92,9 +99,11 @@ Result<std::vector<Shape>> Graph::infer_shapes(std::span<const Shape> input_shap
     given.emplace_back(shape);
   }
   RUSHLIGHT_TRY_ASSIGN(auto edges, model::infer_edges(*impl_, given));
-  std::vector<Shape> shapes(edges.size());
-  for (std::size_t i = 0; i < edges.size(); ++i) shapes[i] = *std::move(edges[i]);
-  return shapes;
+  std::vector<EdgeType> types(edges.size());
+  for (std::size_t i = 0; i < edges.size(); ++i) {
+    if (edges[i]) types[i] = *std::move(edges[i]);
+  }
+  return types;
 }
 
 }  // namespace rushlight

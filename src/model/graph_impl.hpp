@@ -17,6 +17,7 @@ struct Graph::Impl {
   std::vector<std::string> labels;
   Preprocessing preprocessing;
   std::vector<std::string> notes;
+  bool resolved = false;  // with a state dict: attributes that it decides are known
 };
 
 }  // namespace rushlight

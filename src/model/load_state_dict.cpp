@@ -55,34 +55,35 @@ Status check_unfolded_size(const Tensor& tensor) {
                                std::to_string(tensor.numel()) + " elements"});
 }
 
-// Float32 in C order in host memory, with its bytes read and checked.
-Result<Tensor> to_parameter(const Tensor& tensor) {
+// Of this dtype in C order in host memory, with its bytes read and checked.
+Result<Tensor> to_parameter(const Tensor& tensor, DType dtype) {
   RUSHLIGHT_TRY(check_unfolded_size(tensor));
   Tensor parameter = tensor;
   if (parameter.device() != Device::cpu()) {
     RUSHLIGHT_TRY_ASSIGN(parameter, parameter.to(Device::cpu()));
   }
-  if (parameter.dtype() != DType::f32) {
-    RUSHLIGHT_TRY_ASSIGN(parameter, parameter.to(DType::f32));
+  if (parameter.dtype() != dtype) {
+    RUSHLIGHT_TRY_ASSIGN(parameter, parameter.to(dtype));
   }
   RUSHLIGHT_TRY_ASSIGN(parameter, parameter.contiguous());
-  RUSHLIGHT_TRY(parameter.values<float>());
+  RUSHLIGHT_TRY(parameter.bytes());
   return parameter;
 }
 
 // Tied names view one tensor before and after: embeddings shared with heads are converted, kept and packed once.
 class ParameterReader {
  public:
-  Result<Tensor> read(const std::string& name, const Tensor& tensor) {
+  Result<Tensor> read(const std::string& name, const Tensor& tensor, DType dtype) {
     Key key{tensor.storage().memory().get(),
             tensor.storage_offset(),
             to_shape(tensor.shape()),
             Strides(tensor.strides().begin(), tensor.strides().end()),
             tensor.dtype(),
             tensor.options().conj,
-            tensor.options().neg};
+            tensor.options().neg,
+            dtype};
     if (const auto found = done_.find(key); found != done_.end()) return found->second;
-    Result<Tensor> parameter = to_parameter(tensor);
+    Result<Tensor> parameter = to_parameter(tensor, dtype);
     if (!parameter) {
       Error error = std::move(parameter).error();
       error.finding.message = quoted(name) + ": " + error.finding.message;
@@ -94,7 +95,7 @@ class ParameterReader {
   }
 
  private:
-  using Key = std::tuple<const Memory*, std::int64_t, Shape, Strides, DType, bool, bool>;
+  using Key = std::tuple<const Memory*, std::int64_t, Shape, Strides, DType, bool, bool, DType>;
   std::map<Key, Tensor> done_;
 };
 
@@ -106,13 +107,25 @@ bool is_batch_count(std::string_view name, const std::unordered_set<std::string_
   return norms.contains(name.substr(0, name.size() - kName.size() - 1));
 }
 
+bool counts_batches(const Operator& op) noexcept {
+  switch (op.kind()) {
+    case OperatorKind::BatchNorm1d:
+    case OperatorKind::BatchNorm2d:
+    case OperatorKind::BatchNorm3d:
+    case OperatorKind::InstanceNorm1d:
+    case OperatorKind::InstanceNorm2d:
+    case OperatorKind::InstanceNorm3d:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::vector<std::string> unexpected_names(const Graph::Impl& graph, const StateDict& state,
                                           const std::unordered_set<std::string>& expected) {
   std::unordered_set<std::string_view> norms;
   for (const Node& node : graph.nodes) {
-    if (std::holds_alternative<BatchNorm1d>(node.op) || std::holds_alternative<BatchNorm2d>(node.op)) {
-      norms.insert(node.name);
-    }
+    if (counts_batches(node.op)) norms.insert(node.name);
   }
   std::vector<std::string> names;
   for (const auto& [name, tensor] : state) {
@@ -175,6 +188,7 @@ Result<Binding> load_state_dict(const Graph::Impl& graph, const StateDict& state
   struct Wanted {
     std::string name;
     Tensor tensor;
+    DType dtype;
   };
   std::vector<Wanted> wanted;
   std::unordered_set<std::string> expected;
@@ -201,13 +215,15 @@ Result<Binding> load_state_dict(const Graph::Impl& graph, const StateDict& state
       const Tensor* tensor = find(parameter.name);
       if (tensor == nullptr) {
         binding.missing.push_back(name);
-      } else if (!fits(parameter.shape, tensor->shape())) {
+      } else if (!fits_parameter(node.op, parameter, tensor->shape())) {
         report.wrong_shape.push_back({name, parameter.shape, to_shape(tensor->shape())});
       } else if (!is_real(tensor->dtype())) {
         report.wrong_dtype.push_back({name, tensor->dtype()});
       } else {
-        if (tensor->dtype() != DType::f32) report.casts.push_back({name, tensor->dtype(), DType::f32});
-        wanted.push_back({name, *tensor});
+        const auto* raw = node.op.get_if<Parameter>();
+        const DType dtype = raw != nullptr && raw->integer ? DType::i64 : DType::f32;
+        if (tensor->dtype() != dtype) report.casts.push_back({name, tensor->dtype(), dtype});
+        wanted.push_back({name, *tensor, dtype});
       }
       expected.insert(std::move(name));
     }
@@ -219,11 +235,12 @@ Result<Binding> load_state_dict(const Graph::Impl& graph, const StateDict& state
     return Error::of(
         {.category = Category::model, .code = "STATE-DICT", .message = "load_state_dict: " + std::move(attributes)});
   }
+  binding.graph.resolved = true;
   RUSHLIGHT_TRY(check_declared_shapes(binding.graph));
 
   ParameterReader reader;
   for (const Wanted& parameter : wanted) {
-    RUSHLIGHT_TRY_ASSIGN(Tensor tensor, reader.read(parameter.name, parameter.tensor));
+    RUSHLIGHT_TRY_ASSIGN(Tensor tensor, reader.read(parameter.name, parameter.tensor, parameter.dtype));
     binding.parameters.insert(parameter.name, std::move(tensor));
   }
   return binding;

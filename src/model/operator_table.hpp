@@ -1,37 +1,20 @@
 // operators.def as code can walk it: names, attributes, parameters. Nothing here knows a single operator by name.
 #pragma once
 
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "rushlight/graph.hpp"
 
 namespace rushlight::model {
-
-struct OperatorInfo {
-  std::size_t index;             // of the alternative in Operator
-  std::string_view type;         // "Conv2d"
-  std::string_view spec_name;    // "conv2d"
-  std::string_view torch_class;  // "torch.nn.modules.conv.Conv2d"
-  std::size_t min_inputs;
-  std::size_t max_inputs;
-  bool has_parameters;  // for some values of its attributes
-};
-
-// In the table's order.
-[[nodiscard]] std::span<const OperatorInfo> operator_table() noexcept;
-// nullptr for an Operator that holds nothing.
-[[nodiscard]] const OperatorInfo* info(const Operator& op) noexcept;
-[[nodiscard]] const OperatorInfo* find_spec_name(std::string_view spec_name) noexcept;
-[[nodiscard]] const OperatorInfo* find_torch_class(std::string_view torch_class) noexcept;
-// With the defaults.
-[[nodiscard]] Operator make_operator(const OperatorInfo& info);
 
 // What a default in operators.def says.
 enum class DefaultKind : std::uint8_t {
@@ -57,35 +40,76 @@ struct AttributeInfo {
   std::string_view meaning;
 };
 
-// for_each_attribute(op, f) calls f(AttributeInfo, field&) for each attribute of an operator struct, in torch's order.
-#define RUSHLIGHT_OPERATOR(Type, spec, torch, min_inputs, max_inputs) \
-  template <class Op, class F>                                        \
-  requires std::same_as<std::remove_const_t<Op>, Type>                \
-  void for_each_attribute([[maybe_unused]] Op& op, [[maybe_unused]] F&& f) {
-#define RUSHLIGHT_ATTRIBUTE(Type, ctype, field, default_value, meaning) \
-  f(AttributeInfo{#field, default_kind(#default_value), #default_value, meaning}, op.field);
-#define RUSHLIGHT_OPERATOR_END(Type) }
-#include "rushlight/operators.def"
+// An attribute that is one of a few words: operator_words.def.
+struct WordField {
+  std::span<const std::string_view> words;
+  std::uint8_t* index;
+  [[nodiscard]] std::string_view get() const noexcept { return words[*index]; }
+  // False when it is none of them.
+  [[nodiscard]] bool set(std::string_view word) const noexcept;
+};
 
-// for_each_parameter(op, f) calls f(name) for each parameter or buffer the operator has with its attributes.
-#define RUSHLIGHT_OPERATOR(Type, spec, torch, min_inputs, max_inputs) \
-  template <class F>                                                  \
-  void for_each_parameter([[maybe_unused]] const Type& op, [[maybe_unused]] F&& f) {
-#define RUSHLIGHT_ATTRIBUTE(Type, ctype, field, default_value, meaning) [[maybe_unused]] const auto& field = op.field;
-#define RUSHLIGHT_PARAMETER(Type, name, present) \
-  if (present) f(std::string_view(#name));
-#define RUSHLIGHT_OPERATOR_END(Type) }
-#include "rushlight/operators.def"
+// A field of an operator struct: every type that operators.def uses.
+using Field =
+    std::variant<std::int64_t*, bool*, double*, IntPair*, IntTriple*, Padding1d*, Padding*, Padding3d*, Shape*,
+                 std::vector<double>*, std::string*, std::optional<double>*, std::optional<std::int64_t>*, WordField>;
 
-// Calls f with the operator struct inside, unless there is none.
-template <class Op, class F>
-requires std::same_as<std::remove_const_t<Op>, Operator>
-void visit_operator(Op& op, F&& f) {
-  std::visit(
-      [&](auto& inside) {
-        if constexpr (!std::is_same_v<std::remove_cvref_t<decltype(inside)>, std::monostate>) f(inside);
-      },
-      op);
+struct Attribute {
+  const AttributeInfo* info;
+  Field field;
+};
+
+struct OperatorInfo {
+  OperatorKind kind;
+  std::string_view type;         // "Conv2d"
+  std::string_view spec_name;    // "conv2d"
+  std::string_view torch_class;  // "torch.nn.modules.conv.Conv2d"
+  std::size_t min_inputs;
+  std::size_t max_inputs;
+  std::size_t max_outputs;
+  bool has_parameters;  // for some values of its attributes
+  // Code that the table generates for the struct.
+  Operator (*make)();
+  std::shared_ptr<void> (*copy)(const void* attributes);
+  bool (*equal)(const void* a, const void* b);
+  void (*list_attributes)(void* attributes, std::vector<Attribute>& out);
+};
+
+// In the table's order.
+[[nodiscard]] std::span<const OperatorInfo> operator_table() noexcept;
+// nullptr for an Operator that holds nothing.
+[[nodiscard]] const OperatorInfo* info(const Operator& op) noexcept;
+[[nodiscard]] const OperatorInfo& info(OperatorKind kind) noexcept;  // not of OperatorKind::nothing
+[[nodiscard]] const OperatorInfo* find_spec_name(std::string_view spec_name) noexcept;
+[[nodiscard]] const OperatorInfo* find_torch_class(std::string_view torch_class) noexcept;
+// With the defaults.
+[[nodiscard]] Operator make_operator(const OperatorInfo& info);
+
+// The attributes in torch's order. Those of `op` are its own afterwards: writing to them changes no copy. They are
+// valid until `op` is assigned.
+[[nodiscard]] std::vector<Attribute> attributes(Operator& op);
+
+// Calls f(AttributeInfo, field&) for each attribute; fields are of the types in Field, words come as a WordField.
+template <class F>
+void for_each_attribute(Operator& op, F&& f) {
+  for (const Attribute& attribute : attributes(op)) {
+    std::visit(
+        [&](auto field) {
+          if constexpr (std::is_same_v<decltype(field), WordField>) {
+            f(*attribute.info, field);
+          } else {
+            f(*attribute.info, *field);
+          }
+        },
+        attribute.field);
+  }
+}
+
+// For code that changes attributes of one struct: writable<Conv2d>(op).stride = 2. Precondition: op.is<Op>().
+[[nodiscard]] void* own_attributes(Operator& op);
+template <OperatorStruct Op>
+Op& writable(Operator& op) {
+  return *static_cast<Op*>(own_attributes(op));
 }
 
 }  // namespace rushlight::model

@@ -83,9 +83,9 @@ class Backend {
   // weights packed alike. "reference", "cpu x86-64-v4", "cuda:0 sm_90".
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
 
-  // Empty when the backend computes this operator with these attributes; otherwise what is missing, fit to stand behind
-  // "layer 'conv1' (conv2d): ".
-  [[nodiscard]] virtual std::string lacks(const Operator& op) const = 0;
+  // Empty when the backend computes this node's operator with its attributes and outputs; otherwise what is missing,
+  // fit to stand behind "layer 'conv1' (conv2d): ".
+  [[nodiscard]] virtual std::string lacks(const Node& node) const = 0;
 
   // An empty store, made once for each model.
   [[nodiscard]] virtual Result<std::shared_ptr<PackedWeights>> make_weights(const Network& network) const = 0;

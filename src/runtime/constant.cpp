@@ -40,11 +40,11 @@ class BatchNorm {
     BatchNorm norm;
     bool affine = false;
     const Operator& op = network.graph.nodes()[node].op;
-    if (const auto* one = std::get_if<BatchNorm1d>(&op)) {
+    if (const auto* one = op.get_if<BatchNorm1d>()) {
       norm.eps_ = one->eps;
       affine = one->affine;
     } else {
-      const auto& two = std::get<BatchNorm2d>(op);
+      const auto& two = op.get<BatchNorm2d>();
       norm.eps_ = two.eps;
       affine = two.affine;
     }
@@ -129,8 +129,8 @@ Result<Tensor> make_weight(const Constant& constant, const Network& network) {
 
 Result<Tensor> make_bias(const Constant& constant, const Network& network) {
   const Operator& op = network.graph.nodes()[constant.node].op;
-  const auto* conv = std::get_if<Conv2d>(&op);
-  const bool has_bias = conv != nullptr ? conv->bias : std::get<Linear>(op).bias;
+  const auto* conv = op.get_if<Conv2d>();
+  const bool has_bias = conv != nullptr ? conv->bias : op.get<Linear>().bias;
   Parameter bias;
   if (has_bias) {
     RUSHLIGHT_TRY_ASSIGN(bias, parameter(network, constant.node, "bias"));

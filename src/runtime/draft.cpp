@@ -37,7 +37,7 @@ Result<Draft> make_draft(const Network& network, std::span<const Shape> input_sh
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     DraftOp op;
     op.node = i;
-    op.output = value(nodes[i].output);
+    op.output = value(nodes[i].output());
     for (const Edge edge : nodes[i].inputs) op.inputs.push_back(value(edge));
     draft.ops.push_back(std::move(op));
   }

@@ -26,9 +26,9 @@ bool ends_in_softmax(const Graph& graph) {
   Edge edge = graph.outputs()[0].edge;
   for (std::size_t i = graph.nodes().size(); i-- > 0;) {
     const Node& node = graph.nodes()[i];
-    if (!(node.output == edge)) continue;
-    if (std::holds_alternative<Softmax>(node.op)) return true;
-    if (!std::holds_alternative<Identity>(node.op) && !std::holds_alternative<Dropout>(node.op)) return false;
+    if (!(node.output() == edge)) continue;
+    if (node.op.is<Softmax>()) return true;
+    if (!node.op.is<Identity>() && !node.op.is<Dropout>()) return false;
     edge = node.inputs[0];
   }
   return false;

@@ -71,7 +71,7 @@ class Lowering {
     for (const DraftOp& op : draft_.ops) {
       const Node& node = draft_.node(op);
       name_ = node.name;
-      std::visit([&](const auto& kind) { lower_op(op, kind); }, node.op);
+      lower_node(op, node.op);
     }
     for (std::size_t port = 0; port < draft_.outputs.size(); ++port) {
       name_ = "output " + quoted(draft_.network.graph.outputs()[port].name);
@@ -177,7 +177,38 @@ class Lowering {
     return is_channels_last(like) ? make_images(value, forms_[like].images) : make_dense(value);
   }
 
-  void lower_op(const DraftOp&, std::monostate) {}
+  void lower_node(const DraftOp& op, const Operator& kind) {
+    switch (kind.kind()) {
+      case OperatorKind::Conv2d:
+        return lower_op(op, kind.get<Conv2d>());
+      case OperatorKind::Linear:
+        return lower_op(op, kind.get<Linear>());
+      case OperatorKind::BatchNorm1d:
+      case OperatorKind::BatchNorm2d:
+        return lower_norm(op);
+      case OperatorKind::ReLU:
+        return lower_op(op, kind.get<ReLU>());
+      case OperatorKind::MaxPool2d:
+        return lower_op(op, kind.get<MaxPool2d>());
+      case OperatorKind::AvgPool2d:
+        return lower_op(op, kind.get<AvgPool2d>());
+      case OperatorKind::AdaptiveAvgPool2d:
+        return lower_op(op, kind.get<AdaptiveAvgPool2d>());
+      case OperatorKind::Flatten:
+        return lower_op(op, kind.get<Flatten>());
+      case OperatorKind::Softmax:
+        return lower_op(op, kind.get<Softmax>());
+      case OperatorKind::Add:
+        return lower_op(op, kind.get<Add>());
+      // Dropped by a pass; here for completeness of the table.
+      case OperatorKind::Dropout:
+      case OperatorKind::Identity:
+        forms_[op.output] = forms_[op.inputs[0]];
+        return;
+      default:
+        return;  // has_step() says no
+    }
+  }
 
   void lower_op(const DraftOp& op, const Conv2d& conv) {
     const Images out = images_of(shape(op.output));
@@ -241,8 +272,6 @@ class Lowering {
     }
     emit(step);
   }
-  void lower_op(const DraftOp& op, const BatchNorm1d&) { lower_norm(op); }
-  void lower_op(const DraftOp& op, const BatchNorm2d&) { lower_norm(op); }
 
   void lower_op(const DraftOp& op, const ReLU&) {
     const TensorId input = any_form(op.inputs[0]);
@@ -286,10 +315,6 @@ class Lowering {
     to.images = from.images;
     if (from.dense != kNone) to.dense = dense_tensor(shape(op.output), buffer_of(from.dense));
   }
-
-  // Dropped by a pass; here for completeness of the table.
-  void lower_op(const DraftOp& op, const Dropout&) { forms_[op.output] = forms_[op.inputs[0]]; }
-  void lower_op(const DraftOp& op, const Identity&) { forms_[op.output] = forms_[op.inputs[0]]; }
 
   void lower_op(const DraftOp& op, const Softmax& softmax) {
     const ValueId value = op.inputs[0];
@@ -387,6 +412,33 @@ class Lowering {
 };
 
 }  // namespace
+
+bool has_step(const Node& node) noexcept {
+  if (node.outputs.size() != 1) return false;
+  const Operator& op = node.op;
+  switch (op.kind()) {
+    case OperatorKind::Conv2d:
+      return op.get<Conv2d>().padding_mode == PaddingMode::zeros;
+    case OperatorKind::BatchNorm1d:
+      return op.get<BatchNorm1d>().track_running_stats;
+    case OperatorKind::BatchNorm2d:
+      return op.get<BatchNorm2d>().track_running_stats;
+    case OperatorKind::Add:
+      return op.get<Add>().alpha == 1 && !op.get<Add>().other;
+    case OperatorKind::Linear:
+    case OperatorKind::ReLU:
+    case OperatorKind::MaxPool2d:
+    case OperatorKind::AvgPool2d:
+    case OperatorKind::AdaptiveAvgPool2d:
+    case OperatorKind::Flatten:
+    case OperatorKind::Softmax:
+    case OperatorKind::Dropout:
+    case OperatorKind::Identity:
+      return true;
+    default:
+      return false;
+  }
+}
 
 Result<Plan> lower(const Draft& draft, const Limits& limits) {
   for (const Shape& shape : draft.shapes) {

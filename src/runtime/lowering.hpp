@@ -9,6 +9,9 @@
 
 namespace rushlight::runtime {
 
+// Whether plans have a step for this node. What has none is computed some other way, or not at all.
+[[nodiscard]] bool has_step(const Node& node) noexcept;
+
 // Offsets of buffers are still open. ErrorCode::limit_exceeded for values whose bytes cannot be counted.
 [[nodiscard]] Result<Plan> lower(const Draft& draft, const Limits& limits);
 

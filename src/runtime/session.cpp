@@ -330,7 +330,7 @@ Result<Session> Model::session(Device device, const SessionOptions& options) con
     }
   }
   for (const Node& node : graph().nodes()) {
-    const std::string reason = backend.lacks(node.op);
+    const std::string reason = backend.lacks(node);
     if (reason.empty()) continue;
     return Error::of(
         {.category = Category::unsup,

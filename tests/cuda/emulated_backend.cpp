@@ -108,7 +108,9 @@ class EmulatedBackend final : public runtime::Backend {
   explicit EmulatedBackend(int processors) : processors_(processors) {}
   [[nodiscard]] Device device() const noexcept override { return Device::cpu(); }
   [[nodiscard]] std::string_view name() const noexcept override { return "emulated"; }
-  [[nodiscard]] std::string lacks(const Operator&) const override { return {}; }
+  [[nodiscard]] std::string lacks(const Node& node) const override {
+    return runtime::has_step(node) ? "" : "there is no CUDA kernel for this operator yet";
+  }
   [[nodiscard]] Result<std::shared_ptr<runtime::PackedWeights>> make_weights(const runtime::Network&) const override {
     return std::shared_ptr<runtime::PackedWeights>(std::make_shared<NoWeights>());
   }

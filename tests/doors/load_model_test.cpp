@@ -56,8 +56,8 @@ void expect_close(const Tensor& have, const Tensor& want, double tolerance) {
 TEST(LoadModel, WeightsAndASpecAreAModel) {
   const Model model =
       load_model(open(kGolden + "/fashion/fashion_cnn.pt"), {.spec = std::string(kFashionSpec)}).value();
-  EXPECT_EQ(std::get<Conv2d>(model.graph().nodes()[4].op), (Conv2d{32, 64, 3, 1, 1}));
-  EXPECT_EQ(std::get<Linear>(model.graph().nodes()[9].op), (Linear{3136, 128}));
+  EXPECT_EQ(model.graph().nodes()[4].op.get<Conv2d>(), (Conv2d{32, 64, 3, 1, 1}));
+  EXPECT_EQ(model.graph().nodes()[9].op.get<Linear>(), (Linear{3136, 128}));
   EXPECT_EQ(model.state_dict().size(), 16u);
 }
 
@@ -133,7 +133,7 @@ TEST(LoadModel, APickledUserClassIsBuiltByTheCaller) {
       load_model(open(kGolden + "/fashion/fashion_module.pt"), {.classes = {{"__main__.Net", build_fashion_net}}})
           .value();
   EXPECT_EQ(model.state_dict().size(), 16u);
-  EXPECT_EQ(std::get<BatchNorm2d>(model.graph().nodes()[1].op).num_features, 32);
+  EXPECT_EQ(model.graph().nodes()[1].op.get<BatchNorm2d>().num_features, 32);
 }
 
 TEST(LoadModel, WithoutABuilderTheUserClassIsNamed) {

@@ -34,10 +34,10 @@ TEST(Spec, ASequenceIsAListOfLayers) {
   const Graph graph = good(kFashion);
   ASSERT_EQ(graph.nodes().size(), 12u);
   EXPECT_EQ(graph.nodes()[0].name, "conv1");
-  EXPECT_EQ(std::get<Conv2d>(graph.nodes()[0].op), (Conv2d{.padding = 1}));
+  EXPECT_EQ(graph.nodes()[0].op.get<Conv2d>(), (Conv2d{.padding = 1}));
   EXPECT_EQ(graph.nodes()[2].name, "relu_2");
-  EXPECT_EQ(std::get<MaxPool2d>(graph.nodes()[3].op), (MaxPool2d{.kernel_size = 2, .stride = 2}));
-  EXPECT_EQ(std::get<Flatten>(graph.nodes()[8].op), (Flatten{1, -1}));
+  EXPECT_EQ(graph.nodes()[3].op.get<MaxPool2d>(), (MaxPool2d{.kernel_size = 2, .stride = 2}));
+  EXPECT_EQ(graph.nodes()[8].op.get<Flatten>(), (Flatten{1, -1}));
   EXPECT_EQ(graph.inputs()[0].name, "input");
   EXPECT_EQ(graph.inputs()[0].shape, (Shape{-1, 1, 28, 28}));
   EXPECT_EQ(graph.outputs()[0].name, "output");
@@ -57,17 +57,17 @@ TEST(Spec, EveryAttributeOfTheTableCanBeGiven) {
       {"adaptiveavgpool2d": [2, -1]}, {"dropout": 0.2}, "identity",
       {"flatten": 1, "end_dim": 3}, {"linear": "l", "bias": false}, {"softmax": 1})"));
   const auto nodes = graph.nodes();
-  EXPECT_EQ(std::get<Conv2d>(nodes[0].op), (Conv2d{1, 4, IntPair(3, 5), IntPair(1, 2), {1, 2}, 1, 1, false}));
-  EXPECT_EQ(std::get<Conv2d>(nodes[1].op).padding, Padding::same());
-  EXPECT_EQ(std::get<Conv2d>(nodes[2].op).padding, Padding::valid());
-  EXPECT_EQ(std::get<BatchNorm2d>(nodes[3].op), (BatchNorm2d{8, 1e-3, false}));
-  EXPECT_EQ(std::get<MaxPool2d>(nodes[4].op), (MaxPool2d{IntPair(2, 1), 1, IntPair(1, 0), 2, true}));
-  EXPECT_EQ(std::get<AvgPool2d>(nodes[5].op), (AvgPool2d{2, 2, 0, false, false, -3}));
+  EXPECT_EQ(nodes[0].op.get<Conv2d>(), (Conv2d{1, 4, IntPair(3, 5), IntPair(1, 2), {1, 2}, 1, 1, false}));
+  EXPECT_EQ(nodes[1].op.get<Conv2d>().padding, Padding::same());
+  EXPECT_EQ(nodes[2].op.get<Conv2d>().padding, Padding::valid());
+  EXPECT_EQ(nodes[3].op.get<BatchNorm2d>(), (BatchNorm2d{8, 1e-3, false}));
+  EXPECT_EQ(nodes[4].op.get<MaxPool2d>(), (MaxPool2d{IntPair(2, 1), 1, IntPair(1, 0), 2, true}));
+  EXPECT_EQ(nodes[5].op.get<AvgPool2d>(), (AvgPool2d{2, 2, 0, false, false, -3}));
   EXPECT_EQ(nodes[5].name, "a");
-  EXPECT_EQ(std::get<AdaptiveAvgPool2d>(nodes[6].op), (AdaptiveAvgPool2d{IntPair(2, -1)}));
-  EXPECT_EQ(std::get<Dropout>(nodes[7].op), Dropout{0.2});
-  EXPECT_EQ(std::get<Flatten>(nodes[9].op), (Flatten{1, 3}));
-  EXPECT_EQ(std::get<Softmax>(nodes[11].op), Softmax{1});
+  EXPECT_EQ(nodes[6].op.get<AdaptiveAvgPool2d>(), (AdaptiveAvgPool2d{IntPair(2, -1)}));
+  EXPECT_EQ(nodes[7].op.get<Dropout>(), Dropout{0.2});
+  EXPECT_EQ(nodes[9].op.get<Flatten>(), (Flatten{1, 3}));
+  EXPECT_EQ(nodes[11].op.get<Softmax>(), Softmax{1});
 }
 
 TEST(Spec, BranchesMeetByName) {
@@ -81,13 +81,13 @@ TEST(Spec, BranchesMeetByName) {
       {"maxpool2d": 2, "name": "pooled", "input": "x"}],
     "outputs": ["sum", "pooled", "input"]})");
   const auto nodes = graph.nodes();
-  EXPECT_EQ(nodes[5].inputs, (std::vector<Edge>{nodes[4].output, nodes[1].output}));
-  EXPECT_EQ(nodes[7].inputs, (std::vector<Edge>{nodes[1].output}));
+  EXPECT_EQ(nodes[5].inputs, (std::vector<Edge>{nodes[4].output(), nodes[1].output()}));
+  EXPECT_EQ(nodes[7].inputs, (std::vector<Edge>{nodes[1].output()}));
   EXPECT_EQ(nodes[7].name, "pooled");
   ASSERT_EQ(graph.outputs().size(), 3u);
   EXPECT_EQ(graph.outputs()[0].name, "sum");
-  EXPECT_EQ(graph.outputs()[0].edge, nodes[5].output);
-  EXPECT_EQ(graph.outputs()[1].edge, nodes[7].output);
+  EXPECT_EQ(graph.outputs()[0].edge, nodes[5].output());
+  EXPECT_EQ(graph.outputs()[1].edge, nodes[7].output());
   EXPECT_EQ(graph.outputs()[2].edge, graph.inputs()[0].edge);
 }
 

@@ -32,42 +32,66 @@ bool blessing() {
   return std::getenv("RUSHLIGHT_BLESS") != nullptr;
 }
 
-// What stands under an attribute's key: a schema reference, and words for the table.
+std::string any_of_words(const model::WordField& field, std::string_view before, std::string_view after) {
+  std::string text;
+  for (const std::string_view word : field.words) {
+    text += (text.empty() ? "" : ", ") + std::string(before) + "\"" + std::string(word) + "\"" + std::string(after);
+  }
+  return text;
+}
+
+// What stands under an attribute's key: a schema, and words for the table.
 template <class Field>
-struct FieldText;
-template <>
-struct FieldText<std::int64_t> {
-  static constexpr const char* schema = R"({"type": "integer"})";
-  static constexpr const char* words = "integer";
-};
-template <>
-struct FieldText<bool> {
-  static constexpr const char* schema = R"({"type": "boolean"})";
-  static constexpr const char* words = "`true` or `false`";
-};
-template <>
-struct FieldText<double> {
-  static constexpr const char* schema = R"({"type": "number"})";
-  static constexpr const char* words = "number";
-};
-template <>
-struct FieldText<IntPair> {
-  static constexpr const char* schema = R"({"$ref": "#/$defs/pair"})";
-  static constexpr const char* words = "integer or `[height, width]`";
-};
-template <>
-struct FieldText<Padding> {
-  static constexpr const char* schema = R"({"$ref": "#/$defs/padding"})";
-  static constexpr const char* words = "integer, `[height, width]`, `\"same\"` or `\"valid\"`";
-};
+std::string schema_of(const Field&) {
+  const auto reference = [](const char* name) { return R"({"$ref": "#/$defs/)" + std::string(name) + "\"}"; };
+  if constexpr (std::is_same_v<Field, bool>) return R"({"type": "boolean"})";
+  if constexpr (std::is_same_v<Field, std::int64_t>) return R"({"type": "integer"})";
+  if constexpr (std::is_same_v<Field, std::optional<std::int64_t>>) return R"({"type": "integer"})";
+  if constexpr (std::is_same_v<Field, double>) return R"({"type": "number"})";
+  if constexpr (std::is_same_v<Field, std::optional<double>>) return R"({"type": "number"})";
+  if constexpr (std::is_same_v<Field, IntPair>) return reference("pair");
+  if constexpr (std::is_same_v<Field, IntTriple>) return reference("triple");
+  if constexpr (std::is_same_v<Field, Padding1d>) return reference("padding1d");
+  if constexpr (std::is_same_v<Field, Padding>) return reference("padding");
+  if constexpr (std::is_same_v<Field, Padding3d>) return reference("padding3d");
+  if constexpr (std::is_same_v<Field, Shape>) return reference("integers");
+  if constexpr (std::is_same_v<Field, std::vector<double>>) return reference("numbers");
+  if constexpr (std::is_same_v<Field, std::string>) return R"({"type": "string"})";
+  return "";
+}
+std::string schema_of(const model::WordField& field) {
+  return R"({"enum": [)" + any_of_words(field, "", "") + "]}";
+}
+
+template <class Field>
+std::string value_words(const Field&) {
+  if constexpr (std::is_same_v<Field, bool>) return "`true` or `false`";
+  if constexpr (std::is_same_v<Field, std::int64_t>) return "integer";
+  if constexpr (std::is_same_v<Field, std::optional<std::int64_t>>) return "integer";
+  if constexpr (std::is_same_v<Field, double>) return "number";
+  if constexpr (std::is_same_v<Field, std::optional<double>>) return "number";
+  if constexpr (std::is_same_v<Field, IntPair>) return "integer or `[height, width]`";
+  if constexpr (std::is_same_v<Field, IntTriple>) return "integer or `[depth, height, width]`";
+  if constexpr (std::is_same_v<Field, Padding1d>) return "integer, `\"same\"` or `\"valid\"`";
+  if constexpr (std::is_same_v<Field, Padding>) return "integer, `[height, width]`, `\"same\"` or `\"valid\"`";
+  if constexpr (std::is_same_v<Field, Padding3d>) return "integer, `[depth, height, width]`, `\"same\"` or `\"valid\"`";
+  if constexpr (std::is_same_v<Field, Shape>) return "integers, or one";
+  if constexpr (std::is_same_v<Field, std::vector<double>>) return "numbers, or one";
+  if constexpr (std::is_same_v<Field, std::string>) return "string";
+  return "";
+}
+std::string value_words(const model::WordField& field) {
+  return any_of_words(field, "`", "`");
+}
 
 // Explicit values of attributes that have no default value are never 0.
 template <class Field>
-std::string value_schema(const AttributeInfo& attribute) {
-  if (attribute.default_kind == DefaultKind::value) return FieldText<Field>::schema;
+std::string value_schema(const AttributeInfo& attribute, const Field& field) {
+  if (attribute.default_kind == DefaultKind::value) return schema_of(field);
   if constexpr (std::is_same_v<Field, std::int64_t>) return R"({"type": "integer", "not": {"const": 0}})";
   if constexpr (std::is_same_v<Field, IntPair>) return R"({"$ref": "#/$defs/size"})";
-  return FieldText<Field>::schema;
+  if constexpr (std::is_same_v<Field, IntTriple>) return R"({"$ref": "#/$defs/size3d"})";
+  return schema_of(field);
 }
 
 std::string default_words(const AttributeInfo& attribute) {
@@ -94,29 +118,35 @@ std::string layer_schema(const OperatorInfo& row) {
   bool required = false;
   bool first = true;
   Operator op = model::make_operator(row);
-  model::visit_operator(op, [&](auto& inside) {
-    model::for_each_attribute(inside, [&](const AttributeInfo& attribute, auto& field) {
-      const std::string schema = value_schema<std::remove_cvref_t<decltype(field)>>(attribute);
-      if (first && !row.has_parameters) main = R"({"anyOf": [{"$ref": "#/$defs/name"}, )" + schema + "]}";
-      if (first && !row.has_parameters) {
-        main_attribute = std::string(attribute.name);
-        required = attribute.default_kind == DefaultKind::required;
-      }
-      first = false;
-      properties += ",\n        \"" + std::string(attribute.name) + "\": " + schema;
-    });
+  model::for_each_attribute(op, [&](const AttributeInfo& attribute, auto& field) {
+    const std::string schema = value_schema(attribute, field);
+    if (first && !row.has_parameters) main = R"({"anyOf": [{"$ref": "#/$defs/name"}, )" + schema + "]}";
+    if (first && !row.has_parameters) {
+      main_attribute = std::string(attribute.name);
+      required = attribute.default_kind == DefaultKind::required;
+    }
+    first = false;
+    properties += ",\n        \"" + std::string(attribute.name) + "\": " + schema;
   });
   std::string input = R"({"$ref": "#/$defs/name"})";
-  if (row.min_inputs == 2) {
-    input = R"({"type": "array", "items": {"$ref": "#/$defs/name"}, "minItems": 2, "maxItems": 2})";
+  const std::string count =
+      "\"minItems\": " + std::to_string(row.min_inputs) + ", \"maxItems\": " + std::to_string(row.max_inputs) + "}";
+  if (row.min_inputs != 1) {
+    input = R"({"type": "array", "items": {"$ref": "#/$defs/name"}, )" + count;
   } else {
     input = R"({"anyOf": [{"$ref": "#/$defs/name"}, )"
-            R"({"type": "array", "items": {"$ref": "#/$defs/name"}, "minItems": 1, "maxItems": 1}]})";
+            R"({"type": "array", "items": {"$ref": "#/$defs/name"}, )" +
+            count + "]}";
+  }
+  if (row.max_outputs > 1) {
+    properties += R"(,
+        "outputs": {"type": "array", "items": {"$ref": "#/$defs/name"}, "minItems": 1, "maxItems": )" +
+                  std::to_string(row.max_outputs) + "}";
   }
   std::string text =
       "    \"" + name + "\": {\n      \"type\": \"object\",\n      \"properties\": {\n        \"" + name +
       "\": " + main + ",\n        \"name\": {\"$ref\": \"#/$defs/name\"},\n        \"input\": " + input + properties +
-      "\n      },\n      \"required\": [\"" + name + "\"" + (row.min_inputs == 2 ? ", \"input\"" : "") + "],\n";
+      "\n      },\n      \"required\": [\"" + name + "\"" + (row.min_inputs > 1 ? ", \"input\"" : "") + "],\n";
   // The name stands in one place, under the operator's key or under "name"; so does the first attribute.
   if (row.has_parameters) {
     text += "      \"not\": {\"required\": [\"name\"]},\n";
@@ -133,13 +163,11 @@ std::string layer_schema(const OperatorInfo& row) {
 
 // "relu" and the like: no name is needed, one input, and no attribute must be given.
 bool stands_alone(const OperatorInfo& row) {
-  bool alone = !row.has_parameters && row.max_inputs == 1;
+  bool alone = !row.has_parameters && row.min_inputs == 1;
   Operator op = model::make_operator(row);
-  model::visit_operator(op, [&](auto& inside) {
-    model::for_each_attribute(inside, [&](const AttributeInfo& attribute, auto&) {
-      alone = alone && attribute.default_kind != DefaultKind::required;
-    });
-  });
+  for (const model::Attribute& attribute : model::attributes(op)) {
+    alone = alone && attribute.info->default_kind != DefaultKind::required;
+  }
   return alone;
 }
 
@@ -195,7 +223,15 @@ std::string schema_text() {
       "anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}]
     },
     "size": {"allOf": [{"$ref": "#/$defs/pair"}, {"not": {"enum": [0, [0, 0]]}}]},
+    "triple": {
+      "anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}, "minItems": 3, "maxItems": 3}]
+    },
+    "size3d": {"allOf": [{"$ref": "#/$defs/triple"}, {"not": {"enum": [0, [0, 0, 0]]}}]},
+    "integers": {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]},
+    "numbers": {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]},
+    "padding1d": {"anyOf": [{"type": "integer"}, {"enum": ["same", "valid"]}]},
     "padding": {"anyOf": [{"$ref": "#/$defs/pair"}, {"enum": ["same", "valid"]}]},
+    "padding3d": {"anyOf": [{"$ref": "#/$defs/triple"}, {"enum": ["same", "valid"]}]},
     "layer": {
       "anyOf": [
         {"enum": [)" +
@@ -222,12 +258,10 @@ std::string table_text() {
       }
       any = true;
     };
-    model::visit_operator(op, [&](auto& inside) {
-      model::for_each_attribute(inside, [&](const AttributeInfo& attribute, auto& field) {
-        lead();
-        out << "| `" << attribute.name << "` | " << FieldText<std::remove_cvref_t<decltype(field)>>::words << " | "
-            << default_words(attribute) << " | " << attribute.meaning << " |\n";
-      });
+    model::for_each_attribute(op, [&](const AttributeInfo& attribute, auto& field) {
+      lead();
+      out << "| `" << attribute.name << "` | " << value_words(field) << " | " << default_words(attribute) << " | "
+          << attribute.meaning << " |\n";
     });
     if (!any) {
       lead();

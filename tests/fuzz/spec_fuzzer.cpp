@@ -61,7 +61,7 @@ void check_graph(const Graph& graph) {
   for (const Node& node : graph.nodes()) {
     // What a node reads was made before, and each value once.
     for (const Edge edge : node.inputs) require(made.contains(edge.index));
-    require(valid(node.output) && made.insert(node.output.index).second);
+    for (const Edge edge : node.outputs) require(valid(edge) && made.insert(edge.index).second);
   }
   for (const Port& port : graph.outputs()) require(made.contains(port.edge.index));
   std::set<std::string> names;

@@ -29,7 +29,7 @@ TEST(GraphBuilder, MakesARunnableListOfNodes) {
   EXPECT_EQ(graph.edge_count(), 3u);
   EXPECT_EQ(graph.inputs()[0].shape, (Shape{-1, 1, 28, 28}));
   EXPECT_EQ(graph.outputs()[0].name, "sum");
-  EXPECT_EQ(graph.outputs()[0].edge, graph.nodes()[1].output);
+  EXPECT_EQ(graph.outputs()[0].edge, graph.nodes()[1].output());
 }
 
 TEST(GraphBuilder, TellsWhichParametersAStateDictMustHold) {
@@ -75,7 +75,7 @@ TEST(GraphBuilder, KeepsLabelsPreprocessingAndNotes) {
 TEST(GraphBuilder, FillsInThePoolsStride) {
   GraphBuilder g;
   g.output("y", g.apply("", MaxPool2d{2}, g.input("x")));
-  EXPECT_EQ(std::get<MaxPool2d>(g.build().value().nodes()[0].op).stride, IntPair(2));
+  EXPECT_EQ(g.build().value().nodes()[0].op.get<MaxPool2d>().stride, IntPair(2));
 }
 
 TEST(GraphBuilder, IsEmptyAfterBuild) {

@@ -95,9 +95,9 @@ TEST(LoadStateDict, EveryNameThatFitsBecomesAParameterInGraphOrder) {
 TEST(LoadStateDict, SizesAreReadOffTheWeights) {
   const Model model = Model::create(open_cnn(), cnn_state()).value();
   const auto nodes = model.graph().nodes();
-  EXPECT_EQ(std::get<Conv2d>(nodes[0].op), (Conv2d{1, 2, 3, 1, 1}));
-  EXPECT_EQ(std::get<BatchNorm2d>(nodes[1].op).num_features, 2);
-  EXPECT_EQ(std::get<Linear>(nodes[4].op), (Linear{32, 5}));
+  EXPECT_EQ(nodes[0].op.get<Conv2d>(), (Conv2d{1, 2, 3, 1, 1}));
+  EXPECT_EQ(nodes[1].op.get<BatchNorm2d>().num_features, 2);
+  EXPECT_EQ(nodes[4].op.get<Linear>(), (Linear{32, 5}));
   const std::vector<Shape> inputs = {{7, 1, 4, 4}};
   EXPECT_EQ(model.graph().infer_shapes(inputs).value().back(), (Shape{7, 5}));
 }
@@ -105,7 +105,7 @@ TEST(LoadStateDict, SizesAreReadOffTheWeights) {
 TEST(LoadStateDict, ChannelsOfAGroupedConvolutionCountAllGroups) {
   const Graph graph = Sequential{Layer("conv", Conv2d{.groups = 4, .bias = false})}.graph().value();
   const Model model = Model::create(graph, state_of({{"conv.weight", {8, 3, 1, 5}}})).value();
-  EXPECT_EQ(std::get<Conv2d>(model.graph().nodes()[0].op),
+  EXPECT_EQ(model.graph().nodes()[0].op.get<Conv2d>(),
             (Conv2d{.in_channels = 12, .out_channels = 8, .kernel_size = IntPair(1, 5), .groups = 4, .bias = false}));
 }
 
@@ -193,7 +193,7 @@ TEST(LoadStateDict, WithoutStrictUnexpectedAndMissingNamesAreOnlyReported) {
   ASSERT_EQ(model.missing().size(), 1u);
   EXPECT_EQ(model.missing()[0], "fc.weight");
   // What the bias says is known, the rest is not.
-  EXPECT_EQ(std::get<Linear>(model.graph().nodes()[4].op), (Linear{.in_features = 0, .out_features = 5}));
+  EXPECT_EQ(model.graph().nodes()[4].op.get<Linear>(), (Linear{.in_features = 0, .out_features = 5}));
 }
 
 TEST(LoadStateDict, WithoutStrictWrongShapesAreStillRefused) {
@@ -369,7 +369,7 @@ TEST(Model, AnIncompleteModelCanBeCompleted) {
   rest.insert("fc.weight", weight);
   const Model second = first.with_state_dict(rest, nullptr, Strict::no).value();
   EXPECT_TRUE(second.missing().empty());
-  EXPECT_EQ(std::get<Linear>(second.graph().nodes()[4].op), (Linear{32, 5}));
+  EXPECT_EQ(second.graph().nodes()[4].op.get<Linear>(), (Linear{32, 5}));
 }
 
 TEST(PackedWeightsCache, MakesOnceAndForgetsFailures) {

@@ -63,6 +63,11 @@ void assign(Padding& field, const element& value) {
   }
 }
 
+template <class Field>
+void assign(Field&, const element&) {
+  FAIL() << "an attribute that shapes.json does not hold yet";
+}
+
 // What our side makes of it: attributes are checked first, as GraphBuilder does.
 Result<Shape> ours(Operator op, const std::vector<Shape>& inputs) {
   complete_attributes(op);
@@ -85,13 +90,11 @@ TEST(Shapes, EqualTorchsInEveryRecordedCase) {
     Operator op = make_operator(*row);
     std::size_t assigned = 0;
     const element attributes = get<element>(one["attributes"]);
-    visit_operator(op, [&](auto& inside) {
-      for_each_attribute(inside, [&](const AttributeInfo& attribute, auto& field) {
-        element value;
-        if (attributes[attribute.name].get(value) != simdjson::SUCCESS) return;
-        assign(field, value);
-        ++assigned;
-      });
+    for_each_attribute(op, [&](const AttributeInfo& attribute, auto& field) {
+      element value;
+      if (attributes[attribute.name].get(value) != simdjson::SUCCESS) return;
+      assign(field, value);
+      ++assigned;
     });
     ASSERT_EQ(assigned, get<simdjson::dom::object>(attributes).size());
     std::vector<Shape> inputs;

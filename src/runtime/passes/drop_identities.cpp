@@ -1,6 +1,5 @@
 // Identity and, since inference means eval mode, Dropout.
 #include <numeric>
-#include <variant>
 #include <vector>
 
 #include "runtime/draft.hpp"
@@ -16,7 +15,7 @@ void drop_identities(Draft& draft) {
     DraftOp& op = draft.ops[i];
     for (ValueId& input : op.inputs) input = stand_in[input];
     const Operator& kind = draft.node(op).op;
-    if (std::holds_alternative<Identity>(kind) || std::holds_alternative<Dropout>(kind)) {
+    if (kind.is<Identity>() || kind.is<Dropout>()) {
       stand_in[op.output] = op.inputs[0];
       dropped[i] = true;
     }

@@ -1,6 +1,5 @@
 // A batch norm scales and shifts each channel: so do the weights and the bias of the layer before it, if nobody else
 // reads that layer's output. The arithmetic is done in double when the constant is made (constant.cpp).
-#include <variant>
 #include <vector>
 
 #include "runtime/draft.hpp"
@@ -11,10 +10,9 @@ namespace {
 bool takes(const Draft& draft, const DraftOp& layer, const Operator& norm) {
   if (layer.batch_norm != kNoNode) return false;
   const Operator& op = draft.node(layer).op;
-  if (std::holds_alternative<BatchNorm2d>(norm)) return std::holds_alternative<Conv2d>(op);
+  if (norm.is<BatchNorm2d>()) return op.is<Conv2d>();
   // A Linear's channels are the last dimension, those of a BatchNorm1d the second one.
-  return std::holds_alternative<BatchNorm1d>(norm) && std::holds_alternative<Linear>(op) &&
-         draft.shapes[layer.output].size() == 2;
+  return norm.is<BatchNorm1d>() && op.is<Linear>() && draft.shapes[layer.output].size() == 2;
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 // operand adds the other one before it stores.
 #include <cstddef>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "runtime/draft.hpp"
@@ -16,7 +15,7 @@ std::size_t fusible_producer(const Draft& draft, const Uses& uses, ValueId value
   if (producer == kNoNode || uses.count[value] != 1) return kNoNode;
   const DraftOp& op = draft.ops[producer];
   const Operator& kind = draft.node(op).op;
-  const bool is_layer = std::holds_alternative<Conv2d>(kind) || std::holds_alternative<Linear>(kind);
+  const bool is_layer = kind.is<Conv2d>() || kind.is<Linear>();
   return is_layer && op.output == value && op.residual == kNoValue ? producer : kNoNode;
 }
 
@@ -30,7 +29,7 @@ void fuse_additions(Draft& draft) {
   std::vector<bool> fused(draft.ops.size(), false);
   for (std::size_t i = 0; i < draft.ops.size(); ++i) {
     const DraftOp& add = draft.ops[i];
-    if (!std::holds_alternative<Add>(draft.node(add).op)) continue;
+    if (!draft.node(add).op.is<Add>()) continue;
     ValueId own = add.inputs[0];
     ValueId other = add.inputs[1];
     if (own == other || draft.shapes[own] != draft.shapes[other]) continue;  // x + x, broadcasting

@@ -1,6 +1,5 @@
 // A ReLU after something that stores each element once is done while it stores.
 #include <cstddef>
-#include <variant>
 #include <vector>
 
 #include "runtime/draft.hpp"
@@ -9,9 +8,8 @@ namespace rushlight::runtime {
 namespace {
 
 bool has_epilogue(const Operator& op) {
-  return std::holds_alternative<Conv2d>(op) || std::holds_alternative<Linear>(op) ||
-         std::holds_alternative<BatchNorm1d>(op) || std::holds_alternative<BatchNorm2d>(op) ||
-         std::holds_alternative<Add>(op) || std::holds_alternative<ReLU>(op);
+  return op.is<Conv2d>() || op.is<Linear>() || op.is<BatchNorm1d>() || op.is<BatchNorm2d>() || op.is<Add>() ||
+         op.is<ReLU>();
 }
 
 }  // namespace
@@ -21,7 +19,7 @@ void fuse_relus(Draft& draft) {
   std::vector<bool> fused(draft.ops.size(), false);
   for (std::size_t i = 0; i < draft.ops.size(); ++i) {
     const DraftOp& relu = draft.ops[i];
-    if (!std::holds_alternative<ReLU>(draft.node(relu).op)) continue;
+    if (!draft.node(relu).op.is<ReLU>()) continue;
     const ValueId value = relu.inputs[0];
     const std::size_t producer = uses.producer[value];
     if (producer == kNoNode || uses.count[value] != 1) continue;

@@ -38,8 +38,7 @@ Result<Call> make_call(const Node& node, const StateDict& parameters) {
   call.node = &node;
   const auto find = [&](std::string_view name, std::span<const float>& values) -> Status {
     // The node of a lone layer has no name, and its parameters no prefix.
-    const Tensor* tensor =
-        parameters.find(node.name.empty() ? std::string(name) : node.name + "." + std::string(name));
+    const Tensor* tensor = parameters.find(node.name.empty() ? std::string(name) : node.name + "." + std::string(name));
     if (tensor == nullptr) return {};  // bias=False, affine=False
     RUSHLIGHT_TRY_ASSIGN(values, tensor->values<float>());
     return {};
@@ -120,36 +119,34 @@ class ReferenceProgram final : public Program {
       const std::size_t edge = index(call.node->inputs[i]);
       return ConstArray{values_[edge], shapes_[edge]};
     };
-    const std::size_t edge = index(call.node->output);
+    const std::size_t edge = index(call.node->output());
     const Array output{values_[edge], shapes_[edge]};
     const BatchNormParameters norm{call.weight, call.bias, call.running_mean, call.running_var};
-    std::visit(
-        [&](const auto& op) {
-          using Op = std::decay_t<decltype(op)>;
-          if constexpr (std::is_same_v<Op, Conv2d>) {
-            conv2d(op, input(0), call.weight, call.bias, output);
-          } else if constexpr (std::is_same_v<Op, Linear>) {
-            linear(input(0), call.weight, call.bias, output);
-          } else if constexpr (std::is_same_v<Op, BatchNorm1d> || std::is_same_v<Op, BatchNorm2d>) {
-            batch_norm(op.eps, input(0), norm, output);
-          } else if constexpr (std::is_same_v<Op, ReLU>) {
-            relu(input(0), output);
-          } else if constexpr (std::is_same_v<Op, MaxPool2d>) {
-            max_pool(op, input(0), output);
-          } else if constexpr (std::is_same_v<Op, AvgPool2d>) {
-            avg_pool(op, input(0), output);
-          } else if constexpr (std::is_same_v<Op, AdaptiveAvgPool2d>) {
-            adaptive_avg_pool(input(0), output);
-          } else if constexpr (std::is_same_v<Op, Softmax>) {
-            softmax(op.dim, input(0), output);
-          } else if constexpr (std::is_same_v<Op, Add>) {
-            add(input(0), input(1), output);
-          } else if constexpr (!std::is_same_v<Op, std::monostate>) {
-            static_assert(std::is_same_v<Op, Flatten> || std::is_same_v<Op, Dropout> || std::is_same_v<Op, Identity>);
-            copy(input(0), output);
-          }
-        },
-        call.node->op);
+    const Operator& op = call.node->op;
+    switch (op.kind()) {
+      case OperatorKind::Conv2d:
+        return conv2d(op.get<Conv2d>(), input(0), call.weight, call.bias, output);
+      case OperatorKind::Linear:
+        return linear(input(0), call.weight, call.bias, output);
+      case OperatorKind::BatchNorm1d:
+        return batch_norm(op.get<BatchNorm1d>().eps, input(0), norm, output);
+      case OperatorKind::BatchNorm2d:
+        return batch_norm(op.get<BatchNorm2d>().eps, input(0), norm, output);
+      case OperatorKind::ReLU:
+        return relu(input(0), output);
+      case OperatorKind::MaxPool2d:
+        return max_pool(op.get<MaxPool2d>(), input(0), output);
+      case OperatorKind::AvgPool2d:
+        return avg_pool(op.get<AvgPool2d>(), input(0), output);
+      case OperatorKind::AdaptiveAvgPool2d:
+        return adaptive_avg_pool(input(0), output);
+      case OperatorKind::Softmax:
+        return softmax(op.get<Softmax>().dim, input(0), output);
+      case OperatorKind::Add:
+        return add(input(0), input(1), output);
+      default:
+        return copy(input(0), output);
+    }
   }
 
   Network network_;
@@ -161,11 +158,39 @@ class ReferenceProgram final : public Program {
   std::uint64_t workspace_bytes_ = 0;
 };
 
+bool is_built(const Node& node) {
+  if (node.outputs.size() != 1) return false;
+  switch (node.op.kind()) {
+    case OperatorKind::Conv2d:
+      return node.op.get<Conv2d>().padding_mode == PaddingMode::zeros;
+    case OperatorKind::BatchNorm1d:
+      return node.op.get<BatchNorm1d>().track_running_stats;
+    case OperatorKind::BatchNorm2d:
+      return node.op.get<BatchNorm2d>().track_running_stats;
+    case OperatorKind::Add:
+      return node.op.get<Add>().alpha == 1 && !node.op.get<Add>().other;
+    case OperatorKind::Linear:
+    case OperatorKind::ReLU:
+    case OperatorKind::MaxPool2d:
+    case OperatorKind::AvgPool2d:
+    case OperatorKind::AdaptiveAvgPool2d:
+    case OperatorKind::Softmax:
+    case OperatorKind::Flatten:
+    case OperatorKind::Dropout:
+    case OperatorKind::Identity:
+      return true;
+    default:
+      return false;
+  }
+}
+
 class ReferenceBackend final : public Backend {
  public:
   [[nodiscard]] Device device() const noexcept override { return Device::cpu(); }
   [[nodiscard]] std::string_view name() const noexcept override { return "reference"; }
-  [[nodiscard]] std::string lacks(const Operator&) const override { return {}; }
+  [[nodiscard]] std::string lacks(const Node& node) const override {
+    return is_built(node) ? "" : "the reference does not compute this operator yet";
+  }
 
   [[nodiscard]] Result<std::shared_ptr<PackedWeights>> make_weights(const Network&) const override {
     return std::shared_ptr<PackedWeights>(std::make_shared<NoWeights>());

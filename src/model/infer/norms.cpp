@@ -1,0 +1,107 @@
+#include <utility>
+
+#include "base/fail.hpp"
+#include "model/describe.hpp"
+#include "model/infer/infer.hpp"
+
+namespace rushlight::model {
+namespace {
+
+Status check_channels(std::int64_t expected, std::int64_t found, const Shape& shape) {
+  if (expected == kFromWeights || found == kUnknown || found == expected) return {};
+  return expected_found(count_text(static_cast<std::size_t>(expected), "channel"), std::to_string(found), shape);
+}
+
+// Batch norms of `ranks` dimensions: "2 or 3", "4", "5".
+template <class Norm>
+Inferred infer_batch_norm(const Norm& op, const Operands& operands, std::size_t least, std::size_t most) {
+  RUSHLIGHT_TRY(check_float(operands));
+  const Shape& shape = operands.shape();
+  if (shape.size() < least || shape.size() > most) {
+    return wrong_rank(std::to_string(least) + (least == most ? "" : " or " + std::to_string(most)), shape);
+  }
+  RUSHLIGHT_TRY(check_channels(op.num_features, shape[1], shape));
+  return one(shape);
+}
+
+template <class Norm>
+Inferred infer_instance_norm(const Norm& op, const Operands& operands, std::size_t spatial) {
+  RUSHLIGHT_TRY(check_float(operands));
+  const Shape& shape = operands.shape();
+  RUSHLIGHT_TRY_ASSIGN(const Picture image, picture(shape, spatial));
+  RUSHLIGHT_TRY(check_channels(op.num_features, shape[image.channels], shape));
+  if (!op.track_running_stats) {
+    const auto pixels = element_count(std::span(shape).subspan(image.channels + 1));
+    if (!pixels) return overflows(shape);
+    if (*pixels == 1) return misfit("statistics want more than one value for each channel, found " + shape_text(shape));
+  }
+  return one(shape);
+}
+
+template <class Norm>
+Inferred infer_last_dimensions(const Norm& op, const Operands& operands) {
+  RUSHLIGHT_TRY(check_float(operands));
+  const Shape& shape = operands.shape();
+  const Shape& last = op.normalized_shape;
+  bool fits = shape.size() >= last.size();
+  for (std::size_t i = 0; fits && i < last.size(); ++i) {
+    const std::int64_t size = shape[shape.size() - last.size() + i];
+    fits = size == kUnknown || last[i] == kUnknown || size == last[i];
+  }
+  if (!fits) return expected_found("last dimensions " + shape_text(last), "others", shape);
+  return one(shape);
+}
+
+}  // namespace
+
+Inferred infer(const BatchNorm1d& op, const Operands& operands) {
+  return infer_batch_norm(op, operands, 2, 3);
+}
+Inferred infer(const BatchNorm2d& op, const Operands& operands) {
+  return infer_batch_norm(op, operands, 4, 4);
+}
+Inferred infer(const BatchNorm3d& op, const Operands& operands) {
+  return infer_batch_norm(op, operands, 5, 5);
+}
+Inferred infer(const InstanceNorm1d& op, const Operands& operands) {
+  return infer_instance_norm(op, operands, 1);
+}
+Inferred infer(const InstanceNorm2d& op, const Operands& operands) {
+  return infer_instance_norm(op, operands, 2);
+}
+Inferred infer(const InstanceNorm3d& op, const Operands& operands) {
+  return infer_instance_norm(op, operands, 3);
+}
+
+Inferred infer(const GroupNorm& op, const Operands& operands) {
+  RUSHLIGHT_TRY(check_float(operands));
+  const Shape& shape = operands.shape();
+  if (shape.size() < 2) return wrong_rank("2 or more", shape);
+  RUSHLIGHT_TRY(check_channels(op.num_channels, shape[1], shape));
+  if (op.num_channels == kFromWeights && shape[1] != kUnknown && shape[1] % op.num_groups != 0) {
+    return expected_found("a multiple of " + std::to_string(op.num_groups) + " channels", std::to_string(shape[1]),
+                          shape);
+  }
+  return one(shape);
+}
+
+Inferred infer(const LayerNorm& op, const Operands& operands) {
+  return infer_last_dimensions(op, operands);
+}
+Inferred infer(const RMSNorm& op, const Operands& operands) {
+  return infer_last_dimensions(op, operands);
+}
+
+Inferred infer(const LocalResponseNorm&, const Operands& operands) {
+  RUSHLIGHT_TRY(check_float(operands));
+  if (operands.shape().size() < 3) return wrong_rank("3 or more", operands.shape());
+  return one(operands.shape());
+}
+
+Inferred infer(const Normalize& op, const Operands& operands) {
+  RUSHLIGHT_TRY(check_float(operands));
+  RUSHLIGHT_TRY(dimension("dim", op.dim, operands.shape()));
+  return one(operands.shape());
+}
+
+}  // namespace rushlight::model

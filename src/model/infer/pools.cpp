@@ -1,0 +1,126 @@
+#include <utility>
+
+#include "base/fail.hpp"
+#include "model/describe.hpp"
+#include "model/infer/infer.hpp"
+
+namespace rushlight::model {
+namespace {
+
+// The values, and int64 indices where the node asks for them.
+Inferred with_indices(Shape shape, const Operands& operands) {
+  std::vector<EdgeType> outputs;
+  if (operands.output_count > 1) outputs.push_back({DType::i64, shape});
+  outputs.insert(outputs.begin(), EdgeType{DType::f32, std::move(shape)});
+  return outputs;
+}
+
+template <class Pool>
+std::vector<std::int64_t> strides_of(const Pool& op) {
+  return amounts(op.stride == decltype(op.stride)(kFromKernel) ? op.kernel_size : op.stride);
+}
+
+Result<Shape> pool(const Shape& shape, std::span<const std::int64_t> kernel, std::span<const std::int64_t> stride,
+                   std::span<const std::int64_t> padding, std::span<const std::int64_t> dilation, bool ceil_mode) {
+  RUSHLIGHT_TRY_ASSIGN(const Picture image, picture(shape, kernel.size()));
+  std::vector<Window> windows;
+  for (std::size_t i = 0; i < kernel.size(); ++i) {
+    windows.push_back(
+        {kernel[i], stride[i], padding.empty() ? 0 : padding[i], dilation.empty() ? 1 : dilation[i], ceil_mode});
+  }
+  return slide(shape, image.channels + 1, windows);
+}
+
+template <class Pool>
+Inferred infer_max(const Pool& op, const Operands& operands) {
+  RUSHLIGHT_TRY(check_float(operands));
+  RUSHLIGHT_TRY_ASSIGN(Shape shape, pool(operands.shape(), amounts(op.kernel_size), strides_of(op), amounts(op.padding),
+                                         amounts(op.dilation), op.ceil_mode));
+  return with_indices(std::move(shape), operands);
+}
+
+template <class Pool>
+Inferred infer_average(const Pool& op, const Operands& operands) {
+  RUSHLIGHT_TRY(check_float(operands));
+  RUSHLIGHT_TRY_ASSIGN(Shape shape, pool(operands.shape(), amounts(op.kernel_size), strides_of(op), amounts(op.padding),
+                                         {}, op.ceil_mode));
+  return one(std::move(shape));
+}
+
+template <class Pool>
+Inferred infer_lp(const Pool& op, const Operands& operands) {
+  RUSHLIGHT_TRY(check_float(operands));
+  RUSHLIGHT_TRY_ASSIGN(Shape shape,
+                       pool(operands.shape(), amounts(op.kernel_size), strides_of(op), {}, {}, op.ceil_mode));
+  return one(std::move(shape));
+}
+
+template <class Pool>
+Inferred infer_adaptive(const Pool& op, const Operands& operands) {
+  RUSHLIGHT_TRY(check_float(operands));
+  Shape shape = operands.shape();
+  const std::vector<std::int64_t> size = amounts(op.output_size);
+  RUSHLIGHT_TRY_ASSIGN(const Picture image, picture(shape, size.size()));
+  for (std::size_t i = 0; i < size.size(); ++i) {
+    if (size[i] != -1) shape[image.channels + 1 + i] = size[i];
+  }
+  return with_indices(std::move(shape), operands);
+}
+
+// (in - 1) stride - 2 padding + kernel, unless output_size says it.
+template <class Pool>
+Inferred infer_unpool(const Pool& op, const Operands& operands) {
+  RUSHLIGHT_TRY(check_float(operands));
+  RUSHLIGHT_TRY(check_indices(operands, 1));
+  Shape shape = operands.shape();
+  const std::vector<std::int64_t> kernel = amounts(op.kernel_size);
+  const std::vector<std::int64_t> stride = strides_of(op);
+  const std::vector<std::int64_t> padding = amounts(op.padding);
+  RUSHLIGHT_TRY_ASSIGN(const Picture image, picture(shape, kernel.size()));
+  if (operands.shape(1).size() != shape.size()) return wrong_rank(std::to_string(shape.size()), operands.shape(1));
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == kUnknown || operands.shape(1)[i] == kUnknown || shape[i] == operands.shape(1)[i]) continue;
+    return misfit("values of " + shape_text(shape) + " have indices of " + shape_text(operands.shape(1)));
+  }
+  if (!op.output_size.empty() && op.output_size.size() != kernel.size() && op.output_size.size() != shape.size()) {
+    return misfit("output_size: expected " + count_text(kernel.size(), "size") + ", found " +
+                  shape_text(op.output_size));
+  }
+  for (std::size_t i = 0; i < kernel.size(); ++i) {
+    std::int64_t& size = shape[image.channels + 1 + i];
+    if (!op.output_size.empty()) {
+      size = op.output_size[op.output_size.size() - kernel.size() + i];
+      if (size < 1) return misfit("output_size: expected at least 1, found " + std::to_string(size));
+      continue;
+    }
+    if (size == kUnknown) continue;
+    // As a transposed window: the sizes fit 64 bits where the window of a pool of that size does.
+    const std::optional<std::int64_t> steps = element_count(Shape{size - 1, stride[i]});
+    if (!steps || *steps > (std::int64_t{1} << 61) || kernel[i] > (std::int64_t{1} << 61)) return overflows(shape);
+    size = *steps - 2 * padding[i] + kernel[i];
+    if (size < 1) return misfit("the output of " + shape_text(operands.shape()) + " has no size left");
+  }
+  return one(std::move(shape));
+}
+
+}  // namespace
+
+#define RUSHLIGHT_POOLS(Name, how)                                \
+  Inferred infer(const Name##1d & op, const Operands& operands) { \
+    return how(op, operands);                                     \
+  }                                                               \
+  Inferred infer(const Name##2d & op, const Operands& operands) { \
+    return how(op, operands);                                     \
+  }                                                               \
+  Inferred infer(const Name##3d & op, const Operands& operands) { \
+    return how(op, operands);                                     \
+  }
+RUSHLIGHT_POOLS(MaxPool, infer_max)
+RUSHLIGHT_POOLS(AvgPool, infer_average)
+RUSHLIGHT_POOLS(LPPool, infer_lp)
+RUSHLIGHT_POOLS(AdaptiveAvgPool, infer_adaptive)
+RUSHLIGHT_POOLS(AdaptiveMaxPool, infer_adaptive)
+RUSHLIGHT_POOLS(MaxUnpool, infer_unpool)
+#undef RUSHLIGHT_POOLS
+
+}  // namespace rushlight::model
