@@ -1,10 +1,12 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <limits>
 #include <optional>
 #include <string_view>
 
 #include "base/bytes.hpp"
+#include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "interchange/safetensors.hpp"
@@ -153,37 +155,59 @@ Status check_metadata(const SafetensorsOptions& options) {
   return {};
 }
 
-}  // namespace
+// The whole file but for the elements.
+struct Layout {
+  std::vector<Planned> tensors;  // in the order of their elements
+  std::string header;
+  std::uint64_t elements_bytes = 0;
 
-Status write_safetensors(std::span<const NamedTensor> tensors, Sink& sink, const SafetensorsOptions& options) {
+  [[nodiscard]] std::uint64_t size_bytes() const noexcept {
+    return checked_add(kLengthBytes + header.size(), elements_bytes)
+        .value_or(std::numeric_limits<std::uint64_t>::max());
+  }
+};
+
+Result<Layout> lay_out(std::span<const NamedTensor> tensors, const SafetensorsOptions& options) {
   RUSHLIGHT_TRY(check_metadata(options));
-  std::vector<Planned> planned;
-  planned.reserve(tensors.size());
+  Layout layout;
+  layout.tensors.reserve(tensors.size());
   NameSet names;
   for (const NamedTensor& named : tensors) {
     RUSHLIGHT_TRY_ASSIGN(const Planned one, plan(named, names));
-    planned.push_back(one);
+    layout.tensors.push_back(one);
   }
-  RUSHLIGHT_TRY_ASSIGN(const std::uint64_t total, bytes_to_write(tensors));
-  std::sort(planned.begin(), planned.end(), [](const Planned& a, const Planned& b) {
+  RUSHLIGHT_TRY_ASSIGN(layout.elements_bytes, bytes_to_write(tensors));
+  std::sort(layout.tensors.begin(), layout.tensors.end(), [](const Planned& a, const Planned& b) {
     return a.row != b.row ? a.row > b.row : a.tensor->name < b.tensor->name;
   });
-  const std::string header = header_of(planned, options);
-  if (header.size() > kMaxHeaderBytes) {
+  layout.header = header_of(layout.tensors, options);
+  if (layout.header.size() > kMaxHeaderBytes) {
     return Error::of({.category = Category::limit,
                       .code = "SAFETENSORS-HEADER-SIZE",
-                      .message = "the header takes " + std::to_string(header.size()) + " bytes, expected at most " +
-                                 std::to_string(kMaxHeaderBytes) + ", more than which no reader takes"});
+                      .message = "the header takes " + std::to_string(layout.header.size()) +
+                                 " bytes, expected at most " + std::to_string(kMaxHeaderBytes) +
+                                 ", more than which no reader takes"});
   }
-  TensorOutput output(sink, options.progress, total);
+  return layout;
+}
+
+Status write_layout(const Layout& layout, Sink& sink, Progress* progress) {
+  TensorOutput output(sink, progress, layout.elements_bytes);
   std::array<std::byte, kLengthBytes> length{};
-  store_le(length.data(), std::uint64_t{header.size()});
+  store_le(length.data(), std::uint64_t{layout.header.size()});
   RUSHLIGHT_TRY(output.write(length));
-  RUSHLIGHT_TRY(output.write(as_byte_span(header)));
-  for (const auto& [named, row] : planned) {
+  RUSHLIGHT_TRY(output.write(as_byte_span(layout.header)));
+  for (const auto& [named, row] : layout.tensors) {
     RUSHLIGHT_TRY(output.write_tensor(*named));
   }
   return {};
+}
+
+}  // namespace
+
+Status write_safetensors(std::span<const NamedTensor> tensors, Sink& sink, const SafetensorsOptions& options) {
+  RUSHLIGHT_TRY_ASSIGN(const Layout layout, lay_out(tensors, options));
+  return write_layout(layout, sink, options.progress);
 }
 
 }  // namespace rushlight::interchange
@@ -196,7 +220,10 @@ Status write_safetensors(const StateDict& tensors, Sink& sink, const Safetensors
 
 Status write_safetensors(const StateDict& tensors, const std::filesystem::path& path,
                          const SafetensorsOptions& options) {
-  return interchange::replace_file(path, [&](Sink& sink) { return write_safetensors(tensors, sink, options); });
+  const std::vector<interchange::NamedTensor> items = interchange::items_of(tensors);
+  RUSHLIGHT_TRY_ASSIGN(const interchange::Layout layout, interchange::lay_out(items, options));
+  return interchange::write_file(path, layout.size_bytes(), {.overwrite = options.overwrite},
+                                 [&](Sink& sink) { return interchange::write_layout(layout, sink, options.progress); });
 }
 
 }  // namespace rushlight

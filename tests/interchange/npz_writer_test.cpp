@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -18,6 +19,7 @@
 #include "interchange/writer_tensors.hpp"
 #include "rushlight/interchange.hpp"
 #include "rushlight/npy.hpp"
+#include "support/faulty_system_calls.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_sink.hpp"
 #include "support/test_source.hpp"
@@ -232,9 +234,17 @@ TEST(NpzWriter, LargeArraysAndFarOnesStandInZip64Fields) {
   const test::TemporaryFolder temporary;
   {
     const Tensor large = Tensor::from_blob(zeros, kBytes, DType::u8, {static_cast<std::int64_t>(kBytes)}).value();
-    SparseSink sink(temporary / "large.npz");
-    const std::vector<NamedTensor> tensors = {{"large", large}, {"far", counted_tensor(DType::i32, {5})}};
-    ASSERT_TRUE(write_npz(tensors, sink, {}));
+    StateDict tensors;
+    tensors.insert("large", large);
+    tensors.insert("far", counted_tensor(DType::i32, {5}));
+    {
+      SparseSink sink(temporary / "large.npz");
+      ASSERT_TRUE(write_npz(tensors, sink));
+    }
+    // A file has the same size reserved, with all that zip64 adds.
+    const test::FaultySystemCalls full_disk({.fail_at = 0, .error_number = ENOSPC, .only = "fallocate"});
+    EXPECT_FALSE(write_npz(tensors, temporary / "full.npz"));
+    EXPECT_EQ(full_disk.reserved_bytes(), fs::file_size(temporary / "large.npz"));
   }
   munmap(zeros, kBytes);
   std::vector<Finding> oddities;
