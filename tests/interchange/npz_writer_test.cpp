@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-#include <simdjson.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -13,13 +12,12 @@
 #include <vector>
 
 #include "base/bytes.hpp"
-#include "checksum/sha256.hpp"
-#include "checksum/xxh3.hpp"
 #include "interchange/npz.hpp"
 #include "interchange/writer_tensors.hpp"
 #include "rushlight/interchange.hpp"
 #include "rushlight/npy.hpp"
 #include "support/faulty_system_calls.hpp"
+#include "support/golden_files.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_sink.hpp"
 #include "support/test_source.hpp"
@@ -52,9 +50,7 @@ std::string refusal(const std::vector<NamedTensor>& tensors) {
   return status.error().finding.code + ": " + to_string(status.error());
 }
 Npz read(const std::string& file) {
-  const auto bytes = std::as_bytes(std::span(file));
-  Result<Npz> read = read_npz(
-      std::make_shared<TestSource>(std::vector<std::byte>(bytes.begin(), bytes.end()), TestSource::Access::mapped), {});
+  Result<Npz> read = read_npz(TestSource::of(file), {});
   EXPECT_TRUE(read) << to_string(read.error());
   return read ? *std::move(read) : Npz{};
 }
@@ -87,21 +83,7 @@ bool is_numpys(DType dtype) {
 // ---------------------------------------------------------------------------------------------------------
 
 TEST(NpzWriter, TheGoldenFilesAreThoseOfTheManifest) {
-  if (!checksum::sha256_available()) {
-    std::cout << "SKIPPED: SHA-256 needs OpenSSL in the build\n";
-    GTEST_SKIP();
-  }
-  simdjson::dom::parser parser;
-  simdjson::dom::element manifest = parser.load((folder() / "MANIFEST.json").string());
-  std::size_t count = 0;
-  for (const auto [name, hash] : simdjson::dom::object(manifest["sha256"])) {
-    const std::string bytes = test::read_file(folder() / std::string(name));
-    checksum::Sha256 sha256 = checksum::Sha256::create().value();
-    sha256.update(as_byte_span(bytes));
-    EXPECT_EQ(checksum::to_hex(std::move(sha256).finish().value()), std::string_view(hash)) << name;
-    ++count;
-  }
-  EXPECT_EQ(count, 3U);
+  test::expect_files_of_manifest(folder(), 3);
 }
 
 TEST(NpzWriter, StoredArraysHaveTheBytesOfNumpySavez) {
@@ -178,13 +160,8 @@ TEST(NpzWriter, CompressedArraysAreSmallerAndThoseThatDoNotShrinkAreStored) {
                                             {"noise", Tensor::from_bytes(noise, DType::u8, {100'000}).value()}};
   const std::string file = written(tensors, {.compressed = true});
   EXPECT_LT(file.size(), 105'000U);
-  const auto bytes = std::as_bytes(std::span(file));
   std::vector<Finding> oddities;
-  const auto archive =
-      zip::Archive::open(
-          std::make_shared<TestSource>(std::vector<std::byte>(bytes.begin(), bytes.end()), TestSource::Access::mapped),
-          {}, oddities)
-          .value();
+  const auto archive = zip::Archive::open(TestSource::of(file), {}, oddities).value();
   EXPECT_EQ(archive->entries()[0].method, zip::Method::deflated);
   EXPECT_EQ(archive->entries()[1].method, zip::Method::stored);
   const zip::Audit audit = archive->audit(nullptr, nullptr).value();
