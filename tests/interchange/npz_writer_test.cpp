@@ -36,18 +36,10 @@ fs::path folder() {
 }
 
 std::string written(const std::vector<NamedTensor>& tensors, const NpzOptions& options = {}) {
-  TestSink sink;
-  const Status status = write_npz(tensors, sink, options);
-  EXPECT_TRUE(status) << to_string(status.error());
-  return sink.text();
+  return test::written_by([&](Sink& sink) { return write_npz(tensors, sink, options); });
 }
-// "CODE: message".
-std::string refusal(const std::vector<NamedTensor>& tensors) {
-  TestSink sink;
-  const Status status = write_npz(tensors, sink, {});
-  if (status) return "accepted";
-  EXPECT_EQ(sink.text(), "") << "something was written before the refusal";
-  return status.error().finding.code + ": " + to_string(status.error());
+std::string refusal(const std::vector<NamedTensor>& tensors, const NpzOptions& options = {}) {
+  return test::refusal_of([&](Sink& sink) { return write_npz(tensors, sink, options); });
 }
 Npz read(const std::string& file) {
   Result<Npz> read = read_npz(TestSource::of(file), {});

@@ -31,18 +31,10 @@ fs::path folder() {
 }
 
 std::string written(const std::vector<NamedTensor>& tensors, const SafetensorsOptions& options = {}) {
-  TestSink sink;
-  const Status status = write_safetensors(tensors, sink, options);
-  EXPECT_TRUE(status) << to_string(status.error());
-  return sink.text();
+  return test::written_by([&](Sink& sink) { return write_safetensors(tensors, sink, options); });
 }
-// "CODE: message".
 std::string refusal(const std::vector<NamedTensor>& tensors, const SafetensorsOptions& options = {}) {
-  TestSink sink;
-  const Status status = write_safetensors(tensors, sink, options);
-  if (status) return "accepted";
-  EXPECT_EQ(sink.text(), "") << "something was written before the refusal";
-  return status.error().finding.code + ": " + to_string(status.error());
+  return test::refusal_of([&](Sink& sink) { return write_safetensors(tensors, sink, options); });
 }
 Result<Safetensors> read(const std::string& file) {
   return read_safetensors(TestSource::of(file), {});
