@@ -9,6 +9,7 @@
 #include "rushlight/diff.hpp"
 #include "rushlight/digest.hpp"
 #include "rushlight/doctor.hpp"
+#include "rushlight/draft_spec.hpp"
 #include "rushlight/dtype.hpp"
 #include "rushlight/edit.hpp"
 #include "rushlight/error.hpp"

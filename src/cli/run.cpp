@@ -25,6 +25,7 @@ struct Options {
   std::string output;
   std::string device = "cpu";
   std::string precision = "strict";
+  std::string tap;
   std::vector<std::string> not_built;  // options of the contract that later versions bring
   std::int64_t batch = 64;
   std::int64_t top = 5;
@@ -195,6 +196,23 @@ void write_text(const Context& context, const Evaluation& report, unsigned threa
   print(out);
 }
 
+// The sample that a spec carries, before the first real input.
+Status run_self_test(const Model& model, Device device, const Context& context, std::vector<std::string>& notes) {
+  if (model.graph().self_test() == nullptr) return {};
+  SessionOptions session;
+  session.limits = context.limits;
+  const Result<double> error = self_test(model, device, session);
+  if (!error) return error.error();
+  notes.push_back(fmt::format("selftest passed, largest error {:.1e}", *error));
+  return {};
+}
+
+Result<Model> tap(const Model& model, const std::string& name) {
+  Result<Graph> graph = model.graph().with_outputs(std::span(&name, 1));
+  if (!graph) return std::move(graph).error();
+  return Model::create(*std::move(graph), model.state_dict());
+}
+
 int run(Context& context, const Options& options) {
   const auto give_up = [&](Error error) { return fail(context, "run", options.model.model, std::move(error)); };
   const int given = int(!options.npy.empty()) + int(!options.image.empty()) + int(!options.idx.empty());
@@ -216,9 +234,18 @@ int run(Context& context, const Options& options) {
   if (!device) return give_up(std::move(device).error());
   Result<Model> model = options.model.load(context);
   if (!model) return give_up(std::move(model).error());
+  std::vector<std::string> notes;
+  if (const Status tested = run_self_test(*model, *device, context, notes); !tested) return give_up(tested.error());
+  if (!options.tap.empty()) {
+    Result<Model> tapped = tap(*model, options.tap);
+    if (!tapped) return give_up(std::move(tapped).error());
+    model = std::move(tapped);
+    notes.push_back(fmt::format("output of {}", quoted(options.tap)));
+  }
   Result<Input> input = read_input(context, options, model->graph());
   if (!input) return give_up(std::move(input).error());
 
+  input->notes.insert(input->notes.begin(), notes.begin(), notes.end());
   EvaluateOptions evaluate_options;
   evaluate_options.device = *device;
   evaluate_options.session.limits = context.limits;
@@ -282,8 +309,9 @@ Verb run_verb() {
             table.add("--reference", &options->reference, "the naive implementation that judges the others").in("Work");
             table.add("--top", &options->top, "best classes to print").at_least(1).in("Output");
             table.add("--labels", &options->labels, "names of the classes, one a line").in("Output");
+            table.add("--tap", &options->tap, "a layer or module whose output stands for the network's").in("Output");
             table.add("--output", &options->output, "write the raw output as .npy").in("Output");
-            for (const char* name : {"--images", "--resize", "--crop", "--interpolation", "--preset", "--tap"}) {
+            for (const char* name : {"--images", "--resize", "--crop", "--interpolation", "--preset"}) {
               table.add(name, [options, name](const std::string&) { options->not_built.emplace_back(name); }).in("");
             }
             return [options, &context] { return run(context, *options); };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct Graph::Impl {
   std::size_t edge_count = 0;
   std::vector<std::string> labels;
   Preprocessing preprocessing;
+  std::optional<SelfTest> self_test;
   std::vector<std::string> notes;
   bool resolved = false;  // with a state dict: attributes that it decides are known
 };
