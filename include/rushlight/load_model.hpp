@@ -2,9 +2,13 @@
 /// load_model(): from a checkpoint to something that runs, by the best door the file offers.
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "rushlight/checkpoint.hpp"
 #include "rushlight/model.hpp"
@@ -35,5 +39,18 @@ RUSHLIGHT_API Result<Model> load_model(const Checkpoint& checkpoint, const Model
 /// Takes the graph from the checkpoint or the options, the weights from another file.
 RUSHLIGHT_API Result<Model> load_model(const Checkpoint& checkpoint, const StateDict& weights,
                                        const ModelOptions& options);
+
+/// A checkpoint in a folder of a training.
+struct EpochFile {
+  std::filesystem::path path{};
+  /// What the file says under "epoch" (or "current_epoch", "global_step" failing that), or else the last number in its
+  /// name: 12 of "epoch_12.pt".
+  std::optional<std::int64_t> epoch{};
+};
+
+/// The checkpoints right inside a folder, by their epochs; those without one come first, by name. Files of other kinds
+/// are left out; one that looks like a checkpoint and cannot be opened is an error that names it.
+RUSHLIGHT_API Result<std::vector<EpochFile>> list_epochs(const std::filesystem::path& folder,
+                                                         const LoadOptions& options = {});
 
 }  // namespace rushlight

@@ -81,4 +81,12 @@ class RUSHLIGHT_API Model {
   std::shared_ptr<const Impl> impl_;
 };
 
+/// One model that runs them all on the same inputs and gives the mean of each output: several epochs, folds, or models
+/// of one checkpoint. Parameters are shared with the models, and named after their place: "0.conv1.weight",
+/// "1.conv1.weight". Sessions, sizes and devices are those of any model. The mean is of the outputs as they are; end
+/// the networks with a Softmax for one of probabilities.
+///
+/// ErrorCode::invalid_argument when there are none, ::mismatch when their ports differ or parameters are missing.
+RUSHLIGHT_API Result<Model> make_ensemble(std::span<const Model> models);
+
 }  // namespace rushlight

@@ -90,7 +90,7 @@ TEST(DraftSpec, AnMlpAndOtherKindsOfLayers) {
 TEST(DraftSpec, WhatDoesNotFollowIsSaid) {
   const SpecDraft draft = draft_spec(of({{"a.weight", {8, 3, 3, 3}}, {"b.weight", {7, 5, 3, 3}}})).value();
   EXPECT_TRUE(assumes(draft, "'b' takes 5 channels, the layer before gives 8: it belongs elsewhere"));
-  EXPECT_TRUE(assumes(draft, "the draft does not fit itself"));
+  EXPECT_TRUE(assumes(draft, "the weights do not fit the draft"));
   EXPECT_FALSE(draft.fits);
 }
 
