@@ -6,7 +6,9 @@
 
 #include "base/fail.hpp"
 #include "base/quote.hpp"
+#include "io/atomic_file.hpp"
 #include "open/opened.hpp"
+#include "open/save_checked.hpp"
 #include "rushlight/inspect.hpp"
 #include "rushlight/interchange.hpp"
 #include "rushlight/npy.hpp"
@@ -50,9 +52,6 @@ class Conversion {
     RUSHLIGHT_TRY(choose_kind());
     RUSHLIGHT_TRY(edit_first());
     RUSHLIGHT_TRY(is_torch(report_.kind) ? write_torch() : write_tensors());
-    std::error_code ignored;
-    report_.size_bytes = std::filesystem::file_size(out_, ignored);
-    if (options_.verify) RUSHLIGHT_TRY(verify());
     return std::move(report_);
   }
 
@@ -109,16 +108,12 @@ class Conversion {
     save_options.progress = options_.progress;
     const bool whole = value.same_object(report_.edit.value);
     if (save_options.like == nullptr && is_torch(checkpoint_.format().kind) && whole) save_options.like = &checkpoint_;
-    RUSHLIGHT_TRY_ASSIGN(SaveReport saved, save(value, out_, save_options));
-    report_.findings.insert(report_.findings.end(), saved.findings.begin(), saved.findings.end());
     report_.edit.value = value;
-    return count_tensors();
-  }
-
-  Status count_tensors() {
-    RUSHLIGHT_TRY_ASSIGN(const Checkpoint written, Checkpoint::open(out_, {.limits = options_.edit.limits}));
-    RUSHLIGHT_TRY_ASSIGN(const Inspection inspection, inspect(written, options_.edit.limits));
+    RUSHLIGHT_TRY_ASSIGN(const Inspection inspection, inspect_edited());
     report_.tensors = static_cast<std::int64_t>(inspection.tensors.size());
+    RUSHLIGHT_TRY_ASSIGN(const SaveReport saved, open::save_checked(value, out_, save_options, check()));
+    report_.size_bytes = saved.size_bytes;
+    report_.findings.insert(report_.findings.end(), saved.findings.begin(), saved.findings.end());
     return {};
   }
 
@@ -137,25 +132,34 @@ class Conversion {
     RUSHLIGHT_TRY_ASSIGN(const StateDict tensors, chosen_tensors());
     report_.tensors = static_cast<std::int64_t>(tensors.size());
     if (options_.parts.empty()) RUSHLIGHT_TRY(list_left_behind(tensors));
-    if (report_.kind == FileKind::safetensors) {
-      SafetensorsOptions how;
-      how.metadata = {{"format", "pt"}};  // what Python's loaders look for
-      how.progress = options_.progress;
-      RUSHLIGHT_TRY(write_safetensors(tensors, out_, how));
-    } else if (report_.kind == FileKind::npz) {
-      RUSHLIGHT_TRY(
-          write_npz(tensors, out_,
-                    {.compressed = options_.compressed, .executor = options_.executor, .progress = options_.progress}));
-    } else {
-      if (tensors.size() != 1) {
-        return wrong_request(ErrorCode::invalid_argument, "CONVERT-ONE",
-                             "a .npy file holds one array, these are " + std::to_string(tensors.size()) + " tensors",
-                             "name one of them, or write a .npz");
-      }
-      RUSHLIGHT_TRY(write_npy(tensors.begin()->second, out_, options_.progress));
+    if (report_.kind == FileKind::npy && tensors.size() != 1) {
+      return wrong_request(ErrorCode::invalid_argument, "CONVERT-ONE",
+                           "a .npy file holds one array, these are " + std::to_string(tensors.size()) + " tensors",
+                           "name one of them, or write a .npz");
     }
     written_ = tensors;
-    return {};
+    RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> file,
+                         io::AtomicFile::create(out_, 0, {.overwrite = options_.overwrite}));
+    RUSHLIGHT_TRY(write_tensors(tensors, *file));
+    report_.size_bytes = file->written_bytes();
+    return file->commit(check());
+  }
+
+  Status write_tensors(const StateDict& tensors, Sink& sink) {
+    switch (report_.kind) {
+      case FileKind::safetensors: {
+        SafetensorsOptions how;
+        how.metadata = {{"format", "pt"}};  // what Python's loaders look for
+        how.progress = options_.progress;
+        return write_safetensors(tensors, sink, how);
+      }
+      case FileKind::npz:
+        return write_npz(
+            tensors, sink,
+            {.compressed = options_.compressed, .executor = options_.executor, .progress = options_.progress});
+      default:
+        return write_npy(tensors.begin()->second, sink, options_.progress);
+    }
   }
 
   // The state dict as it is now: edits are of the root.
@@ -219,9 +223,21 @@ class Conversion {
   }
 
   // --- reading back ---
-  Status verify() {
+  // Before the new file takes the old one's place, so that one that differs never does.
+  io::AtomicFile::Check check() {
+    if (!options_.verify) return {};
+    return [this](const std::filesystem::path& temporary) -> Status {
+      Status status = verify(temporary);
+      if (status) return status;
+      Error error = std::move(status).error();
+      if (error.finding.file == open::printable_file(temporary.string())) error.finding.file.clear();
+      return with_file(std::move(error), open::printable_file(out_.string()));
+    };
+  }
+
+  Status verify(const std::filesystem::path& file) {
     RUSHLIGHT_TRY_ASSIGN(const Checkpoint written,
-                         Checkpoint::open(out_, {.checksums = Checksums::all_at_open, .limits = options_.edit.limits}));
+                         Checkpoint::open(file, {.checksums = Checksums::all_at_open, .limits = options_.edit.limits}));
     RUSHLIGHT_TRY_ASSIGN(const Inspection now, inspect(written, options_.edit.limits));
     StateDict expected = written_;
     if (is_torch(report_.kind)) RUSHLIGHT_TRY(collect_all(report_.edit.value, expected));
@@ -245,12 +261,11 @@ class Conversion {
     return {};
   }
 
-  [[nodiscard]] Error differs(const std::string& name, std::string_view what) const {
-    return with_file(Error::of(ErrorCode::mismatch, {.category = Category::mani,
-                                                     .code = "CONVERT-VERIFY",
-                                                     .message = rushlight::quoted(name) + " " + std::string(what),
-                                                     .tensors = {name}}),
-                     open::printable_file(out_.string()));
+  [[nodiscard]] static Error differs(const std::string& name, std::string_view what) {
+    return Error::of(ErrorCode::mismatch, {.category = Category::mani,
+                                           .code = "CONVERT-VERIFY",
+                                           .message = rushlight::quoted(name) + " " + std::string(what),
+                                           .tensors = {name}});
   }
 
   const Checkpoint& checkpoint_;

@@ -26,6 +26,7 @@ class FaultySystemCalls {
     const char* only = nullptr;                // counts and fails calls of this name alone
     std::size_t most_bytes = ~std::size_t{0};  // a pread or write moves no more
     bool writes_nothing = false;               // write returns 0
+    bool really_syncs = true;                  // false: fsync says yes at once, for tests of thousands of writes
   };
 
   explicit FaultySystemCalls(Plan plan) {
@@ -114,7 +115,10 @@ class FaultySystemCalls {
         return fails("fchown") ? -1 : io::real_system_calls().fchown(fd, owner, group);
       };
       c.fchmod = [](int fd, unsigned mode) { return fails("fchmod") ? -1 : io::real_system_calls().fchmod(fd, mode); };
-      c.fsync = [](int fd) { return fails("fsync") ? -1 : io::real_system_calls().fsync(fd); };
+      c.fsync = [](int fd) {
+        if (fails("fsync")) return -1;
+        return state().plan.really_syncs ? io::real_system_calls().fsync(fd) : 0;
+      };
       c.renameat = [](int from_folder, const char* from, int to_folder, const char* to) {
         return fails("renameat") ? -1 : io::real_system_calls().renameat(from_folder, from, to_folder, to);
       };
