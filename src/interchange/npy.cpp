@@ -4,6 +4,7 @@
 
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "interchange/npy_layout.hpp"
 #include "interchange/tensor_output.hpp"
 #include "tensor/byte_order.hpp"
@@ -24,27 +25,35 @@ Result<Tensor> read_array(const Source& source, const Limits& limits) {
 }  // namespace
 
 Result<Tensor> read_npy(std::shared_ptr<const Source> source, const Limits& limits) {
-  Result<Tensor> array = read_array(*source, limits);
-  if (!array) return with_file(std::move(array).error(), source->name());
-  return array;
+  return or_no_memory([&]() -> Result<Tensor> {
+    Result<Tensor> array = read_array(*source, limits);
+    if (!array) return with_file(std::move(array).error(), source->name());
+    return array;
+  });
 }
 
 Result<Tensor> read_npy(const std::filesystem::path& path, const Limits& limits) {
-  // Read once from end to end: a mapping would gain nothing and could be truncated under us.
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const Source> source, open_file(path, FileAccess::pread));
-  return read_npy(std::move(source), limits);
+  return or_no_memory([&]() -> Result<Tensor> {
+    // Read once from end to end: a mapping would gain nothing and could be truncated under us.
+    RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const Source> source, open_file(path, FileAccess::pread));
+    return read_npy(std::move(source), limits);
+  });
 }
 
 Status write_npy(const Tensor& tensor, Sink& sink, Progress* progress) {
-  RUSHLIGHT_TRY_ASSIGN(const interchange::NpyArray array, interchange::lay_out_npy(tensor));
-  RUSHLIGHT_TRY_ASSIGN(ElementStream elements, interchange::elements_of(array.elements));
-  interchange::TensorOutput output(sink, progress, tensor.size_bytes());
-  RUSHLIGHT_TRY(output.write(as_byte_span(array.header)));
-  return output.write_elements(std::move(elements));
+  return or_no_memory([&]() -> Status {
+    RUSHLIGHT_TRY_ASSIGN(const interchange::NpyArray array, interchange::lay_out_npy(tensor));
+    RUSHLIGHT_TRY_ASSIGN(ElementStream elements, interchange::elements_of(array.elements));
+    interchange::TensorOutput output(sink, progress, tensor.size_bytes());
+    RUSHLIGHT_TRY(output.write(as_byte_span(array.header)));
+    return output.write_elements(std::move(elements));
+  });
 }
 
 Status write_npy(const Tensor& tensor, const std::filesystem::path& path, Progress* progress) {
-  return interchange::replace_file(path, [&](Sink& sink) { return write_npy(tensor, sink, progress); });
+  return or_no_memory([&]() -> Status {
+    return interchange::replace_file(path, [&](Sink& sink) { return write_npy(tensor, sink, progress); });
+  });
 }
 
 }  // namespace rushlight

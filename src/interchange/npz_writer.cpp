@@ -5,6 +5,7 @@
 
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "checksum/crc32.hpp"
 #include "interchange/npy_layout.hpp"
@@ -127,7 +128,7 @@ class Writer {
     std::vector<Status> statuses(count);
     const auto deflate_one = [&](std::size_t i) { statuses[i] = deflate(members[i], data[i]); };
     if (executor_ != nullptr && count > 1) {
-      executor_->for_each_index(count, deflate_one);
+      for_each_index(*executor_, count, deflate_one);
     } else {
       for (std::size_t i = 0; i < count; ++i) deflate_one(i);
     }
@@ -270,11 +271,14 @@ Status write_npz(std::span<const NamedTensor> tensors, Sink& sink, const NpzOpti
 namespace rushlight {
 
 Status write_npz(const StateDict& tensors, Sink& sink, const NpzOptions& options) {
-  return interchange::write_npz(interchange::items_of(tensors), sink, options);
+  return or_no_memory(
+      [&]() -> Status { return interchange::write_npz(interchange::items_of(tensors), sink, options); });
 }
 
 Status write_npz(const StateDict& tensors, const std::filesystem::path& path, const NpzOptions& options) {
-  return interchange::replace_file(path, [&](Sink& sink) { return write_npz(tensors, sink, options); });
+  return or_no_memory([&]() -> Status {
+    return interchange::replace_file(path, [&](Sink& sink) { return write_npz(tensors, sink, options); });
+  });
 }
 
 }  // namespace rushlight

@@ -6,6 +6,7 @@
 
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "interchange/safetensors.hpp"
 #include "interchange/tensor_output.hpp"
@@ -191,12 +192,15 @@ Status write_safetensors(std::span<const NamedTensor> tensors, Sink& sink, const
 namespace rushlight {
 
 Status write_safetensors(const StateDict& tensors, Sink& sink, const SafetensorsOptions& options) {
-  return interchange::write_safetensors(interchange::items_of(tensors), sink, options);
+  return or_no_memory(
+      [&]() -> Status { return interchange::write_safetensors(interchange::items_of(tensors), sink, options); });
 }
 
 Status write_safetensors(const StateDict& tensors, const std::filesystem::path& path,
                          const SafetensorsOptions& options) {
-  return interchange::replace_file(path, [&](Sink& sink) { return write_safetensors(tensors, sink, options); });
+  return or_no_memory([&]() -> Status {
+    return interchange::replace_file(path, [&](Sink& sink) { return write_safetensors(tensors, sink, options); });
+  });
 }
 
 }  // namespace rushlight

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "base/source_range.hpp"
 #include "io/file_descriptor.hpp"
@@ -212,29 +213,31 @@ Result<std::shared_ptr<const Source>> map_file(FileDescriptor file, FileState st
 }  // namespace
 
 Result<std::shared_ptr<const Source>> open_file(const std::filesystem::path& path, FileAccess access) {
-  const std::string& name = path.native();
-  if (name.find('\0') != std::string::npos) {
-    return with_file(
-        Error::of({.category = Category::argument, .code = "IO-PATH", .message = "the path holds a NUL character"}),
-        name);
-  }
-  // Asked before the file is opened, because opening a FIFO can wait and opening a device can act.
-  struct stat status {};
-  if (uninterrupted([&] { return system_calls().stat(name.c_str(), &status); }) != 0) return cannot_open(errno, path);
-  RUSHLIGHT_TRY(check_regular(status, name));
-  // O_NONBLOCK: should a FIFO have taken the file's place meanwhile, this still does not wait for a writer.
-  const int fd =
-      uninterrupted([&] { return system_calls().open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); });
-  if (fd < 0) return cannot_open(errno, path);
-  FileDescriptor file(fd);
-  if (uninterrupted([&] { return system_calls().fstat(file.get(), &status); }) != 0) {
-    return system_error("IO-STAT", "cannot ask for the file's size", errno, name);
-  }
-  RUSHLIGHT_TRY(check_regular(status, name));
-  const FileState state = FileState::of(status);
-  if (state.size_bytes == 0) RUSHLIGHT_TRY(check_really_empty(file, name));
-  if (access == FileAccess::mapped) return map_file(std::move(file), state, name);
-  return std::make_shared<PreadFile>(std::move(file), state, name);
+  return or_no_memory([&]() -> Result<std::shared_ptr<const Source>> {
+    const std::string& name = path.native();
+    if (name.find('\0') != std::string::npos) {
+      return with_file(
+          Error::of({.category = Category::argument, .code = "IO-PATH", .message = "the path holds a NUL character"}),
+          name);
+    }
+    // Asked before the file is opened, because opening a FIFO can wait and opening a device can act.
+    struct stat status {};
+    if (uninterrupted([&] { return system_calls().stat(name.c_str(), &status); }) != 0) return cannot_open(errno, path);
+    RUSHLIGHT_TRY(check_regular(status, name));
+    // O_NONBLOCK: should a FIFO have taken the file's place meanwhile, this still does not wait for a writer.
+    const int fd =
+        uninterrupted([&] { return system_calls().open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); });
+    if (fd < 0) return cannot_open(errno, path);
+    FileDescriptor file(fd);
+    if (uninterrupted([&] { return system_calls().fstat(file.get(), &status); }) != 0) {
+      return system_error("IO-STAT", "cannot ask for the file's size", errno, name);
+    }
+    RUSHLIGHT_TRY(check_regular(status, name));
+    const FileState state = FileState::of(status);
+    if (state.size_bytes == 0) RUSHLIGHT_TRY(check_really_empty(file, name));
+    if (access == FileAccess::mapped) return map_file(std::move(file), state, name);
+    return std::make_shared<PreadFile>(std::move(file), state, name);
+  });
 }
 
 }  // namespace rushlight

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "io/atomic_file.hpp"
 #include "open/opened.hpp"
@@ -111,9 +112,12 @@ class Conversion {
     report_.edit.value = value;
     RUSHLIGHT_TRY_ASSIGN(const Inspection inspection, inspect_edited());
     report_.tensors = static_cast<std::int64_t>(inspection.tensors.size());
-    RUSHLIGHT_TRY_ASSIGN(const SaveReport saved, open::save_checked(value, out_, save_options, check()));
-    report_.size_bytes = saved.size_bytes;
-    report_.findings.insert(report_.findings.end(), saved.findings.begin(), saved.findings.end());
+    RUSHLIGHT_TRY(open::save_checked(
+        value, out_, save_options, [this](const std::filesystem::path& temporary, const SaveReport& saved) {
+          report_.size_bytes = saved.size_bytes;
+          report_.findings.insert(report_.findings.end(), saved.findings.begin(), saved.findings.end());
+          return check(temporary);
+        }));
     return {};
   }
 
@@ -142,7 +146,7 @@ class Conversion {
                          io::AtomicFile::create(out_, 0, {.overwrite = options_.overwrite}));
     RUSHLIGHT_TRY(write_tensors(tensors, *file));
     report_.size_bytes = file->written_bytes();
-    return file->commit(check());
+    return file->commit([this](const std::filesystem::path& temporary) { return check(temporary); });
   }
 
   Status write_tensors(const StateDict& tensors, Sink& sink) {
@@ -224,15 +228,12 @@ class Conversion {
 
   // --- reading back ---
   // Before the new file takes the old one's place, so that one that differs never does.
-  io::AtomicFile::Check check() {
-    if (!options_.verify) return {};
-    return [this](const std::filesystem::path& temporary) -> Status {
-      Status status = verify(temporary);
-      if (status) return status;
-      Error error = std::move(status).error();
-      if (error.finding.file == open::printable_file(temporary.string())) error.finding.file.clear();
-      return with_file(std::move(error), open::printable_file(out_.string()));
-    };
+  Status check(const std::filesystem::path& temporary) {
+    Status status = options_.verify ? verify(temporary) : Status();
+    if (status) return status;
+    Error error = std::move(status).error();
+    if (error.finding.file == open::printable_file(temporary.string())) error.finding.file.clear();
+    return with_file(std::move(error), open::printable_file(out_.string()));
   }
 
   Status verify(const std::filesystem::path& file) {
@@ -293,7 +294,7 @@ std::optional<FileKind> kind_of_name(const std::filesystem::path& path) {
 
 Result<ConvertReport> convert(const Checkpoint& checkpoint, const std::filesystem::path& out,
                               const ConvertOptions& options) {
-  return Conversion(checkpoint, out, options).run();
+  return or_no_memory([&]() -> Result<ConvertReport> { return Conversion(checkpoint, out, options).run(); });
 }
 
 }  // namespace rushlight

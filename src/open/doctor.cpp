@@ -8,6 +8,7 @@
 
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "open/doctor_rescue.hpp"
 #include "open/opened.hpp"
@@ -143,49 +144,52 @@ std::string_view to_string(Condition condition) noexcept {
 }
 
 Result<Diagnosis> diagnose(const fs::path& path, const VerifyOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(const open::FileInFolder file, open::open_path(path, options.access));
-  const std::shared_ptr<const Source>& source = file.source;
-  Diagnosis diagnosis;
-  LoadOptions load;
-  load.limits = options.limits;
-  load.open_beside = file.open_beside;
-  open::Opened opened;
-  Status status = open::open_source(source, load, opened);
-  diagnosis.file = open::printable_file(path.native());
-  diagnosis.format = opened.format;
-  if (status) {
-    VerifyOptions with_folder = options;
-    with_folder.open_beside = file.open_beside;
-    RUSHLIGHT_TRY_ASSIGN(VerifyReport report, verify(source, with_folder));
-    diagnosis.findings = std::move(report.findings);
-    diagnosis.tensors = static_cast<std::int64_t>(report.tensors.size());
-    const auto first = std::find_if(diagnosis.findings.begin(), diagnosis.findings.end(), is_error);
-    if (first != diagnosis.findings.end()) {
-      diagnosis.condition = condition_of(*first);
-      if (opened.archive != nullptr) diagnosis.rescue = count_intact(report);
+  return or_no_memory([&]() -> Result<Diagnosis> {
+    RUSHLIGHT_TRY_ASSIGN(const open::FileInFolder file, open::open_path(path, options.access));
+    const std::shared_ptr<const Source>& source = file.source;
+    Diagnosis diagnosis;
+    LoadOptions load;
+    load.limits = options.limits;
+    load.open_beside = file.open_beside;
+    open::Opened opened;
+    Status status = open::open_source(source, load, opened);
+    diagnosis.file = open::printable_file(path.native());
+    diagnosis.format = opened.format;
+    if (status) {
+      VerifyOptions with_folder = options;
+      with_folder.open_beside = file.open_beside;
+      RUSHLIGHT_TRY_ASSIGN(VerifyReport report, verify(source, with_folder));
+      diagnosis.findings = std::move(report.findings);
+      diagnosis.tensors = static_cast<std::int64_t>(report.tensors.size());
+      const auto first = std::find_if(diagnosis.findings.begin(), diagnosis.findings.end(), is_error);
+      if (first != diagnosis.findings.end()) {
+        diagnosis.condition = condition_of(*first);
+        if (opened.archive != nullptr) diagnosis.rescue = count_intact(report);
+      }
+    } else {
+      Error error = std::move(status).error();
+      if (open::could_not_look(error)) return error;
+      diagnosis.condition = condition_of(error.finding);
+      const bool broken = diagnosis.condition == Condition::damaged || diagnosis.condition == Condition::incomplete;
+      if (broken) diagnosis.rescue = open::find_whole_parts(source, options.limits);
+      const bool is_kind = error.finding.category == Category::kind;
+      diagnosis.findings = std::move(opened.findings);
+      diagnosis.findings.push_back(std::move(error.finding));
+      if (is_kind) {
+        if (std::optional<Finding> target = lfs_target(*source)) diagnosis.findings.push_back(*std::move(target));
+      }
     }
-  } else {
-    Error error = std::move(status).error();
-    if (open::could_not_look(error)) return error;
-    diagnosis.condition = condition_of(error.finding);
-    const bool broken = diagnosis.condition == Condition::damaged || diagnosis.condition == Condition::incomplete;
-    if (broken) diagnosis.rescue = open::find_whole_parts(source, options.limits);
-    const bool is_kind = error.finding.category == Category::kind;
-    diagnosis.findings = std::move(opened.findings);
-    diagnosis.findings.push_back(std::move(error.finding));
-    if (is_kind) {
-      if (std::optional<Finding> target = lfs_target(*source)) diagnosis.findings.push_back(*std::move(target));
+    if (std::optional<Finding> found = renamed(path, opened.format.kind))
+      diagnosis.findings.push_back(*std::move(found));
+    if (std::optional<Finding> found = unfinished(path)) diagnosis.findings.push_back(*std::move(found));
+    for (Finding& finding : diagnosis.findings) {
+      if (finding.file.empty()) finding.file = diagnosis.file;
     }
-  }
-  if (std::optional<Finding> found = renamed(path, opened.format.kind)) diagnosis.findings.push_back(*std::move(found));
-  if (std::optional<Finding> found = unfinished(path)) diagnosis.findings.push_back(*std::move(found));
-  for (Finding& finding : diagnosis.findings) {
-    if (finding.file.empty()) finding.file = diagnosis.file;
-  }
-  diagnosis.ok = std::none_of(diagnosis.findings.begin(), diagnosis.findings.end(), [&](const Finding& finding) {
-    return is_error(finding) || (options.strict && finding.severity == Severity::warning);
+    diagnosis.ok = std::none_of(diagnosis.findings.begin(), diagnosis.findings.end(), [&](const Finding& finding) {
+      return is_error(finding) || (options.strict && finding.severity == Severity::warning);
+    });
+    return diagnosis;
   });
-  return diagnosis;
 }
 
 }  // namespace rushlight

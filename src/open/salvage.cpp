@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "checkpoint/build_value.hpp"
 #include "checkpoint/legacy_stream.hpp"
@@ -513,25 +514,31 @@ std::string_view to_string(RecordState state) noexcept {
 }
 
 Result<SalvageReport> salvage(const fs::path& path, const fs::path& target, const SalvageOptions& options) {
-  RUSHLIGHT_TRY(check_target(path, target, options));
-  RUSHLIGHT_TRY_ASSIGN(open::FileInFolder file, open::open_path(path, options.access));
-  return salvage(std::move(file.source), target, options);
+  return or_no_memory([&]() -> Result<SalvageReport> {
+    RUSHLIGHT_TRY(check_target(path, target, options));
+    RUSHLIGHT_TRY_ASSIGN(open::FileInFolder file, open::open_path(path, options.access));
+    return salvage(std::move(file.source), target, options);
+  });
 }
 
 Result<SalvageReport> salvage(std::shared_ptr<const Source> source, const fs::path& target,
                               const SalvageOptions& options) {
-  RUSHLIGHT_TRY(check_source(source));
-  RUSHLIGHT_TRY(check_target({}, target, options));
-  const auto write = [&](const Value& root, const SaveOptions& how) { return save(root, target, how); };
-  RUSHLIGHT_TRY_ASSIGN(SalvageReport report, Salvage(std::move(source), write, options).run());
-  report.output = open::printable_file(target.native());
-  return report;
+  return or_no_memory([&]() -> Result<SalvageReport> {
+    RUSHLIGHT_TRY(check_source(source));
+    RUSHLIGHT_TRY(check_target({}, target, options));
+    const auto write = [&](const Value& root, const SaveOptions& how) { return save(root, target, how); };
+    RUSHLIGHT_TRY_ASSIGN(SalvageReport report, Salvage(std::move(source), write, options).run());
+    report.output = open::printable_file(target.native());
+    return report;
+  });
 }
 
 Result<SalvageReport> salvage(std::shared_ptr<const Source> source, Sink& sink, const SalvageOptions& options) {
-  RUSHLIGHT_TRY(check_source(source));
-  const auto write = [&](const Value& root, const SaveOptions& how) { return save(root, sink, how); };
-  return Salvage(std::move(source), write, options).run();
+  return or_no_memory([&]() -> Result<SalvageReport> {
+    RUSHLIGHT_TRY(check_source(source));
+    const auto write = [&](const Value& root, const SaveOptions& how) { return save(root, sink, how); };
+    return Salvage(std::move(source), write, options).run();
+  });
 }
 
 }  // namespace rushlight

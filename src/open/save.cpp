@@ -8,11 +8,13 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "checkpoint/unbuild_value.hpp"
 #include "checkpoint/write_archive.hpp"
 #include "checkpoint/write_legacy_stream.hpp"
 #include "checkpoint/zip_layout.hpp"
+#include "io/atomic_file.hpp"
 #include "open/manifest_tensors.hpp"
 #include "open/opened.hpp"
 #include "open/save_checked.hpp"
@@ -196,7 +198,7 @@ SaveOptions like(const Checkpoint& checkpoint, const SaveOptions& options) {
 }  // namespace
 
 Result<SaveReport> open::save_checked(const Value& root, const std::filesystem::path& path, const SaveOptions& options,
-                                      const io::AtomicFile::Check& check) {
+                                      const SaveCheck& check) {
   const std::string name = path.string();
   Result<Saving> saving = Saving::prepare(root, options, name);
   if (!saving) return with_file(std::move(saving).error(), open::printable_file(name));
@@ -204,7 +206,8 @@ Result<SaveReport> open::save_checked(const Value& root, const std::filesystem::
   RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> file,
                        io::AtomicFile::create(path, expected, {.overwrite = options.overwrite}));
   RUSHLIGHT_TRY_ASSIGN(SaveReport report, saving->write(*file));
-  RUSHLIGHT_TRY(file->commit(check));
+  RUSHLIGHT_TRY(file->commit(
+      [&](const std::filesystem::path& temporary) { return check ? check(temporary, report) : Status(); }));
   return report;
 }
 
@@ -227,24 +230,28 @@ Value to_value(const StateDict& state) {
 }
 
 Result<SaveReport> save(const Value& root, const std::filesystem::path& path, const SaveOptions& options) {
-  return open::save_checked(root, path, options, {});
+  return or_no_memory([&]() -> Result<SaveReport> { return open::save_checked(root, path, options, {}); });
 }
 Result<SaveReport> save(const StateDict& state, const std::filesystem::path& path, const SaveOptions& options) {
-  return open::save_checked(to_value(state), path, options, {});
+  return or_no_memory([&]() -> Result<SaveReport> { return open::save_checked(to_value(state), path, options, {}); });
 }
 Result<SaveReport> save(const Checkpoint& checkpoint, const std::filesystem::path& path, const SaveOptions& options) {
-  return open::save_checked(checkpoint.root(), path, like(checkpoint, options), {});
+  return or_no_memory([&]() -> Result<SaveReport> {
+    return open::save_checked(checkpoint.root(), path, like(checkpoint, options), {});
+  });
 }
 
 Result<SaveReport> save(const Value& root, Sink& sink, const SaveOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(Saving saving, Saving::prepare(root, options, {}));
-  return saving.write(sink);
+  return or_no_memory([&]() -> Result<SaveReport> {
+    RUSHLIGHT_TRY_ASSIGN(Saving saving, Saving::prepare(root, options, {}));
+    return saving.write(sink);
+  });
 }
 Result<SaveReport> save(const StateDict& state, Sink& sink, const SaveOptions& options) {
-  return save(to_value(state), sink, options);
+  return or_no_memory([&]() -> Result<SaveReport> { return save(to_value(state), sink, options); });
 }
 Result<SaveReport> save(const Checkpoint& checkpoint, Sink& sink, const SaveOptions& options) {
-  return save(checkpoint.root(), sink, like(checkpoint, options));
+  return or_no_memory([&]() -> Result<SaveReport> { return save(checkpoint.root(), sink, like(checkpoint, options)); });
 }
 
 }  // namespace rushlight

@@ -2,13 +2,15 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 
-#include "io/atomic_file.hpp"
 #include "rushlight/save.hpp"
 
 namespace rushlight::open {
 
+// Nothing that can fail comes after it but the renaming itself.
+using SaveCheck = std::function<Status(const std::filesystem::path& temporary, const SaveReport& report)>;
 Result<SaveReport> save_checked(const Value& root, const std::filesystem::path& path, const SaveOptions& options,
-                                const io::AtomicFile::Check& check);
+                                const SaveCheck& check);
 
 }  // namespace rushlight::open

@@ -41,16 +41,16 @@ struct StateDict::Index {
   }
 };
 
-StateDict::StateDict() : index_(std::make_unique<Index>()) {}
+StateDict::StateDict() = default;
 
 StateDict::StateDict(const StateDict& other)
     : items_(other.items_),
-      index_(std::make_unique<Index>(*other.index_)),
+      index_(other.index_ == nullptr ? nullptr : std::make_unique<Index>(*other.index_)),
       path_(other.path_),
       metadata_(other.metadata_) {}
 
 // A moved-from dict is empty and may be used again.
-StateDict::StateDict(StateDict&& other) noexcept : StateDict() {
+StateDict::StateDict(StateDict&& other) noexcept {
   *this = std::move(other);
 }
 
@@ -70,6 +70,7 @@ StateDict& StateDict::operator=(StateDict&& other) noexcept {
 StateDict::~StateDict() = default;
 
 const Tensor* StateDict::find(std::string_view name) const noexcept {
+  if (index_ == nullptr) return nullptr;
   const auto position = index_->find(items_, name);
   return position ? &items_[*position].second : nullptr;
 }
@@ -92,10 +93,13 @@ Result<Tensor> StateDict::at(std::string_view name) const {
 
 void StateDict::reserve(std::size_t count) {
   items_.reserve(count);
-  if (count > kLinearSearch) index_->by_name.reserve(count);
+  if (count <= kLinearSearch) return;
+  if (index_ == nullptr) index_ = std::make_unique<Index>();
+  index_->by_name.reserve(count);
 }
 
 void StateDict::insert(std::string name, Tensor tensor) {
+  if (index_ == nullptr) index_ = std::make_unique<Index>();
   const std::uint64_t hash = hash_text(name, index_->seed);
   if (const auto known = index_->find(items_, name, hash)) {
     items_[*known].second = std::move(tensor);
@@ -107,6 +111,7 @@ void StateDict::insert(std::string name, Tensor tensor) {
 }
 
 bool StateDict::erase(std::string_view name) {
+  if (index_ == nullptr) return false;
   const auto known = index_->find(items_, name);
   if (!known) return false;
   items_.erase(items_.begin() + *known);

@@ -8,141 +8,29 @@
 #include <functional>
 #include <map>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
-#include "base/bytes.hpp"
-#include "checksum/ed25519.hpp"
-#include "open/sealed_file.hpp"
-#include "rushlight/convert.hpp"
-#include "rushlight/interchange.hpp"
-#include "rushlight/npy.hpp"
 #include "rushlight/verify.hpp"
 #include "support/faulty_system_calls.hpp"
 #include "support/temporary_folder.hpp"
+#include "write_roads.hpp"
 
 namespace rushlight::test {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPrivateKey =
-    "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
-    "-----END PRIVATE KEY-----\n";
-
 constexpr int kForEver = 1'000'000;
-
-// One way to write a file.
-struct Road {
-  std::string name;
-  std::map<std::string, std::string> before;  // the files of the folder; "out" names the one that is written
-  std::string out;
-  std::function<Status(const fs::path& folder)> write;
-};
-
-template <class T>
-Status status_of(const Result<T>& result) {
-  return result ? Status() : Status(result.error());
-}
-
-StateDict other_state() {
-  StateDict state;
-  state.insert("old", Tensor::from_values<float>(std::vector<float>(500, 1.5F), {5, 100}).value());
-  return state;
-}
-
-std::string golden(const char* name) {
-  return read_file(fs::path(RUSHLIGHT_GOLDEN_DIR) / name);
-}
-
-ManifestLevel best_level() {
-  return checksum::ed25519_available() ? ManifestLevel::sha256 : ManifestLevel::xxh3;
-}
-
-// Opens "in.pt" and converts it, so that reading is part of what fails.
-Status convert_to(const fs::path& folder, const std::string& out, const ConvertOptions& options) {
-  const Result<Checkpoint> checkpoint = Checkpoint::open(folder / "in.pt");
-  return checkpoint ? status_of(convert(*checkpoint, folder / out, options)) : Status(checkpoint.error());
-}
-
-std::vector<Road> roads() {
-  const std::string old = saved(other_state(), {.manifest = ManifestLevel::xxh3});
-  const std::string plain = saved_small(ManifestLevel::none);
-  const std::string sealed = saved_small(best_level());
-  std::vector<Road> roads;
-  roads.push_back({"save a state dict with its manifest", {{"a.pt", old}}, "a.pt", [](const fs::path& folder) {
-                     return status_of(save(small_state(), folder / "a.pt", {.manifest = best_level()}));
-                   }});
-  // Files of torch, replaced by themselves with a manifest, and read in both ways.
-  for (const FileAccess access : {FileAccess::mapped, FileAccess::pread}) {
-    const std::string how = access == FileAccess::mapped ? ", mapped" : ", read on request";
-    roads.push_back({"save a checkpoint over itself with a manifest" + how,
-                     {{"a.pt", golden("format/state_dicts/cnn.pt")}},
-                     "a.pt",
-                     [access](const fs::path& folder) {
-                       const Result<Checkpoint> checkpoint = Checkpoint::open(folder / "a.pt", {.access = access});
-                       if (!checkpoint) return Status(checkpoint.error());
-                       return status_of(save(*checkpoint, folder / "a.pt", {.manifest = ManifestLevel::xxh3}));
-                     }});
-    roads.push_back({"put a manifest into a file" + how, {{"a.pt", plain}}, "a.pt", [access](const fs::path& folder) {
-                       return status_of(
-                           add_manifest(folder / "a.pt", folder / "a.pt", {.level = best_level(), .access = access}));
-                     }});
-  }
-  roads.push_back({"put a manifest into a copy", {{"in.pt", plain}, {"a.pt", old}}, "a.pt", [](const fs::path& folder) {
-                     return status_of(add_manifest(folder / "in.pt", folder / "a.pt"));
-                   }});
-  roads.push_back(
-      {"put a manifest beside a file",
-       {{"a.pt", plain}, {"a.json", "an older manifest"}},
-       "a.json",
-       [](const fs::path& folder) { return status_of(write_manifest_sidecar(folder / "a.pt", folder / "a.json")); }});
-  if (checksum::ed25519_available()) {
-    const SignOptions key{.private_key_pem = std::string(kPrivateKey)};
-    roads.push_back({"sign a file", {{"a.pt", sealed}}, "a.pt", [key](const fs::path& folder) {
-                       return status_of(sign(folder / "a.pt", folder / "a.pt", key));
-                     }});
-    roads.push_back(
-        {"put a signature beside a file",
-         {{"a.pt", sealed}, {"a.sig", "an older signature"}},
-         "a.sig",
-         [key](const fs::path& folder) { return status_of(sign_detached(folder / "a.pt", folder / "a.sig", key)); }});
-  }
-  for (const char* out : {"a.safetensors", "a.npz", "a.pt"}) {
-    for (const bool verify : {false, true}) {
-      roads.push_back({std::string("convert to ") + out + (verify ? " and read it back" : ""),
-                       {{"in.pt", plain}, {out, old}},
-                       out,
-                       [=](const fs::path& folder) { return convert_to(folder, out, {.verify = verify}); }});
-    }
-  }
-  roads.push_back({"convert to a legacy stream", {{"in.pt", plain}, {"a.pt", old}}, "a.pt", [](const fs::path& folder) {
-                     return convert_to(folder, "a.pt", {.kind = FileKind::torch_legacy});
-                   }});
-  roads.push_back({"convert a tensor to .npy", {{"in.pt", plain}, {"a.npy", old}}, "a.npy", [](const fs::path& folder) {
-                     return convert_to(folder, "a.npy", {.parts = {"weight"}, .verify = true});
-                   }});
-  // The path versions of the writers themselves.
-  roads.push_back({"write_safetensors", {{"a.safetensors", old}}, "a.safetensors", [](const fs::path& folder) {
-                     return write_safetensors(small_state(), folder / "a.safetensors");
-                   }});
-  roads.push_back({"write_npz", {{"a.npz", old}}, "a.npz", [](const fs::path& folder) {
-                     return write_npz(small_state(), folder / "a.npz", {.compressed = true});
-                   }});
-  roads.push_back({"write_npy", {{"a.npy", old}}, "a.npy", [](const fs::path& folder) {
-                     return write_npy(small_state().begin()->second, folder / "a.npy");
-                   }});
-  return roads;
-}
 
 class RoadAtWork {
  public:
-  explicit RoadAtWork(const Road& road) : road_(road) { restore(); }
+  explicit RoadAtWork(const Road& road) : road_(road), write_(road.prepare(folder_.path())) { restore(); }
 
   // Once without a fault: the new bytes, and how many calls there are.
   int learn() {
     const FaultySystemCalls calls({.really_syncs = false});
-    const Status status = road_.write(folder_.path());
+    const Status status = write_();
     EXPECT_TRUE(status) << road_.name << ": " << (status ? "" : to_string(status.error()));
     new_bytes_ = read_file(folder_ / road_.out);
     EXPECT_NE(new_bytes_, road_.before.at(road_.out)) << road_.name;
@@ -158,7 +46,7 @@ class RoadAtWork {
     std::string failed;
     {
       const FaultySystemCalls calls(plan);
-      status = road_.write(folder_.path());
+      status = write_();
       failed = calls.failed_call();
     }
     const std::string context = road_.name + ": " + failed + " at " + std::to_string(plan.fail_at) + ", errno " +
@@ -198,6 +86,7 @@ class RoadAtWork {
 
   const Road& road_;
   TemporaryFolder folder_;
+  std::function<Status()> write_;
   std::string new_bytes_;
 };
 
@@ -209,7 +98,7 @@ std::size_t open_descriptors() {
 
 TEST(WriteFaults, W01_W02_W03_EachCallThatFailsInTurnLeavesTheOldFileWhole) {
   const std::size_t descriptors = open_descriptors();
-  for (const Road& road : roads()) {
+  for (const Road& road : write_roads()) {
     RoadAtWork work(road);
     const int count = work.learn();
     ASSERT_GE(count, 12) << road.name;
@@ -228,7 +117,7 @@ TEST(WriteFaults, W01_W02_W03_EachCallThatFailsInTurnLeavesTheOldFileWhole) {
 }
 
 TEST(WriteFaults, W07_ASignalDuringAnyCallChangesNothing) {
-  for (const Road& road : roads()) {
+  for (const Road& road : write_roads()) {
     RoadAtWork work(road);
     const int count = work.learn();
     for (int n = 0; n < count; ++n) {
@@ -239,7 +128,7 @@ TEST(WriteFaults, W07_ASignalDuringAnyCallChangesNothing) {
 }
 
 TEST(WriteFaults, W08_ShortReadsAndWritesMakeTheSameFile) {
-  for (const Road& road : roads()) {
+  for (const Road& road : write_roads()) {
     RoadAtWork work(road);
     work.learn();
     for (const std::size_t most_bytes : {1, 511, 4095})
@@ -249,7 +138,7 @@ TEST(WriteFaults, W08_ShortReadsAndWritesMakeTheSameFile) {
 
 // A disk that is full after so many bytes, wherever in the file that is.
 TEST(WriteFaults, W01_ADiskThatIsFullAtAnyPlaceLeavesTheOldFileWhole) {
-  for (const Road& road : roads()) {
+  for (const Road& road : write_roads()) {
     RoadAtWork work(road);
     work.learn();
     int writes = 0;
@@ -261,7 +150,7 @@ TEST(WriteFaults, W01_ADiskThatIsFullAtAnyPlaceLeavesTheOldFileWhole) {
 }
 
 TEST(WriteFaults, ADiskThatIsGoneFromAnyCallOnLeavesTheOldFileWhole) {
-  for (const Road& road : roads()) {
+  for (const Road& road : write_roads()) {
     RoadAtWork work(road);
     const int count = work.learn();
     for (int n = 0; n < count; ++n) {
@@ -273,7 +162,7 @@ TEST(WriteFaults, ADiskThatIsGoneFromAnyCallOnLeavesTheOldFileWhole) {
 // Equal bytes verify equally: what was there before, and what each road makes, are what verify() calls good.
 TEST(WriteFaults, TheFilesOfTheseTestsHoldWhatTheirManifestsSay) {
   const TemporaryFolder folder;
-  for (const Road& road : roads()) {
+  for (const Road& road : write_roads()) {
     if (!road.out.ends_with(".pt")) continue;
     RoadAtWork work(road);
     work.learn();

@@ -1,0 +1,296 @@
+// Memory that runs out (hostile-inputs W14): each allocation of a piece of work fails in turn, alone and with all that
+// follow. The result is an error or right; nothing is thrown, nothing leaks; a file that was to be written is the old
+// one whole, with nothing beside it.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "io/system_calls.hpp"
+#include "open/sealed_file.hpp"
+#include "rushlight/diff.hpp"
+#include "rushlight/digest.hpp"
+#include "rushlight/doctor.hpp"
+#include "rushlight/edit.hpp"
+#include "rushlight/inspect.hpp"
+#include "rushlight/salvage.hpp"
+#include "rushlight/scan.hpp"
+#include "rushlight/stats.hpp"
+#include "rushlight/verify.hpp"
+#include "support/temporary_folder.hpp"
+#include "write_roads.hpp"
+
+// malloc itself fails where that can be had, and with it everything above it; sanitizers bring a malloc of their own,
+// and then it is operator new that fails.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define RUSHLIGHT_OWN_MALLOC 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define RUSHLIGHT_OWN_MALLOC 0
+#endif
+#endif
+#if !defined(RUSHLIGHT_OWN_MALLOC)
+#if defined(__GLIBC__)
+#define RUSHLIGHT_OWN_MALLOC 1
+#else
+#define RUSHLIGHT_OWN_MALLOC 0
+#endif
+#endif
+
+namespace {
+
+std::atomic<bool> armed{false};
+std::atomic<long> allocations{0};
+std::atomic<long> refuse_from{-1};  // counted from 0
+std::atomic<long> refuse_to{-1};    // not this one
+std::atomic<long> live_blocks{0};
+
+bool refused() {
+  if (!armed) return false;
+  const long index = allocations++;
+  return index >= refuse_from && index < refuse_to;
+}
+
+void* counted(void* block) {
+  if (block != nullptr) ++live_blocks;
+  return block;
+}
+
+}  // namespace
+
+#if RUSHLIGHT_OWN_MALLOC
+// Visible to libstdc++, whatever the visibility of everything else. glibc keeps its own under these names.
+#define RUSHLIGHT_EXPORTED __attribute__((visibility("default")))
+extern "C" {
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* old, std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+void __libc_free(void* block);
+
+static void* no_block() {
+  errno = ENOMEM;
+  return nullptr;
+}
+RUSHLIGHT_EXPORTED void* malloc(std::size_t size) {
+  return refused() ? no_block() : counted(__libc_malloc(size));
+}
+RUSHLIGHT_EXPORTED void* calloc(std::size_t count, std::size_t size) {
+  return refused() ? no_block() : counted(__libc_calloc(count, size));
+}
+RUSHLIGHT_EXPORTED void* realloc(void* old, std::size_t size) {
+  if (refused()) return no_block();
+  void* const block = __libc_realloc(old, size);
+  if (old == nullptr) counted(block);
+  if (old != nullptr && block == nullptr && size == 0) --live_blocks;
+  return block;
+}
+RUSHLIGHT_EXPORTED void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  return refused() ? no_block() : counted(__libc_memalign(alignment, size));
+}
+RUSHLIGHT_EXPORTED int posix_memalign(void** out, std::size_t alignment, std::size_t size) {
+  if (refused()) return ENOMEM;
+  *out = counted(__libc_memalign(alignment, size));
+  return *out == nullptr ? ENOMEM : 0;
+}
+RUSHLIGHT_EXPORTED void free(void* block) {
+  if (block != nullptr) --live_blocks;
+  __libc_free(block);
+}
+}
+#else
+namespace {
+void* allocate(std::size_t size, std::size_t alignment) {
+  if (refused()) return nullptr;
+  return counted(alignment <= alignof(std::max_align_t)
+                     ? std::malloc(size == 0 ? 1 : size)
+                     : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment));
+}
+void* or_throw(void* block) {
+  if (block == nullptr) throw std::bad_alloc();
+  return block;
+}
+void release(void* block) {
+  if (block != nullptr) --live_blocks;
+  std::free(block);
+}
+}  // namespace
+
+void* operator new(std::size_t size) {
+  return or_throw(allocate(size, 1));
+}
+void* operator new[](std::size_t size) {
+  return or_throw(allocate(size, 1));
+}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return allocate(size, 1);
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  return allocate(size, 1);
+}
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  return or_throw(allocate(size, std::size_t(alignment)));
+}
+void* operator new[](std::size_t size, std::align_val_t alignment) {
+  return or_throw(allocate(size, std::size_t(alignment)));
+}
+void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return allocate(size, std::size_t(alignment));
+}
+void* operator new[](std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return allocate(size, std::size_t(alignment));
+}
+void operator delete(void* block) noexcept {
+  release(block);
+}
+void operator delete[](void* block) noexcept {
+  release(block);
+}
+void operator delete(void* block, std::size_t) noexcept {
+  release(block);
+}
+void operator delete[](void* block, std::size_t) noexcept {
+  release(block);
+}
+void operator delete(void* block, std::align_val_t) noexcept {
+  release(block);
+}
+void operator delete[](void* block, std::align_val_t) noexcept {
+  release(block);
+}
+void operator delete(void* block, std::size_t, std::align_val_t) noexcept {
+  release(block);
+}
+void operator delete[](void* block, std::size_t, std::align_val_t) noexcept {
+  release(block);
+}
+#endif
+
+namespace rushlight::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr long kForEver = 1'000'000'000;
+
+struct Outcome {
+  Status status;
+  long allocations = 0;
+  bool met_a_refusal = false;
+  long leaked_blocks = 0;
+};
+
+// `work` with its allocations [from, from + count) refused.
+Outcome run(const std::function<Status()>& work, long from, long count) {
+  Outcome outcome;
+  const long before = live_blocks;
+  allocations = 0;
+  refuse_from = from;
+  refuse_to = from + count;
+  armed = true;
+  outcome.status = work();
+  armed = false;
+  outcome.allocations = allocations;
+  outcome.met_a_refusal = allocations > from;
+  const long after = live_blocks;
+  // What the error itself holds is no leak: as much as a copy of it.
+  const Status copy = outcome.status;
+  outcome.leaked_blocks = after - before - (live_blocks - after);
+  return outcome;
+}
+
+// OpenSSL does not always say that memory was what it had none of.
+bool is_of_openssl(const Error& error) {
+  return error.finding.code == "SHA256-REFUSED" || error.finding.code == "SHA256-FAILED" ||
+         error.finding.code == "ED25519-FAILED" || error.finding.code == "SIG-KEY";
+}
+
+// Every allocation of `work`, alone and with all behind it. `check` looks at what came of it.
+void refuse_each(const std::string& name, const std::function<Status()>& work,
+                 const std::function<void(const Status&, const std::string& context)>& check) {
+  // The first run fills what is made once, and counts.
+  check(run(work, -1, 0).status, name);
+  const Outcome clean = run(work, -1, 0);
+  check(clean.status, name);
+  ASSERT_TRUE(clean.status) << name << ": " << to_string(clean.status.error());
+  EXPECT_EQ(clean.leaked_blocks, 0) << name;
+  ASSERT_GT(clean.allocations, 10) << name;
+  long failures = 0;
+  for (const long count : {1L, kForEver}) {
+    // How many there are depends a little on where blocks lie.
+    for (long from = 0; from < clean.allocations + 100; ++from) {
+      const std::string context = name + ", allocation " + std::to_string(from) + (count == 1 ? " alone" : " and on");
+      Outcome outcome;
+      ASSERT_NO_THROW(outcome = run(work, from, count)) << context;
+      armed = false;
+      if (!outcome.met_a_refusal) {
+        EXPECT_GE(from, clean.allocations - 100) << context;
+        check(outcome.status, context);
+        break;
+      }
+      if (outcome.leaked_blocks != 0) {
+        // What the C++ runtime and OpenSSL make once, at the first failure of a kind, is no leak.
+        check(outcome.status, context);
+        outcome = run(work, from, count);
+        EXPECT_EQ(outcome.leaked_blocks, 0) << context;
+      }
+      if (!outcome.status) {
+        ++failures;
+        const Error& error = outcome.status.error();
+        EXPECT_TRUE(error.code == ErrorCode::out_of_memory || is_of_openssl(error))
+            << context << ": " << to_string(error);
+      }
+      check(outcome.status, context);
+      if (testing::Test::HasFailure()) return;
+    }
+  }
+  EXPECT_GT(failures, clean.allocations) << name;  // most of both kinds
+}
+
+// Thousands of files are written here, none of which must outlive the test.
+const io::SystemCalls& without_syncs() {
+  static const io::SystemCalls calls = [] {
+    io::SystemCalls c = io::real_system_calls();
+    c.fsync = [](int) { return 0; };
+    return c;
+  }();
+  return calls;
+}
+
+TEST(AllocationFaults, W14_EachAllocationOfAWriterThatFailsLeavesTheOldFileWhole) {
+  const io::ScopedSystemCalls scope(without_syncs());
+  for (const Road& road : write_roads()) {
+    const TemporaryFolder folder;
+    for (const auto& [name, bytes] : road.before) write_file(folder / name, bytes);
+    const std::function<Status()> work = road.prepare(folder.path());
+    ASSERT_TRUE(work()) << road.name;
+    const std::string now = read_file(folder / road.out);
+    for (const auto& [name, bytes] : road.before) write_file(folder / name, bytes);
+    refuse_each(road.name, work, [&](const Status& status, const std::string& context) {
+      for (const auto& entry : fs::directory_iterator(folder.path())) {
+        EXPECT_TRUE(road.before.contains(entry.path().filename().native())) << context << ": " << entry.path();
+      }
+      for (const auto& [name, bytes] : road.before) {
+        const std::string found = read_file(folder / name);
+        if (name != road.out) {
+          EXPECT_EQ(found, bytes) << context;
+        } else {
+          EXPECT_TRUE(found == (status ? now : bytes)) << context;
+        }
+        if (found != bytes) write_file(folder / name, bytes);
+      }
+    });
+    if (HasFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace rushlight::test
