@@ -14,6 +14,7 @@
 
 #include "base/fail.hpp"
 #include "base/float_codes.hpp"
+#include "base/no_memory.hpp"
 #include "tensor/strided_reader.hpp"
 #include "tensor/tensor_impl.hpp"
 
@@ -351,35 +352,37 @@ Error no_such_conversion(DType from, DType to) {
 }  // namespace
 
 Result<Tensor> Tensor::to(DType to) const {
-  if (dtype() == to) return contiguous();
-  const Reading how = find_reading(dtype(), to);
-  if (how.store == nullptr) return no_such_conversion(dtype(), to);
-  if (impl_) RUSHLIGHT_TRY(check_copy(*impl_, to, kMaxCopyBytes));
-  // The bytes first: nothing is allocated for a storage that cannot be read.
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> from, bytes());
-  RUSHLIGHT_TRY_ASSIGN(Tensor converted, Impl::make_dense(to, shape(), options()));
-  if (numel() == 0) return converted;
-  RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> out, converted.mutable_bytes());
+  return or_no_memory([&]() -> Result<Tensor> {
+    if (dtype() == to) return contiguous();
+    const Reading how = find_reading(dtype(), to);
+    if (how.store == nullptr) return no_such_conversion(dtype(), to);
+    if (impl_) RUSHLIGHT_TRY(check_copy(*impl_, to, kMaxCopyBytes));
+    // The bytes first: nothing is allocated for a storage that cannot be read.
+    RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> from, bytes());
+    RUSHLIGHT_TRY_ASSIGN(Tensor converted, Impl::make_dense(to, shape(), options()));
+    if (numel() == 0) return converted;
+    RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> out, converted.mutable_bytes());
 
-  const bool as_it_lies = is_contiguous() && !options().conj && !options().neg;
-  const std::size_t from_bytes = rushlight::size_bytes(dtype());
-  const std::size_t to_bytes = rushlight::size_bytes(to);
-  StridedReader reader(from.data(), dtype(), shape(), strides(), options().conj, options().neg);
-  alignas(64) std::array<std::byte, kBlock * kWidest> gathered;
-  alignas(64) std::array<std::byte, kBlock * kWidest> carriers;
-  const auto total = static_cast<std::size_t>(numel());
-  for (std::size_t done = 0; done < total; done += kBlock) {
-    const std::size_t count = std::min(kBlock, total - done);
-    const std::byte* elements = gathered.data();
-    if (as_it_lies) {
-      elements = from.data() + done * from_bytes;
-    } else {
-      reader.read(gathered.data(), count);
+    const bool as_it_lies = is_contiguous() && !options().conj && !options().neg;
+    const std::size_t from_bytes = rushlight::size_bytes(dtype());
+    const std::size_t to_bytes = rushlight::size_bytes(to);
+    StridedReader reader(from.data(), dtype(), shape(), strides(), options().conj, options().neg);
+    alignas(64) std::array<std::byte, kBlock * kWidest> gathered;
+    alignas(64) std::array<std::byte, kBlock * kWidest> carriers;
+    const auto total = static_cast<std::size_t>(numel());
+    for (std::size_t done = 0; done < total; done += kBlock) {
+      const std::size_t count = std::min(kBlock, total - done);
+      const std::byte* elements = gathered.data();
+      if (as_it_lies) {
+        elements = from.data() + done * from_bytes;
+      } else {
+        reader.read(gathered.data(), count);
+      }
+      how.load(elements, count, carriers.data());
+      how.store(carriers.data(), count, out.data() + done * to_bytes);
     }
-    how.load(elements, count, carriers.data());
-    how.store(carriers.data(), count, out.data() + done * to_bytes);
-  }
-  return converted;
+    return converted;
+  });
 }
 
 }  // namespace rushlight

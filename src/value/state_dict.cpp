@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "value/hash_index.hpp"
 
@@ -76,19 +77,21 @@ const Tensor* StateDict::find(std::string_view name) const noexcept {
 }
 
 Result<Tensor> StateDict::at(std::string_view name) const {
-  if (const Tensor* found = find(name)) return *found;
-  std::vector<std::string> names;
-  names.reserve(items_.size());
-  for (const Item& item : items_) names.push_back(item.first);
-  std::string hint;
-  for (const std::string& candidate : nearest(name, names)) {
-    hint += (hint.empty() ? "did you mean " : " or ") + quoted(candidate);
-  }
-  return Error::of(ErrorCode::not_found, {.category = Category::argument,
-                                          .code = "STATE-DICT-NAME",
-                                          .message = "there is no tensor " + quoted(name) + " in the state dict",
-                                          .found = escaped(name),
-                                          .hint = std::move(hint)});
+  return or_no_memory([&]() -> Result<Tensor> {
+    if (const Tensor* found = find(name)) return *found;
+    std::vector<std::string> names;
+    names.reserve(items_.size());
+    for (const Item& item : items_) names.push_back(item.first);
+    std::string hint;
+    for (const std::string& candidate : nearest(name, names)) {
+      hint += (hint.empty() ? "did you mean " : " or ") + quoted(candidate);
+    }
+    return Error::of(ErrorCode::not_found, {.category = Category::argument,
+                                            .code = "STATE-DICT-NAME",
+                                            .message = "there is no tensor " + quoted(name) + " in the state dict",
+                                            .found = escaped(name),
+                                            .hint = std::move(hint)});
+  });
 }
 
 void StateDict::reserve(std::size_t count) {

@@ -13,16 +13,14 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "io/system_calls.hpp"
-#include "open/sealed_file.hpp"
 #include "rushlight/diff.hpp"
 #include "rushlight/digest.hpp"
-#include "rushlight/doctor.hpp"
 #include "rushlight/edit.hpp"
 #include "rushlight/inspect.hpp"
-#include "rushlight/salvage.hpp"
-#include "rushlight/scan.hpp"
+#include "rushlight/manifest.hpp"
 #include "rushlight/stats.hpp"
 #include "rushlight/verify.hpp"
 #include "support/temporary_folder.hpp"
@@ -268,7 +266,7 @@ const io::SystemCalls& without_syncs() {
 TEST(AllocationFaults, W14_EachAllocationOfAWriterThatFailsLeavesTheOldFileWhole) {
   const io::ScopedSystemCalls scope(without_syncs());
   for (const Road& road : write_roads()) {
-    const TemporaryFolder folder;
+    const TemporaryFolder folder(memory_folder());
     for (const auto& [name, bytes] : road.before) write_file(folder / name, bytes);
     const std::function<Status()> work = road.prepare(folder.path());
     ASSERT_TRUE(work()) << road.name;
@@ -290,6 +288,108 @@ TEST(AllocationFaults, W14_EachAllocationOfAWriterThatFailsLeavesTheOldFileWhole
     });
     if (HasFailure()) return;
   }
+}
+
+// --- what reads ---
+
+// `what` is at most 15 characters, which no string allocates for.
+Error wrong(const char* what) {
+  return Error::of(ErrorCode::corrupt, {.category = Category::io, .code = "TEST", .message = what});
+}
+
+void nothing_to_check(const Status&, const std::string&) {}
+
+// Reports may say so, too, of a part that they could not look at.
+Status verdict_of(Result<VerifyReport> report) {
+  if (!report) return std::move(report).error();
+  if (report->ok && report->manifest && report->manifest->state == Integrity::verified) return {};
+  for (Finding& finding : report->findings) {
+    if (finding.severity != Severity::error) continue;
+    const bool is_memory = finding.code == "NO-MEMORY" || finding.code == "OUT-OF-MEMORY";
+    return Error::of(is_memory ? ErrorCode::out_of_memory : ErrorCode::corrupt, std::move(finding));
+  }
+  return wrong("neither good");
+}
+
+class AllocationFaultsOfReaders : public testing::Test {
+ protected:
+  void refuse(const std::string& name, const std::function<Status()>& work) {
+    refuse_each(name, work, nothing_to_check);
+  }
+
+  TemporaryFolder folder_{memory_folder()};
+  fs::path plain_ = folder_ / "plain.pt";
+  fs::path sealed_ = folder_ / "sealed.pt";
+  fs::path out_ = folder_ / "out.pt";
+  std::unique_ptr<Executor> pool_ = make_thread_pool(2);
+
+  void SetUp() override {
+    write_file(plain_, read_file(fs::path(RUSHLIGHT_GOLDEN_DIR) / "format/state_dicts/cnn.pt"));
+    ASSERT_TRUE(add_manifest(plain_, sealed_));
+  }
+};
+
+TEST_F(AllocationFaultsOfReaders, W14_Opening) {
+  for (const FileAccess access : {FileAccess::mapped, FileAccess::pread}) {
+    const LoadOptions options{.checksums = Checksums::all_at_open, .access = access};
+    refuse("open", [&] {
+      Result<Checkpoint> checkpoint = Checkpoint::open(sealed_, options);
+      if (!checkpoint) return Status(std::move(checkpoint).error());
+      Result<StateDict> state = checkpoint->state_dict();
+      if (!state) return Status(std::move(state).error());
+      for (const auto& [name, tensor] : *state) {
+        Result<std::span<const std::byte>> bytes = tensor.bytes();
+        if (!bytes) return Status(std::move(bytes).error());
+      }
+      return state->empty() ? Status(wrong("nothing in it")) : Status();
+    });
+  }
+}
+
+TEST_F(AllocationFaultsOfReaders, W14_Verifying) {
+  for (Executor* executor : {static_cast<Executor*>(nullptr), pool_.get()}) {
+    for (const FileAccess access : {FileAccess::mapped, FileAccess::pread}) {
+      VerifyOptions options;
+      options.executor = executor;
+      options.access = access;
+      refuse("verify", [&] { return verdict_of(verify(sealed_, options)); });
+    }
+  }
+}
+
+TEST_F(AllocationFaultsOfReaders, W14_Reports) {
+  const Checkpoint a = Checkpoint::open(plain_).value();
+  const Checkpoint b = Checkpoint::open(sealed_).value();
+  const std::string expected = digest(a, DigestAlgorithm::xxh3_128)->content_digest;
+  for (Executor* executor : {static_cast<Executor*>(nullptr), pool_.get()}) {
+    refuse("digest", [&] {
+      Result<DigestReport> report = digest(a, DigestAlgorithm::xxh3_128, executor);
+      if (!report) return Status(std::move(report).error());
+      return report->content_digest == expected ? Status() : Status(wrong("another digest"));
+    });
+    DiffOptions options;
+    options.executor = executor;
+    refuse("diff", [&] {
+      Result<DiffReport> report = diff(a, b, options);
+      return report ? Status() : Status(std::move(report).error());
+    });
+    StatisticsOptions how;
+    how.executor = executor;
+    refuse("statistics", [&] {
+      Result<StatisticsReport> report = statistics_of_all(a, how);
+      return report ? Status() : Status(std::move(report).error());
+    });
+  }
+  refuse("inspect", [&] {
+    Result<Inspection> inspection = inspect(a);
+    if (!inspection) return Status(std::move(inspection).error());
+    return inspection->tensors.empty() ? Status(wrong("no tensors")) : Status();
+  });
+  const EditOptions casts{.casts = {{.match = {}, .from = {}, .to = DType::f16}}};
+  refuse("edit", [&] {
+    Result<EditReport> report = edit(a, casts);
+    return report ? Status() : Status(std::move(report).error());
+  });
 }
 
 }  // namespace

@@ -85,7 +85,7 @@ class RoadAtWork {
   }
 
   const Road& road_;
-  TemporaryFolder folder_;
+  TemporaryFolder folder_{memory_folder()};
   std::function<Status()> write_;
   std::string new_bytes_;
 };
