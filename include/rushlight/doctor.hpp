@@ -24,12 +24,12 @@ enum class Condition : std::uint8_t {
 };
 RUSHLIGHT_API std::string_view to_string(Condition condition) noexcept;
 
-/// What is whole in a file that is not.
+/// What salvage() would take out of a file that is damaged.
 struct Rescue {
-  std::uint64_t records = 0;       ///< whole records, their checksums fit
-  std::uint64_t bad_records = 0;   ///< whole records whose checksums do not fit
-  bool has_values = false;         ///< the pickle is whole: names and shapes are known
-  std::int64_t tensors = 0;        ///< names of tensors whose bytes are all there
+  std::uint64_t records = 0;       ///< of an archive: whole records, their checksums fit
+  std::uint64_t bad_records = 0;   ///< of an archive: records whose checksums do not fit
+  bool has_values = false;         ///< the pickle is whole, or the header: names and shapes are known
+  std::int64_t tensors = 0;        ///< names of tensors that would be rescued
   std::int64_t named_tensors = 0;  ///< names of tensors in all
   std::uint64_t tensor_bytes = 0;  ///< of the storages of `tensors`, each once
 };
@@ -41,7 +41,7 @@ struct Diagnosis {
   bool ok = false;                  ///< no error findings
   std::vector<Finding> findings{};  ///< what is wrong; each with a next step where one is known
   std::int64_t tensors = 0;         ///< of a file that opens
-  std::optional<Rescue> rescue{};   ///< of damaged and incomplete archives
+  std::optional<Rescue> rescue{};   ///< of damaged and incomplete files of which salvage() takes something out
 };
 
 /// Opens and verifies the file, and looks closer where that fails. An Error means that it could not look.

@@ -64,7 +64,8 @@ struct EditReport {
 };
 
 /// ErrorCode::not_found for a pattern that fits nothing or a path that leads nowhere; ::invalid_argument where two keys
-/// would become one. Cast tensors are held in memory.
+/// would become one. Every tensor that is cast is read once, to measure it; its new elements are made when they are read
+/// or saved, and not kept by saving. Those of int8 are held, a byte each.
 RUSHLIGHT_API Result<EditReport> edit(const Checkpoint& checkpoint, const EditOptions& options);
 
 }  // namespace rushlight

@@ -67,7 +67,9 @@ struct SalvageReport {
   bool written = false;                   ///< there is one
   bool complete = false;                  ///< it has everything that the damaged one had
   std::uint64_t output_bytes = 0;         ///< its size
+  bool has_values = false;                ///< the pickle is whole, or the header: names and shapes are known
   std::vector<std::string> rescued{};     ///< names of tensors, as listings have them
+  std::uint64_t rescued_bytes = 0;        ///< of their storages, each once
   std::vector<LostTensor> lost{};         ///< in traversal order
   std::vector<std::string> left_out{};    ///< containers that could not do without what they lost
   std::vector<SalvagedRecord> records{};  ///< in file order; of archives without a central directory

@@ -13,7 +13,7 @@
 #include "base/quote.hpp"
 #include "checkpoint/arguments.hpp"
 #include "pickle/literals.hpp"
-#include "tensor/derived_memory.hpp"
+#include "tensor/computed_memory.hpp"
 #include "tensor/layout.hpp"
 #include "tensor/tensor_impl.hpp"
 

@@ -213,6 +213,7 @@ class Walk {
     salvaged_.format.size_bytes = source_->size_bytes();
     salvaged_.format.byteorder = "little";
     RUSHLIGHT_TRY(collect());
+    if (no_values_) return *no_values_;
     if (!pickle_) return no_pickle();
     RUSHLIGHT_TRY(judge_kind());
     RUSHLIGHT_TRY(judge_checksums());
@@ -270,7 +271,13 @@ class Walk {
           return refusal(*source_, "SALVAGE-TWO-PICKLES", "two records could be the checkpoint's pickle");
         }
         seen_pickle_ = true;
-        if (found->state == State::whole || found->state == State::unchecked) RUSHLIGHT_TRY(read_pickle(*found));
+        if (found->state == State::whole || found->state == State::unchecked) {
+          // Without it, which records are whole is still worth knowing.
+          if (Status read = read_pickle(*found); !read) {
+            no_values_ = std::move(read).error();
+            pickle_.reset();
+          }
+        }
         continue;
       }
       if (walk_.at_directory() || walk_.position() >= walk_.end() || ++gaps > kMostGaps) break;
@@ -623,6 +630,7 @@ class Walk {
   bool knows_alignment_ = false;
   bool is_cut_ = false;  // the records go on to the end of the file
   std::optional<pickle::Pickle> pickle_;
+  std::optional<Error> no_values_;  // why the pickle that is there is of no use
   PickleBytes bytes_;
   std::string root_;
   NamedStorages names_;

@@ -7,6 +7,7 @@
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "tensor/byte_order.hpp"
+#include "tensor/computed_memory.hpp"
 #include "tensor/derived_memory.hpp"
 
 namespace rushlight::checkpoint {

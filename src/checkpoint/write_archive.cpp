@@ -9,6 +9,7 @@
 #include "base/quote.hpp"
 #include "checksum/crc32.hpp"
 #include "checksum/xxh3.hpp"
+#include "tensor/computed_memory.hpp"
 #include "tensor/memory.hpp"
 
 namespace rushlight::checkpoint {
@@ -175,6 +176,7 @@ Status ArchiveWriter::write_storage(zip::Writer& writer, const Record& record) {
     RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Memory> here, copy_to_device(*storage.memory(), Device::cpu()));
     storage = Storage(std::move(here));
   }
+  if (Memory& memory = *storage.memory(); memory.is_computed()) return write_computed(writer, record, memory);
   // The CRC that is computed for the new file is the one that the old one must have had: one pass for both.
   const std::optional<Memory::Unchecked> unchecked =
       layout_.crc && !options_.deflate ? storage.memory()->unchecked_bytes() : std::nullopt;
@@ -193,33 +195,51 @@ Status ArchiveWriter::write_storage(zip::Writer& writer, const Record& record) {
   return write_bytes(writer, record, bytes);
 }
 
+// Its bytes are needed once: what a cast makes of 10 GB is not kept.
+Status ArchiveWriter::write_computed(zip::Writer& writer, const Record& record, Memory& memory) {
+  RUSHLIGHT_TRY(memory.compute(0, {}));  // says what is wrong, before anything is written
+  if (options_.deflate) {
+    RUSHLIGHT_TRY_ASSIGN(const std::shared_ptr<Memory> whole, make_host_memory(memory.size_bytes()));
+    RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> bytes, whole->mutable_bytes());
+    RUSHLIGHT_TRY(memory.compute(0, bytes));
+    return write_bytes(writer, record, bytes);
+  }
+  RUSHLIGHT_TRY(writer.begin_record(record.name, memory.size_bytes()));
+  RUSHLIGHT_TRY(each_piece(memory, [&](ByteSpan piece) { return write_piece(writer, record, piece); }));
+  RUSHLIGHT_TRY_ASSIGN(const zip::WrittenRecord written, writer.end_record());
+  return finish(record, written);
+}
+
 Status ArchiveWriter::write_bytes(zip::Writer& writer, const Record& record, ByteSpan bytes) {
-  const bool counts = record.kind == Record::Kind::storage;
-  const auto report = [&](std::uint64_t done) -> Status {
-    if (!counts || options_.progress == nullptr || options_.progress->on_progress("save", done, total_bytes_))
-      return {};
-    return Error::of(ErrorCode::cancelled,
-                     {.category = Category::io, .code = "CANCELLED", .message = "saving was cancelled"});
-  };
-  zip::WrittenRecord written;
-  if (options_.deflate && counts) {
-    RUSHLIGHT_TRY_ASSIGN(written, writer.add(record.name, bytes, zip::Method::deflated));
-  } else {
-    RUSHLIGHT_TRY(writer.begin_record(record.name, bytes.size()));
-    for (std::size_t done = 0; done < bytes.size(); done += kChunkBytes) {
-      RUSHLIGHT_TRY(report(done_bytes_ + done));
-      RUSHLIGHT_TRY(writer.write(bytes.subspan(done, std::min(kChunkBytes, bytes.size() - done))));
-    }
-    RUSHLIGHT_TRY_ASSIGN(written, writer.end_record());
+  if (options_.deflate && record.kind == Record::Kind::storage) {
+    RUSHLIGHT_TRY_ASSIGN(const zip::WrittenRecord written, writer.add(record.name, bytes, zip::Method::deflated));
+    RUSHLIGHT_TRY(report(bytes.size()));
+    return finish(record, written);
   }
+  RUSHLIGHT_TRY(writer.begin_record(record.name, bytes.size()));
+  for (std::size_t done = 0; done < bytes.size(); done += kChunkBytes) {
+    RUSHLIGHT_TRY(write_piece(writer, record, bytes.subspan(done, std::min(kChunkBytes, bytes.size() - done))));
+  }
+  RUSHLIGHT_TRY_ASSIGN(const zip::WrittenRecord written, writer.end_record());
+  return finish(record, written);
+}
+
+Status ArchiveWriter::write_piece(zip::Writer& writer, const Record& record, ByteSpan piece) {
+  RUSHLIGHT_TRY(writer.write(piece));
+  return record.kind == Record::Kind::storage ? report(piece.size()) : Status();
+}
+
+Status ArchiveWriter::report(std::uint64_t more_bytes) {
+  done_bytes_ += more_bytes;
+  if (options_.progress == nullptr || options_.progress->on_progress("save", done_bytes_, total_bytes_)) return {};
+  return Error::of(ErrorCode::cancelled,
+                   {.category = Category::io, .code = "CANCELLED", .message = "saving was cancelled"});
+}
+
+Status ArchiveWriter::finish(const Record& record, const zip::WrittenRecord& written) {
   last_crc_ = written.crc;
-  if (counts) {
-    done_bytes_ += bytes.size();
-    RUSHLIGHT_TRY(report(done_bytes_));
-  }
   remember(written.size_bytes, written.crc, short_name(record));
-  if (sealing_ != nullptr) RUSHLIGHT_TRY(sealing_->note(written, record.name));
-  return {};
+  return sealing_ != nullptr ? sealing_->note(written, record.name) : Status();
 }
 
 // The first half of the id is torch's hash of a set of names, which differs between standard libraries; here it is one

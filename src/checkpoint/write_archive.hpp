@@ -52,7 +52,12 @@ class ArchiveWriter {
   [[nodiscard]] std::string_view short_name(const Record& record) const;
   Status write_record(zip::Writer& writer, const Record& record);
   Status write_storage(zip::Writer& writer, const Record& record);
+  Status write_computed(zip::Writer& writer, const Record& record, Memory& memory);
   Status write_bytes(zip::Writer& writer, const Record& record, ByteSpan bytes);
+  Status write_piece(zip::Writer& writer, const Record& record, ByteSpan piece);
+  Status finish(const Record& record, const zip::WrittenRecord& written);
+  // So many more bytes of storages were written.
+  Status report(std::uint64_t more_bytes);
   void remember(std::uint64_t size_bytes, std::uint32_t crc, std::string_view name);
 
   const UnbuiltValue& value_;

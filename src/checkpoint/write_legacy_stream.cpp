@@ -11,6 +11,7 @@
 #include "base/no_memory.hpp"
 #include "pickle/object_builder.hpp"
 #include "pickle/pickler.hpp"
+#include "tensor/computed_memory.hpp"
 #include "tensor/memory.hpp"
 
 namespace rushlight::checkpoint {
@@ -100,22 +101,26 @@ Status write_legacy_stream(const UnbuiltValue& value, int protocol, Sink& sink, 
     return Error::of(ErrorCode::cancelled,
                      {.category = Category::io, .code = "CANCELLED", .message = "saving was cancelled"});
   };
+  const auto write_chunks = [&](ByteSpan piece) -> Status {
+    for (std::size_t at = 0; at < piece.size(); at += kChunkBytes) {
+      const ByteSpan chunk = piece.subspan(at, std::min(kChunkBytes, piece.size() - at));
+      RUSHLIGHT_TRY(sink.write(chunk));
+      done += chunk.size();
+      RUSHLIGHT_TRY(report());
+    }
+    return {};
+  };
   for (const NamedStorage* named : in_file_order(value)) {
     Storage storage = named->storage;
     if (storage.device() != Device::cpu()) {
       RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Memory> here, copy_to_device(*storage.memory(), Device::cpu()));
       storage = Storage(std::move(here));
     }
-    RUSHLIGHT_TRY_ASSIGN(const ByteSpan bytes, storage.bytes());
+    RUSHLIGHT_TRY(storage.memory()->compute(0, {}));  // nothing is written for what cannot be read
     std::array<std::byte, 8> count{};
     store_le(count.data(), named->numel);
     RUSHLIGHT_TRY(sink.write(count));
-    for (std::size_t at = 0; at < bytes.size(); at += kChunkBytes) {
-      const ByteSpan chunk = bytes.subspan(at, std::min(kChunkBytes, bytes.size() - at));
-      RUSHLIGHT_TRY(sink.write(chunk));
-      done += chunk.size();
-      RUSHLIGHT_TRY(report());
-    }
+    RUSHLIGHT_TRY(each_piece(*storage.memory(), write_chunks));
   }
   return {};
 }

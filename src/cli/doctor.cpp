@@ -38,19 +38,22 @@ void write_json(const Context& context, const Diagnosis& diagnosis) {
 }
 
 std::string rescue_text(const Rescue& rescue) {
-  if (rescue.records == 0) return "  to be rescued: nothing, no record is whole\n";
-  std::string text =
-      fmt::format("  to be rescued: {}", plural(static_cast<std::int64_t>(rescue.records), "whole record"));
+  std::string records;
+  if (rescue.records > 0) records = plural(static_cast<std::int64_t>(rescue.records), "whole record");
   if (rescue.bad_records > 0) {
-    text += fmt::format(" ({} more with wrong checksums)", format_count(std::int64_t(rescue.bad_records)));
+    records += fmt::format("{}{} with wrong checksums", records.empty() ? "" : ", ",
+                           plural(static_cast<std::int64_t>(rescue.bad_records), "record"));
   }
-  if (rescue.has_values) {
-    text += fmt::format(", {} of {}", rescue.tensors, plural(rescue.named_tensors, "tensor"));
-    if (rescue.tensor_bytes > 0) text += fmt::format(" ({})", format_bytes(rescue.tensor_bytes));
-  } else {
-    text += ", but not the pickle, which names the tensors";
+  if (!rescue.has_values) {
+    return records.empty() ? "  to be rescued: nothing\n"
+                           : "  to be rescued: " + records + ", but not the pickle, which names the tensors\n";
   }
-  return text + "\n";
+  std::string text = fmt::format("  to be rescued: {} of {}", rescue.tensors, plural(rescue.named_tensors, "tensor"));
+  if (rescue.tensor_bytes > 0) text += fmt::format(" ({})", format_bytes(rescue.tensor_bytes));
+  if (!records.empty()) text += "; " + records;
+  text += "\n";
+  if (rescue.tensors > 0) text += "    next: --salvage OUT.pt writes them into a new file\n";
+  return text;
 }
 
 void write_text(const Context& context, const Diagnosis& diagnosis) {

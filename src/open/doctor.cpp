@@ -10,8 +10,8 @@
 #include "base/fail.hpp"
 #include "base/no_memory.hpp"
 #include "base/quote.hpp"
-#include "open/doctor_rescue.hpp"
 #include "open/opened.hpp"
+#include "open/rescue.hpp"
 #include "open/set_files.hpp"
 #include "open/sniff.hpp"
 
@@ -110,16 +110,25 @@ bool is_error(const Finding& finding) noexcept {
   return finding.severity == Severity::error;
 }
 
-// Intact tensors of an archive that opens and holds damage.
-Rescue count_intact(const VerifyReport& report) {
+// What `--salvage` would take out of a damaged file; nullopt where it takes nothing out of such files.
+std::optional<Rescue> count_rescued(const std::shared_ptr<const Source>& source, const Limits& limits,
+                                    const VerifyReport* verified) {
+  const Result<SalvageReport> report = open::judge_rescue(source, limits);
+  if (!report) return std::nullopt;
   Rescue rescue;
-  rescue.has_values = true;
-  for (const RecordReport& record : report.records) {
-    ++(record.crc == Integrity::mismatch ? rescue.bad_records : rescue.records);
+  for (const SalvagedRecord& record : report->records) {
+    if (record.state == RecordState::whole) ++rescue.records;
+    if (record.state == RecordState::damaged) ++rescue.bad_records;
   }
-  rescue.named_tensors = static_cast<std::int64_t>(report.tensors.size());
-  rescue.tensors = rescue.named_tensors - std::count_if(report.tensors.begin(), report.tensors.end(),
-                                                        [](const auto& t) { return t.state == TensorState::damaged; });
+  if (report->records.empty() && verified != nullptr) {
+    for (const RecordReport& record : verified->records) {
+      ++(record.crc == Integrity::mismatch ? rescue.bad_records : rescue.records);
+    }
+  }
+  rescue.tensors = static_cast<std::int64_t>(report->rescued.size());
+  rescue.named_tensors = rescue.tensors + static_cast<std::int64_t>(report->lost.size());
+  rescue.tensor_bytes = report->rescued_bytes;
+  rescue.has_values = report->has_values;
   return rescue;
 }
 
@@ -164,14 +173,14 @@ Result<Diagnosis> diagnose(const fs::path& path, const VerifyOptions& options) {
       const auto first = std::find_if(diagnosis.findings.begin(), diagnosis.findings.end(), is_error);
       if (first != diagnosis.findings.end()) {
         diagnosis.condition = condition_of(*first);
-        if (opened.archive != nullptr) diagnosis.rescue = count_intact(report);
+        diagnosis.rescue = count_rescued(source, options.limits, &report);
       }
     } else {
       Error error = std::move(status).error();
       if (open::could_not_look(error)) return error;
       diagnosis.condition = condition_of(error.finding);
       const bool broken = diagnosis.condition == Condition::damaged || diagnosis.condition == Condition::incomplete;
-      if (broken) diagnosis.rescue = open::find_whole_parts(source, options.limits);
+      if (broken) diagnosis.rescue = count_rescued(source, options.limits, nullptr);
       const bool is_kind = error.finding.category == Category::kind;
       diagnosis.findings = std::move(opened.findings);
       diagnosis.findings.push_back(std::move(error.finding));

@@ -1,7 +1,9 @@
 #include "rushlight/edit.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -14,6 +16,9 @@
 #include "open/name_pattern.hpp"
 #include "rushlight/inspect.hpp"
 #include "rushlight/text.hpp"
+#include "tensor/computed_memory.hpp"
+#include "tensor/element_cast.hpp"
+#include "tensor/element_stream.hpp"
 #include "tensor/memory.hpp"
 #include "tensor/tensor_impl.hpp"
 #include "value/children.hpp"
@@ -22,6 +27,9 @@
 
 namespace rushlight {
 namespace {
+
+constexpr std::size_t kBlock = 1024;  // elements
+constexpr std::size_t kWidestElement = 16;
 
 Error wrong_edit(ErrorCode code, std::string_view id, std::string message, std::string hint = {}) {
   return Error::of(code, {.category = Category::argument,
@@ -38,66 +46,113 @@ bool is_float(DType dtype) noexcept {
   return info(dtype).kind == DTypeKind::real && dtype != DType::f4_e2m1fn_x2 && dtype != DType::f8_e8m0fnu;
 }
 
-// The elements of both, in double, compared: what a cast did to a tensor.
-Status measure(const Tensor& before, const Tensor& after, CastReport& report) {
-  RUSHLIGHT_TRY_ASSIGN(const Tensor old_values, before.to(DType::f64));
-  std::optional<Tensor> plain;
-  if (after.options().quantizer) {
-    RUSHLIGHT_TRY_ASSIGN(plain, after.dequantize());
-  }
-  RUSHLIGHT_TRY_ASSIGN(const Tensor new_values, (plain ? *plain : after).to(DType::f64));
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const double> a, old_values.values<double>());
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const double> b, new_values.values<double>());
-  double sum = 0;
-  double difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (a[i] != b[i] && !(std::isnan(a[i]) && std::isnan(b[i]))) ++report.changed;
-    if (!std::isfinite(a[i])) continue;
-    if (!std::isfinite(b[i])) {
-      ++report.overflowed;
-      continue;
+// What a cast does to the elements of one tensor, in double.
+class Measure {
+ public:
+  explicit Measure(CastReport& report) noexcept : report_(report) {}
+
+  void add(double before, double after) noexcept {
+    ++report_.elements;
+    if (before != after && !(std::isnan(before) && std::isnan(after))) ++report_.changed;
+    if (!std::isfinite(before)) return;
+    if (!std::isfinite(after)) {
+      ++report_.overflowed;
+      return;
     }
-    const double d = std::abs(b[i] - a[i]);
-    report.max_abs = std::max(report.max_abs, d);
-    sum += a[i] * a[i];
-    difference += d * d;
+    const double d = std::abs(after - before);
+    report_.max_abs = std::max(report_.max_abs, d);
+    sum_ += before * before;
+    difference_ += d * d;
   }
-  report.elements = static_cast<std::int64_t>(a.size());
-  report.rel_l2 = sum > 0 ? std::sqrt(difference / sum) : 0;
+  void finish() noexcept { report_.rel_l2 = sum_ > 0 ? std::sqrt(difference_ / sum_) : 0; }
+
+ private:
+  CastReport& report_;
+  double sum_ = 0;
+  double difference_ = 0;
+};
+
+// An expanded view repeats its elements, perhaps without end: then those that are stored are measured.
+Result<ElementStream> stored_elements(const Tensor& tensor) {
+  const std::uint64_t units = tensor.storage().size_bytes() / size_bytes(tensor.dtype());
+  if (static_cast<std::uint64_t>(tensor.numel()) <= units) return ElementStream::open(tensor);
+  RUSHLIGHT_TRY_ASSIGN(const Tensor whole,
+                       Tensor::view(tensor.storage(), tensor.dtype(), {static_cast<std::int64_t>(units)}, {1}, 0));
+  return ElementStream::open(whole);
+}
+
+// Elements of a tensor on the host are cast to `to` and compared, piece by piece.
+Status measure_cast(const Tensor& tensor, DType to, CastReport& report) {
+  RUSHLIGHT_TRY_ASSIGN(const ElementCast cast, ElementCast::find(tensor.dtype(), to));
+  RUSHLIGHT_TRY_ASSIGN(const ElementCast widen_before, ElementCast::find(tensor.dtype(), DType::f64));
+  RUSHLIGHT_TRY_ASSIGN(const ElementCast widen_after, ElementCast::find(to, DType::f64));
+  RUSHLIGHT_TRY_ASSIGN(ElementStream elements, stored_elements(tensor));
+  Measure measure(report);
+  std::array<std::byte, kBlock * kWidestElement> narrow;
+  std::array<double, kBlock> before;
+  std::array<double, kBlock> after;
+  for (ByteSpan piece = elements.next(); !piece.empty(); piece = elements.next()) {
+    while (!piece.empty()) {
+      const std::size_t count = std::min(kBlock, piece.size() / cast.from_bytes());
+      cast.run(piece.data(), count, narrow.data());
+      widen_before.run(piece.data(), count, reinterpret_cast<std::byte*>(before.data()));
+      widen_after.run(narrow.data(), count, reinterpret_cast<std::byte*>(after.data()));
+      for (std::size_t i = 0; i < count; ++i) measure.add(before[i], after[i]);
+      piece = piece.subspan(count * cast.from_bytes());
+    }
+  }
+  measure.finish();
+  return {};
+}
+
+// Gives `take` all elements of a tensor as float32, in C order.
+Status each_float(const Tensor& tensor, const std::function<void(std::size_t index, float value)>& take) {
+  RUSHLIGHT_TRY_ASSIGN(const ElementCast cast, ElementCast::find(tensor.dtype(), DType::f32));
+  RUSHLIGHT_TRY_ASSIGN(ElementStream elements, ElementStream::open(tensor));
+  std::array<float, kBlock> values;
+  std::size_t index = 0;
+  for (ByteSpan piece = elements.next(); !piece.empty(); piece = elements.next()) {
+    while (!piece.empty()) {
+      const std::size_t count = std::min(kBlock, piece.size() / cast.from_bytes());
+      cast.run(piece.data(), count, reinterpret_cast<std::byte*>(values.data()));
+      for (std::size_t i = 0; i < count; ++i) take(index++, values[i]);
+      piece = piece.subspan(count * cast.from_bytes());
+    }
+  }
   return {};
 }
 
 // Weights as int8 with a scale for each index of the first dimension, as torch's per-channel quantised tensors.
-Result<Tensor> quantized(const Tensor& tensor) {
-  RUSHLIGHT_TRY_ASSIGN(const Tensor values, tensor.to(DType::f32));
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const float> from, values.values<float>());
+Result<Tensor> quantized(const Tensor& tensor, CastReport& report) {
   const auto channels = static_cast<std::size_t>(tensor.shape()[0]);
-  const std::size_t each = channels == 0 ? 0 : from.size() / channels;
-  std::vector<double> scales(channels, 1);
-  std::vector<std::int8_t> codes(from.size());
-  for (std::size_t c = 0; c < channels; ++c) {
-    float largest = 0;
-    for (std::size_t i = 0; i < each; ++i) {
-      if (std::isfinite(from[c * each + i])) largest = std::max(largest, std::abs(from[c * each + i]));
-    }
-    if (largest > 0) scales[c] = static_cast<double>(largest) / 127;
-    for (std::size_t i = 0; i < each; ++i) {
-      const double code = std::nearbyint(static_cast<double>(from[c * each + i]) / scales[c]);
-      codes[c * each + i] = static_cast<std::int8_t>(std::isnan(code) ? 0 : std::clamp(code, -128.0, 127.0));
-    }
-  }
+  const Shape shape(tensor.shape().begin(), tensor.shape().end());
+  RUSHLIGHT_TRY_ASSIGN(const Tensor made, Tensor::zeros(DType::i8, shape));
+  RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> codes, made.mutable_bytes());
+  const std::size_t each = channels == 0 ? 0 : codes.size() / channels;
+  std::vector<double> scales(channels, 0);
+  RUSHLIGHT_TRY(each_float(tensor, [&](std::size_t i, float value) {
+    double& largest = scales[i / each];
+    if (std::isfinite(value)) largest = std::max(largest, static_cast<double>(std::abs(value)));
+  }));
+  for (double& scale : scales) scale = scale > 0 ? scale / 127 : 1;
+  Measure measure(report);
+  RUSHLIGHT_TRY(each_float(tensor, [&](std::size_t i, float value) {
+    const double scale = scales[i / each];
+    const double nearest = std::nearbyint(static_cast<double>(value) / scale);
+    const double code = std::isnan(nearest) ? 0 : std::clamp(nearest, -128.0, 127.0);
+    codes[i] = static_cast<std::byte>(static_cast<std::int8_t>(code));
+    measure.add(static_cast<double>(value), static_cast<double>(static_cast<float>(code * scale)));
+  }));
+  measure.finish();
   Quantizer quantizer;
   quantizer.scheme = Quantizer::Scheme::per_channel_affine;
   quantizer.axis = 0;
   const Shape one_dim = {tensor.shape()[0]};
   RUSHLIGHT_TRY_ASSIGN(quantizer.scales, Tensor::from_values<double>(scales, one_dim));
   RUSHLIGHT_TRY_ASSIGN(quantizer.zero_points, Tensor::zeros(DType::i64, one_dim));
-  Shape shape(tensor.shape().begin(), tensor.shape().end());
-  RUSHLIGHT_TRY_ASSIGN(const Tensor made, Tensor::from_values<std::int8_t>(codes, shape));
   TensorOptions options;
   options.quantizer = std::make_shared<const Quantizer>(std::move(quantizer));
-  Strides strides = contiguous_strides(shape);
-  return Tensor::view(made.storage(), DType::qi8, std::move(shape), std::move(strides), 0, std::move(options));
+  return Tensor::view(made.storage(), DType::qi8, shape, contiguous_strides(shape), 0, std::move(options));
 }
 
 class Editor {
@@ -147,28 +202,19 @@ class Editor {
                                 .tensors = {entry.name}});
   }
 
-  // The storage of a tensor in another dtype: all of it, once, so that what shares it goes on sharing.
+  // The storage of a tensor in another dtype, all of it, so that what shares it goes on sharing. Its bytes are made
+  // when they are read.
   Result<Storage> cast_storage(const Tensor& tensor, DType to) {
     const auto key = std::pair(tensor.storage().memory().get(), to);
     if (const auto known = cast_storages_.find(key); known != cast_storages_.end()) return known->second;
-    const std::uint64_t units = tensor.storage().size_bytes() / size_bytes(tensor.dtype());
-    RUSHLIGHT_TRY_ASSIGN(const Tensor whole,
-                         Tensor::view(tensor.storage(), tensor.dtype(), {static_cast<std::int64_t>(units)}, {1}, 0));
-    RUSHLIGHT_TRY_ASSIGN(const Tensor made, whole.to(to));
-    done_bytes_ += tensor.storage().size_bytes();
-    if (options_.progress != nullptr &&
-        !options_.progress->on_progress("cast", done_bytes_, std::max(done_bytes_, inspection_.tensor_bytes))) {
-      return Error::of(ErrorCode::cancelled,
-                       {.category = Category::io, .code = "CANCELLED", .message = "casting was cancelled"});
-    }
-    cast_storages_.emplace(key, made.storage());
-    return made.storage();
+    RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Memory> made, make_cast_memory(tensor.storage().memory(), tensor.dtype(), to));
+    return cast_storages_.emplace(key, Storage(std::move(made))).first->second;
   }
 
-  Result<Tensor> cast_tensor(const Tensor& tensor, DType to) {
+  Result<Tensor> cast_tensor(const Tensor& tensor, DType to, CastReport& report) {
     TensorOptions kept = tensor.options();
     if (to == DType::qi8) {
-      RUSHLIGHT_TRY_ASSIGN(Tensor made, quantized(tensor));
+      RUSHLIGHT_TRY_ASSIGN(Tensor made, quantized(tensor, report));
       kept.quantizer = made.options().quantizer;
       kept.conj = kept.neg = kept.requires_grad = false;
       kept.tensor_class = TensorClass::tensor;
@@ -177,10 +223,21 @@ class Editor {
     }
     RUSHLIGHT_TRY_ASSIGN(Storage storage, cast_storage(tensor, to));
     const DTypeKind kind = info(to).kind;
+    if (kind != DTypeKind::complex) RUSHLIGHT_TRY(measure_cast(tensor, to, report));
     if (kind != DTypeKind::real && kind != DTypeKind::complex) kept.requires_grad = false;
     return Tensor::view(std::move(storage), to, Shape(tensor.shape().begin(), tensor.shape().end()),
                         Strides(tensor.strides().begin(), tensor.strides().end()), tensor.storage_offset(),
                         std::move(kept));
+  }
+
+  Status report_progress(const Tensor& tensor) {
+    done_bytes_ += tensor.size_bytes();
+    if (options_.progress == nullptr ||
+        options_.progress->on_progress("cast", done_bytes_, std::max(done_bytes_, inspection_.tensor_bytes))) {
+      return {};
+    }
+    return Error::of(ErrorCode::cancelled,
+                     {.category = Category::io, .code = "CANCELLED", .message = "casting was cancelled"});
   }
 
   Status cast() {
@@ -200,14 +257,15 @@ class Editor {
         continue;
       }
       if (rule->to == DType::qi8 && entry.tensor.dim() < 2) continue;
-      Result<Tensor> made = cast_tensor(entry.tensor, rule->to);
+      CastReport report{.name = entry.name, .from = entry.tensor.dtype(), .to = rule->to};
+      RUSHLIGHT_TRY_ASSIGN(const Tensor here, entry.tensor.to(Device::cpu()));
+      Result<Tensor> made = cast_tensor(here, rule->to, report);
       if (!made) {
         if (made.error().code != ErrorCode::unsupported) return std::move(made).error();
         cannot_cast(entry, made.error().finding.message);
         continue;
       }
-      CastReport report{.name = entry.name, .from = entry.tensor.dtype(), .to = rule->to};
-      if (info(rule->to).kind != DTypeKind::complex) RUSHLIGHT_TRY(measure(entry.tensor, *made, report));
+      RUSHLIGHT_TRY(report_progress(here));
       report_.casts.push_back(std::move(report));
       builder_.replace_tensor(node, *std::move(made));
     }

@@ -4,8 +4,10 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <system_error>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "base/fail.hpp"
@@ -14,12 +16,16 @@
 #include "checkpoint/build_value.hpp"
 #include "checkpoint/legacy_stream.hpp"
 #include "checkpoint/salvaged_archive.hpp"
+#include "open/index_check.hpp"
 #include "open/listing.hpp"
 #include "open/opened.hpp"
+#include "open/rescue.hpp"
 #include "open/set_files.hpp"
 #include "rushlight/save.hpp"
 #include "tensor/memory.hpp"
+#include "value/graph.hpp"
 #include "value/leave_out.hpp"
+#include "zip/rebuilt_directory.hpp"
 
 namespace rushlight {
 namespace {
@@ -28,6 +34,8 @@ namespace fs = std::filesystem;
 using checkpoint::SalvagedArchive;
 
 constexpr std::size_t kPathBytes = 4096;
+constexpr int kMostRefused = 64;                   // arrays whose headers are damaged
+constexpr std::string_view kArraySuffix = ".npy";  // of the records of an archive of NumPy
 
 Error wrong_target(std::string message, const fs::path& target) {
   return Error::of({.category = Category::argument,
@@ -64,6 +72,8 @@ class LongerSource final : public Source {
 // What is known of the bytes of storages: each is asked once.
 class Verdicts {
  public:
+  explicit Verdicts(std::uint64_t file_size_bytes) : indices_(file_size_bytes) {}
+
   // Why a storage is lost; nullptr where it is whole. After an error that says nothing about the file, failure() has it
   // and answers mean nothing.
   const Error* of(const Storage& storage) {
@@ -100,7 +110,7 @@ class Verdicts {
         for (const auto& [name, tensor] : composite.components()) {
           if (const Error* const error = of(tensor)) return error;
         }
-        return nullptr;
+        return failure_ ? nullptr : of_indices(value, composite);
       }
       case ValueKind::ndarray: {
         const NdArray* const array = value.as_ndarray();
@@ -112,9 +122,33 @@ class Verdicts {
   }
   [[nodiscard]] const std::optional<Error>& failure() const noexcept { return failure_; }
   [[nodiscard]] bool unchecked() const noexcept { return unchecked_; }
+  // What is wrong with indices whose bytes were taken at their word.
+  [[nodiscard]] std::vector<Finding> wrong_indices() const {
+    std::vector<Finding> findings;
+    for (const auto& [key, error] : composites_) {
+      if (!error) continue;
+      Finding finding = error->finding;
+      finding.severity = Severity::warning;
+      finding.message.insert(0, "a sparse or nested tensor is lost: ");
+      findings.push_back(std::move(finding));
+    }
+    return findings;
+  }
 
  private:
+  // Parts that no checksum vouches for may not fit each other.
+  const Error* of_indices(const Value& value, const CompositeTensor& composite) {
+    const auto [known, is_new] = composites_.try_emplace({value.graph().get(), value.identity()});
+    if (is_new) {
+      known->second = indices_.check(composite);
+      if (known->second && open::could_not_look(*known->second)) failure_ = *known->second;
+    }
+    return known->second ? &*known->second : nullptr;
+  }
+
   std::unordered_map<const Memory*, std::optional<Error>> verdicts_;
+  std::map<std::pair<const ValueGraph*, NodeId>, std::optional<Error>> composites_;
+  open::IndexCheck indices_;
   std::optional<Error> failure_;
   bool unchecked_ = false;
 };
@@ -151,7 +185,7 @@ class NameLister final : public open::ListingVisitor {
 
 class Salvage {
  public:
-  // How the values are written in the end.
+  // How the values are written in the end; none: only the report is wanted.
   using Write = std::function<Result<SaveReport>(const Value& root, const SaveOptions& options)>;
 
   Salvage(std::shared_ptr<const Source> source, Write write, const SalvageOptions& options)
@@ -162,8 +196,8 @@ class Salvage {
 
   Result<SalvageReport> run() {
     report_.file = open::printable_file(std::string(source_->name()));
-    RUSHLIGHT_TRY_ASSIGN(const bool has_values, read());
-    if (has_values) RUSHLIGHT_TRY(write());
+    RUSHLIGHT_TRY_ASSIGN(report_.has_values, read());
+    if (report_.has_values) RUSHLIGHT_TRY(write());
     for (Finding& finding : report_.findings) {
       if (finding.file.empty()) finding.file = report_.file;
     }
@@ -257,7 +291,7 @@ class Salvage {
 
   // How many names hold something that is lost.
   Result<std::uint64_t> lost_in(const Value& root) const {
-    Verdicts verdicts;
+    Verdicts verdicts(source_->size_bytes());
     std::uint64_t lost = 0;
     NameLister lister(verdicts,
                       [&](std::string_view, const Storage&, const Error* error) { lost += error != nullptr ? 1 : 0; });
@@ -285,6 +319,10 @@ class Salvage {
   }
 
   Result<bool> walk(Status opened) {
+    RUSHLIGHT_TRY_ASSIGN(const std::optional<zip::RebuiltArchive> rebuilt,
+                         zip::rebuild_directory(source_, options_.limits));
+    const auto is_array = [](const std::string& name) { return name.ends_with(kArraySuffix); };
+    if (rebuilt && std::ranges::all_of(rebuilt->names, is_array)) return read_cut_arrays(*rebuilt, opened);
     SalvagedArchive salvaged;
     const Status walked = checkpoint::salvage_by_walk(source_, load_, salvaged);
     if (salvaged.records.empty() && !opened) return std::move(opened).error();
@@ -305,6 +343,48 @@ class Salvage {
     }
     report_.findings.push_back(walked.error().finding);
     return false;
+  }
+
+  // An archive of NumPy: each record is an array by itself. Those whose headers are damaged are left out, one by one.
+  Result<bool> read_cut_arrays(const zip::RebuiltArchive& all, const Status& opened_before) {
+    std::set<std::string, std::less<>> refused;
+    std::optional<zip::RebuiltArchive> rebuilt = all;
+    open::Opened opened;
+    for (int tries = 0;; ++tries) {
+      opened = {};
+      const Status status = open::open_source(rebuilt->source, load_, opened);
+      if (status) break;
+      if (open::could_not_look(status.error())) return status.error();
+      // Findings escape names; those of arrays that can be told apart so are left out.
+      const auto name = std::ranges::find_if(rebuilt->names, [&](const std::string& record) {
+        return escaped(record, kPathBytes) == status.error().finding.record;
+      });
+      if (name == rebuilt->names.end() || tries == kMostRefused) {
+        return opened_before ? status.error() : opened_before.error();
+      }
+      add_lost_array(*name, reason_of(status.error()), status.error().finding.message);
+      refused.insert(*name);
+      RUSHLIGHT_TRY_ASSIGN(rebuilt, zip::rebuild_directory(source_, options_.limits, refused));
+      if (!rebuilt) return opened_before ? status.error() : opened_before.error();
+    }
+    report_.format = opened.format;
+    report_.format.size_bytes = source_->size_bytes();
+    trust_integrity_ = true;
+    root_ = std::move(opened.root);
+    add_findings(std::move(opened.findings));
+    if (all.at_directory) return true;
+    if (all.cut_name && all.cut_name->ends_with(kArraySuffix)) {
+      add_lost_array(*all.cut_name, LossReason::beyond_end, "the file ends before the record does");
+    }
+    has_unknown_rest_ = true;
+    return true;
+  }
+
+  void add_lost_array(std::string_view record, LossReason reason, std::string message) {
+    lost_arrays_.push_back({.name = escaped(record.substr(0, record.size() - kArraySuffix.size()), kPathBytes),
+                            .reason = reason,
+                            .record = escaped(record, kPathBytes),
+                            .message = std::move(message)});
   }
 
   static RecordState state_of(zip::FoundRecord::State state) noexcept {
@@ -352,7 +432,7 @@ class Salvage {
   }
 
   Status write() {
-    Verdicts verdicts;
+    Verdicts verdicts(source_->size_bytes());
     RUSHLIGHT_TRY_ASSIGN(
         LeftOut left, leave_out(
                           root_, [&](const Value& value) { return verdicts.of(value) != nullptr; }, options_.limits));
@@ -363,11 +443,13 @@ class Salvage {
                         [&](std::string_view name, const Storage&, const Error*) { ++kept[std::string(name)]; });
       RUSHLIGHT_TRY(open::visit_listing(left.root, options_.limits.visited_nodes, lister));
     }
+    std::unordered_set<const Memory*> counted;
     NameLister lister(verdicts, [&](std::string_view name, const Storage& storage, const Error* error) {
       const auto found = kept.find(name);
       if (error == nullptr && found != kept.end() && found->second > 0) {
         --found->second;
         report_.rescued.emplace_back(name);
+        if (counted.insert(storage.memory().get()).second) report_.rescued_bytes += storage.size_bytes();
         return;
       }
       LostTensor lost{.name = std::string(name), .reason = LossReason::in_container, .record = {}, .message = {}};
@@ -382,8 +464,10 @@ class Salvage {
     });
     RUSHLIGHT_TRY(open::visit_listing(root_, options_.limits.visited_nodes, lister));
     if (verdicts.failure()) return *verdicts.failure();
+    report_.lost.insert(report_.lost.end(), lost_arrays_.begin(), lost_arrays_.end());
     report_.left_out = std::move(left.places);
     report_losses(left.has_root);
+    for (Finding& finding : verdicts.wrong_indices()) report_.findings.push_back(std::move(finding));
     if (unchecked_ || (trust_integrity_ && verdicts.unchecked())) {
       report_.findings.push_back({.severity = Severity::warning,
                                   .category = Category::crc,
@@ -391,15 +475,20 @@ class Salvage {
                                   .message = "there are no checksums for some of it: the bytes are those that lie in "
                                              "the file, and may not be those that were written"});
     }
-    if (!left.has_root) return {};
+    if (!left.has_root || !write_) return {};
     return save_values(left.root);
   }
 
   void report_losses(bool has_root) {
-    if (report_.lost.empty() && report_.left_out.empty() && has_root) {
+    if (has_unknown_rest_) {
+      report_.findings.push_back({.category = Category::trunc,
+                                  .code = "SALVAGE-REST",
+                                  .message = "what was behind the cut had names of its own: they are lost too"});
+    } else if (report_.lost.empty() && report_.left_out.empty() && has_root) {
       report_.complete = true;
       return;
     }
+    if (report_.lost.empty() && report_.left_out.empty() && has_root) return;
     const std::size_t all = report_.lost.size() + report_.rescued.size();
     Finding finding{.category = Category::store,
                     .code = "SALVAGE-LOST",
@@ -462,8 +551,10 @@ class Salvage {
   const SalvageOptions& options_;
   LoadOptions load_;
   Value root_;
-  bool unchecked_ = false;        // storages without checksums are among what is rescued
-  bool trust_integrity_ = false;  // storages say themselves whether they have been checked
+  bool unchecked_ = false;               // storages without checksums are among what is rescued
+  std::vector<LostTensor> lost_arrays_;  // of an archive of NumPy: their names are all that is known of them
+  bool has_unknown_rest_ = false;        // others may have followed
+  bool trust_integrity_ = false;         // storages say themselves whether they have been checked
   SalvageReport report_;
 };
 
@@ -539,6 +630,11 @@ Result<SalvageReport> salvage(std::shared_ptr<const Source> source, Sink& sink, 
     const auto write = [&](const Value& root, const SaveOptions& how) { return save(root, sink, how); };
     return Salvage(std::move(source), write, options).run();
   });
+}
+
+Result<SalvageReport> open::judge_rescue(std::shared_ptr<const Source> source, const Limits& limits) {
+  const SalvageOptions options{.limits = limits};
+  return Salvage(std::move(source), nullptr, options).run();
 }
 
 }  // namespace rushlight

@@ -17,6 +17,7 @@
 #include "checkpoint/zip_container.hpp"
 #include "checksum/crc32.hpp"
 #include "open/element_position.hpp"
+#include "open/index_check.hpp"
 #include "open/listing.hpp"
 #include "open/manifest_tensors.hpp"
 #include "open/opened.hpp"
@@ -27,9 +28,6 @@
 namespace rushlight {
 namespace {
 
-// Indices that are checked in all: views may share the bytes of one storage a million times.
-constexpr std::uint64_t kMostIndexBytes = std::uint64_t{1} << 30;
-constexpr std::uint64_t kMostTimesFile = 16;
 // In one finding; the verdicts name all of them.
 constexpr std::size_t kNamedTensors = 1000;
 
@@ -240,40 +238,19 @@ class Verifier {
     return check_indices(collector.composites);
   }
 
-  // The indices of sparse and nested tensors, which opening leaves alone, must lie within their tensors.
   Status check_indices(const std::vector<CompositeUse>& composites) {
-    const std::uint64_t size_bytes = opened_.format.size_bytes;
-    const std::uint64_t most = kMostIndexBytes + checked_mul(size_bytes, kMostTimesFile).value_or(0);
-    std::uint64_t done_bytes = 0;
+    open::IndexCheck indices(opened_.format.size_bytes);
     for (const CompositeUse& use : composites) {
-      std::uint64_t index_bytes = 0;
-      bool has_bytes = true;
-      for (const auto& [name, part] : use.tensor.components()) {
-        has_bytes = has_bytes && part.device().kind != Device::Kind::meta;
-        if (name == "values" || name == "buffer") continue;
-        index_bytes = checked_add(index_bytes, part.size_bytes()).value_or(most);
-      }
-      if (!has_bytes) continue;
-      if (index_bytes > most - done_bytes) {
-        Finding finding{
-            .category = Category::limit,
-            .code = "LIMIT-INDICES",
-            .message = "the indices repeat the bytes of the file too often to be checked, expected at most " +
-                       std::to_string(most) + " bytes in all",
-            .file = open::printable_file(opened_.file),
-            .expected = std::to_string(most)};
-        finding.tensors.push_back(use.name);
-        report_.findings.push_back(std::move(finding));
+      std::optional<Error> error = indices.check(use.tensor);
+      if (!error) continue;
+      error->finding.tensors.push_back(use.name);
+      if (error->finding.file.empty()) error->finding.file = open::printable_file(opened_.file);
+      if (error->finding.category == Category::limit) {
+        report_.findings.push_back(std::move(error->finding));
         return {};
       }
-      done_bytes += index_bytes;
-      Status checked = use.tensor.check_indices();
-      if (checked) continue;
-      Error error = std::move(checked).error();
-      error.finding.message = "tensor " + rushlight::quoted(use.name) + ": " + std::move(error.finding.message);
-      error.finding.tensors.push_back(use.name);
-      if (error.finding.file.empty()) error.finding.file = open::printable_file(opened_.file);
-      RUSHLIGHT_TRY(add_error(std::move(error)));
+      error->finding.message = "tensor " + rushlight::quoted(use.name) + ": " + std::move(error->finding.message);
+      RUSHLIGHT_TRY(add_error(*std::move(error)));
     }
     return {};
   }

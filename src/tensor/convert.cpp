@@ -1,4 +1,4 @@
-// Tensor::to(DType): element conversion with the semantics of torch's Tensor.to.
+// ElementCast and Tensor::to(DType): element conversion with the semantics of torch's Tensor.to.
 //
 // Each element is widened exactly to one of six carriers and narrowed from there, so 22 sources and 22 targets need
 // 22 + 6 x 22 short loops instead of 462. Blocks of elements pass through two small buffers that stay in the cache.
@@ -15,6 +15,7 @@
 #include "base/fail.hpp"
 #include "base/float_codes.hpp"
 #include "base/no_memory.hpp"
+#include "tensor/element_cast.hpp"
 #include "tensor/strided_reader.hpp"
 #include "tensor/tensor_impl.hpp"
 
@@ -255,7 +256,7 @@ struct Pair {
 
 struct Reading {
   Load load = nullptr;
-  Store store = nullptr;
+  Store store = nullptr;  // none: there is no such conversion
 };
 
 template <class Stored, class Carrier, class Widen>
@@ -351,11 +352,25 @@ Error no_such_conversion(DType from, DType to) {
 
 }  // namespace
 
+Result<ElementCast> ElementCast::find(DType from, DType to) {
+  const Reading how = find_reading(from, to);
+  if (how.store == nullptr) return no_such_conversion(from, to);
+  return ElementCast(how.load, how.store, size_bytes(from), size_bytes(to));
+}
+
+void ElementCast::run(const std::byte* from, std::size_t count, std::byte* out) const noexcept {
+  alignas(64) std::array<std::byte, kBlock * kWidest> carriers;
+  for (std::size_t done = 0; done < count; done += kBlock) {
+    const std::size_t block = std::min(kBlock, count - done);
+    load_(from + done * from_bytes_, block, carriers.data());
+    store_(carriers.data(), block, out + done * to_bytes_);
+  }
+}
+
 Result<Tensor> Tensor::to(DType to) const {
   return or_no_memory([&]() -> Result<Tensor> {
     if (dtype() == to) return contiguous();
-    const Reading how = find_reading(dtype(), to);
-    if (how.store == nullptr) return no_such_conversion(dtype(), to);
+    RUSHLIGHT_TRY_ASSIGN(const ElementCast cast, ElementCast::find(dtype(), to));
     if (impl_) RUSHLIGHT_TRY(check_copy(*impl_, to, kMaxCopyBytes));
     // The bytes first: nothing is allocated for a storage that cannot be read.
     RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> from, bytes());
@@ -363,23 +378,17 @@ Result<Tensor> Tensor::to(DType to) const {
     if (numel() == 0) return converted;
     RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> out, converted.mutable_bytes());
 
-    const bool as_it_lies = is_contiguous() && !options().conj && !options().neg;
-    const std::size_t from_bytes = rushlight::size_bytes(dtype());
-    const std::size_t to_bytes = rushlight::size_bytes(to);
+    const auto total = static_cast<std::size_t>(numel());
+    if (is_contiguous() && !options().conj && !options().neg) {
+      cast.run(from.data(), total, out.data());
+      return converted;
+    }
     StridedReader reader(from.data(), dtype(), shape(), strides(), options().conj, options().neg);
     alignas(64) std::array<std::byte, kBlock * kWidest> gathered;
-    alignas(64) std::array<std::byte, kBlock * kWidest> carriers;
-    const auto total = static_cast<std::size_t>(numel());
     for (std::size_t done = 0; done < total; done += kBlock) {
       const std::size_t count = std::min(kBlock, total - done);
-      const std::byte* elements = gathered.data();
-      if (as_it_lies) {
-        elements = from.data() + done * from_bytes;
-      } else {
-        reader.read(gathered.data(), count);
-      }
-      how.load(elements, count, carriers.data());
-      how.store(carriers.data(), count, out.data() + done * to_bytes);
+      reader.read(gathered.data(), count);
+      cast.run(gathered.data(), count, out.data() + done * cast.to_bytes());
     }
     return converted;
   });

@@ -1,4 +1,4 @@
-// Memory over other memory: a window on it, and its elements in the other byte order.
+// Memory over other memory: a window on it.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,5 @@ namespace rushlight {
 // aligned as the offset makes it.
 std::shared_ptr<Memory> make_window_memory(std::shared_ptr<Memory> whole, std::uint64_t offset,
                                            std::uint64_t size_bytes);
-
-// A copy of `original` in which every `unit_bytes` (2, 4 or 8) bytes are reversed, made at the first read; bytes behind
-// the last whole unit stay as they are.
-std::shared_ptr<Memory> make_swapped_memory(std::shared_ptr<Memory> original, std::uint32_t unit_bytes);
 
 }  // namespace rushlight

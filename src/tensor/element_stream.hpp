@@ -16,8 +16,8 @@ namespace rushlight {
 
 class ElementStream {
  public:
-  // Reads the storage, which must be on the host. ErrorCode::device for meta tensors; TENSOR-PACKED for views of values
-  // that share bytes and do not lie in C order.
+  // Reads the storage, which must be on the host; a computed one that lies in C order is not kept, others are.
+  // ErrorCode::device for meta tensors; TENSOR-PACKED for views of values that share bytes and do not lie in C order.
   static Result<ElementStream> open(const Tensor& tensor);
 
   // All of them in one piece, where they lie in memory as they are to be written.
@@ -31,6 +31,7 @@ class ElementStream {
 
   Tensor tensor_;  // keeps the bytes
   std::optional<ByteSpan> whole_;
+  bool computes_ = false;
   std::optional<StridedReader> reader_;
   std::vector<std::byte> piece_;
   std::uint64_t done_bytes_ = 0;

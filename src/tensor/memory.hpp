@@ -38,6 +38,12 @@ class Memory {
     std::uint32_t crc = 0;
   };
   [[nodiscard]] virtual std::optional<Unchecked> unchecked_bytes() { return std::nullopt; }
+  // Memory whose bytes are made from others, and take memory of their own once bytes() was called. Who reads all of
+  // them once can take them piece by piece instead (each_piece() in tensor/computed_memory.hpp).
+  [[nodiscard]] virtual bool is_computed() const noexcept { return false; }
+  // The bytes [offset, offset + out.size()), which must be whole elements within it; those of computed memory are made
+  // and not kept. Once it succeeded, for no bytes too, it succeeds always.
+  [[nodiscard]] virtual Status compute(std::uint64_t offset, std::span<std::byte> out);
   // Memory that may be written; an invalid_argument error by default.
   [[nodiscard]] virtual Result<std::span<std::byte>> mutable_bytes();
 

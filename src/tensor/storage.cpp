@@ -1,3 +1,4 @@
+#include <cstring>
 #include <utility>
 
 #include "base/fail.hpp"
@@ -14,6 +15,12 @@ Result<std::span<std::byte>> Memory::mutable_bytes() {
                     .code = "ARG-READ-ONLY",
                     .message = "the bytes of a file cannot be written through a tensor",
                     .hint = "copy them first: Tensor::from_bytes"});
+}
+
+Status Memory::compute(std::uint64_t offset, std::span<std::byte> out) {
+  RUSHLIGHT_TRY_ASSIGN(const ByteSpan all, bytes());
+  if (!out.empty()) std::memcpy(out.data(), all.data() + offset, out.size());
+  return {};
 }
 
 std::string_view to_string(Integrity integrity) noexcept {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "base/bytes.hpp"
 
@@ -197,6 +198,16 @@ template <class Record>
     position += sizeof(T);
   });
   return bytes;
+}
+
+// What structures of varying length are put together from.
+inline void append_bytes(std::vector<std::byte>& out, ByteSpan bytes) {
+  out.insert(out.end(), bytes.begin(), bytes.end());
+}
+template <std::integral T>
+inline void append_number(std::vector<std::byte>& out, T value) {
+  out.resize(out.size() + sizeof(T));
+  store_le(out.data() + out.size() - sizeof(T), value);
 }
 
 // One field of an extra block (APPNOTE 4.5.1): id, length, bytes.

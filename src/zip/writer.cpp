@@ -47,15 +47,6 @@ bool has_long_fields(const RecordSpec& record, std::uint64_t header_offset) noex
   return record.is_long() || !fits_32_bits(header_offset);
 }
 
-void append_bytes(std::vector<std::byte>& out, ByteSpan bytes) {
-  out.insert(out.end(), bytes.begin(), bytes.end());
-}
-template <std::integral T>
-void append_number(std::vector<std::byte>& out, T value) {
-  out.resize(out.size() + sizeof(T));
-  store_le(out.data() + out.size() - sizeof(T), value);
-}
-
 std::uint16_t version_needed_by(const RecordSpec& record) noexcept {
   return record.method == Method::deflated ? kDeflateNeeded : std::uint16_t{0};
 }

@@ -313,10 +313,11 @@ TEST(Numpy, ScalarsThatNoValueStandsForKeepTheirBytes) {
 
 // The classes themselves, as args and configurations keep them.
 TEST(Numpy, ClassesAreNamesWithoutAWarning) {
-  for (const auto& [module, name] : {std::pair{"numpy", "float32"}, std::pair{"numpy.dtypes", "Float32DType"}}) {
-    const Built built = built_from([&](PickleBuilder& p) { p.global(module, name); });
+  const std::pair<const char*, const char*> classes[] = {{"numpy", "float32"}, {"numpy.dtypes", "Float32DType"}};
+  for (const auto& known : classes) {
+    const Built built = built_from([&](PickleBuilder& p) { p.global(known.first, known.second); });
     EXPECT_EQ(built.root.kind(), ValueKind::global);
-    EXPECT_EQ(built.root.class_name(), std::string(module) + "." + name);
+    EXPECT_EQ(built.root.class_name(), std::string(known.first) + "." + known.second);
     EXPECT_TRUE(built.findings.empty());
   }
 }

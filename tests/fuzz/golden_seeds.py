@@ -35,6 +35,7 @@ WANTED = {
     "pickle": {"pickle", "legacy"},
     "checkpoint": {"zip", "pickle", "legacy"},
     "save": {"zip", "pickle", "legacy"},
+    "salvage": {"zip", "legacy", "safetensors"},
     "legacy": {"legacy", "pickle"},
     "tar": {"tar"},
     "safetensors": {"safetensors"},

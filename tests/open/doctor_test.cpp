@@ -7,7 +7,10 @@
 #include <string_view>
 
 #include "base/bytes.hpp"
+#include "rushlight/interchange.hpp"
+#include "rushlight/save.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_sink.hpp"
 #include "support/zip_builder.hpp"
 
 namespace rushlight::test {
@@ -52,6 +55,29 @@ TEST_F(Doctor, CountsTheRecordsThatAreWholeWhereverAFileIsCut) {
     records = diagnosis.rescue->records;
   }
   EXPECT_GE(records, 2u);
+}
+
+TEST_F(Doctor, CountsTheTensorsThatWouldBeRescued) {
+  StateDict state;
+  for (const char* name : {"a", "b", "c"}) state.insert(name, Tensor::zeros(DType::f32, {100}).value());
+  for (const FileKind kind : {FileKind::torch_zip, FileKind::torch_legacy, FileKind::safetensors}) {
+    TestSink sink;
+    if (kind == FileKind::safetensors) {
+      ASSERT_TRUE(write_safetensors(state, sink, {}));
+    } else {
+      ASSERT_TRUE(save(state, sink, {.kind = kind}));
+    }
+    // Cut in the bytes of the last tensor: zeros, before the end of the file.
+    const std::size_t last = sink.text().rfind(std::string(300, '\0'));
+    const Diagnosis diagnosis = of("cut", std::string_view(sink.text()).substr(0, last + 50));
+    EXPECT_EQ(diagnosis.condition, Condition::incomplete);
+    ASSERT_TRUE(diagnosis.rescue) << to_string(kind);
+    EXPECT_TRUE(diagnosis.rescue->has_values);
+    EXPECT_EQ(diagnosis.rescue->named_tensors, 3);
+    EXPECT_EQ(diagnosis.rescue->tensors, 2);
+    EXPECT_EQ(diagnosis.rescue->tensor_bytes, 800u);
+    EXPECT_EQ(diagnosis.rescue->records > 0, kind == FileKind::torch_zip);
+  }
 }
 
 TEST_F(Doctor, DescriptorsThatLieMakeNoRecords) {

@@ -506,5 +506,69 @@ TEST_F(Salvaging, ALegacyCountThatDoesNotFitEndsWhatIsKnown) {
   expect_true(report, contents_of(twelve()), "count");
 }
 
+TEST_F(Salvaging, SparsePartsThatDoNotFitAreLost) {
+  const auto part = [](std::vector<std::int64_t> values) {
+    return Tensor::from_values<std::int64_t>(values, {static_cast<std::int64_t>(values.size())}).value();
+  };
+  const CompositeTensor sparse =
+      CompositeTensor::sparse(Layout::sparse_csr, {2, 3}, {part({0, 1, 2}), part({2, 0}), floats(1, 2)}).value();
+  SaveOptions options;
+  options.kind = FileKind::torch_legacy;
+  const Value root = Value::dict(
+      std::vector<std::pair<Value, Value>>{{Value("dense"), Value(floats(3, 4))}, {Value("sparse"), Value(sparse)}});
+  Bytes whole = saved(root, options);
+  EXPECT_TRUE(rescue(whole).value().complete);
+  const Bytes rows = bytes_of(std::vector<std::int64_t>{0, 1, 2});
+  const auto found = std::ranges::search(whole, rows);
+  ASSERT_FALSE(found.empty());
+  found.begin()[16] = std::byte{9};
+  const SalvageReport report = rescue(whole).value();
+  ASSERT_TRUE(report.written);
+  EXPECT_FALSE(report.complete);
+  EXPECT_EQ(report.rescued, (std::vector<std::string>{"dense"}));
+  ASSERT_EQ(report.lost.size(), 3u);
+  EXPECT_EQ(report.lost[0].reason, LossReason::in_container);
+  const auto finding = std::ranges::find_if(
+      report.findings, [](const Finding& found_finding) { return found_finding.category == Category::tensor; });
+  ASSERT_NE(finding, report.findings.end());
+  EXPECT_EQ(finding->message, "a sparse or nested tensor is lost: crow_indices 2, expected from 1 to 2, found 9");
+}
+
+TEST_F(Salvaging, ArchivesOfNumPyKeepTheArraysBeforeTheCut) {
+  StateDict state;
+  for (int i = 0; i < 5; ++i) state.insert("a" + std::to_string(i), floats(static_cast<float>(10 * i), 7 + i));
+  for (const bool compressed : {false, true}) {
+    TestSink sink;
+    ASSERT_TRUE(write_npz(state, sink, {.compressed = compressed}));
+    const Bytes whole = to_bytes(sink.text());
+    const Contents original = contents_of(Checkpoint::open(Source::from_memory(whole)).value().root());
+    std::size_t most = 0;
+    for (std::size_t size = 4; size < whole.size(); ++size) {
+      const Result<SalvageReport> report = rescue(ByteSpan(whole).first(size));
+      if (!report || !report->written) {
+        EXPECT_EQ(most, 0u) << size;
+        continue;
+      }
+      EXPECT_GE(report->rescued.size(), most) << size;
+      most = report->rescued.size();
+      const Contents rescued = rescued_contents();
+      EXPECT_EQ(rescued.size(), most) << size;
+      for (const auto& [name, content] : rescued) EXPECT_TRUE(original.at(name) == content) << name << " " << size;
+      // Whether others followed is known once the directory begins.
+      EXPECT_EQ(report->complete, !notes(*report, "SALVAGE-REST")) << size;
+      EXPECT_LE(report->lost.size(), 1u);
+    }
+    EXPECT_EQ(most, 5u);
+    // Damage inside of one array, and no directory.
+    Bytes damaged(whole.begin(), whole.end() - 30);
+    const std::size_t third = sink.text().find("a2.npy") + (compressed ? 40 : 150);
+    damaged[third] ^= std::byte{1};
+    const SalvageReport report = rescue(damaged).value();
+    EXPECT_EQ(report.rescued.size() + report.lost.size(), 5u);
+    EXPECT_EQ(report.lost.at(0).name, "a2");
+    EXPECT_EQ(report.lost.at(0).reason, LossReason::checksum);
+  }
+}
+
 }  // namespace
 }  // namespace rushlight::test

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <string>
 
+#include "rushlight/edit.hpp"
 #include "rushlight/save.hpp"
 #include "support/pickle_builder.hpp"
 #include "support/temporary_folder.hpp"
@@ -78,6 +79,21 @@ TEST(SaveLarge, MemoryIsThatOfTheMetadata) {
   EXPECT_NE(sink.end().find("PK\x06\x06"), std::string::npos);
   if (before > 0) {
     EXPECT_LT(sink.most_anonymous_bytes(), before + (std::uint64_t{32} << 20));
+  }
+  // In half the bytes: the new elements are made on their way.
+  EditOptions options;
+  options.casts = {{.match = {}, .from = {}, .to = DType::bf16}};
+  const Result<EditReport> edited = edit(*checkpoint, options);
+  ASSERT_TRUE(edited) << to_string(edited.error());
+  EXPECT_EQ(edited->casts.at(0).elements, kElements);
+  EXPECT_EQ(edited->casts.at(0).changed, 0);
+  EndsSink narrow;
+  const Result<SaveReport> saved = save(edited->value, narrow);
+  ASSERT_TRUE(saved) << to_string(saved.error());
+  EXPECT_GT(narrow.size_bytes(), static_cast<std::uint64_t>(kElements) * 2);
+  EXPECT_LT(narrow.size_bytes(), static_cast<std::uint64_t>(kElements) * 2 + 4096);
+  if (before > 0) {
+    EXPECT_LT(narrow.most_anonymous_bytes(), before + (std::uint64_t{32} << 20));
   }
 }
 
