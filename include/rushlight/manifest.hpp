@@ -32,8 +32,13 @@ RUSHLIGHT_API std::string_view to_string(ManifestLevel level) noexcept;
 using Xxh3Bytes = std::array<std::byte, 16>;
 using Sha256Bytes = std::array<std::byte, 32>;
 
+/// What a manifest is of: an archive, or any other file, which is cut into stretches.
+enum class ManifestContainer : std::uint8_t { zip, file };
+
+/// A record of an archive; of another file a stretch of its bytes, without what only archives have.
 struct ManifestRecord {
-  std::string name{};               ///< below the root folder; with a slash before it where it lies outside
+  /// Below the root folder; with a slash before it where it lies outside. Of a stretch "@" and its offset: "@0x1f8".
+  std::string name{};
   std::uint64_t header_offset = 0;  ///< of the local header, from the start of the file
   std::uint64_t data_offset = 0;    ///< of the stored bytes
   std::uint64_t size_bytes = 0;     ///< decoded
@@ -55,16 +60,23 @@ struct ManifestTensor {
   Strides strides{};
   std::string record{};             ///< that holds its storage, "data/0"; empty where it has no bytes of its own
   std::int64_t storage_offset = 0;  ///< elements
+  /// Of a file that is no archive: where the element at index 0 lies, in bytes; nullopt where none lies in the file as
+  /// it is. `record` and `storage_offset` say nothing then.
+  std::optional<std::uint64_t> data_offset{};
 
   friend bool operator==(const ManifestTensor&, const ManifestTensor&) = default;
 };
 
 struct Manifest {
+  ManifestContainer container = ManifestContainer::zip;
   std::uint64_t size_bytes = 0;           ///< of the file
   std::string root{};                     ///< the folder in the archive, "" when there is none
   std::uint64_t alignment = 64;           ///< of records
   std::vector<ManifestRecord> records{};  ///< in file order, without the manifest itself and its signature
   std::vector<ManifestTensor> tensors{};  ///< in the order of listings
+  /// Of the whole file, as `xxhsum -H2` and `sha256sum` print them; only beside it (format-spec/07, [C-173]).
+  std::optional<Xxh3Bytes> file_xxh3{};
+  std::optional<Sha256Bytes> file_sha256{};
   /// Of everything outside the data of these records, the manifest included.
   Xxh3Bytes self_xxh3{};
   std::optional<Sha256Bytes> self_sha256{};
@@ -95,7 +107,8 @@ RUSHLIGHT_API Result<Manifest> read_manifest(const std::filesystem::path& path, 
 /// changes. `from` and `to` may be one file. A manifest and a signature that are there already give way.
 RUSHLIGHT_API Result<Manifest> add_manifest(const std::filesystem::path& from, const std::filesystem::path& to,
                                             const ManifestOptions& options = {});
-/// The same beside the file, which is left alone.
+/// The same beside the file, which is left alone. Of any kind of file that a Checkpoint can be opened from, but sets of
+/// files: each of their files is one of its own.
 RUSHLIGHT_API Result<Manifest> write_manifest_sidecar(const std::filesystem::path& file,
                                                       const std::filesystem::path& sidecar,
                                                       const ManifestOptions& options = {});
@@ -106,7 +119,8 @@ struct SignOptions {
   Limits limits{};
   FileAccess access = FileAccess::mapped;
   bool overwrite = true;
-  /// For sign_detached(): the sidecar manifest to sign; empty: that in the archive.
+  /// For sign_detached(): the sidecar manifest to sign; empty: that in the archive. Where neither is there, a sidecar
+  /// manifest with SHA-256 is written first: to this path, or to that of sidecar_manifest_path().
   std::filesystem::path manifest{};
   Executor* executor = nullptr;
   Progress* progress = nullptr;
@@ -114,12 +128,21 @@ struct SignOptions {
 
 struct SignReport {
   std::string key{};  ///< of the public key: the first 8 bytes of its SHA-256, in hexadecimal
+  /// The sidecar manifest that is signed; empty: that in the archive.
+  std::filesystem::path manifest{};
+  bool manifest_written = false;  ///< it was not there before
 };
 
-/// Signs the manifest of a file, which must be there, hold, and have SHA-256. `to` becomes the archive with the signature beside its manifest; a signature that is there gives way.
+/// The sidecar manifest of a file where nobody names another: "model.pt.manifest.json" of "model.pt".
+RUSHLIGHT_API std::filesystem::path sidecar_manifest_path(const std::filesystem::path& file);
+
+/// Signs the manifest of a file, which must be there, hold, and have SHA-256. `to` becomes the archive with the
+/// signature beside its manifest; a signature that is there gives way.
 RUSHLIGHT_API Result<SignReport> sign(const std::filesystem::path& from, const std::filesystem::path& to,
                                       const SignOptions& options);
-/// The same as a file of 64 bytes, which stock tools check too (format-spec/07, section 3).
+/// The same as a file of 64 bytes, which stock tools check too (format-spec/07, section 5), of any kind of file. One
+/// that has no manifest yet gets a sidecar manifest in the same step. A manifest that is there is never written again:
+/// what does not hold, or has no SHA-256, is the error, and nothing is written.
 RUSHLIGHT_API Result<SignReport> sign_detached(const std::filesystem::path& file, const std::filesystem::path& sidecar,
                                                const SignOptions& options);
 

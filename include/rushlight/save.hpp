@@ -28,7 +28,7 @@ struct SaveOptions {
   /// protocol. Its values are written again as they were spelt in it. Must outlive the call.
   const Checkpoint* like = nullptr;
   /// As of which release of torch to arrange a zip, "1.6" to the current one and beyond; empty: that of `like`, or the
-  /// current one (2.15).
+  /// current one (2.15). From 1.13 on `weights_only` and the warnings go by the list of that release too.
   std::string torch{};
   /// Pickle protocol, 2 to 5; 0: that of `like`, or 2, which is the one torch.load(weights_only=True) reads.
   int protocol = 0;
@@ -41,10 +41,11 @@ struct SaveOptions {
   bool crc = true;
   /// Compressed storages: torch reads them, and cannot map them.
   bool deflate = false;
-  /// A manifest in the archive, which verify() then checks every bit against; torch passes over it. Digests are computed
-  /// while the bytes are written.
+  /// A manifest in the archive, which verify() then checks every bit against; torch passes over it. Digests are
+  /// computed while the bytes are written.
   ManifestLevel manifest = ManifestLevel::none;
-  /// Refuse (ErrorCode::forbidden) what torch.load(weights_only=True) would refuse, instead of a warning for each.
+  /// Refuse (ErrorCode::forbidden) what torch.load(weights_only=True) would refuse, instead of a warning for each: by
+  /// the list of the release that `torch` names, which was smaller before 2.6 (format-spec/05, [C-125]), else of 2.15.
   bool weights_only = false;
   bool overwrite = true;  ///< false: an existing file is an error
   Limits limits{};

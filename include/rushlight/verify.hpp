@@ -20,7 +20,8 @@ struct VerifyOptions {
   bool strict = false;  ///< warnings count as errors
   /// Records without a checksum (stored 0, computed is not 0) count as errors.
   bool require_crc = false;
-  /// A manifest beside the file (write_manifest_sidecar()); null: that in the archive, where there is one.
+  /// A manifest beside the file (write_manifest_sidecar()), of any kind of file; null: that in the archive, where there
+  /// is one.
   std::shared_ptr<const Source> manifest{};
   bool require_manifest = false;  ///< a file without one is an error
   /// PEM, SubjectPublicKeyInfo. With a key, only a file whose signature fits is ok: unsigned, signed with another key,
@@ -43,7 +44,7 @@ enum class TensorState : std::uint8_t {
 };
 RUSHLIGHT_API std::string_view to_string(TensorState state) noexcept;
 
-/// One record of the archive.
+/// One record of the archive; of another file with a manifest beside it, one stretch of the file: "@0x1f8".
 struct RecordReport {
   std::string name{};                  ///< without the root folder; of a set "FILE:NAME"
   std::uint64_t offset = 0;            ///< of the data, in the file
@@ -84,6 +85,9 @@ struct ManifestVerdict {
   std::uint64_t records = 0;
   std::uint64_t tensors = 0;
   std::string self_digest{};  ///< XXH3-128, hexadecimal
+  /// Of the whole file; not_computed where the manifest has none.
+  Integrity file_xxh3 = Integrity::not_computed;
+  Integrity file_sha256 = Integrity::not_computed;
 };
 struct SignatureVerdict {
   Integrity state = Integrity::not_checked;  ///< not_checked without a key
@@ -97,7 +101,7 @@ struct VerifyReport {
   bool ok = false;                    ///< no error findings
   bool structure_ok = false;          ///< the container explains every byte of itself
   std::uint64_t explained_bytes = 0;  ///< of format.size_bytes
-  std::uint64_t checked_bytes = 0;    ///< record bytes whose CRC was computed
+  std::uint64_t checked_bytes = 0;    ///< record bytes whose CRC was computed, or their digests where there is none
   std::vector<RecordReport> records{};
   std::vector<TensorVerdict> tensors{};
   std::optional<ManifestVerdict> manifest{};

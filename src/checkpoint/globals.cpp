@@ -8,8 +8,7 @@ namespace rushlight::checkpoint {
 namespace {
 
 constexpr GlobalRow kRows[] = {
-#define RUSHLIGHT_GLOBAL(module, name, meaning_, torch_) \
-  {module, name, {Meaning::meaning_, DType::f32, TorchList::torch_}},
+#define RUSHLIGHT_GLOBAL(module, name, meaning_, torch_) {module, name, {Meaning::meaning_, DType::f32, torch_}},
 #include "checkpoint/globals.def"
 };
 
@@ -27,6 +26,54 @@ std::optional<DType> dtype_from_tensor_class(std::string_view name) noexcept {
   const bool plain =
       kind == DTypeKind::boolean || kind == DTypeKind::integer || kind == DTypeKind::natural || kind == DTypeKind::real;
   return plain ? dtype : std::nullopt;
+}
+
+// Which releases take the name of the dtype itself; those of storages and tensors of it are older.
+ReleaseRange releases_of_dtype(DType dtype) noexcept {
+  switch (dtype) {
+    case DType::c32:
+    case DType::c64:
+    case DType::c128:
+    case DType::f16:
+    case DType::f32:
+    case DType::f64:
+    case DType::i8:
+    case DType::i16:
+    case DType::i32:
+    case DType::i64:
+      return since(1, 13);
+    case DType::f8_e5m2:
+    case DType::f8_e4m3fn:
+      return since(2, 2);
+    case DType::f8_e5m2fnuz:
+    case DType::f8_e4m3fnuz:
+      return since(2, 3);
+    case DType::u16:
+    case DType::u32:
+    case DType::u64:
+      return since(2, 6);
+    case DType::f8_e8m0fnu:
+      return since(2, 7);
+    case DType::f4_e2m1fn_x2:
+      return since(2, 8);
+    case DType::bc32:
+      return since(2, 14);
+    case DType::boolean:
+    case DType::u8:
+    case DType::bf16:
+    case DType::qi8:
+    case DType::qu8:
+    case DType::qi32:
+    case DType::qu4x2:
+    case DType::qu2x4:
+    case DType::bits1x8:
+    case DType::bits2x4:
+    case DType::bits4x2:
+    case DType::bits8:
+    case DType::bits16:
+      return since(2, 4);
+  }
+  return never;
 }
 
 struct Renaming {
@@ -64,22 +111,29 @@ std::optional<KnownGlobal> find_global(std::string_view module, std::string_view
     if (row.name == name && row.module == module) return row.known;
   }
   if (module == "__torch__" || module.starts_with("__torch__.")) {
-    return KnownGlobal{.meaning = Meaning::script_class, .torch = TorchList::never};
+    return KnownGlobal{.meaning = Meaning::script_class, .torch = never};
   }
   const bool torch = module == "torch";
   if (torch || module == "torch.cuda") {
     if (const auto dtype = dtype_from_storage_class(name); dtype && !name.empty()) {
-      return KnownGlobal{.meaning = Meaning::storage_class, .dtype = *dtype};
+      // torch.cuda has no classes of quantised storages.
+      const bool is_there = torch || info(*dtype).kind != DTypeKind::quantized;
+      return KnownGlobal{.meaning = Meaning::storage_class, .dtype = *dtype, .torch = is_there ? since(1, 13) : never};
     }
     if (const auto dtype = dtype_from_tensor_class(name)) {
-      return KnownGlobal{.meaning = Meaning::old_tensor_class, .dtype = *dtype};
+      return KnownGlobal{.meaning = Meaning::old_tensor_class, .dtype = *dtype, .torch = since(1, 13)};
     }
   }
   if (torch) {
-    if (const auto dtype = dtype_from_name(name)) return KnownGlobal{.meaning = Meaning::dtype, .dtype = *dtype};
+    if (const auto dtype = dtype_from_name(name)) {
+      return KnownGlobal{.meaning = Meaning::dtype, .dtype = *dtype, .torch = releases_of_dtype(*dtype)};
+    }
   }
-  if ((module == "torch.sparse" || module == "torch.cuda.sparse") && dtype_from_tensor_class(name)) {
-    return KnownGlobal{.meaning = Meaning::old_sparse_class};
+  if (module == "torch.sparse" || module == "torch.cuda.sparse") {
+    if (const auto dtype = dtype_from_tensor_class(name)) {
+      return KnownGlobal{.meaning = Meaning::old_sparse_class,
+                         .torch = *dtype == DType::boolean ? never : since(1, 13)};
+    }
   }
   return std::nullopt;
 }

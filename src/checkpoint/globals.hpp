@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "checkpoint/torch_release.hpp"
 #include "rushlight/dtype.hpp"
 
 namespace rushlight::checkpoint {
@@ -68,13 +69,10 @@ enum class Meaning : std::uint8_t {
   name_only,   // a value without further meaning: qschemes, layouts, sub-byte dtypes
 };
 
-// How torch.load(weights_only=True) treats a name.
-enum class TorchList : std::uint8_t { listed, formerly, never };
-
 struct KnownGlobal {
   Meaning meaning = Meaning::name_only;
   DType dtype = DType::f32;  // of Meaning::dtype, storage_class and old_tensor_class
-  TorchList torch = TorchList::listed;
+  ReleaseRange torch;        // that take the name under torch.load(weights_only=True)
 };
 
 // Exact match of both names, which must be Python 3's; nullopt for everything beyond the allow-list.

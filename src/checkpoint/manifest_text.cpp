@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/bytes.hpp"
+#include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "checksum/chunks.hpp"
@@ -63,17 +64,9 @@ void append_numbers(std::string& out, const Numbers& numbers) {
   out += ']';
 }
 
-void append_record(std::string& out, const ManifestRecord& record) {
-  out += "{\"name\":";
-  append_text(out, record.name);
-  out += ",\"header_offset\":" + std::to_string(record.header_offset);
-  out += ",\"data_offset\":" + std::to_string(record.data_offset);
-  out += ",\"size_bytes\":" + std::to_string(record.size_bytes);
-  out += ",\"stored_bytes\":" + std::to_string(record.stored_bytes);
-  out += ",\"method\":" + std::to_string(record.method);
-  out += ",\"flags\":" + std::to_string(record.flags);
-  out += ",\"crc\":\"" + hex8(record.crc);
-  out += "\",\"xxh3\":";
+// And the end of the record.
+void append_digests(std::string& out, const ManifestRecord& record) {
+  out += ",\"xxh3\":";
   append_hex(out, record.xxh3);
   if (!record.chunks.empty()) {
     out += ",\"chunks\":[";
@@ -90,7 +83,26 @@ void append_record(std::string& out, const ManifestRecord& record) {
   out += '}';
 }
 
-void append_tensor(std::string& out, const ManifestTensor& tensor) {
+void append_record(std::string& out, const ManifestRecord& record) {
+  out += "{\"name\":";
+  append_text(out, record.name);
+  out += ",\"header_offset\":" + std::to_string(record.header_offset);
+  out += ",\"data_offset\":" + std::to_string(record.data_offset);
+  out += ",\"size_bytes\":" + std::to_string(record.size_bytes);
+  out += ",\"stored_bytes\":" + std::to_string(record.stored_bytes);
+  out += ",\"method\":" + std::to_string(record.method);
+  out += ",\"flags\":" + std::to_string(record.flags);
+  out += ",\"crc\":\"" + hex8(record.crc) + "\"";
+  append_digests(out, record);
+}
+
+void append_stretch(std::string& out, const ManifestRecord& record) {
+  out += "{\"data_offset\":" + std::to_string(record.data_offset);
+  out += ",\"size_bytes\":" + std::to_string(record.size_bytes);
+  append_digests(out, record);
+}
+
+void append_description(std::string& out, const ManifestTensor& tensor) {
   out += "{\"name\":";
   append_text(out, tensor.name);
   out += ",\"dtype\":";
@@ -99,9 +111,19 @@ void append_tensor(std::string& out, const ManifestTensor& tensor) {
   append_numbers(out, tensor.shape);
   out += ",\"strides\":";
   append_numbers(out, tensor.strides);
+}
+
+void append_tensor(std::string& out, const ManifestTensor& tensor) {
+  append_description(out, tensor);
   out += ",\"record\":";
   append_text(out, tensor.record);
   out += ",\"storage_offset\":" + std::to_string(tensor.storage_offset);
+  out += '}';
+}
+
+void append_tensor_of_file(std::string& out, const ManifestTensor& tensor) {
+  append_description(out, tensor);
+  if (tensor.data_offset) out += ",\"data_offset\":" + std::to_string(*tensor.data_offset);
   out += '}';
 }
 
@@ -270,11 +292,13 @@ class Fields {
     return error;
   }
   static bool is_known(std::string_view key) {
-    static constexpr std::array<std::string_view, 25> kKnown = {"rushlight_manifest",
+    static constexpr std::array<std::string_view, 27> kKnown = {"rushlight_manifest",
                                                                 "self_xxh3",
                                                                 "self_sha256",
                                                                 "size_bytes",
                                                                 "chunk_bytes",
+                                                                "file_xxh3",
+                                                                "file_sha256",
                                                                 "container",
                                                                 "root",
                                                                 "alignment",
@@ -367,15 +391,42 @@ class Reader {
       return differs("MANI-CHUNK-BYTES", "chunk_bytes", std::to_string(checksum::kChunkBytes),
                      std::to_string(chunk_bytes));
     }
+    if (fields.has_next("file_xxh3")) {
+      RUSHLIGHT_TRY_ASSIGN(manifest_.file_xxh3, fields.digest<16>("file_xxh3"));
+    }
+    if (fields.has_next("file_sha256")) {
+      RUSHLIGHT_TRY_ASSIGN(manifest_.file_sha256, fields.digest<32>("file_sha256"));
+    }
     RUSHLIGHT_TRY_ASSIGN(const std::string_view container, fields.text("container"));
-    if (container != "zip") return differs("MANI-FIELD", "container", "'zip'", rushlight::quoted(container));
-    RUSHLIGHT_TRY_ASSIGN(manifest_.root, fields.text("root"));
-    RUSHLIGHT_TRY_ASSIGN(manifest_.alignment, fields.number("alignment", 65536));
+    if (container == "file") {
+      manifest_.container = ManifestContainer::file;
+    } else if (container == "zip") {
+      RUSHLIGHT_TRY_ASSIGN(manifest_.root, fields.text("root"));
+      RUSHLIGHT_TRY_ASSIGN(manifest_.alignment, fields.number("alignment", 65536));
+    } else {
+      return differs("MANI-FIELD", "container", "'zip' or 'file'", rushlight::quoted(container));
+    }
+    RUSHLIGHT_TRY(check_digests_of_file());
     RUSHLIGHT_TRY_ASSIGN(const dom::array records, fields.array("records"));
     for (const dom::element element : records) RUSHLIGHT_TRY(read_record(element));
     RUSHLIGHT_TRY_ASSIGN(const dom::array tensors, fields.array("tensors"));
     for (const dom::element element : tensors) RUSHLIGHT_TRY(read_tensor(element));
     return fields.end();
+  }
+
+  // Beside an archive that of the whole file may be missing, since older writers made none.
+  [[nodiscard]] Status check_digests_of_file() const {
+    const bool is_file = manifest_.container == ManifestContainer::file;
+    if (manifest_.file_xxh3.has_value() != is_file) {
+      return failure(Category::mani, "MANI-FIELD",
+                     is_file ? "has no field 'file_xxh3'" : "of an archive has 'file_xxh3'");
+    }
+    const bool sha256 = manifest_.self_sha256.has_value();
+    if (manifest_.file_sha256 ? !sha256 : sha256 && is_file) {
+      return failure(Category::mani, "MANI-FIELD",
+                     sha256 ? "has no field 'file_sha256'" : "has 'file_sha256' and no 'self_sha256'");
+    }
+    return {};
   }
 
   Status read_record(dom::element element) {
@@ -386,6 +437,42 @@ class Reader {
     RUSHLIGHT_TRY_ASSIGN(Fields fields,
                          Fields::of(element, "record " + std::to_string(manifest_.records.size()) + ": "));
     ManifestRecord record;
+    if (manifest_.container == ManifestContainer::file) {
+      RUSHLIGHT_TRY(read_stretch(fields, record));
+    } else {
+      RUSHLIGHT_TRY(read_header(fields, record));
+    }
+    RUSHLIGHT_TRY(read_digests(fields, record));
+    RUSHLIGHT_TRY(fields.end());
+    if (!manifest_.records.empty() && !stands_behind(manifest_.records.back(), record)) {
+      return failure(Category::mani, "MANI-ORDER",
+                     fields.where() + rushlight::quoted(record.name) + " does not stand behind the one before it");
+    }
+    manifest_.records.push_back(std::move(record));
+    return {};
+  }
+
+  [[nodiscard]] bool stands_behind(const ManifestRecord& before, const ManifestRecord& record) const noexcept {
+    if (manifest_.container == ManifestContainer::zip) return record.header_offset > before.header_offset;
+    return record.data_offset >= before.data_offset + before.size_bytes;
+  }
+
+  Status read_stretch(Fields& fields, ManifestRecord& record) const {
+    RUSHLIGHT_TRY_ASSIGN(record.data_offset, fields.number("data_offset", kMost));
+    RUSHLIGHT_TRY_ASSIGN(record.size_bytes, fields.number("size_bytes", kMost));
+    if (record.size_bytes == 0 || !range_fits(record.data_offset, record.size_bytes, manifest_.size_bytes)) {
+      return failure(Category::mani, "MANI-FIELD",
+                     fields.where() + "bytes " + std::to_string(record.data_offset) + " and " +
+                         std::to_string(record.size_bytes) + " more are no stretch of " +
+                         std::to_string(manifest_.size_bytes) + " bytes");
+    }
+    record.name = stretch_name(record.data_offset);
+    record.header_offset = record.data_offset;
+    record.stored_bytes = record.size_bytes;
+    return {};
+  }
+
+  static Status read_header(Fields& fields, ManifestRecord& record) {
     RUSHLIGHT_TRY_ASSIGN(record.name, fields.text("name"));
     RUSHLIGHT_TRY_ASSIGN(record.header_offset, fields.number("header_offset", kMost));
     RUSHLIGHT_TRY_ASSIGN(record.data_offset, fields.number("data_offset", kMost));
@@ -397,6 +484,10 @@ class Reader {
     record.flags = static_cast<std::uint16_t>(flags);
     RUSHLIGHT_TRY_ASSIGN(const auto crc, fields.digest<4>("crc"));
     record.crc = byte_swapped(load_le<std::uint32_t>(crc.data()));
+    return {};
+  }
+
+  Status read_digests(Fields& fields, ManifestRecord& record) const {
     RUSHLIGHT_TRY_ASSIGN(record.xxh3, fields.digest<16>("xxh3"));
     if (fields.has_next("chunks")) {
       RUSHLIGHT_TRY_ASSIGN(const dom::array chunks, fields.array("chunks"));
@@ -417,12 +508,6 @@ class Reader {
     if (manifest_.self_sha256) {
       RUSHLIGHT_TRY_ASSIGN(record.sha256, fields.digest<32>("sha256"));
     }
-    RUSHLIGHT_TRY(fields.end());
-    if (!manifest_.records.empty() && record.header_offset <= manifest_.records.back().header_offset) {
-      return failure(Category::mani, "MANI-ORDER",
-                     fields.where() + rushlight::quoted(record.name) + " does not stand behind the one before it");
-    }
-    manifest_.records.push_back(std::move(record));
     return {};
   }
 
@@ -438,10 +523,14 @@ class Reader {
     RUSHLIGHT_TRY_ASSIGN(tensor.dtype, fields.text("dtype"));
     RUSHLIGHT_TRY_ASSIGN(tensor.shape, fields.numbers("shape"));
     RUSHLIGHT_TRY_ASSIGN(tensor.strides, fields.numbers("strides"));
-    RUSHLIGHT_TRY_ASSIGN(tensor.record, fields.text("record"));
-    RUSHLIGHT_TRY_ASSIGN(const std::uint64_t offset,
-                         fields.number("storage_offset", std::numeric_limits<std::int64_t>::max()));
-    tensor.storage_offset = static_cast<std::int64_t>(offset);
+    if (manifest_.container == ManifestContainer::zip) {
+      RUSHLIGHT_TRY_ASSIGN(tensor.record, fields.text("record"));
+      RUSHLIGHT_TRY_ASSIGN(const std::uint64_t offset,
+                           fields.number("storage_offset", std::numeric_limits<std::int64_t>::max()));
+      tensor.storage_offset = static_cast<std::int64_t>(offset);
+    } else if (fields.has_next("data_offset")) {
+      RUSHLIGHT_TRY_ASSIGN(tensor.data_offset, fields.number("data_offset", manifest_.size_bytes));
+    }
     RUSHLIGHT_TRY(fields.end());
     manifest_.tensors.push_back(std::move(tensor));
     return {};
@@ -455,6 +544,10 @@ class Reader {
 
 }  // namespace
 
+std::string stretch_name(std::uint64_t offset) {
+  return "@" + hex(offset);
+}
+
 std::string encode(const Manifest& manifest) {
   std::string out(kManifestBegin);
   out += checksum::to_hex(manifest.self_xxh3);
@@ -464,11 +557,25 @@ std::string encode(const Manifest& manifest) {
   }
   out += "\",\n\"size_bytes\":" + std::to_string(manifest.size_bytes);
   out += ",\"chunk_bytes\":" + std::to_string(checksum::kChunkBytes);
-  out += ",\n\"container\":\"zip\",\"root\":";
-  append_text(out, manifest.root);
-  out += ",\"alignment\":" + std::to_string(manifest.alignment);
-  append_list(out, "records", manifest.records, append_record);
-  append_list(out, "tensors", manifest.tensors, append_tensor);
+  if (manifest.file_xxh3) {
+    out += ",\n\"file_xxh3\":";
+    append_hex(out, *manifest.file_xxh3);
+  }
+  if (manifest.file_sha256) {
+    out += ",\n\"file_sha256\":";
+    append_hex(out, *manifest.file_sha256);
+  }
+  if (manifest.container == ManifestContainer::file) {
+    out += ",\n\"container\":\"file\"";
+    append_list(out, "records", manifest.records, append_stretch);
+    append_list(out, "tensors", manifest.tensors, append_tensor_of_file);
+  } else {
+    out += ",\n\"container\":\"zip\",\"root\":";
+    append_text(out, manifest.root);
+    out += ",\"alignment\":" + std::to_string(manifest.alignment);
+    append_list(out, "records", manifest.records, append_record);
+    append_list(out, "tensors", manifest.tensors, append_tensor);
+  }
   out += "}\n";
   return out;
 }

@@ -1,4 +1,4 @@
-// A manifest as text: written in one way only, and read only when it is written so (format-spec/07, section 2).
+// A manifest as text: written in one way only, and read only when it is written so (format-spec/07, sections 2 and 4).
 #pragma once
 
 #include <cstddef>
@@ -21,6 +21,9 @@ inline constexpr std::size_t kXxh3Digits = 32;
 inline constexpr std::string_view kSelfSha256Begin = "\",\n\"self_sha256\":\"";
 inline constexpr std::size_t kSelfSha256At = kSelfXxh3At + kXxh3Digits + kSelfSha256Begin.size();
 inline constexpr std::size_t kSha256Digits = 64;
+
+// What a stretch of a file that is no archive is called: "@0x1f8".
+[[nodiscard]] std::string stretch_name(std::uint64_t offset);
 
 [[nodiscard]] std::string encode(const Manifest& manifest);
 // MANI-*: the first thing that is wrong in reading order, and whatever a writer would spell otherwise.

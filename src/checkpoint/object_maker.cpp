@@ -87,7 +87,7 @@ ObjectId ObjectMaker::global(std::string_view module, std::string_view name) {
 
 void ObjectMaker::note_if_refused(PythonName name) {
   const std::optional<KnownGlobal> meaning = find_global(name.module, name.name);
-  if (!meaning || meaning->torch != TorchList::listed) refused_.push_back({dotted(name), current_});
+  if (!meaning || !meaning->torch.holds(options_.weights_only)) refused_.push_back({dotted(name), current_});
 }
 
 ObjectId ObjectMaker::tuple(std::span<const ObjectId> items) {

@@ -1,4 +1,4 @@
-// What is signed, and how a signature lies in an archive (format-spec/07, section 3).
+// What is signed, and how a signature lies in an archive (format-spec/07, section 5).
 #pragma once
 
 #include <cstddef>

@@ -59,16 +59,21 @@ Keys keys_of(ObjectMaker& maker, const pickle::Pickled& pickled, bool keep_keys)
   return keys;
 }
 
+std::string reader_of(TorchRelease release) {
+  const std::string reader = "torch.load(weights_only=True)";
+  return release == kCurrentRelease ? reader : reader + " of torch " + to_string(release);
+}
+
 // `root`: null where the place is not looked for.
-Finding refused(const ObjectMaker::RefusedName& name, const Value* root, const Limits& limits) {
+Finding refused(const ObjectMaker::RefusedName& name, const Value* root, const UnbuildOptions& options) {
   Finding finding{.severity = Severity::warning,
                   .category = Category::global,
                   .code = "SAVE-NOT-SAFE",
-                  .message = "torch.load(weights_only=True) does not read '" + escaped(name.name) + "'",
+                  .message = reader_of(options.weights_only) + " does not read '" + escaped(name.name) + "'",
                   .found = escaped(name.name),
                   .hint = "load it with weights_only=False, or name it in torch.serialization.add_safe_globals()"};
   if (root != nullptr && name.at != kNoNode) {
-    if (const std::string at = name_of(*root, name.at, limits); !at.empty()) {
+    if (const std::string at = name_of(*root, name.at, options.limits); !at.empty()) {
       finding.message += ", which " + rushlight::quoted(at) + " needs";
     }
   }
@@ -110,7 +115,14 @@ Result<UnbuiltValue> unbuild_value(const Value& root, const UnbuildOptions& opti
     }
     for (const ObjectMaker::RefusedName& name : maker.refused_names()) {
       const bool with_place = unbuilt.findings.size() < kNamedPlaces;
-      unbuilt.findings.push_back(refused(name, with_place ? &root : nullptr, options.limits));
+      unbuilt.findings.push_back(refused(name, with_place ? &root : nullptr, options));
+    }
+    if (pickled.has_floats && options.weights_only < kFirstWeightsOnlyFloats) {
+      unbuilt.findings.push_back({.severity = Severity::warning,
+                                  .category = Category::pkl,
+                                  .code = "SAVE-NOT-SAFE",
+                                  .message = reader_of(options.weights_only) + " does not read floats outside tensors",
+                                  .hint = "it reads tensors and whole numbers; later releases read floats too"});
     }
     return unbuilt;
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "checkpoint/storage_provider.hpp"
+#include "checkpoint/torch_release.hpp"
 #include "rushlight/dtype.hpp"
 #include "rushlight/error.hpp"
 #include "rushlight/limits.hpp"
@@ -24,6 +25,7 @@ struct UnbuildOptions {
   // Storages keep the names that the file gave them, as far as no two have the same: what torch up to 1.8 and the
   // legacy container name by address. Otherwise they are counted in the order in which the pickle names them.
   bool keep_keys = false;
+  TorchRelease weights_only = kCurrentRelease;  // whose list is asked
   Limits limits{};
 };
 

@@ -40,23 +40,6 @@ bool is_torchs(std::string_view name) noexcept {
 
 }  // namespace
 
-Result<TorchRelease> TorchRelease::parse(std::string_view text) {
-  TorchRelease release;
-  const char* const end = text.data() + text.size();
-  const auto major = std::from_chars(text.data(), end, release.major);
-  bool good = major.ec == std::errc() && major.ptr != end && *major.ptr == '.';
-  if (good) {
-    const auto minor = std::from_chars(major.ptr + 1, end, release.minor);
-    good = minor.ec == std::errc() && (minor.ptr == end || *minor.ptr == '.' || *minor.ptr == '+');
-  }
-  if (good && release >= kOldestRelease) return release;
-  return Error::of({.category = Category::argument,
-                    .code = "SAVE-RELEASE",
-                    .message = "no release of torch to write as, expected 1.6 or later, found " + quoted(text),
-                    .found = escaped(text),
-                    .expected = "1.6 or later"});
-}
-
 std::string root_of_path(std::string_view path) {
   if (!std::ranges::all_of(path, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) return "archive";
   if (const std::size_t slash = path.find_last_of("/\\"); slash != std::string_view::npos) {

@@ -8,22 +8,11 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/torch_release.hpp"
 #include "rushlight/result.hpp"
 #include "zip/archive.hpp"
 
 namespace rushlight::checkpoint {
-
-// "1.13", "2.15.0": what changes between releases hangs on the first two numbers.
-struct TorchRelease {
-  int major = 0;
-  int minor = 0;
-
-  friend auto operator<=>(const TorchRelease&, const TorchRelease&) = default;
-  // ErrorCode::invalid_argument, also for releases before 1.6, which wrote no archive of today's form by default.
-  static Result<TorchRelease> parse(std::string_view text);
-};
-inline constexpr TorchRelease kOldestRelease{1, 6};
-inline constexpr TorchRelease kCurrentRelease{2, 15};
 
 struct ZipLayout {
   // A record of the archive, below its root.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 
 #include "cli/format.hpp"
 #include "cli/stop_signals.hpp"
@@ -26,6 +27,16 @@ std::string to_hex(std::span<const std::byte> bytes) {
   std::string text;
   for (const std::byte byte : bytes) text += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
   return text;
+}
+
+// Of the whole file: null where the manifest has none.
+template <class Bytes>
+void write_digest(JsonWriter& json, std::string_view key, const std::optional<Bytes>& digest) {
+  if (digest) {
+    json.field(key, std::string_view(to_hex(*digest)));
+  } else {
+    json.key(key).null();
+  }
 }
 
 int write(Context& context, const Options& options) {
@@ -57,6 +68,8 @@ int write(Context& context, const Options& options) {
     json.field("level", to_string(manifest->level())).field("records", std::uint64_t{manifest->records.size()});
     json.field("tensors", std::uint64_t{manifest->tensors.size()});
     json.field("digest", std::string_view(to_hex(manifest->self_xxh3)));
+    write_digest(json, "file_xxh3", manifest->file_xxh3);
+    write_digest(json, "file_sha256", manifest->file_sha256);
     write_findings(json, {});
     print_envelope(context, json);
   } else if (!context.quiet) {
@@ -75,10 +88,11 @@ Verb manifest_verb() {
           {},
           "write down what a file is, so that verify finds any change",
           {"rushlight manifest model.pt --in-place", "rushlight manifest model.pt --sha256 -o vouched.pt",
-           "rushlight manifest model.pt --sidecar model.pt.json"},
+           "rushlight manifest model.pt --sidecar model.pt.manifest.json",
+           "rushlight manifest model.safetensors --sha256 --sidecar model.safetensors.manifest.json"},
           [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
-            table.add("FILE", &options->file, "a checkpoint that torch.save wrote").required();
+            table.add("FILE", &options->file, "a checkpoint; with --sidecar of any kind that list reads").required();
             table.add("--sha256", &options->sha256, "SHA-256 too: holds against intent, and can be signed");
             table.add("--in-place", &options->in_place, "into the file itself, which is replaced at once");
             table.add("-o,--output", &options->output, "into a copy of the file");

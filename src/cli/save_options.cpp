@@ -34,7 +34,9 @@ void add_write_options(OptionTable& table, WriteOptions& options) {
   table.add("--to", &options.to, "what to write, where the name of the file does not say it")
       .one_of({"torch-zip", "torch-legacy", "safetensors", "npz", "npy"})
       .in("Writing");
-  table.add("--torch", &options.torch, "arrange a torch-zip as this release of torch does (1.6 and later)")
+  table
+      .add("--torch", &options.torch,
+           "arrange a torch-zip as this release of torch does (1.6 and later); --safe goes by its list")
       .in("Writing");
   table.add("--protocol", &options.protocol, "pickle protocol; 2 is the one weights_only=True reads")
       .at_least(2)

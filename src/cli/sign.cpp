@@ -50,11 +50,21 @@ int write(Context& context, const Options& options) {
   if (context.json) {
     JsonWriter json = begin_envelope("sign", options.file, true);
     json.field("output", std::string_view(to)).field("sidecar", detached).field("key", std::string_view(report->key));
+    if (report->manifest.empty()) {
+      json.key("manifest").null();
+    } else {
+      json.field("manifest", std::string_view(report->manifest.native()));
+    }
+    json.field("manifest_written", report->manifest_written);
     write_findings(json, key->findings);
     print_envelope(context, json);
   } else if (!context.quiet) {
     std::string out;
     for (const Finding& finding : key->findings) out += format_finding(context, finding);
+    if (report->manifest_written) {
+      out += fmt::format("{}  {}   manifest of {}\n", context.terminal.paint("ok", Role::good),
+                         escaped(report->manifest.native()), escaped(options.file));
+    }
     print(out + fmt::format("{}  {}   signed with key {}\n", context.terminal.paint("ok", Role::good), escaped(to),
                             report->key));
   }
@@ -69,14 +79,18 @@ Verb sign_verb() {
       {},
       "sign the manifest of a file (Ed25519)",
       {"openssl genpkey -algorithm ed25519 -out private.pem", "openssl pkey -in private.pem -pubout -out public.pem",
-       "rushlight sign model.pt --key private.pem", "rushlight verify model.pt --require-signature --pub public.pem"},
+       "rushlight sign model.pt --key private.pem", "rushlight verify model.pt --require-signature --pub public.pem",
+       "rushlight sign model.safetensors --key private.pem --sidecar model.safetensors.sig",
+       "rushlight verify model.safetensors --manifest model.safetensors.manifest.json --signature "
+       "model.safetensors.sig --require-signature --pub public.pem"},
       [](OptionTable& table, Context& context) {
         auto options = std::make_shared<Options>();
-        table.add("FILE", &options->file, "a file with a manifest that has SHA-256").required();
+        table.add("FILE", &options->file, "a file with a manifest that has SHA-256; with --sidecar any file")
+            .required();
         table.add("--key", &options->key, "private key, PKCS#8 PEM as openssl writes it").required();
         table.add("-o,--output", &options->output, "sign a copy of the file");
-        table.add("--sidecar", &options->sidecar, "write 64 bytes beside the file, which is left alone");
-        table.add("--manifest", &options->manifest, "the sidecar manifest to sign, instead of that in the file");
+        table.add("--sidecar", &options->sidecar, "write 64 bytes beside the file, and a manifest where there is none");
+        table.add("--manifest", &options->manifest, "the sidecar manifest to sign, or to write (FILE.manifest.json)");
         table.add("--force", &options->force, "replace what is there");
         return [options, &context] { return write(context, *options); };
       }};

@@ -39,7 +39,10 @@ void write_manifest(JsonWriter& json, const VerifyReport& report) {
     const ManifestVerdict& manifest = *report.manifest;
     json.begin_object().field("state", to_string(manifest.state)).field("sidecar", manifest.is_sidecar);
     json.field("level", to_string(manifest.level)).field("records", manifest.records);
-    json.field("tensors", manifest.tensors).field("digest", std::string_view(manifest.self_digest)).end_object();
+    json.field("tensors", manifest.tensors).field("digest", std::string_view(manifest.self_digest));
+    write_digest_state(json, "file_xxh3", manifest.file_xxh3);
+    write_digest_state(json, "file_sha256", manifest.file_sha256);
+    json.end_object();
   } else {
     json.null();
   }

@@ -9,9 +9,11 @@
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "interchange/gguf.hpp"
+#include "interchange/npy_layout.hpp"
 #include "interchange/npz.hpp"
 #include "interchange/safetensors.hpp"
-#include "rushlight/npy.hpp"
+#include "tensor/byte_order.hpp"
+#include "tensor/file_memory.hpp"
 #include "value/graft.hpp"
 #include "value/graph.hpp"
 
@@ -160,7 +162,12 @@ Status load_gguf(const LoadOptions& options, Opened& opened) {
 Status load_npy(const LoadOptions& options, Opened& opened) {
   opened.format.kind = FileKind::npy;
   opened.format.byteorder = "little";
-  RUSHLIGHT_TRY_ASSIGN(Tensor read, read_npy(opened.source, options.limits));
+  Result<interchange::NpyLayout> layout = interchange::read_npy_layout(*opened.source, options.limits);
+  if (!layout) return with_file(std::move(layout).error(), opened.file);
+  auto memory = std::make_shared<FileMemory>(opened.source, layout->data_offset, layout->data_bytes, "cpu", "",
+                                             layout->big_endian ? swap_unit(layout->dtype) : std::uint32_t{1});
+  RUSHLIGHT_TRY_ASSIGN(Tensor read, Tensor::view(Storage(std::move(memory)), layout->dtype, std::move(layout->shape),
+                                                 std::move(layout->strides), 0));
   RUSHLIGHT_TRY_ASSIGN(Tensor tensor, placed(std::move(read), options));
   opened.root = Value(std::move(tensor));
   opened.explained_bytes = opened.format.size_bytes;

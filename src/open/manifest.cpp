@@ -12,6 +12,7 @@
 #include "checkpoint/signature.hpp"
 #include "checkpoint/zip_container.hpp"
 #include "io/atomic_file.hpp"
+#include "open/file_digests.hpp"
 #include "open/manifest_tensors.hpp"
 #include "open/opened.hpp"
 #include "rushlight/verify.hpp"
@@ -62,7 +63,9 @@ Result<Examined> examine(const fs::path& path, FileAccess access, ManifestLevel 
   RUSHLIGHT_TRY(open::open_container(std::move(source), load, opened));
   const std::string file = open::printable_file(opened.file);
   if (opened.is_set() || opened.archive == nullptr) {
-    return with_file(refused("MANI-CONTAINER", "manifests are of zip archives, which this file is not"), file);
+    return with_file(refused("MANI-CONTAINER", "only zip archives have room for a manifest, and this file is none",
+                             "write it beside the file instead (--sidecar)"),
+                     file);
   }
   RUSHLIGHT_TRY_ASSIGN(examined.audit, opened.archive->audit(executor, progress, checkpoint::hashes_of(level)));
   Status loaded = open::load_values(load, opened);
@@ -240,9 +243,120 @@ Result<Manifest> write_with_manifest(const Examined& examined, const fs::path& t
   return std::move(sealing.manifest());
 }
 
+// --- beside the file ---
+
+struct Sidecar {
+  Manifest manifest;
+  std::string text;
+};
+
+Status write_new(const fs::path& path, ByteSpan bytes, bool overwrite) {
+  RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> out,
+                       io::AtomicFile::create(path, bytes.size(), {.overwrite = overwrite}));
+  RUSHLIGHT_TRY(out->write(bytes));
+  return out->commit();
+}
+
+// The self-digests of a manifest that has everything else.
+Result<Sidecar> finish_sidecar(Manifest manifest, const Source& source, std::span<const zip::Extent> data,
+                               const ManifestOptions& options) {
+  const bool sha256 = options.level == ManifestLevel::sha256;
+  if (sha256) manifest.self_sha256.emplace();
+  Sidecar sidecar{.manifest = {}, .text = checkpoint::encode(manifest)};
+  if (sidecar.text.size() > options.limits.json_bytes || manifest.records.size() > options.limits.archive_entries) {
+    return with_file(
+        Error::of({.category = Category::limit,
+                   .code = "LIMIT-MANIFEST",
+                   .message = "its manifest would have " + std::to_string(sidecar.text.size()) + " bytes and " +
+                              std::to_string(manifest.records.size()) + " records, expected at most " +
+                              std::to_string(options.limits.json_bytes) + " (json_bytes) and " +
+                              std::to_string(options.limits.archive_entries) + " (archive_entries)"}),
+        open::printable_file(std::string(source.name())));
+  }
+  std::vector<checkpoint::Blank> blanks;
+  checkpoint::add_self_blanks(sha256, 0, blanks);
+  RUSHLIGHT_TRY_ASSIGN(StructureHash hash, StructureHash::create(sha256));
+  RUSHLIGHT_TRY(checkpoint::update_outside(hash, source, 0, source.size_bytes(), data, {}));
+  checkpoint::update_outside(hash, as_byte_span(sidecar.text), 0, {}, blanks);
+  RUSHLIGHT_TRY(std::move(hash).finish(manifest));
+  checkpoint::put_self_digests(manifest, sidecar.text.data());
+  sidecar.manifest = std::move(manifest);
+  return sidecar;
+}
+
+Result<Sidecar> sidecar_of_archive(const fs::path& file, const ManifestOptions& options) {
+  RUSHLIGHT_TRY_ASSIGN(const Examined examined, examine(file, options.access, options.level, options.limits,
+                                                        options.executor, options.progress));
+  const Source& source = *examined.archive().source();
+  Manifest manifest{.size_bytes = source.size_bytes(),
+                    .root = examined.opened.format.root,
+                    .alignment = alignment_of(examined),
+                    .tensors = examined.tensors};
+  for (const std::size_t i : examined.order) {
+    RUSHLIGHT_TRY_ASSIGN(ManifestRecord record, listed(examined, examined.audit.records[i], options.level));
+    manifest.records.push_back(std::move(record));
+  }
+  if (options.level == ManifestLevel::sha256) {
+    RUSHLIGHT_TRY_ASSIGN(manifest.file_sha256, open::sha256_of_file(source, options.progress));
+  }
+  return finish_sidecar(std::move(manifest), source, examined.data, options);
+}
+
+Result<Sidecar> sidecar_of_file(open::Opened& opened, const LoadOptions& load, const ManifestOptions& options) {
+  const Source& source = *opened.source;
+  VerifyOptions verify_options;
+  verify_options.limits = options.limits;
+  RUSHLIGHT_TRY_ASSIGN(const VerifyReport report, verify(opened.source, verify_options));
+  for (const Finding& finding : report.findings) {
+    if (finding.severity != Severity::error) continue;
+    Finding first = finding;
+    first.hint = "of a damaged file there is no manifest; " + std::move(first.hint);
+    return Error::of(std::move(first));
+  }
+  RUSHLIGHT_TRY(open::load_values(load, opened));
+  Manifest manifest{.container = ManifestContainer::file, .size_bytes = source.size_bytes()};
+  std::vector<zip::Extent> storages;
+  RUSHLIGHT_TRY_ASSIGN(manifest.tensors,
+                       open::manifest_tensors_of_file(opened.root, options.limits, source.size_bytes(), storages));
+  const std::vector<zip::Extent> stretches = open::stretches_of(std::move(storages), source.size_bytes());
+  RUSHLIGHT_TRY_ASSIGN(
+      const open::FileDigests digests,
+      open::digest_file(source, stretches, checkpoint::hashes_of(options.level), options.executor, options.progress));
+  manifest.file_xxh3 = digests.file_xxh3;
+  manifest.file_sha256 = digests.file_sha256;
+  for (std::size_t i = 0; i < stretches.size(); ++i) {
+    ManifestRecord record{.name = checkpoint::stretch_name(stretches[i].begin),
+                          .header_offset = stretches[i].begin,
+                          .data_offset = stretches[i].begin,
+                          .size_bytes = stretches[i].size_bytes(),
+                          .stored_bytes = stretches[i].size_bytes()};
+    RUSHLIGHT_TRY(checkpoint::set_digests(record, digests.stretches[i], options.level == ManifestLevel::sha256));
+    manifest.records.push_back(std::move(record));
+  }
+  return finish_sidecar(std::move(manifest), source, stretches, options);
+}
+
 Status needs_sha256(ManifestLevel level) {
   if (level != ManifestLevel::sha256 || checksum::sha256_available()) return {};
   return checksum::Sha256::create().error();
+}
+
+Result<Sidecar> make_sidecar(const fs::path& file, const ManifestOptions& options) {
+  ManifestOptions chosen = options;
+  if (chosen.level == ManifestLevel::none) chosen.level = ManifestLevel::xxh3;
+  RUSHLIGHT_TRY(needs_sha256(chosen.level));
+  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const Source> source, open_file(file, chosen.access));
+  LoadOptions load;
+  load.limits = chosen.limits;
+  open::Opened opened;
+  RUSHLIGHT_TRY(open::open_container(std::move(source), load, opened));
+  if (opened.is_set()) {
+    return with_file(refused("MANI-CONTAINER", "a manifest is of one file, and this one is of a set",
+                             "each file of the set may have one of its own"),
+                     open::printable_file(opened.file));
+  }
+  if (opened.archive != nullptr) return sidecar_of_archive(file, chosen);
+  return sidecar_of_file(opened, load, chosen);
 }
 
 // The file as it is, and the bytes of its manifest, which holds and may be signed.
@@ -265,7 +379,8 @@ Result<std::string> signable_manifest(const fs::path& file, const SignOptions& o
     return with_file(Error::of({.category = Category::mani,
                                 .code = "MANI-ABSENT",
                                 .message = "the file has no manifest to sign",
-                                .hint = "rushlight manifest FILE --sha256 writes one"}),
+                                .hint = "rushlight manifest FILE --sha256 writes one, and sign --sidecar writes both "
+                                        "beside the file"}),
                      name);
   }
   if (report.manifest->level != ManifestLevel::sha256 || report.manifest->state != Integrity::verified) {
@@ -294,6 +409,50 @@ Result<std::string> signable_manifest(const fs::path& file, const SignOptions& o
     return Error::of({.category = Category::mani, .code = "MANI-ABSENT", .message = "the manifest is gone"});
   RUSHLIGHT_TRY_ASSIGN(const zip::RecordBytes bytes, opened.archive->read(*entry, options.limits.json_bytes));
   return std::string(as_text(bytes.span()));
+}
+
+struct ManifestToSign {
+  std::string text;
+  fs::path path;  // empty: in the archive
+  bool is_new = false;
+};
+
+// Whether an archive has a manifest in it, whatever is wrong with it.
+Result<bool> has_manifest_inside(const fs::path& file, const SignOptions& options) {
+  const Result<Manifest> inside = read_manifest(file, options.limits);
+  if (inside) return true;
+  const Error& error = inside.error();
+  if (error.finding.category == Category::mani) return error.code != ErrorCode::not_found;
+  if (open::could_not_look(error)) return error;
+  // What is wrong with the file is said by whoever makes its manifest.
+  return false;
+}
+
+// That which is named; that in the archive; that beside the file; or else a new one beside it.
+Result<ManifestToSign> manifest_to_sign(const fs::path& file, const SignOptions& options) {
+  ManifestToSign chosen{.text = {}, .path = options.manifest};
+  if (chosen.path.empty()) {
+    RUSHLIGHT_TRY_ASSIGN(const bool is_inside, has_manifest_inside(file, options));
+    if (!is_inside) chosen.path = sidecar_manifest_path(file);
+  }
+  std::error_code failed;
+  const fs::file_status status = fs::symlink_status(chosen.path, failed);
+  if (chosen.path.empty() || fs::exists(status) || (failed && status.type() == fs::file_type::none)) {
+    SignOptions of_this = options;
+    of_this.manifest = chosen.path;
+    RUSHLIGHT_TRY_ASSIGN(chosen.text, signable_manifest(file, of_this));
+    return chosen;
+  }
+  ManifestOptions manifest_options;
+  manifest_options.level = ManifestLevel::sha256;
+  manifest_options.limits = options.limits;
+  manifest_options.access = options.access;
+  manifest_options.executor = options.executor;
+  manifest_options.progress = options.progress;
+  RUSHLIGHT_TRY_ASSIGN(Sidecar made, make_sidecar(file, manifest_options));
+  chosen.text = std::move(made.text);
+  chosen.is_new = true;
+  return chosen;
 }
 
 }  // namespace
@@ -354,34 +513,9 @@ Result<Manifest> add_manifest(const fs::path& from, const fs::path& to, const Ma
 
 Result<Manifest> write_manifest_sidecar(const fs::path& file, const fs::path& sidecar, const ManifestOptions& options) {
   return or_no_memory([&]() -> Result<Manifest> {
-    const ManifestLevel level = options.level == ManifestLevel::none ? ManifestLevel::xxh3 : options.level;
-    RUSHLIGHT_TRY(needs_sha256(level));
-    RUSHLIGHT_TRY_ASSIGN(const Examined examined,
-                         examine(file, options.access, level, options.limits, options.executor, options.progress));
-    const Source& source = *examined.archive().source();
-    Manifest manifest{.size_bytes = source.size_bytes(),
-                      .root = examined.opened.format.root,
-                      .alignment = alignment_of(examined),
-                      .tensors = examined.tensors};
-    for (const std::size_t i : examined.order) {
-      RUSHLIGHT_TRY_ASSIGN(ManifestRecord record, listed(examined, examined.audit.records[i], level));
-      manifest.records.push_back(std::move(record));
-    }
-    const bool sha256 = level == ManifestLevel::sha256;
-    if (sha256) manifest.self_sha256.emplace();
-    std::string text = checkpoint::encode(manifest);
-    std::vector<checkpoint::Blank> blanks;
-    checkpoint::add_self_blanks(sha256, 0, blanks);
-    RUSHLIGHT_TRY_ASSIGN(StructureHash hash, StructureHash::create(sha256));
-    RUSHLIGHT_TRY(checkpoint::update_outside(hash, source, 0, source.size_bytes(), examined.data, {}));
-    checkpoint::update_outside(hash, as_byte_span(text), 0, {}, blanks);
-    RUSHLIGHT_TRY(std::move(hash).finish(manifest));
-    checkpoint::put_self_digests(manifest, text.data());
-    RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> out,
-                         io::AtomicFile::create(sidecar, text.size(), {.overwrite = options.overwrite}));
-    RUSHLIGHT_TRY(out->write(as_byte_span(text)));
-    RUSHLIGHT_TRY(out->commit());
-    return manifest;
+    RUSHLIGHT_TRY_ASSIGN(Sidecar made, make_sidecar(file, options));
+    RUSHLIGHT_TRY(write_new(sidecar, as_byte_span(made.text), options.overwrite));
+    return std::move(made.manifest);
   });
 }
 
@@ -394,24 +528,36 @@ Result<SignReport> sign(const fs::path& from, const fs::path& to, const SignOpti
     // The signature is a record of its own, which the directory lists, and so the manifest is made anew.
     RUSHLIGHT_TRY_ASSIGN(const Examined examined, examine(from, options.access, ManifestLevel::sha256, options.limits,
                                                           options.executor, options.progress));
+    SignReport report;
     RUSHLIGHT_TRY_ASSIGN(const checksum::Ed25519PublicKey public_key, checksum::ed25519_public_key(key));
-    RUSHLIGHT_TRY_ASSIGN(std::string name, checkpoint::key_name(public_key));
+    RUSHLIGHT_TRY_ASSIGN(report.key, checkpoint::key_name(public_key));
     RUSHLIGHT_TRY(write_with_manifest(examined, to, ManifestLevel::sha256, options.overwrite, options.progress, &key));
-    return SignReport{.key = std::move(name)};
+    return report;
   });
+}
+
+fs::path sidecar_manifest_path(const fs::path& file) {
+  fs::path path = file;
+  path += ".manifest.json";
+  return path;
 }
 
 Result<SignReport> sign_detached(const fs::path& file, const fs::path& sidecar, const SignOptions& options) {
   return or_no_memory([&]() -> Result<SignReport> {
     RUSHLIGHT_TRY_ASSIGN(const checksum::Ed25519PrivateKey key, checksum::ed25519_private_key(options.private_key_pem));
-    RUSHLIGHT_TRY_ASSIGN(const std::string text, signable_manifest(file, options));
-    RUSHLIGHT_TRY_ASSIGN(const checkpoint::SignatureRecord made, checkpoint::make_signature(key, text));
-    RUSHLIGHT_TRY_ASSIGN(std::string name, checkpoint::key_name(made.key));
+    SignReport report;
+    RUSHLIGHT_TRY_ASSIGN(const ManifestToSign manifest, manifest_to_sign(file, options));
+    report.manifest = manifest.path;
+    report.manifest_written = manifest.is_new;
+    RUSHLIGHT_TRY_ASSIGN(const checkpoint::SignatureRecord made, checkpoint::make_signature(key, manifest.text));
+    RUSHLIGHT_TRY_ASSIGN(report.key, checkpoint::key_name(made.key));
+    // Both files have their place before either appears.
     RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> out,
                          io::AtomicFile::create(sidecar, made.signature.size(), {.overwrite = options.overwrite}));
+    if (manifest.is_new) RUSHLIGHT_TRY(write_new(manifest.path, as_byte_span(manifest.text), false));
     RUSHLIGHT_TRY(out->write(made.signature));
     RUSHLIGHT_TRY(out->commit());
-    return SignReport{.key = std::move(name)};
+    return report;
   });
 }
 

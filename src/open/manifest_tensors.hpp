@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,17 @@ namespace rushlight::open {
 using RecordOf = std::function<std::string(const Storage&)>;
 
 [[nodiscard]] ManifestTensor manifest_tensor(std::string_view name, const Tensor& tensor, std::string record);
+
+// Of a file that is no archive, of that size.
+[[nodiscard]] ManifestTensor manifest_tensor_of_file(std::string_view name, const Tensor& tensor,
+                                                     std::uint64_t size_bytes);
+// Where a storage lies in such a file; nullopt where its bytes are not there as they are.
+[[nodiscard]] std::optional<zip::Extent> extent_in_file(const Storage& storage, std::uint64_t size_bytes);
+
+// All of them; `extents` gets those of their storages.
+Result<std::vector<ManifestTensor>> manifest_tensors_of_file(const Value& root, const Limits& limits,
+                                                             std::uint64_t size_bytes,
+                                                             std::vector<zip::Extent>& extents);
 
 Result<std::vector<ManifestTensor>> manifest_tensors(const Value& root, const Limits& limits,
                                                      const RecordOf& record_of);

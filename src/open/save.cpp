@@ -58,6 +58,8 @@ class Saving {
     checkpoint::UnbuildOptions unbuild;
     unbuild.protocol = saving.protocol_;
     unbuild.limits = options.limits;
+    // Before 1.13 there was no such mode, and whoever asks for it has a later torch.
+    if (saving.release_ >= checkpoint::kFirstWeightsOnly) unbuild.weights_only = saving.release_;
     if (saving.legacy_) {
       unbuild.persistent_ids = checkpoint::PersistentIds::legacy;
       unbuild.keep_keys = saving.like_ != nullptr && saving.like_->container == open::Container::legacy;
@@ -110,6 +112,9 @@ class Saving {
                           std::string(to_string(kind)));
     }
     legacy_ = kind == FileKind::torch_legacy;
+    if (!options_.torch.empty()) {
+      RUSHLIGHT_TRY_ASSIGN(release_, checkpoint::TorchRelease::parse(options_.torch));
+    }
     if (legacy_ && options_.manifest != ManifestLevel::none) {
       return wrong_option("torch-legacy has no room for a manifest", std::string(to_string(options_.manifest)));
     }
@@ -135,11 +140,7 @@ class Saving {
       RUSHLIGHT_TRY_ASSIGN(layout_, checkpoint::layout_of_file(*like_->archive, root.empty() ? root : root + "/"));
       if (options_.storage_alignment != 0) layout_.set_alignment(options_.storage_alignment);
     } else {
-      checkpoint::TorchRelease release = checkpoint::kCurrentRelease;
-      if (!options_.torch.empty()) {
-        RUSHLIGHT_TRY_ASSIGN(release, checkpoint::TorchRelease::parse(options_.torch));
-      }
-      layout_ = checkpoint::layout_of_release(release, checkpoint::root_of_path(path),
+      layout_ = checkpoint::layout_of_release(release_, checkpoint::root_of_path(path),
                                               options_.storage_alignment == 0 ? 64 : options_.storage_alignment);
     }
     if (options_.root.find_first_of("/\\") != std::string::npos) {
@@ -183,6 +184,7 @@ class Saving {
   const SaveOptions& options_;
   const open::Opened* like_ = nullptr;
   bool legacy_ = false;
+  checkpoint::TorchRelease release_ = checkpoint::kCurrentRelease;
   int protocol_ = 2;
   ZipLayout layout_;
   UnbuiltValue value_;

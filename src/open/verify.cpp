@@ -101,12 +101,13 @@ class Verifier {
     if (!opened) {
       RUSHLIGHT_TRY(add_error(std::move(opened).error()));
       RUSHLIGHT_TRY(manifest_.find(nullptr));
+      if (manifest_.is_of_file()) RUSHLIGHT_TRY(manifest_.compare_file(report_));
       return manifest_.conclude(report_);
     }
     if (opened_.is_set()) {
       // What is demanded of a file is demanded of each of a set that is one, and of the whole, which has none of it.
       RUSHLIGHT_TRY(open::verify_set(options_, load, opened_, report_));
-      RUSHLIGHT_TRY(manifest_.find(nullptr));
+      RUSHLIGHT_TRY(manifest_.find(nullptr, true));
       return manifest_.conclude(report_);
     }
     archive_ = opened_.archive;
@@ -135,8 +136,9 @@ class Verifier {
     return explain_mismatches();
   }
 
-  // A file without checksums: that it can be read whole is all there is to know.
+  // A file without checksums: that it can be read whole is all there is to know, unless a manifest lies beside it.
   Status look_at_stream(const LoadOptions& load) {
+    if (manifest_.is_of_file()) RUSHLIGHT_TRY(manifest_.compare_file(report_));
     Status loaded = open::load_values(load, opened_);
     report_.structure_ok = loaded.has_value();
     report_.explained_bytes = opened_.explained_bytes;
@@ -146,9 +148,16 @@ class Verifier {
     Status visited = open::visit_listing(opened_.root, options_.limits.visited_nodes, collector);
     if (!visited) RUSHLIGHT_TRY(add_error(std::move(visited).error()));
     RUSHLIGHT_TRY(check_indices(collector.composites));
-    for (Use& use : collector.uses) {
-      report_.tensors.push_back({.name = std::move(use.name), .state = TensorState::unverified, .element = {}});
+    std::vector<ManifestTensor> found;
+    for (const Use& use : collector.uses) {
+      if (manifest_.is_of_file()) {
+        found.push_back(open::manifest_tensor_of_file(use.name, use.tensor, source_->size_bytes()));
+      }
+      const TensorState state =
+          manifest_.is_of_file() ? manifest_.state_in_file(found.back()) : TensorState::unverified;
+      report_.tensors.push_back({.name = use.name, .state = state, .element = {}});
     }
+    if (manifest_.is_of_file() && !manifest_.is_index_damaged()) manifest_.compare_tensors(found);
     return {};
   }
 

@@ -9,6 +9,7 @@
 #include "checkpoint/manifest_text.hpp"
 #include "checkpoint/seal.hpp"
 #include "checkpoint/signature.hpp"
+#include "open/file_digests.hpp"
 #include "open/manifest_tensors.hpp"
 #include "open/opened.hpp"
 #include "zip/records.hpp"
@@ -31,6 +32,28 @@ bool ends_with_ignoring_case(std::string_view text, std::string_view end) noexce
   text.remove_prefix(text.size() - end.size());
   return std::equal(text.rbegin(), text.rend(), end.rbegin(),
                     [](char a, char b) { return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b; });
+}
+
+// The chunks of a record that are not those that it lists, in file order, neighbours as one range; offsets within it.
+std::vector<zip::Extent> damaged_chunks(const ManifestRecord& listed, std::span<const checksum::ChunkDigest> chunks) {
+  std::vector<zip::Extent> damage;
+  const auto mark = [&](std::uint64_t begin, std::uint64_t end) {
+    if (!damage.empty() && damage.back().end == begin) {
+      damage.back().end = end;
+    } else {
+      damage.push_back({begin, end});
+    }
+  };
+  for (std::size_t i = 0; i < listed.chunks.size(); ++i) {
+    const std::uint64_t begin = i * checksum::kChunkBytes;
+    // Of a file that was cut off there are fewer.
+    if (i >= chunks.size() || chunks[i].xxh3 != listed.chunks[i]) {
+      mark(begin, std::min(begin + checksum::kChunkBytes, listed.stored_bytes));
+    }
+  }
+  const bool same_record = checksum::record_xxh3(chunks) == listed.xxh3;
+  if (!same_record && damage.empty()) mark(0, listed.stored_bytes);
+  return damage;
 }
 
 // "bytes [0x400000, 0x800000)".
@@ -95,7 +118,7 @@ Result<std::string> ManifestCheck::read_text(const zip::Archive* archive, const 
   return std::string(as_text(bytes.span()));
 }
 
-Status ManifestCheck::find(const zip::Archive* archive) {
+Status ManifestCheck::find(const zip::Archive* archive, bool is_set) {
   if (!options_.public_key_pem.empty()) {
     RUSHLIGHT_TRY_ASSIGN(key_, checksum::ed25519_public_key(options_.public_key_pem));
   }
@@ -112,14 +135,27 @@ Status ManifestCheck::find(const zip::Archive* archive) {
           .record = escaped(found.entry->name);
       return {};
     }
-  } else if (archive == nullptr) {
+  } else if (is_set) {
     add(Category::unsup, "MANI-CONTAINER",
-        "the file is no zip archive that could be opened: nothing was compared with the manifest");
+        "the file is one of a set, which no manifest is of: nothing was compared with it")
+        .hint = "each file of the set may have one of its own";
     return {};
   }
   Result<std::string> text = read_text(archive, entry_, sidecar, "manifest");
   Result<Manifest> manifest = text ? checkpoint::decode_manifest(*text, options_.limits) : std::move(text).error();
   if (manifest) {
+    const char* wrong_place = nullptr;
+    if (manifest->container == ManifestContainer::zip && archive == nullptr) {
+      wrong_place = "the manifest is one of a zip archive, and the file is none that could be opened";
+    } else if (manifest->container == ManifestContainer::file && archive != nullptr) {
+      wrong_place = "the manifest is one of a file that is no archive, and the file is a zip archive";
+    } else if (sidecar == nullptr && manifest->file_sha256) {
+      wrong_place = "the manifest says what the whole file is, which only one beside it can know";
+    }
+    if (wrong_place != nullptr) {
+      add(Category::mani, "MANI-CONTAINER", std::string(wrong_place) + ": nothing was compared with it");
+      return {};
+    }
     text_ = *std::move(text);
     manifest_ = *std::move(manifest);
     return {};
@@ -188,11 +224,7 @@ Status ManifestCheck::compare(const zip::Audit& audit, std::string_view root, Ve
   if (!manifest_) return {};
   if (manifest_->level() == ManifestLevel::sha256) {
     for (RecordReport& record : report.records) record.sha256 = Integrity::not_checked;
-    if (!checksum::sha256_available()) {
-      Finding& finding = add(Category::unsup, "MANI-SHA256-NOT-CHECKED",
-                             "the SHA-256 of the manifest is not checked: this build has no OpenSSL");
-      finding.severity = Severity::warning;
-    }
+    report_unchecked_sha256();
   }
   damage_.resize(audit.records.size());
   compared_.resize(audit.records.size());
@@ -204,7 +236,191 @@ Status ManifestCheck::compare(const zip::Audit& audit, std::string_view root, Ve
     add_difference("MANI-ROOT", "root folder", rushlight::quoted(manifest_->root), rushlight::quoted(root));
   }
   compare_records(audit, root, report);
-  return compare_structure(audit);
+  RUSHLIGHT_TRY(compare_structure(audit));
+  if (manifest_->file_sha256) {
+    file_sha256_ = Integrity::not_checked;
+    if (hashes().sha256) {
+      RUSHLIGHT_TRY_ASSIGN(const Sha256Bytes found, sha256_of_file(source_, options_.progress));
+      compare_digest_of_file(file_sha256_, found == *manifest_->file_sha256, "MANI-FILE-SHA256", "SHA-256");
+    }
+  }
+  return {};
+}
+
+void ManifestCheck::report_unchecked_sha256() {
+  if (checksum::sha256_available()) return;
+  add(Category::unsup, "MANI-SHA256-NOT-CHECKED",
+      "the SHA-256 of the manifest is not checked: this build has no OpenSSL")
+      .severity = Severity::warning;
+}
+
+// Whatever differs has been found in a record or outside of them, and is named there: nothing more is said then.
+void ManifestCheck::compare_digest_of_file(Integrity& state, bool fits, std::string_view code,
+                                           std::string_view algorithm) {
+  state = fits ? Integrity::verified : Integrity::mismatch;
+  const bool is_said = std::ranges::find(findings_, Category::mani, &Finding::category) != findings_.end();
+  if (!fits && !is_said)
+    add(Category::mani, code, "the file's " + std::string(algorithm) + " is not that of the manifest");
+}
+
+Status ManifestCheck::compare_file(VerifyReport& report) {
+  const std::uint64_t size_bytes = source_.size_bytes();
+  if (manifest_->size_bytes != size_bytes) {
+    add_difference("MANI-SIZE", "size of the file", std::to_string(manifest_->size_bytes), std::to_string(size_bytes))
+        .tensors = all_tensors();
+    index_damaged_ = true;
+  }
+  const bool has_sha256 = manifest_->level() == ManifestLevel::sha256;
+  if (has_sha256) report_unchecked_sha256();
+  std::vector<zip::Extent> stretches;  // as much of them as there is
+  for (const ManifestRecord& record : manifest_->records) {
+    stretches.push_back(
+        {std::min(record.data_offset, size_bytes), std::min(record.data_offset + record.stored_bytes, size_bytes)});
+  }
+  RUSHLIGHT_TRY_ASSIGN(const FileDigests digests,
+                       digest_file(source_, stretches, hashes(), options_.executor, options_.progress));
+  report.checked_bytes = size_bytes;
+  damage_.resize(stretches.size());
+  tensors_in_.resize(stretches.size());
+  // Those without elements lie nowhere, whatever their offset: a record is not theirs.
+  for (std::size_t i = 0; i < manifest_->tensors.size(); ++i) {
+    const zip::Extent bytes = reach_in_file(manifest_->tensors[i]);
+    if (bytes.size_bytes() > 0) tensors_in_[record_at(bytes.begin)].push_back(i);
+  }
+  for (std::size_t i = 0; i < stretches.size(); ++i) {
+    const ManifestRecord& listed = manifest_->records[i];
+    RecordReport record{.name = listed.name,
+                        .offset = listed.data_offset,
+                        .size_bytes = listed.size_bytes,
+                        .compressed_bytes = listed.size_bytes,
+                        .crc = Integrity::not_computed,
+                        .sha256 = has_sha256 ? Integrity::not_checked : Integrity::not_computed};
+    compare_stretch(i, digests.stretches[i], record);
+    report.records.push_back(std::move(record));
+  }
+  RUSHLIGHT_TRY(compare_self_of_file(stretches));
+  compare_digest_of_file(file_xxh3_, digests.file_xxh3 == *manifest_->file_xxh3, "MANI-FILE-XXH3", "XXH3-128");
+  if (has_sha256) {
+    file_sha256_ = Integrity::not_checked;
+    if (digests.file_sha256) {
+      compare_digest_of_file(file_sha256_, digests.file_sha256 == manifest_->file_sha256, "MANI-FILE-SHA256",
+                             "SHA-256");
+    }
+  }
+  file_compared_ = true;
+  return {};
+}
+
+void ManifestCheck::compare_stretch(std::size_t number, std::span<const checksum::ChunkDigest> chunks,
+                                    RecordReport& report) {
+  const ManifestRecord& listed = manifest_->records[number];
+  std::vector<zip::Extent>& damage = damage_[number];
+  damage = damaged_chunks(listed, chunks);
+  report.xxh3 = damage.empty() ? Integrity::verified : Integrity::mismatch;
+  const auto say = [&](const zip::Extent& range, std::string_view code, std::string message) {
+    Finding& finding = add(Category::mani, code, std::move(message));
+    finding.record = listed.name;
+    finding.offset = listed.data_offset + range.begin;
+    finding.record_offset = range.begin;
+    finding.tensors = tensors_in_file(number, range);
+    index_damaged_ = index_damaged_ || tensors_in_[number].empty();
+  };
+  for (const zip::Extent& range : damage) {
+    say(range, "MANI-MISMATCH",
+        range_text({listed.data_offset + range.begin, listed.data_offset + range.end}) +
+            " of the file are not those that the manifest vouches for");
+  }
+  if (!hashes().sha256 || !listed.sha256) return;
+  const Result<checksum::Sha256Digest> sha256 = checksum::record_sha256(listed.stored_bytes, chunks);
+  if (!sha256) return;  // not checked
+  report.sha256 = *sha256 == *listed.sha256 ? Integrity::verified : Integrity::mismatch;
+  if (report.sha256 == Integrity::verified || !damage.empty()) return;
+  damage.push_back({0, listed.stored_bytes});
+  say(damage.front(), "MANI-SHA256",
+      "the SHA-256 of " + range_text({listed.data_offset, listed.data_offset + listed.stored_bytes}) +
+          " is not that of the manifest, though their XXH3-128 is: somebody chose the bytes");
+}
+
+Status ManifestCheck::compare_self_of_file(std::span<const zip::Extent> stretches) {
+  const bool sha256 = hashes().sha256;
+  RUSHLIGHT_TRY_ASSIGN(StructureHash hash, StructureHash::create(sha256));
+  RUSHLIGHT_TRY(checkpoint::update_outside(hash, source_, 0, source_.size_bytes(), stretches, {}));
+  std::vector<Blank> blanks;
+  checkpoint::add_self_blanks(manifest_->level() == ManifestLevel::sha256, 0, blanks);
+  checkpoint::update_outside(hash, as_byte_span(text_), 0, {}, blanks);
+  Manifest computed;
+  RUSHLIGHT_TRY(std::move(hash).finish(computed));
+  self_checked_ = true;
+  self_fits_ =
+      computed.self_xxh3 == manifest_->self_xxh3 && (!sha256 || computed.self_sha256 == manifest_->self_sha256);
+  if (self_fits_) return {};
+  index_damaged_ = true;
+  add(Category::mani, "MANI-SELF",
+      "bytes of the file between its records, or the manifest itself, are not what they were when it was made")
+      .tensors = all_tensors();
+  return {};
+}
+
+// The record with that byte of the file; their number where there is none.
+std::size_t ManifestCheck::record_at(std::uint64_t offset) const {
+  const std::vector<ManifestRecord>& records = manifest_->records;
+  const auto behind =
+      std::upper_bound(records.begin(), records.end(), offset,
+                       [](std::uint64_t at, const ManifestRecord& record) { return at < record.data_offset; });
+  if (behind == records.begin()) return records.size();
+  const auto found = behind - 1;
+  return offset - found->data_offset < found->size_bytes ? static_cast<std::size_t>(found - records.begin())
+                                                         : records.size();
+}
+
+// Where the numbers do not say, all of its record; none where it has no bytes, or none in a record.
+zip::Extent ManifestCheck::reach_in_file(const ManifestTensor& tensor) const {
+  const bool is_empty = std::ranges::find(tensor.shape, std::int64_t{0}) != tensor.shape.end();
+  const std::size_t number =
+      tensor.data_offset && !is_empty ? record_at(*tensor.data_offset) : manifest_->records.size();
+  if (number == manifest_->records.size()) return {0, 0};
+  const ManifestRecord& record = manifest_->records[number];
+  const std::uint64_t end = record.data_offset + record.size_bytes;
+  const zip::Extent bytes = reach(tensor);
+  if (bytes.end > end - *tensor.data_offset) return {record.data_offset, end};
+  return {*tensor.data_offset + bytes.begin, *tensor.data_offset + bytes.end};
+}
+
+std::vector<std::string> ManifestCheck::all_tensors() const {
+  std::vector<std::string> names;
+  for (const ManifestTensor& tensor : manifest_->tensors) {
+    if (names.size() == kNamedTensors) break;
+    names.push_back(tensor.name);
+  }
+  return names;
+}
+
+// `damage` counts from the start of the record.
+std::vector<std::string> ManifestCheck::tensors_in_file(std::size_t record, const zip::Extent& damage) {
+  if (tensors_in_[record].empty()) return all_tensors();
+  const std::uint64_t base = manifest_->records[record].data_offset;
+  std::vector<std::string> names;
+  for (const std::size_t i : tensors_in_[record]) {
+    const ManifestTensor& tensor = manifest_->tensors[i];
+    const zip::Extent bytes = reach_in_file(tensor);
+    if (names.size() == kNamedTensors) break;
+    if (bytes.begin < base + damage.end && base + damage.begin < bytes.end) names.push_back(tensor.name);
+  }
+  return names;
+}
+
+TensorState ManifestCheck::state_in_file(const ManifestTensor& tensor) const {
+  if (!file_compared_) return TensorState::unverified;
+  if (index_damaged_) return TensorState::damaged;
+  const zip::Extent bytes = reach_in_file(tensor);
+  // Without elements; or outside all records, where the self-digest is of its bytes, and fits.
+  if (bytes.size_bytes() == 0) return TensorState::intact;
+  const std::size_t record = record_at(bytes.begin);
+  const std::uint64_t base = manifest_->records[record].data_offset;
+  const bool hit = std::ranges::any_of(damage_[record], [&](const zip::Extent& range) {
+    return bytes.begin < base + range.end && base + range.begin < bytes.end;
+  });
+  return hit ? TensorState::damaged : TensorState::intact;
 }
 
 void ManifestCheck::compare_records(const zip::Audit& audit, std::string_view root, VerifyReport& report) {
@@ -267,21 +483,7 @@ void ManifestCheck::compare_chunks(const ManifestRecord& listed, const zip::Reco
   // Those of the last chunks may be missing where the file could not be read to its end; the audit has said so.
   if (chunks.size() != checksum::chunk_count(listed.stored_bytes)) return;
   std::vector<zip::Extent>& damage = damage_[number];
-  const auto mark = [&](std::uint64_t begin, std::uint64_t end) {
-    if (!damage.empty() && damage.back().end == begin) {
-      damage.back().end = end;
-    } else {
-      damage.push_back({begin, end});
-    }
-  };
-  for (std::size_t i = 0; i < listed.chunks.size(); ++i) {
-    const std::uint64_t begin = i * checksum::kChunkBytes;
-    if (chunks[i].xxh3 != listed.chunks[i]) {
-      mark(begin, std::min(begin + checksum::kChunkBytes, listed.stored_bytes));
-    }
-  }
-  const bool same_record = checksum::record_xxh3(chunks) == listed.xxh3;
-  if (!same_record && damage.empty()) mark(0, listed.stored_bytes);
+  damage = damaged_chunks(listed, chunks);
   compared_[number] = true;
   report.xxh3 = damage.empty() ? Integrity::verified : Integrity::mismatch;
   for (const zip::Extent& range : damage) {
@@ -429,6 +631,7 @@ Status ManifestCheck::check_signature(VerifyReport& report) {
   if (!manifest_ || manifest_->level() != ManifestLevel::sha256) {
     bad("SIG-NO-MANIFEST", manifest_ ? "a signature of a manifest without SHA-256 vouches for nothing"
                                      : "there is no manifest that the signature could be of");
+    if (!has_manifest_) findings_.back().hint = "--manifest names one that lies beside the file";
     return {};
   }
   const std::string message = checkpoint::signed_message(text_);
@@ -454,6 +657,11 @@ Status ManifestCheck::conclude(VerifyReport& report) {
       verdict.records = manifest_->records.size();
       verdict.tensors = manifest_->tensors.size();
       verdict.self_digest = checksum::to_hex(manifest_->self_xxh3);
+      // Where nothing was compared they are not checked.
+      verdict.file_xxh3 =
+          manifest_->file_xxh3 && file_xxh3_ == Integrity::not_computed ? Integrity::not_checked : file_xxh3_;
+      verdict.file_sha256 =
+          manifest_->file_sha256 && file_sha256_ == Integrity::not_computed ? Integrity::not_checked : file_sha256_;
       // Its own record is what the self-digest is of, besides.
       for (RecordReport& record : report.records) {
         if (!self_fits_ || entry_ == nullptr || record.name != checkpoint::kManifestName) continue;

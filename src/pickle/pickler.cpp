@@ -118,7 +118,7 @@ class Pickler {
     }
     out_.op(Opcode::STOP);
     out_.close_frame();
-    return Pickled{std::move(out_).finish(), std::move(persistent_)};
+    return Pickled{std::move(out_).finish(), std::move(persistent_), has_floats_};
   }
 
  private:
@@ -344,6 +344,7 @@ class Pickler {
         long_integer(graph_.text(id));
         return {};
       case ObjectKind::real:
+        has_floats_ = true;
         out_.op(Opcode::BINFLOAT);
         out_.number(byte_swapped(std::bit_cast<std::uint64_t>(graph_.real(id))));
         return {};
@@ -604,6 +605,7 @@ class Pickler {
   std::vector<std::uint8_t> anew_;       // by object: 1 when the memo does not count; empty until it is needed
   std::vector<Task> steps_;
   std::vector<ObjectId> persistent_;
+  bool has_floats_ = false;
   Stream out_;
 };
 

@@ -22,6 +22,7 @@ struct Pickled {
   std::vector<std::byte> bytes;
   // Every persistent id written, in order, as often as it is.
   std::vector<ObjectId> persistent;
+  bool has_floats = false;
 };
 
 // Objects are written with the opcodes of their kind: a graph for protocol 2 holds no bytes and no sets, which Python

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
@@ -161,12 +163,18 @@ std::vector<std::vector<std::string>> table_below(std::string_view head) {
   return rows;
 }
 
+// "2.4", "2.2 to 2.14", "never".
+std::string releases_text(const ReleaseRange& range) {
+  if (range == never) return "never";
+  return to_string(range.first) + (range.last == kNoLastRelease ? "" : " to " + to_string(range.last));
+}
+
 struct DefRow {
   std::string module, name, meaning, torch;
 };
 std::vector<DefRow> def_rows() {
   return {
-#define RUSHLIGHT_GLOBAL(module, name, meaning, torch) {module, name, #meaning, #torch},
+#define RUSHLIGHT_GLOBAL(module, name, meaning, torch) {module, name, #meaning, releases_text(torch)},
 #include "checkpoint/globals.def"
   };
 }
@@ -180,6 +188,45 @@ TEST(Globals, TheSpecificationHasTheSameTable) {
   }
   expected += "\n";
   EXPECT_NE(text.find(expected), std::string::npos) << "the table should read:\n" << expected;
+}
+
+// tests/checkpoint/weights_only_names.txt is what those releases have; parity.weights_only asks the one that is
+// installed.
+TEST(Globals, TakenUnderWeightsOnlyIsWhatEachReleaseOfTorchTakes) {
+  std::ifstream file(std::string(RUSHLIGHT_TESTS_SOURCE_DIR) + "/checkpoint/weights_only_names.txt");
+  std::map<std::string, ReleaseRange> listed;
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string name, first, last;
+    words >> name >> first >> last;
+    listed[name] = {TorchRelease::parse(first).value(),
+                    last.empty() ? kNoLastRelease : TorchRelease::parse(last).value()};
+  }
+  ASSERT_EQ(listed.size(), 146u);
+  for (const auto& [name, range] : listed) {
+    const std::size_t dot = name.rfind('.');
+    const std::optional<KnownGlobal> known = find_global(name.substr(0, dot), name.substr(dot + 1));
+    ASSERT_TRUE(known) << name;
+    EXPECT_EQ(releases_text(known->torch), releases_text(range)) << name;
+  }
+  const auto expect_listed = [&](const std::string& module, const std::string& name) {
+    const std::optional<KnownGlobal> known = find_global(module, name);
+    if (!known || known->torch == never) return;
+    EXPECT_EQ(listed.count(module + "." + name), 1u) << module << " " << name;
+  };
+  for (const DefRow& row : def_rows()) expect_listed(row.module, row.name);
+  std::vector<std::string> derived;
+#define RUSHLIGHT_DTYPE(id, torch_name, short_name, bytes, packed, code, storage_class, kind) \
+  derived.insert(derived.end(), {torch_name, storage_class});
+#include "rushlight/dtypes.def"
+  for (const std::string& name : derived) {
+    for (const char* module : {"torch", "torch.cuda"}) expect_listed(module, name);
+    if (!name.ends_with("Storage")) continue;
+    const std::string tensor = name.substr(0, name.size() - 7) + "Tensor";
+    for (const char* module : {"torch", "torch.cuda", "torch.sparse", "torch.cuda.sparse"}) {
+      expect_listed(module, tensor);
+    }
+  }
 }
 
 TEST(Globals, TheSpecificationExplainsEveryMeaning) {

@@ -14,6 +14,7 @@ import unittest
 PROGRAM, GOLDEN, EXAMPLES = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
 FASHION = GOLDEN / "fashion"
 CNN = FASHION / "fashion_cnn.pt"
+LEGACY = GOLDEN / "format" / "modules" / "cnn.legacy.pt"
 CKPT = FASHION / "fashion_ckpt.pt"
 SPEC = EXAMPLES / "fashion_cnn.json"
 CATEGORIES = set("kind trunc zip ambig unsup limit pkl global type tensor store crc mani sig changed io".split()) | {
@@ -130,7 +131,8 @@ class Envelope(unittest.TestCase):
             self.check("manifest", 0, CNN, "-o", file, "--force")
             checked = self.check("verify", 0, file, "--require-manifest")
             self.assertEqual(checked["manifest"], {"state": "verified", "sidecar": False, "level": "xxh3",
-                                                   "records": 20, "tensors": 18, "digest": report["digest"]})
+                                                   "records": 20, "tensors": 18, "digest": report["digest"],
+                                                   "file_xxh3": None, "file_sha256": None})
             self.assertTrue(all(r["xxh3"] == "verified" for r in checked["records"]))
             self.assertIsNone(checked["records"][0]["sha256"])
             # Whoever changes data and CRC is found all the same.
@@ -145,6 +147,17 @@ class Envelope(unittest.TestCase):
             self.check("manifest", 1, file, "--in-place")  # of a damaged file there is none
             self.check("manifest", 0, CNN, "--sidecar", sidecar)
             self.assertTrue(self.check("verify", 0, CNN, "--manifest", sidecar)["manifest"]["sidecar"])
+            # Beside a file that is no archive.
+            self.check("manifest", 1, LEGACY, "-o", file, "--force")
+            report = self.check("manifest", 0, LEGACY, "--sidecar", sidecar, "--force")
+            self.assertEqual(len(report["file_xxh3"]), 32)
+            self.assertIsNone(report["file_sha256"])
+            checked = self.check("verify", 0, LEGACY, "--manifest", sidecar, "--require-manifest")
+            self.assertEqual((checked["manifest"]["file_xxh3"], checked["manifest"]["file_sha256"]), ("verified", None))
+            self.assertEqual({r["xxh3"] for r in checked["records"]}, {"verified"})
+            self.assertEqual({r["crc"] for r in checked["records"]}, {"not-computed"})
+            self.assertEqual({t["state"] for t in checked["tensors"]}, {"intact"})
+            self.assertEqual({t["state"] for t in self.check("verify", 0, LEGACY)["tensors"]}, {"unverified"})
         self.check("manifest", 2, CNN)
         self.check("manifest", 2, CNN, "--in-place", "-o", "x.pt")
 
@@ -163,9 +176,19 @@ class Envelope(unittest.TestCase):
             if self.run_unchecked("hash", CNN, "--algo", "sha256") != 0:
                 self.skipTest("built without OpenSSL")
             self.check("sign", 1, CNN, "--key", key)  # no manifest
+            one = folder / "one.pt"
+            one.write_bytes(pathlib.Path(LEGACY).read_bytes())
+            report = self.check("sign", 0, one, "--key", key, "--sidecar", signature)
+            self.assertEqual((report["manifest"], report["manifest_written"]), (f"{one}.manifest.json", True))
+            demand = ["--require-signature", "--pub", public, "--signature", signature]
+            checked = self.check("verify", 0, one, *demand, "--manifest", report["manifest"])
+            self.assertEqual(checked["manifest"]["file_sha256"], "verified")
+            self.check("verify", 1, one, *demand)
+            signature.unlink()
             self.check("manifest", 0, CNN, "--sha256", "-o", file)
             report = self.check("sign", 0, file, "--key", key, "--sidecar", signature)
             self.assertEqual((report["sidecar"], signature.stat().st_size), (True, 64))
+            self.assertEqual((report["manifest"], report["manifest_written"]), (None, False))
             beside = ["--require-signature", "--pub", public]
             self.check("verify", 1, file, *beside)  # unsigned
             checked = self.check("verify", 0, file, *beside, "--signature", signature)

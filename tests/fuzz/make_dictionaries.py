@@ -12,7 +12,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 OPCODE = re.compile(r'^RUSHLIGHT_OPCODE\((\w+),\s*(0x[0-9A-F]{2}),\s*\d+,\s*(\w+),', re.M)
-GLOBAL = re.compile(r'^RUSHLIGHT_GLOBAL\("([^"]+)", "([^"]+)", (\w+), \w+\)', re.M)
+GLOBAL = re.compile(r'^RUSHLIGHT_GLOBAL\("([^"]+)", "([^"]+)", (\w+), .+\)$', re.M)
 
 # The shortest right argument of each kind (src/pickle/argument.hpp).
 ARGUMENTS = {

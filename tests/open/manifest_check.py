@@ -71,6 +71,31 @@ def check_records(data, manifest):
         assert record_sha256(stored) == record["sha256"], record["name"]
 
 
+def sha256_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def check_file(path, text):
+    """A file that is no archive, and the manifest beside it: the records, what lies between them, the whole."""
+    data, manifest = path.read_bytes(), json.loads(text)
+    assert manifest["container"] == "file" and manifest["size_bytes"] == len(data), path
+    total, at = hashlib.sha256(b"rushlight structure 1\n"), 0
+    for record in manifest["records"]:
+        begin, end = record["data_offset"], record["data_offset"] + record["size_bytes"]
+        assert at <= begin < end <= len(data), (path, record)
+        assert record_sha256(data[begin:end]) == record["sha256"], (path, record)
+        total.update(data[at:begin])
+        at = end
+    total.update(data[at:])
+    blanked = bytearray(text)
+    for field, digits in ((b'"self_xxh3":"', 32), (b'"self_sha256":"', 64)):
+        begin = text.index(field) + len(field)
+        blanked[begin:begin + digits] = b"0" * digits
+    total.update(blanked)
+    assert total.hexdigest() == manifest["self_sha256"], path
+    assert manifest["file_sha256"] == sha256_of(path), path
+
+
 def check_archive(path):
     data = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
@@ -99,8 +124,14 @@ def rushlight(*words):
     subprocess.run([PROGRAM, *map(str, words), "-q"], check=True, timeout=60)
 
 
+def refuses(*words):
+    """Exit 1: findings, and no accident."""
+    return subprocess.run([PROGRAM, *map(str, words), "-q"], capture_output=True, timeout=60).returncode == 1
+
+
 def main():
     text, [signature] = check_archive(VECTORS / "manifest.pt")
+    check_file(VECTORS / "digest.legacy.pt", (VECTORS / "digest.legacy.json").read_bytes())
     if shutil.which("openssl") is None:
         print("SKIPPED: openssl is not installed; the digests were compared")
         return 77
@@ -123,6 +154,23 @@ def main():
         assert openssl_accepts(folder, public, pae(text), detached.read_bytes())
         assert not openssl_accepts(folder, public, pae(text + b" "), detached.read_bytes())
         rushlight("verify", file, "--manifest", sidecar, "--signature", detached, "--require-signature", "--pub", public)
+        assert json.loads(text)["file_sha256"] == sha256_of(file)
+        # Files that have no manifest yet, in one step, of any kind.
+        for name in ("digest.legacy.pt", "digest.safetensors", "digest.npz", "digest.pt"):
+            one, signed = folder / name, folder / (name + ".sig")
+            one.write_bytes((VECTORS / name).read_bytes())
+            rushlight("sign", one, "--key", key, "--sidecar", signed)
+            beside = folder / (name + ".manifest.json")
+            if name in ("digest.legacy.pt", "digest.safetensors"):
+                check_file(one, beside.read_bytes())
+            assert openssl_accepts(folder, public, pae(beside.read_bytes()), signed.read_bytes()), name
+            assert json.loads(beside.read_bytes())["file_sha256"] == sha256_of(one)
+            demand = ("--require-signature", "--pub", public)
+            rushlight("verify", one, "--manifest", beside, "--signature", signed, *demand)
+            for less in ((), ("--manifest", beside), ("--signature", signed)):
+                assert refuses("verify", one, *less, *demand), (name, less)
+            one.write_bytes(one.read_bytes()[:-1] + b"?")
+            assert refuses("verify", one, "--manifest", beside, "--signature", signed, *demand), name
         # A signature that openssl makes is one for us.
         (folder / "message").write_bytes(pae(text))
         subprocess.run(["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", folder / "message", "-out",

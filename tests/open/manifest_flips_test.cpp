@@ -7,6 +7,7 @@
 
 #include "base/bytes.hpp"
 #include "checksum/ed25519.hpp"
+#include "checksum/sha256.hpp"
 #include "rushlight/executor.hpp"
 #include "rushlight/verify.hpp"
 #include "sealed_file.hpp"
@@ -15,20 +16,23 @@
 namespace rushlight::test {
 namespace {
 
-bool is_found(const std::string& file) {
-  const Result<VerifyReport> report = verify(Source::from_memory(as_byte_span(file)));
-  return report && !report->ok;
+bool is_found(const std::string& file, const std::string& sidecar = {}) {
+  VerifyOptions options;
+  if (!sidecar.empty()) options.manifest = Source::from_memory(as_byte_span(sidecar), "sidecar");
+  const Result<VerifyReport> report = verify(Source::from_memory(as_byte_span(file)), options);
+  return report && !report->ok && (sidecar.empty() || report->manifest->state == Integrity::mismatch);
 }
 
 // The bits that are not found, of those at the given positions.
-std::vector<std::size_t> missed(const std::string& file, const std::vector<std::size_t>& bits) {
+std::vector<std::size_t> missed(const std::string& file, const std::vector<std::size_t>& bits,
+                                const std::string& sidecar = {}) {
   const auto pool = make_thread_pool();
   std::vector<std::vector<std::size_t>> by_task(64);
   pool->for_each_index(by_task.size(), [&](std::size_t task) {
     std::string copy = file;
     for (std::size_t i = task; i < bits.size(); i += by_task.size()) {
       copy[bits[i] / 8] ^= static_cast<char>(1 << bits[i] % 8);
-      if (!is_found(copy)) by_task[task].push_back(bits[i]);
+      if (!is_found(copy, sidecar)) by_task[task].push_back(bits[i]);
       copy[bits[i] / 8] ^= static_cast<char>(1 << bits[i] % 8);
     }
   });
@@ -78,6 +82,37 @@ TEST(ManifestFlips, EveryBitOfASignedFileIsFoundWithoutTheKey) {
   ASSERT_FALSE(is_found(file));
   const std::vector<std::size_t> not_found = missed(file, all_bits(file));
   EXPECT_TRUE(not_found.empty()) << said(file, not_found);
+}
+
+void expect_all_found_beside(const std::string& file, ManifestLevel level) {
+  const std::string sidecar = sidecar_of(file, level);
+  ASSERT_FALSE(is_found(file, sidecar));
+  const std::vector<std::size_t> bits = missed(file, all_bits(file), sidecar);
+  EXPECT_TRUE(bits.empty()) << said(file, bits);
+}
+
+TEST(ManifestFlips, EveryBitOfALegacyFileIsFound) {
+  expect_all_found_beside(saved_legacy(), ManifestLevel::xxh3);
+  if (checksum::sha256_available()) expect_all_found_beside(saved_legacy(), ManifestLevel::sha256);
+}
+
+TEST(ManifestFlips, EveryBitOfASafetensorsFileIsFound) {
+  expect_all_found_beside(saved_safetensors(), ManifestLevel::xxh3);
+}
+
+TEST(ManifestFlips, EveryBitOfASidecarIsFound) {
+  const ManifestLevel level = checksum::sha256_available() ? ManifestLevel::sha256 : ManifestLevel::xxh3;
+  for (const std::string& file : {saved_legacy(), saved_safetensors()}) {
+    std::string sidecar = sidecar_of(file, level);
+    ASSERT_FALSE(is_found(file, sidecar));
+    std::vector<std::size_t> not_found;
+    for (std::size_t bit = 0; bit < sidecar.size() * 8; ++bit) {
+      sidecar[bit / 8] ^= static_cast<char>(1 << bit % 8);
+      if (!is_found(file, sidecar)) not_found.push_back(bit);
+      sidecar[bit / 8] ^= static_cast<char>(1 << bit % 8);
+    }
+    EXPECT_TRUE(not_found.empty()) << said(sidecar, not_found);
+  }
 }
 
 TEST(ManifestFlips, SampledBitsOfALargeFileAreFound) {

@@ -461,7 +461,7 @@ TEST(HostileManifests, M07_UnknownVersionsAndFieldsAreRefused) {
   EXPECT_EQ(said("\"method\":0", "\"method\":\"0\""),
             "mani MANI-FIELD: manifest record 0: method, expected a whole number, found a text");
   EXPECT_EQ(said("\"container\":\"zip\"", "\"container\":\"tar\""),
-            "mani MANI-FIELD: manifest container, expected 'zip', found 'tar'");
+            "mani MANI-FIELD: manifest container, expected 'zip' or 'file', found 'tar'");
 }
 
 TEST(HostileManifests, M08_HugeAndDeepManifestsMeetLimits) {

@@ -19,6 +19,7 @@
 #include "support/temporary_folder.hpp"
 #include "support/test_sink.hpp"
 #include "support/zip_builder.hpp"
+#include "value/graph.hpp"
 
 namespace rushlight::test {
 namespace {
@@ -257,6 +258,59 @@ TEST(Save, WhatCannotBeWrittenIsNamed) {
   ASSERT_TRUE(unsafe);
   ASSERT_EQ(unsafe->findings.size(), 1u);
   EXPECT_EQ(unsafe->findings[0].code, "SAVE-NOT-SAFE");
+}
+
+// The lists grew: what 2.15 reads, 1.13 does not, and the other way round.
+TEST(Save, SafeIsWhatTheReleaseThatIsNamedReads) {
+  const auto refused = [](const Value& value, const std::string& torch, FileKind kind = FileKind::torch_zip) {
+    TestSink sink;
+    const Result<SaveReport> report = save(value, sink, {.kind = kind, .torch = torch, .weights_only = true});
+    return report ? std::string() : said(report);
+  };
+  ValueGraphBuilder builder;
+  const NodeId items = builder.list();
+  ASSERT_TRUE(builder.append(items, builder.integer(7)));
+  ASSERT_TRUE(builder.append(items, builder.real(0.5)));
+  const Value floats_outside(std::move(builder).finish(), items);
+  for (const FileKind kind : {FileKind::torch_zip, FileKind::torch_legacy}) {
+    EXPECT_EQ(refused(floats_outside, "1.13", kind),
+              "forbidden: torch.load(weights_only=True) of torch 1.13 does not read floats outside tensors");
+    for (const char* torch : {"2.0", "2.5.1", "2.15", ""}) EXPECT_EQ(refused(floats_outside, torch, kind), "") << torch;
+  }
+  // There was no such mode yet.
+  EXPECT_EQ(refused(floats_outside, "1.12"), "");
+
+  ValueGraphBuilder other;
+  const NodeId number = other.complex(1, 2);
+  const Value complex(std::move(other).finish(), number);
+  EXPECT_EQ(refused(complex, "2.5"),
+            "forbidden: torch.load(weights_only=True) of torch 2.5 does not read 'builtins.complex'");
+  EXPECT_EQ(refused(complex, "2.6"), "");
+  const std::array<std::byte, 1> seven{std::byte{7}};
+  const Value bytes = Value::bytes(seven);
+  EXPECT_EQ(refused(bytes, "2.4"),
+            "forbidden: torch.load(weights_only=True) of torch 2.4 does not read '_codecs.encode'");
+  EXPECT_EQ(refused(bytes, "2.5"), "");
+  StateDict dtypes;
+  dtypes.insert("a", Tensor::zeros(DType::f8_e5m2fnuz, {2}).value());
+  EXPECT_EQ(
+      refused(to_value(dtypes), "2.2"),
+      "forbidden: torch.load(weights_only=True) of torch 2.2 does not read 'torch.float8_e5m2fnuz', which 'a' needs");
+  EXPECT_EQ(refused(to_value(dtypes), "2.3"), "");
+  // Tensors of the usual dtypes, all of them.
+  StateDict usual;
+  for (const DType dtype : {DType::f32, DType::bf16, DType::u8, DType::boolean, DType::i64, DType::c64}) {
+    usual.insert(std::string(to_string(dtype)), Tensor::zeros(dtype, {2}).value());
+  }
+  EXPECT_EQ(refused(to_value(usual), "1.13"), "");
+  // Without the demand they are warnings.
+  TestSink sink;
+  const Result<SaveReport> report = save(floats_outside, sink, {.torch = "1.13"});
+  ASSERT_TRUE(report);
+  ASSERT_EQ(report->findings.size(), 1u);
+  EXPECT_EQ(report->findings[0].code, "SAVE-NOT-SAFE");
+  EXPECT_EQ(said(save(Value(1), sink, {.kind = FileKind::torch_legacy, .torch = "1.5"})),
+            "invalid_argument: no release of torch to write as, expected 1.6 or later, found '1.5'");
 }
 
 TEST(Save, AFailureLeavesTheOldFile) {

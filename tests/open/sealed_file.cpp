@@ -8,6 +8,8 @@
 
 #include "base/bytes.hpp"
 #include "checkpoint/seal.hpp"
+#include "rushlight/interchange.hpp"
+#include "support/temporary_folder.hpp"
 #include "support/test_sink.hpp"
 #include "support/zip_builder.hpp"
 #include "zip/archive.hpp"
@@ -61,6 +63,48 @@ std::string saved_small(ManifestLevel level, bool crc) {
   options.crc = crc;
   options.manifest = level;
   return saved(small_state(), options);
+}
+
+std::string saved_legacy() {
+  SaveOptions options;
+  options.kind = FileKind::torch_legacy;
+  return saved(small_state(), options);
+}
+
+std::string saved_safetensors() {
+  TestSink sink;
+  EXPECT_TRUE(write_safetensors(small_state(), sink));
+  return sink.text();
+}
+
+std::string sidecar_of(const std::string& file, ManifestLevel level) {
+  const TemporaryFolder folder;
+  write_file(folder / "file", file);
+  ManifestOptions options;
+  options.level = level;
+  const Result<Manifest> manifest = write_manifest_sidecar(folder / "file", folder / "sidecar", options);
+  EXPECT_TRUE(manifest) << to_string(manifest.error());
+  return manifest ? read_file(folder / "sidecar") : std::string();
+}
+
+void forge_sidecar(const std::string& file, std::string& sidecar, const std::function<void(std::string& text)>& edit) {
+  const Manifest manifest = parse_manifest(sidecar).value();
+  edit(sidecar);
+  // As page 07 has it, written once more.
+  std::string structure = "rushlight structure 1\n";
+  std::size_t at = 0;
+  for (const ManifestRecord& record : manifest.records) {
+    structure += file.substr(at, record.data_offset - at);
+    at = record.data_offset + record.size_bytes;
+  }
+  std::string blanked = sidecar;
+  blanked.replace(checkpoint::kSelfXxh3At, 32, std::string(32, '0'));
+  if (manifest.self_sha256) blanked.replace(checkpoint::kSelfSha256At, 64, std::string(64, '0'));
+  structure += file.substr(at) + blanked;
+  Manifest digests;
+  digests.self_xxh3 = checksum::xxh3_128(as_byte_span(structure));
+  if (manifest.self_sha256) digests.self_sha256 = checksum::sha256(as_byte_span(structure)).value();
+  checkpoint::put_self_digests(digests, sidecar.data());
 }
 
 Range data_of(std::string_view archive, std::string_view short_name) {

@@ -16,6 +16,14 @@ namespace rushlight::test {
 [[nodiscard]] std::string saved(const StateDict& state, const SaveOptions& options);
 [[nodiscard]] std::string saved_small(ManifestLevel level, bool crc = true);
 
+// The same tensors where no manifest has room.
+[[nodiscard]] std::string saved_legacy();
+[[nodiscard]] std::string saved_safetensors();
+// The text of a manifest beside it.
+[[nodiscard]] std::string sidecar_of(const std::string& file, ManifestLevel level = ManifestLevel::xxh3);
+// Edits it, keeping its length, and then its self-digests fit the file again.
+void forge_sidecar(const std::string& file, std::string& sidecar, const std::function<void(std::string& text)>& edit);
+
 // Where a record's data lie in an archive: [begin, end).
 struct Range {
   std::size_t begin = 0;
