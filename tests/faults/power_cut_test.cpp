@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "checksum/ed25519.hpp"
 #include "io/atomic_file.hpp"
 #include "operation_recorder.hpp"
 #include "rushlight/convert.hpp"
@@ -22,6 +23,7 @@
 #include "rushlight/verify.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_sink.hpp"
+#include "write_roads.hpp"
 
 namespace rushlight::test {
 namespace {
@@ -103,15 +105,15 @@ Status write_after_reserving(const std::filesystem::path& path, std::uint64_t re
   return (*file)->commit();
 }
 
-struct Road {
+struct Writing {
   std::string name;
   Files before;
   std::function<Status(const std::filesystem::path& folder)> write;
 };
 
-std::vector<Road> roads() {
+std::vector<Writing> roads() {
   const std::string old = saved(state_of(0, 3'000));
-  std::vector<Road> roads;
+  std::vector<Writing> roads;
   roads.push_back({"save over an old file", {{kName, old}}, save_new});
   roads.push_back({"save where there was none", {}, save_new});
   // What was reserved in vain is given back.
@@ -144,14 +146,14 @@ std::vector<Road> roads() {
   return roads;
 }
 
-std::optional<std::string> old_of(const Road& road) {
+std::optional<std::string> old_of(const Writing& road) {
   const auto found = road.before.find(kName);
   return found == road.before.end() ? std::nullopt : std::optional(found->second);
 }
 
 TEST(PowerCut, W15_W16_W17_EveryStateOfTheDiskHasTheOldFileOrTheNewOne) {
   std::size_t states = 0;
-  for (const Road& road : roads()) {
+  for (const Writing& road : roads()) {
     // All at once, and in pieces that end within pages and sectors.
     for (const std::size_t most_bytes : {~std::size_t{0}, std::size_t{5'003}}) {
       std::string after;
@@ -163,12 +165,12 @@ TEST(PowerCut, W15_W16_W17_EveryStateOfTheDiskHasTheOldFileOrTheNewOne) {
     }
   }
   EXPECT_GE(states, 10'000U);
-  RecordProperty("states", static_cast<int>(states));
+  RecordProperty("disk_states", static_cast<int>(states));
 }
 
 TEST(PowerCut, W15_AfterASaveThatFailedAnywhereTheOldFileIsThere) {
   std::size_t states = 0;
-  for (const Road& road : roads()) {
+  for (const Writing& road : roads()) {
     for (int n = 0;; ++n) {
       const TemporaryFolder folder;
       for (const auto& [name, bytes] : road.before) write_file(folder / name, bytes);
@@ -195,6 +197,7 @@ TEST(PowerCut, W15_AfterASaveThatFailedAnywhereTheOldFileIsThere) {
     }
   }
   EXPECT_GE(states, 10'000U);
+  RecordProperty("disk_states", static_cast<int>(states));
 }
 
 TEST(PowerCut, W16_OfTwoSavesInARowTheFirstIsNeverUndone) {
@@ -223,6 +226,74 @@ TEST(PowerCut, W16_OfTwoSavesInARowTheFirstIsNeverUndone) {
       ASSERT_TRUE(found == second || (done < operations.size() && found == first)) << done;
     });
   }
+}
+
+// Files that belong together. Each save is on the disk when it returns, and so whoever writes the parts first and what
+// names them last never has a new name for an old part. `order`: the names as they are written.
+std::size_t expect_whole_in_order(const std::string& what, const Files& before, const std::vector<std::string>& order,
+                                  const std::function<Status(const std::filesystem::path& folder)>& write) {
+  Files after;
+  const std::vector<Operation> operations = record(before,
+                                                   [&](const std::filesystem::path& folder) {
+                                                     Status status = write(folder);
+                                                     for (const std::string& name : order)
+                                                       after[name] = read_file(folder / name);
+                                                     return status;
+                                                   },
+                                                   {.most_bytes = 5'003});
+  const PowerCut cut(before, operations);
+  std::size_t states = 0;
+  std::set<std::size_t> counts;
+  for (std::size_t done = 0; done <= operations.size(); ++done) {
+    states += cut.for_each_state(done, [&](const DiskState& state) {
+      std::size_t in_place = 0;
+      for (std::size_t i = 0; i < order.size(); ++i) {
+        const std::optional<std::string_view> found = state.at(order[i]);
+        if (found == after.at(order[i])) {
+          EXPECT_EQ(in_place, i) << what << ": " << order[i] << " comes before those that it needs, " << done;
+          in_place = i + 1;
+          continue;
+        }
+        const auto old = before.find(order[i]);
+        EXPECT_EQ(found.has_value(), old != before.end()) << what << ": " << order[i] << " " << done;
+        EXPECT_TRUE(old == before.end() || found == old->second) << what << ": " << order[i] << " " << done;
+      }
+      for (const auto& [name, bytes] : before) {
+        EXPECT_TRUE(after.contains(name) || state.at(name) == bytes) << what << ": " << name << " " << done;
+      }
+      counts.insert(in_place);
+    });
+  }
+  EXPECT_EQ(counts.size(), order.size() + 1) << what;  // none of them, the first, ... all
+  return states;
+}
+
+TEST(PowerCut, W36_AnIndexIsNeverThereBeforeItsShards) {
+  const Files before{
+      {"a.json", "of a-1.pt and a-2.pt"}, {"a-1.pt", saved(state_of(1, 2'000))}, {"a-2.pt", saved(state_of(2, 2'000))}};
+  const std::size_t states = expect_whole_in_order(
+      "shards", before, {"b-1.pt", "b-2.pt", "b-3.pt", "a.json"}, [](const std::filesystem::path& folder) -> Status {
+        for (const int shard : {1, 2, 3}) {
+          const Result<SaveReport> report =
+              save(state_of(static_cast<float>(shard), 3'000), folder / ("b-" + std::to_string(shard) + ".pt"));
+          if (!report) return report.error();
+        }
+        return write_after_reserving(folder / "a.json", 100, "of b-1.pt, b-2.pt and b-3.pt");
+      });
+  EXPECT_GT(states, 1'000U);
+  RecordProperty("disk_states", static_cast<int>(states));
+}
+
+TEST(PowerCut, W36_ASignatureIsNeverThereBeforeItsManifest) {
+  if (!checksum::ed25519_available()) GTEST_SKIP() << "SKIPPED: built without OpenSSL";
+  const std::size_t states =
+      expect_whole_in_order("sign_detached", {{"a.pt", saved(state_of(1, 2'000), ManifestLevel::none)}},
+                            {"a.pt.manifest.json", "a.sig"}, [](const std::filesystem::path& folder) {
+                              const Result<SignReport> report = sign_detached(folder / "a.pt", folder / "a.sig",
+                                                                              {.private_key_pem = private_key_pem()});
+                              return report ? Status() : Status(report.error());
+                            });
+  RecordProperty("disk_states", static_cast<int>(states));
 }
 
 // --- that the model can find fault ---

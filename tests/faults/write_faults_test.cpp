@@ -9,8 +9,14 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "checksum/ed25519.hpp"
+#include "open/sealed_file.hpp"
+#include "rushlight/checkpoint.hpp"
+#include "rushlight/digest.hpp"
+#include "rushlight/manifest.hpp"
 #include "rushlight/verify.hpp"
 #include "support/faulty_system_calls.hpp"
 #include "support/temporary_folder.hpp"
@@ -22,6 +28,14 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kForEver = 1'000'000;
+
+// Faults of the test that runs.
+int injected = 0;
+
+class WriteFaults : public testing::Test {
+ protected:
+  void TearDown() override { RecordProperty("system_calls_failed", std::exchange(injected, 0)); }
+};
 
 class RoadAtWork {
  public:
@@ -42,13 +56,14 @@ class RoadAtWork {
   std::string run(FaultySystemCalls::Plan plan) {
     plan.really_syncs = false;
     restore();
-    Status status;
     std::string failed;
+    Status status;
     {
       const FaultySystemCalls calls(plan);
       status = write_();
       failed = calls.failed_call();
     }
+    if (!failed.empty()) ++injected;
     const std::string context = road_.name + ": " + failed + " at " + std::to_string(plan.fail_at) + ", errno " +
                                 std::to_string(plan.error_number) + ": " + (status ? "ok" : to_string(status.error()));
     const bool in_place = status || status.error().finding.code == "IO-SYNC-FOLDER";
@@ -62,7 +77,16 @@ class RoadAtWork {
     return status ? std::string() : failed;
   }
 
+  // With a bit of that byte flipped on its way to the disk.
+  Status run_flipped(std::size_t byte) {
+    restore();
+    const FaultySystemCalls calls({.flip_byte = byte, .really_syncs = false});
+    return write_();
+  }
+
+  [[nodiscard]] const std::string& old_bytes() const { return road_.before.at(road_.out); }
   [[nodiscard]] const std::string& new_bytes() const noexcept { return new_bytes_; }
+  [[nodiscard]] fs::path file() const { return folder_ / road_.out; }
 
  private:
   void restore() {
@@ -90,13 +114,41 @@ class RoadAtWork {
   std::string new_bytes_;
 };
 
+struct Checked {
+  explicit Checked(const fs::path& file) {
+    const Result<VerifyReport> report = verify(file);
+    is_good = report && report->ok;
+    has_manifest = report && report->manifest.has_value();
+  }
+  bool is_good = false;
+  bool has_manifest = false;
+};
+
+std::string content_digest(const fs::path& file) {
+  const Result<Checkpoint> checkpoint = Checkpoint::open(file);
+  if (!checkpoint) return to_string(checkpoint.error());
+  const Result<DigestReport> report = digest(*checkpoint, DigestAlgorithm::xxh3_128);
+  return report ? report->content_digest : to_string(report.error());
+}
+
+// By a manifest beside it, and by the signature beside that one where one is named.
+bool is_vouched_for(const fs::path& file, const fs::path& manifest, const fs::path& signature) {
+  VerifyOptions options{.manifest = open_file(manifest).value(), .require_manifest = true};
+  if (!signature.empty()) {
+    options.signature = open_file(signature).value();
+    options.public_key_pem = public_key_pem();
+  }
+  const Result<VerifyReport> report = verify(file, options);
+  return report && report->ok;
+}
+
 std::size_t open_descriptors() {
   std::size_t count = 0;
   for ([[maybe_unused]] const auto& fd : fs::directory_iterator("/proc/self/fd")) ++count;
   return count;
 }
 
-TEST(WriteFaults, W01_W02_W03_EachCallThatFailsInTurnLeavesTheOldFileWhole) {
+TEST_F(WriteFaults, W01_W02_W03_EachCallThatFailsInTurnLeavesTheOldFileWhole) {
   const std::size_t descriptors = open_descriptors();
   for (const Road& road : write_roads()) {
     RoadAtWork work(road);
@@ -107,8 +159,7 @@ TEST(WriteFaults, W01_W02_W03_EachCallThatFailsInTurnLeavesTheOldFileWhole) {
       for (int n = 0; n < count; ++n) failed.push_back(work.run({.fail_at = n, .error_number = error_number}));
       // That they all fail is what makes the others worth something.
       for (const char* call : {"openat", "fallocate", "write", "fsync", "close", "renameat"}) {
-        const bool reserves = !road.name.starts_with("convert") && !road.name.starts_with("write_");
-        if (std::string_view(call) == "fallocate" && !reserves) continue;
+        if (std::string_view(call) == "fallocate" && !road.reserves) continue;
         EXPECT_NE(std::ranges::find(failed, call), failed.end()) << road.name << ": no " << call << " failed";
       }
     }
@@ -116,7 +167,7 @@ TEST(WriteFaults, W01_W02_W03_EachCallThatFailsInTurnLeavesTheOldFileWhole) {
   EXPECT_EQ(open_descriptors(), descriptors);
 }
 
-TEST(WriteFaults, W07_ASignalDuringAnyCallChangesNothing) {
+TEST_F(WriteFaults, W07_ASignalDuringAnyCallChangesNothing) {
   for (const Road& road : write_roads()) {
     RoadAtWork work(road);
     const int count = work.learn();
@@ -127,17 +178,17 @@ TEST(WriteFaults, W07_ASignalDuringAnyCallChangesNothing) {
   }
 }
 
-TEST(WriteFaults, W08_ShortReadsAndWritesMakeTheSameFile) {
+TEST_F(WriteFaults, W08_ShortReadsAndWritesMakeTheSameFile) {
   for (const Road& road : write_roads()) {
     RoadAtWork work(road);
     work.learn();
-    for (const std::size_t most_bytes : {1, 511, 4095})
+    for (const std::size_t most_bytes : {1U, 511U, 4095U})
       EXPECT_EQ(work.run({.most_bytes = most_bytes}), "") << road.name;
   }
 }
 
 // A disk that is full after so many bytes, wherever in the file that is.
-TEST(WriteFaults, W01_ADiskThatIsFullAtAnyPlaceLeavesTheOldFileWhole) {
+TEST_F(WriteFaults, W01_ADiskThatIsFullAtAnyPlaceLeavesTheOldFileWhole) {
   for (const Road& road : write_roads()) {
     RoadAtWork work(road);
     work.learn();
@@ -149,7 +200,7 @@ TEST(WriteFaults, W01_ADiskThatIsFullAtAnyPlaceLeavesTheOldFileWhole) {
   }
 }
 
-TEST(WriteFaults, ADiskThatIsGoneFromAnyCallOnLeavesTheOldFileWhole) {
+TEST_F(WriteFaults, ADiskThatIsGoneFromAnyCallOnLeavesTheOldFileWhole) {
   for (const Road& road : write_roads()) {
     RoadAtWork work(road);
     const int count = work.learn();
@@ -159,8 +210,105 @@ TEST(WriteFaults, ADiskThatIsGoneFromAnyCallOnLeavesTheOldFileWhole) {
   }
 }
 
+// What others write meanwhile takes the room that is left on the disk, and never that which was reserved.
+TEST_F(WriteFaults, W32_ADiskThatOthersFillOnceRoomIsReservedDoesNotMatter) {
+  for (const Road& road : write_roads()) {
+    RoadAtWork work(road);
+    work.learn();
+    EXPECT_EQ(work.run({.full_when_reserved = true}), road.reserves ? "" : "write") << road.name;
+  }
+}
+
+// Memory that rots between the digest and the disk. Nothing can be seen while it writes; verify() sees it.
+TEST_F(WriteFaults, W34_ABitThatFlipsOnItsWayToTheDiskIsFoundByVerify) {
+  int flips = 0;
+  for (const Road& road : write_roads()) {
+    if (!road.out.ends_with(".pt")) continue;
+    RoadAtWork work(road);
+    work.learn();
+    if (!Checked(work.file()).has_manifest) continue;
+    // That verify() finds a bit anywhere is for manifest_flips_test; here it is that the writer hides none.
+    const std::size_t step = work.new_bytes().size() / 400 + 1;
+    for (std::size_t byte = 0; byte < work.new_bytes().size(); byte += step, ++flips) {
+      ASSERT_TRUE(work.run_flipped(byte)) << road.name << " " << byte;
+      ASSERT_NE(read_file(work.file()), work.new_bytes()) << road.name << " " << byte;
+      EXPECT_FALSE(Checked(work.file()).is_good) << road.name << ": byte " << byte;
+    }
+  }
+  EXPECT_GT(flips, 1000);
+  RecordProperty("bits_flipped", flips);
+}
+
+// What is read back before the rename: a tensor that is another one never takes the place of the old file.
+TEST_F(WriteFaults, W34_ABitThatFlipsIsFoundByReadingBackBeforeTheOldFileGoes) {
+  int flips = 0;
+  for (const Road& road : write_roads()) {
+    if (!road.name.ends_with("read it back")) continue;
+    RoadAtWork work(road);
+    work.learn();
+    const std::string expected = content_digest(work.file());
+    int found = 0;
+    for (std::size_t byte = 0; byte < work.new_bytes().size(); ++byte, ++flips) {
+      const Status status = work.run_flipped(byte);
+      if (status) {
+        // Padding, names of records that nobody asks for: the tensors are the same.
+        EXPECT_EQ(content_digest(work.file()), expected) << road.name << ": byte " << byte;
+      } else {
+        ++found;
+        EXPECT_TRUE(read_file(work.file()) == work.old_bytes()) << road.name << ": byte " << byte;
+      }
+    }
+    EXPECT_GT(found, 100) << road.name;
+  }
+  RecordProperty("bits_flipped", flips);
+}
+
+// A signature beside a file may need a manifest beside it that is not there yet: two files, of which the one that
+// needs the other comes last.
+TEST_F(WriteFaults, W36_OfTwoFilesThatBelongTogetherTheSecondAppearsWhenTheFirstIsWhole) {
+  if (!checksum::ed25519_available()) GTEST_SKIP() << "SKIPPED: built without OpenSSL";
+  const std::string file = saved_small(ManifestLevel::none);
+  for (const int error_number : {ENOSPC, EIO}) {
+    for (int n = 0;; ++n) {
+      const TemporaryFolder folder(memory_folder());
+      write_file(folder / "a.pt", file);
+      const fs::path manifest = sidecar_manifest_path(folder / "a.pt");
+      const fs::path signature = folder / "a.pt.sig";
+      const auto write = [&] {
+        const Result<SignReport> report =
+            sign_detached(folder / "a.pt", signature, {.private_key_pem = private_key_pem()});
+        return report ? Status() : Status(report.error());
+      };
+      bool failed = false;
+      {
+        const FaultySystemCalls calls({.fail_at = n, .error_number = error_number, .really_syncs = false});
+        const Status status = write();
+        failed = !calls.failed_call().empty();
+        if (!status && status.error().finding.code != "IO-SYNC-FOLDER") {
+          EXPECT_FALSE(fs::exists(signature)) << n;
+        }
+      }
+      if (!failed) {
+        EXPECT_GT(n, 30);
+        break;
+      }
+      ++injected;
+      for (const auto& entry : fs::directory_iterator(folder.path())) {
+        EXPECT_NE(entry.path().extension(), ".tmp") << n << ": " << entry.path();
+      }
+      EXPECT_EQ(read_file(folder / "a.pt"), file) << n;
+      // Whatever is there is whole, and doing it again does it.
+      EXPECT_TRUE(!fs::exists(manifest) || is_vouched_for(folder / "a.pt", manifest, "")) << n;
+      EXPECT_TRUE(!fs::exists(signature) || is_vouched_for(folder / "a.pt", manifest, signature)) << n;
+      const Status again = write();
+      EXPECT_TRUE(again) << n << ": " << to_string(again.error());
+      EXPECT_TRUE(is_vouched_for(folder / "a.pt", manifest, signature)) << n;
+    }
+  }
+}
+
 // Equal bytes verify equally: what was there before, and what each road makes, are what verify() calls good.
-TEST(WriteFaults, TheFilesOfTheseTestsHoldWhatTheirManifestsSay) {
+TEST_F(WriteFaults, TheFilesOfTheseTestsHoldWhatTheirManifestsSay) {
   const TemporaryFolder folder;
   for (const Road& road : write_roads()) {
     if (!road.out.ends_with(".pt")) continue;

@@ -9,6 +9,7 @@
 #include "rushlight/convert.hpp"
 #include "rushlight/interchange.hpp"
 #include "rushlight/npy.hpp"
+#include "rushlight/salvage.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace rushlight::test {
@@ -19,6 +20,9 @@ namespace fs = std::filesystem;
 constexpr std::string_view kPrivateKey =
     "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
     "-----END PRIVATE KEY-----\n";
+constexpr std::string_view kPublicKey =
+    "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n"
+    "-----END PUBLIC KEY-----\n";
 
 // Moves the error: a copy would allocate.
 template <class T>
@@ -40,6 +44,17 @@ ManifestLevel best_level() {
   return checksum::ed25519_available() ? ManifestLevel::sha256 : ManifestLevel::xxh3;
 }
 
+// A byte of a tensor is another one, or the file ends in the last tensor.
+std::string damaged(std::string archive, bool cut) {
+  const Range data = data_of(archive, "data/0");
+  if (cut) {
+    archive.resize(data_of(archive, "data/1").begin);
+  } else {
+    archive[data.begin] ^= 1;
+  }
+  return archive;
+}
+
 // Opens "in.pt" and converts it, so that reading is part of what fails.
 std::function<Status()> conversion(const fs::path& folder, const std::string& out, const ConvertOptions& options) {
   return [in = folder / "in.pt", to = folder / out, options] {
@@ -50,13 +65,24 @@ std::function<Status()> conversion(const fs::path& folder, const std::string& ou
 
 }  // namespace
 
+std::string private_key_pem() {
+  return std::string(kPrivateKey);
+}
+
+std::string public_key_pem() {
+  return std::string(kPublicKey);
+}
+
 std::vector<Road> write_roads() {
   const std::string old = saved(other_state(), {.manifest = ManifestLevel::xxh3});
   const std::string plain = saved_small(ManifestLevel::none);
   const std::string sealed = saved_small(best_level());
   std::vector<Road> roads;
   const auto add = [&](std::string name, std::map<std::string, std::string> before, std::string out, auto prepare) {
-    roads.push_back({std::move(name), std::move(before), std::move(out), std::move(prepare)});
+    Road& road = roads.emplace_back(Road{std::move(name), std::move(before), std::move(out), std::move(prepare)});
+    // Formats of tensors are written as they come.
+    road.reserves = road.out.ends_with(".pt") || road.out.ends_with(".json") || road.out.ends_with(".sig");
+    road.signs = road.name.find("sign") != std::string::npos;
   };
   add("save a state dict with its manifest", {{"a.pt", old}}, "a.pt", [](const fs::path& folder) {
     return [state = small_state(), to = folder / "a.pt", options = SaveOptions{.manifest = best_level()}] {
@@ -87,8 +113,14 @@ std::vector<Road> write_roads() {
       [](const fs::path& folder) {
         return [file = folder / "a.pt", to = folder / "a.json"] { return status_of(write_manifest_sidecar(file, to)); };
       });
+  add("put a manifest beside a file that is no archive", {{"a.pt", saved_legacy()}, {"a.json", "an older manifest"}},
+      "a.json", [](const fs::path& folder) {
+        return [file = folder / "a.pt", to = folder / "a.json", options = ManifestOptions{.level = best_level()}] {
+          return status_of(write_manifest_sidecar(file, to, options));
+        };
+      });
   if (checksum::ed25519_available()) {
-    const SignOptions key{.private_key_pem = std::string(kPrivateKey)};
+    const SignOptions key{.private_key_pem = private_key_pem()};
     add("sign a file", {{"a.pt", sealed}}, "a.pt", [key](const fs::path& folder) {
       return [file = folder / "a.pt", key] { return status_of(sign(file, file, key)); };
     });
@@ -106,6 +138,26 @@ std::vector<Road> write_roads() {
   }
   add("convert to a legacy stream", {{"in.pt", plain}, {"a.pt", old}}, "a.pt",
       [](const fs::path& folder) { return conversion(folder, "a.pt", {.kind = FileKind::torch_legacy}); });
+  const CastRule to_half{.match = {}, .from = {}, .to = DType::f16};
+  add("convert with casts and read it back", {{"in.pt", plain}, {"a.pt", old}}, "a.pt",
+      [to_half](const fs::path& folder) {
+        ConvertOptions options{.verify = true};
+        options.edit.casts = {to_half};
+        return conversion(folder, "a.pt", options);
+      });
+  // One tensor of it is lost; where the central directory is, the walk through the records finds the others.
+  for (const bool cut : {false, true}) {
+    add(std::string("salvage ") + (cut ? "a cut file" : "a damaged file"),
+        {{"in.pt", damaged(plain, cut)}, {"a.pt", old}}, "a.pt", [](const fs::path& folder) {
+          return [from = folder / "in.pt", to = folder / "a.pt"] {
+            Result<SalvageReport> report = salvage(from, to, {.overwrite = true});
+            if (report && !report->written) {
+              return Status(Error::of({.category = Category::trunc, .code = "TEST", .message = "nothing saved"}));
+            }
+            return status_of(std::move(report));
+          };
+        });
+  }
   add("convert a tensor to .npy", {{"in.pt", plain}, {"a.npy", old}}, "a.npy",
       [](const fs::path& folder) { return conversion(folder, "a.npy", {.parts = {"weight"}, .verify = true}); });
   // The path versions of the writers themselves.

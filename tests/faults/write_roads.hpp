@@ -18,9 +18,16 @@ struct Road {
   std::string out;                            // the one that is written, which is there already
   // Gives what writes it, with all that the test itself needs made beforehand: what allocates then is the library.
   std::function<std::function<Status()>(const std::filesystem::path& folder)> prepare;
+  bool reserves = true;  // room on the disk, before it writes
+  bool signs = false;
 };
 
-// Saving with a manifest, manifests and signatures in a file and beside it, conversions, the writers themselves.
+// Saving with a manifest, manifests and signatures in a file and beside it, conversions, salvage, the writers
+// themselves.
 [[nodiscard]] std::vector<Road> write_roads();
+
+// The pair of keys with which these sign.
+[[nodiscard]] std::string private_key_pem();
+[[nodiscard]] std::string public_key_pem();
 
 }  // namespace rushlight::test
