@@ -111,10 +111,11 @@ bool is_error(const Finding& finding) noexcept {
 }
 
 // What `--salvage` would take out of a damaged file; nullopt where it takes nothing out of such files.
-std::optional<Rescue> count_rescued(const std::shared_ptr<const Source>& source, const Limits& limits,
-                                    const VerifyReport* verified) {
-  const Result<SalvageReport> report = open::judge_rescue(source, limits);
-  if (!report) return std::nullopt;
+Result<std::optional<Rescue>> count_rescued(const std::shared_ptr<const Source>& source, const Limits& limits,
+                                            const VerifyReport* verified) {
+  Result<SalvageReport> report = open::judge_rescue(source, limits);
+  if (!report && open::could_not_look(report.error())) return std::move(report).error();
+  if (!report) return std::optional<Rescue>();
   Rescue rescue;
   for (const SalvagedRecord& record : report->records) {
     if (record.state == RecordState::whole) ++rescue.records;
@@ -129,7 +130,7 @@ std::optional<Rescue> count_rescued(const std::shared_ptr<const Source>& source,
   rescue.named_tensors = rescue.tensors + static_cast<std::int64_t>(report->lost.size());
   rescue.tensor_bytes = report->rescued_bytes;
   rescue.has_values = report->has_values;
-  return rescue;
+  return std::optional(rescue);
 }
 
 }  // namespace
@@ -173,14 +174,16 @@ Result<Diagnosis> diagnose(const fs::path& path, const VerifyOptions& options) {
       const auto first = std::find_if(diagnosis.findings.begin(), diagnosis.findings.end(), is_error);
       if (first != diagnosis.findings.end()) {
         diagnosis.condition = condition_of(*first);
-        diagnosis.rescue = count_rescued(source, options.limits, &report);
+        RUSHLIGHT_TRY_ASSIGN(diagnosis.rescue, count_rescued(source, options.limits, &report));
       }
     } else {
       Error error = std::move(status).error();
       if (open::could_not_look(error)) return error;
       diagnosis.condition = condition_of(error.finding);
       const bool broken = diagnosis.condition == Condition::damaged || diagnosis.condition == Condition::incomplete;
-      if (broken) diagnosis.rescue = count_rescued(source, options.limits, nullptr);
+      if (broken) {
+        RUSHLIGHT_TRY_ASSIGN(diagnosis.rescue, count_rescued(source, options.limits, nullptr));
+      }
       const bool is_kind = error.finding.category == Category::kind;
       diagnosis.findings = std::move(opened.findings);
       diagnosis.findings.push_back(std::move(error.finding));

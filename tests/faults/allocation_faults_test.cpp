@@ -16,8 +16,10 @@
 #include <utility>
 
 #include "io/system_calls.hpp"
+#include "open/sealed_file.hpp"
 #include "rushlight/diff.hpp"
 #include "rushlight/digest.hpp"
+#include "rushlight/doctor.hpp"
 #include "rushlight/edit.hpp"
 #include "rushlight/inspect.hpp"
 #include "rushlight/manifest.hpp"
@@ -405,11 +407,45 @@ TEST_F(AllocationFaultsOfReaders, W14_Reports) {
     if (!inspection) return Status(std::move(inspection).error());
     return inspection->tensors.empty() ? Status(wrong("no tensors")) : Status();
   });
+  // Elements of another dtype, made when they are read.
+  const StateDict state = a.state_dict().value();
+  refuse("cast", [&] {
+    for (const auto& [name, tensor] : state) {
+      Result<Tensor> cast = tensor.to(DType::f16);
+      if (!cast) return Status(std::move(cast).error());
+      Result<std::span<const std::byte>> bytes = cast->bytes();
+      if (!bytes) return Status(std::move(bytes).error());
+    }
+    return Status();
+  });
   const EditOptions casts{.casts = {{.match = {}, .from = {}, .to = DType::f16}}};
   refuse("edit", [&] {
     Result<EditReport> report = edit(a, casts);
     return report ? Status() : Status(std::move(report).error());
   });
+}
+
+// A file is never called damaged, nor beyond rescue, because there was no memory to look at it.
+TEST_F(AllocationFaultsOfReaders, W14_Diagnosing) {
+  std::string bytes = read_file(plain_);
+  const std::size_t data = data_of(bytes, "data/0").begin;
+  bytes[data] = static_cast<char>(bytes[data] ^ 1);
+  write_file(folder_ / "damaged.pt", bytes);
+  bytes.resize(bytes.size() / 2);
+  write_file(folder_ / "cut.pt", bytes);
+  for (const char* name : {"plain.pt", "damaged.pt", "cut.pt"}) {
+    const fs::path file = folder_ / name;
+    const Diagnosis expected = diagnose(file).value();
+    EXPECT_EQ(expected.rescue.has_value(), file != plain_);
+    refuse(std::string("diagnose ") + name, [&] {
+      Result<Diagnosis> diagnosis = diagnose(file);
+      if (!diagnosis) return Status(std::move(diagnosis).error());
+      if (diagnosis->condition != expected.condition) return Status(wrong("condition"));
+      if (diagnosis->rescue.has_value() != expected.rescue.has_value()) return Status(wrong("rescue"));
+      if (expected.rescue && diagnosis->rescue->tensors != expected.rescue->tensors) return Status(wrong("rescued"));
+      return diagnosis->findings.size() == expected.findings.size() ? Status() : Status(wrong("findings"));
+    });
+  }
 }
 
 }  // namespace
