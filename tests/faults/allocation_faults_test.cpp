@@ -154,6 +154,19 @@ void operator delete(void* block) noexcept {
 void operator delete[](void* block) noexcept {
   release(block);
 }
+// For constructors that throw.
+void operator delete(void* block, const std::nothrow_t&) noexcept {
+  release(block);
+}
+void operator delete[](void* block, const std::nothrow_t&) noexcept {
+  release(block);
+}
+void operator delete(void* block, std::align_val_t, const std::nothrow_t&) noexcept {
+  release(block);
+}
+void operator delete[](void* block, std::align_val_t, const std::nothrow_t&) noexcept {
+  release(block);
+}
 void operator delete(void* block, std::size_t) noexcept {
   release(block);
 }
