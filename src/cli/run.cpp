@@ -243,7 +243,7 @@ int run(Context& context, const Options& options) {
   Result<Evaluation> report = evaluate(*model, input->tensor, evaluate_options);
   if (!report) return give_up(std::move(report).error());
   if (!options.output.empty()) {
-    const Status written = write_npy(report->output, options.output, &progress);
+    const Status written = write_npy(report->output, options.output, {.progress = &progress});
     if (!written) return give_up(written.error());
   }
   if (context.json) {

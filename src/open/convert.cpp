@@ -7,6 +7,7 @@
 #include "base/fail.hpp"
 #include "base/no_memory.hpp"
 #include "base/quote.hpp"
+#include "interchange/write_checked.hpp"
 #include "io/atomic_file.hpp"
 #include "open/opened.hpp"
 #include "open/save_checked.hpp"
@@ -142,27 +143,31 @@ class Conversion {
                            "name one of them, or write a .npz");
     }
     written_ = tensors;
-    RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> file,
-                         io::AtomicFile::create(out_, 0, {.overwrite = options_.overwrite}));
-    RUSHLIGHT_TRY(write_tensors(tensors, *file));
-    report_.size_bytes = file->written_bytes();
-    return file->commit([this](const std::filesystem::path& temporary) { return check(temporary); });
+    RUSHLIGHT_TRY_ASSIGN(report_.size_bytes, write_tensors(tensors, [this](const std::filesystem::path& temporary) {
+                           return check(temporary);
+                         }));
+    return {};
   }
 
-  Status write_tensors(const StateDict& tensors, Sink& sink) {
+  Result<std::uint64_t> write_tensors(const StateDict& tensors, const io::AtomicFile::Check& check) {
     switch (report_.kind) {
       case FileKind::safetensors: {
         SafetensorsOptions how;
         how.metadata = {{"format", "pt"}};  // what Python's loaders look for
+        how.overwrite = options_.overwrite;
         how.progress = options_.progress;
-        return write_safetensors(tensors, sink, how);
+        return interchange::write_safetensors_checked(tensors, out_, how, check);
       }
       case FileKind::npz:
-        return write_npz(
-            tensors, sink,
-            {.compressed = options_.compressed, .executor = options_.executor, .progress = options_.progress});
+        return interchange::write_npz_checked(tensors, out_,
+                                              {.compressed = options_.compressed,
+                                               .overwrite = options_.overwrite,
+                                               .executor = options_.executor,
+                                               .progress = options_.progress},
+                                              check);
       default:
-        return write_npy(tensors.begin()->second, sink, options_.progress);
+        return interchange::write_npy_checked(tensors.begin()->second, out_,
+                                              {.overwrite = options_.overwrite, .progress = options_.progress}, check);
     }
   }
 

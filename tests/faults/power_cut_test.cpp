@@ -22,8 +22,8 @@
 #include "rushlight/save.hpp"
 #include "rushlight/verify.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_keys.hpp"
 #include "support/test_sink.hpp"
-#include "write_roads.hpp"
 
 namespace rushlight::test {
 namespace {
@@ -105,15 +105,15 @@ Status write_after_reserving(const std::filesystem::path& path, std::uint64_t re
   return (*file)->commit();
 }
 
-struct Writing {
+struct Road {
   std::string name;
   Files before;
   std::function<Status(const std::filesystem::path& folder)> write;
 };
 
-std::vector<Writing> roads() {
+std::vector<Road> roads() {
   const std::string old = saved(state_of(0, 3'000));
-  std::vector<Writing> roads;
+  std::vector<Road> roads;
   roads.push_back({"save over an old file", {{kName, old}}, save_new});
   roads.push_back({"save where there was none", {}, save_new});
   // What was reserved in vain is given back.
@@ -146,14 +146,14 @@ std::vector<Writing> roads() {
   return roads;
 }
 
-std::optional<std::string> old_of(const Writing& road) {
+std::optional<std::string> old_of(const Road& road) {
   const auto found = road.before.find(kName);
   return found == road.before.end() ? std::nullopt : std::optional(found->second);
 }
 
 TEST(PowerCut, W15_W16_W17_EveryStateOfTheDiskHasTheOldFileOrTheNewOne) {
   std::size_t states = 0;
-  for (const Writing& road : roads()) {
+  for (const Road& road : roads()) {
     // All at once, and in pieces that end within pages and sectors.
     for (const std::size_t most_bytes : {~std::size_t{0}, std::size_t{5'003}}) {
       std::string after;
@@ -170,7 +170,7 @@ TEST(PowerCut, W15_W16_W17_EveryStateOfTheDiskHasTheOldFileOrTheNewOne) {
 
 TEST(PowerCut, W15_AfterASaveThatFailedAnywhereTheOldFileIsThere) {
   std::size_t states = 0;
-  for (const Writing& road : roads()) {
+  for (const Road& road : roads()) {
     for (int n = 0;; ++n) {
       const TemporaryFolder folder;
       for (const auto& [name, bytes] : road.before) write_file(folder / name, bytes);
@@ -289,8 +289,8 @@ TEST(PowerCut, W36_ASignatureIsNeverThereBeforeItsManifest) {
   const std::size_t states =
       expect_whole_in_order("sign_detached", {{"a.pt", saved(state_of(1, 2'000), ManifestLevel::none)}},
                             {"a.pt.manifest.json", "a.sig"}, [](const std::filesystem::path& folder) {
-                              const Result<SignReport> report = sign_detached(folder / "a.pt", folder / "a.sig",
-                                                                              {.private_key_pem = private_key_pem()});
+                              const Result<SignReport> report = sign_detached(
+                                  folder / "a.pt", folder / "a.sig", {.private_key_pem = std::string(kPrivateKey)});
                               return report ? Status() : Status(report.error());
                             });
   RecordProperty("disk_states", static_cast<int>(states));

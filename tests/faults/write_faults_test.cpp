@@ -20,6 +20,7 @@
 #include "rushlight/verify.hpp"
 #include "support/faulty_system_calls.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_keys.hpp"
 #include "write_roads.hpp"
 
 namespace rushlight::test {
@@ -136,7 +137,7 @@ bool is_vouched_for(const fs::path& file, const fs::path& manifest, const fs::pa
   VerifyOptions options{.manifest = open_file(manifest).value(), .require_manifest = true};
   if (!signature.empty()) {
     options.signature = open_file(signature).value();
-    options.public_key_pem = public_key_pem();
+    options.public_key_pem = std::string(kPublicKey);
   }
   const Result<VerifyReport> report = verify(file, options);
   return report && report->ok;
@@ -276,7 +277,7 @@ TEST_F(WriteFaults, W36_OfTwoFilesThatBelongTogetherTheSecondAppearsWhenTheFirst
       const fs::path signature = folder / "a.pt.sig";
       const auto write = [&] {
         const Result<SignReport> report =
-            sign_detached(folder / "a.pt", signature, {.private_key_pem = private_key_pem()});
+            sign_detached(folder / "a.pt", signature, {.private_key_pem = std::string(kPrivateKey)});
         return report ? Status() : Status(report.error());
       };
       bool failed = false;

@@ -26,8 +26,4 @@ struct Road {
 // themselves.
 [[nodiscard]] std::vector<Road> write_roads();
 
-// The pair of keys with which these sign.
-[[nodiscard]] std::string private_key_pem();
-[[nodiscard]] std::string public_key_pem();
-
 }  // namespace rushlight::test
