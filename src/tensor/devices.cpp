@@ -88,10 +88,10 @@ Result<Device> Device::parse(std::string_view text) {
     if (text == "cuda") return cuda();
     if (text.starts_with("cuda:")) {
       const std::string_view digits = text.substr(5);
-      int index = 0;
-      const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+      int number = 0;
+      const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
       const bool canonical = !digits.empty() && digits[0] != '-' && (digits[0] != '0' || digits.size() == 1);
-      if (problem == std::errc() && end == digits.data() + digits.size() && canonical) return cuda(index);
+      if (problem == std::errc() && end == digits.data() + digits.size() && canonical) return cuda(number);
     }
     return Error::of({.category = Category::argument,
                       .code = "ARG-DEVICE",
