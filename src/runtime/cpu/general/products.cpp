@@ -66,10 +66,13 @@ void multiply(const GemmKernel& kernel, const PanelProduct& product) noexcept {
   }
 }
 
-Result<Projection> Projection::make(const Builder& b, std::string weight, std::string bias, std::size_t groups,
-                                    std::size_t zero_group) {
+Result<Projection> Projection::make(const Builder& b, std::string weight, std::string bias) {
+  return make(b, std::move(weight), std::move(bias), Options());
+}
+
+Result<Projection> Projection::make(const Builder& b, std::string weight, std::string bias, const Options& options) {
+  const std::size_t groups = options.groups;
   Projection projection;
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const float> values, b.parameter(weight));
   RUSHLIGHT_TRY_ASSIGN(const Shape shape, b.parameter_shape(weight));
   projection.outputs_ = size_of(shape[0]) / groups;
   projection.depth_ = size_of(shape[1]);
@@ -89,8 +92,9 @@ Result<Projection> Projection::make(const Builder& b, std::string weight, std::s
   if (memory->data() == nullptr) return no_memory_for(groups * pitch * sizeof(float), "packed weights");
   std::fill_n(memory->floats(), groups * pitch, 0.0F);
   for (std::size_t group = 0; group < groups; ++group) {
-    if (group == zero_group) continue;
-    std::copy_n(biases.data() + group * projection.outputs_, projection.outputs_, memory->floats() + group * pitch);
+    if (group == options.zero_group) continue;
+    std::copy_n(biases.data() + (options.bias_group + group) * projection.outputs_, projection.outputs_,
+                memory->floats() + group * pitch);
   }
   projection.bias_ = std::move(memory);
   return projection;

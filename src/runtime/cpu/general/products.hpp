@@ -42,11 +42,16 @@ void multiply(const GemmKernel& kernel, const PanelProduct& product) noexcept;
 // A linear layer that is part of an operator: its weights packed, shared by the sessions of a model.
 class Projection {
  public:
+  struct Options {
+    std::size_t groups = 1;                    // of outputs, packed apart
+    std::size_t zero_group = ~std::size_t{0};  // one whose bias is left out
+    std::size_t bias_group = 0;                // where in the bias the first group begins, in groups
+  };
+
   Projection() = default;
-  // `weight` [groups * outputs, depth] and, unless it is empty, `bias` [groups * outputs] are names of parameters of
-  // the step's node; the groups of outputs are packed apart. `zero_group`: one whose bias is left out, or `groups`.
-  static Result<Projection> make(const Builder& b, std::string weight, std::string bias, std::size_t groups = 1,
-                                 std::size_t zero_group = ~std::size_t{0});
+  // `weight` [groups * outputs, depth] and, unless it is empty, `bias` are names of parameters of the step's node.
+  static Result<Projection> make(const Builder& b, std::string weight, std::string bias);
+  static Result<Projection> make(const Builder& b, std::string weight, std::string bias, const Options& options);
 
   [[nodiscard]] std::size_t outputs() const noexcept { return outputs_; }
   [[nodiscard]] std::size_t depth() const noexcept { return depth_; }
