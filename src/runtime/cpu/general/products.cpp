@@ -76,6 +76,7 @@ Result<Projection> Projection::make(const Builder& b, std::string weight, std::s
   RUSHLIGHT_TRY_ASSIGN(const Shape shape, b.parameter_shape(weight));
   projection.outputs_ = size_of(shape[0]) / groups;
   projection.depth_ = size_of(shape[1]);
+  projection.in_double_ = options.short_in_double && projection.depth_ <= kShort;
   projection.kernel_ = kernel_for(b.kernels(), projection.outputs_);
   const std::size_t width = projection.kernel_.width;
   projection.panels_ = panels_for(projection.outputs_, width);
@@ -114,7 +115,17 @@ void Projection::run_panel(std::size_t group, std::size_t panel, const float* a,
   product.bias = bias_ == nullptr ? nullptr : bias_->floats() + index * width;
   product.output = output + panel * width;
   product.output_stride = output_stride;
-  multiply(kernel_, product);
+  if (!in_double_) return multiply(kernel_, product);
+  for (std::size_t r = 0; r < rows; ++r) {
+    const float* row = a + static_cast<std::ptrdiff_t>(r) * a_stride;
+    for (std::size_t n = 0; n < product.columns; ++n) {
+      double sum = product.bias == nullptr ? 0.0 : static_cast<double>(product.bias[n]);
+      for (std::size_t k = 0; k < depth_; ++k) {
+        sum += static_cast<double>(row[k]) * static_cast<double>(product.panel[k * width + n]);
+      }
+      product.output[r * output_stride + n] = static_cast<float>(sum);
+    }
+  }
 }
 
 void Projection::run(std::size_t group, const float* a, std::ptrdiff_t a_stride, std::size_t rows, float* output,

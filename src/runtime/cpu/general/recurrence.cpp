@@ -95,6 +95,8 @@ Status add_recurrence(Builder& b, const Recurrence& r, const Operands& operands,
   // Layers hand their outputs on through these in turn; the last one writes to the operator's.
   const std::size_t between[2] = {b.share({r.layers > 1 ? rows : 0, width}), b.share({r.layers > 2 ? rows : 0, width})};
   Rows in{b.input().tensor, 0, static_cast<std::ptrdiff_t>(r.input), 0};
+  Projection::Options in_double;
+  in_double.short_in_double = true;
   for (std::size_t layer = 0; layer < r.layers; ++layer) {
     Projection of_state[2];
     Projection of_output[2];
@@ -102,10 +104,11 @@ Status add_recurrence(Builder& b, const Recurrence& r, const Operands& operands,
       const std::string suffix =
           has_suffix ? "_l" + std::to_string(layer) + (direction == 1 ? "_reverse" : "") : std::string();
       const auto bias = [&](const char* name) { return r.has_bias ? name + suffix : std::string(); };
-      RUSHLIGHT_TRY_ASSIGN(const Projection of_input, Projection::make(b, "weight_ih" + suffix, bias("bias_ih")));
-      RUSHLIGHT_TRY_ASSIGN(of_state[direction], Projection::make(b, "weight_hh" + suffix, bias("bias_hh")));
+      RUSHLIGHT_TRY_ASSIGN(const Projection of_input,
+                           Projection::make(b, "weight_ih" + suffix, bias("bias_ih"), in_double));
+      RUSHLIGHT_TRY_ASSIGN(of_state[direction], Projection::make(b, "weight_hh" + suffix, bias("bias_hh"), in_double));
       if (r.is_projected) {
-        RUSHLIGHT_TRY_ASSIGN(of_output[direction], Projection::make(b, "weight_hr" + suffix, ""));
+        RUSHLIGHT_TRY_ASSIGN(of_output[direction], Projection::make(b, "weight_hr" + suffix, "", in_double));
       }
       add_projection(
           b, of_input, 0, 1, rows, in,
