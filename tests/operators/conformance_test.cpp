@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <sstream>
 #include <string>
@@ -23,6 +24,7 @@
 
 #include "base/cpu_features.hpp"
 #include "base/fail.hpp"
+#include "model/operator_table.hpp"
 #include "operators/compare.hpp"
 #include "operators/operator_case.hpp"
 #include "runtime/backend.hpp"
@@ -206,7 +208,8 @@ const testing::Environment* const kReport = testing::AddGlobalTestEnvironment(ne
 // --- the test ---
 
 std::optional<std::filesystem::path> find_file(const std::string& name) {
-  std::vector<std::filesystem::path> folders = {std::filesystem::path(RUSHLIGHT_GOLDEN_DIR) / "operators"};
+  const std::filesystem::path golden = RUSHLIGHT_GOLDEN_DIR;
+  std::vector<std::filesystem::path> folders = {golden / "operators", golden / "operators-more"};
   if (const char* const root = std::getenv("RUSHLIGHT_TESTDATA"); root != nullptr && *root != '\0') {
     folders.push_back(std::filesystem::path(root) / "operators");
   }
@@ -297,6 +300,23 @@ TEST_P(Conformance, AgreesWithTorch) {
   row.cpu_lacks = !lacked.empty();
   EXPECT_EQ(is_beyond_cpu(file->name), !lacked.empty())
       << "beyond_cpu.inc lists the files that are not wholly computed";
+}
+
+// A new row of the table wants cases. Parameter and Constant have no inputs: tests/runtime/reference_test.cpp.
+TEST(ConformanceCases, EveryOperatorHasSome) {
+  std::set<OperatorKind> seen = {OperatorKind::Parameter, OperatorKind::Constant};
+  for (const OperatorFile& file : kFiles) {
+    const std::optional<std::filesystem::path> path = find_file(file.name);
+    if (!path) continue;
+    for (const Value& values : read_cases(*path).value()) {
+      const Result<OperatorCase> one = make_case(values);
+      if (!one) continue;
+      for (const Node& node : one->model.graph().nodes()) seen.insert(node.op.kind());
+    }
+  }
+  for (const model::OperatorInfo& row : model::operator_table()) {
+    EXPECT_TRUE(seen.contains(row.kind)) << row.type;
+  }
 }
 
 std::vector<Parameter> parameters(Kind kind) {
