@@ -1,0 +1,7 @@
+#include "base/fail.hpp"
+#include "runtime/cpu/general/builder.hpp"
+namespace rushlight::runtime::cpu {
+Status build_resampling(Builder&) {
+  return {};
+}
+}  // namespace rushlight::runtime::cpu
