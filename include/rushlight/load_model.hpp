@@ -19,7 +19,7 @@ namespace rushlight {
 using ModuleBuilder = std::function<Result<Graph>(const Value& module)>;
 
 struct ModelOptions {
-  /// A named architecture ("resnet18"); ErrorCode::unsupported lists those that are built in.
+  /// A named architecture ("resnet18", "googlenet:transform_input"): rushlight/architectures.hpp.
   std::string arch = {};
   /// The text of a JSON spec (format-spec/models.md).
   std::string spec = {};
@@ -33,7 +33,8 @@ struct ModelOptions {
 };
 
 /// Doors, best first: `spec` or `arch` when given; a pickled module whose class `classes` names; a pickled tree of
-/// stock torch.nn layers. A file with weights only and none of these is ErrorCode::unsupported, naming the remedies.
+/// stock torch.nn layers. A file with weights only and none of these is ErrorCode::unsupported, naming the remedies and
+/// the architecture that the weights look like; so does the refusal of weights that do not fit `arch`.
 RUSHLIGHT_API Result<Model> load_model(const Checkpoint& checkpoint, const ModelOptions& options = {});
 
 /// Takes the graph from the checkpoint or the options, the weights from another file.

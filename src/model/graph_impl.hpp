@@ -19,6 +19,7 @@ struct Graph::Impl {
   Preprocessing preprocessing;
   std::optional<SelfTest> self_test;
   std::vector<std::string> notes;
+  std::vector<std::string> ignored;  // names of a state dict, with all below them
   bool resolved = false;  // with a state dict: attributes that it decides are known
 };
 
