@@ -1,6 +1,7 @@
 #include "rushlight/load_model.hpp"
 
 #include <optional>
+#include <unordered_set>
 #include <utility>
 
 #include "base/fail.hpp"
@@ -65,8 +66,7 @@ Result<FoundModule> find_module(const Checkpoint& checkpoint, const ModelOptions
                       .hint = "name one (ModelOptions::state_dict, --state-dict)"});
   }
   const FileKind kind = checkpoint.format().kind;
-  const bool has_code =
-      kind == FileKind::torchscript || kind == FileKind::torchscript_mobile || kind == FileKind::pt2;
+  const bool has_code = kind == FileKind::torchscript || kind == FileKind::torchscript_mobile || kind == FileKind::pt2;
   return Error::of({.category = Category::unsup,
                     .code = "MODEL-STRUCTURE",
                     .message = has_code ? "the file holds a program of kind " + std::string(to_string(kind)) +
@@ -77,7 +77,8 @@ Result<FoundModule> find_module(const Checkpoint& checkpoint, const ModelOptions
 
 struct Structure {
   Graph graph;
-  std::string path;  // of the weights in the same file
+  std::string path;        // of the weights in the same file
+  bool of_module = false;  // made of a pickled module, whose forward() is known to use what the graph does
 };
 
 Result<Structure> find_structure(const Checkpoint& checkpoint, const ModelOptions& options) {
@@ -98,7 +99,24 @@ Result<Structure> find_structure(const Checkpoint& checkpoint, const ModelOption
   }
   RUSHLIGHT_TRY_ASSIGN(const FoundModule found, find_module(checkpoint, options));
   RUSHLIGHT_TRY_ASSIGN(Graph graph, graph_of_module(found.module, options));
-  return Structure{std::move(graph), options.state_dict.empty() ? found.path : options.state_dict};
+  return Structure{std::move(graph), options.state_dict.empty() ? found.path : options.state_dict, true};
+}
+
+// A module's state dict has more than eval mode computes with: auxiliary heads, buffers that only say what the
+// attributes say. Those names are expected; others that a state dict of another file may have are not.
+Result<StateDict> without_unused(const Structure& structure, const Checkpoint& checkpoint, const StateDict& weights) {
+  if (!structure.of_module) return weights;
+  std::unordered_set<std::string> used;
+  for (const ParameterSpec& parameter : structure.graph.parameters()) used.insert(parameter.name);
+  RUSHLIGHT_TRY_ASSIGN(const StateDict own, checkpoint.state_dict(structure.path));
+  StateDict kept;
+  kept.set_path(weights.path());
+  kept.set_metadata(weights.metadata());
+  kept.reserve(weights.size());
+  for (const auto& [name, tensor] : weights) {
+    if (used.contains(name) || own.find(name) == nullptr) kept.insert(name, tensor);
+  }
+  return kept;
 }
 
 }  // namespace
@@ -106,13 +124,15 @@ Result<Structure> find_structure(const Checkpoint& checkpoint, const ModelOption
 
 Result<Model> load_model(const Checkpoint& checkpoint, const ModelOptions& options) {
   RUSHLIGHT_TRY_ASSIGN(doors::Structure structure, doors::find_structure(checkpoint, options));
-  RUSHLIGHT_TRY_ASSIGN(const StateDict weights, checkpoint.state_dict(structure.path));
+  RUSHLIGHT_TRY_ASSIGN(const StateDict all, checkpoint.state_dict(structure.path));
+  RUSHLIGHT_TRY_ASSIGN(const StateDict weights, doors::without_unused(structure, checkpoint, all));
   return Model::create(std::move(structure.graph), weights, options.report, options.strict);
 }
 
 Result<Model> load_model(const Checkpoint& checkpoint, const StateDict& weights, const ModelOptions& options) {
   RUSHLIGHT_TRY_ASSIGN(doors::Structure structure, doors::find_structure(checkpoint, options));
-  return Model::create(std::move(structure.graph), weights, options.report, options.strict);
+  RUSHLIGHT_TRY_ASSIGN(const StateDict used, doors::without_unused(structure, checkpoint, weights));
+  return Model::create(std::move(structure.graph), used, options.report, options.strict);
 }
 
 }  // namespace rushlight
