@@ -85,6 +85,8 @@ class RUSHLIGHT_API Graph {
   [[nodiscard]] const Preprocessing& preprocessing() const noexcept;
   /// What the door that made it has to say: "stored in training mode; inference means eval".
   [[nodiscard]] const std::vector<std::string>& notes() const noexcept;
+  /// Names of a state dict that it has no use for (GraphBuilder::ignore).
+  [[nodiscard]] const std::vector<std::string>& ignored() const noexcept;
   /// What a state dict must hold, in node order.
   [[nodiscard]] std::vector<ParameterSpec> parameters() const;
 
@@ -138,6 +140,9 @@ class RUSHLIGHT_API GraphBuilder {
   void labels(std::vector<std::string> labels);
   void preprocessing(Preprocessing preprocessing);
   void note(std::string note);
+  /// A name that a state dict may hold and the graph has no use for, and all names below it: "aux1" stands for
+  /// "aux1.fc.weight" too, heads that only training runs. A strict load takes them.
+  void ignore(std::string name);
   /// Checks everything that needs no weights and reports all mistakes: ErrorCode::invalid_argument, or ::mismatch where
   /// shapes do not fit. The builder is empty afterwards.
   Result<Graph> build();

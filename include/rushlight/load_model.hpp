@@ -16,7 +16,7 @@ namespace rushlight {
 using ModuleBuilder = std::function<Result<Graph>(const Value& module)>;
 
 struct ModelOptions {
-  /// A named architecture ("resnet18"); ErrorCode::unsupported lists those that are built in.
+  /// A named architecture ("resnet18", "googlenet:transform_input"): rushlight/architectures.hpp.
   std::string arch = {};
   /// The text of a JSON spec (format-spec/models.md).
   std::string spec = {};
@@ -46,7 +46,8 @@ RUSHLIGHT_API Result<Edge> apply_child(GraphBuilder& builder, const Value& modul
 
 /// Doors, best first: `spec` or `arch` when given; a pickled module whose class `classes` names; a pickled tree of
 /// torch.nn's layers and torchvision's models. A file with weights only and none of these is ErrorCode::unsupported,
-/// naming the remedies.
+/// naming the remedies and the architecture that the weights look like; so does the refusal of weights that do not fit
+/// `arch`.
 RUSHLIGHT_API Result<Model> load_model(const Checkpoint& checkpoint, const ModelOptions& options = {});
 
 /// Takes the graph from the checkpoint or the options, the weights from another file.

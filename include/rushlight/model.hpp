@@ -51,8 +51,8 @@ class RUSHLIGHT_API Model {
  public:
   /// Binds tensors to the graph's parameters; reads and checks their bytes. With Strict::yes any problem is
   /// ErrorCode::mismatch, its message listing all of them (the first hundred); wrong shapes and dtypes are refused with
-  /// Strict::no too, as in torch. `num_batches_tracked` is expected beside BatchNorm and ignored. `report` (if not
-  /// null) is filled either way.
+  /// Strict::no too, as in torch. Buffers that inference does not read (`num_batches_tracked` beside a
+  /// BatchNorm) and what Graph::ignored() names may be there. `report` (if not null) is filled either way.
   static Result<Model> create(Graph graph, const StateDict& state, LoadReport* report = nullptr,
                               Strict strict = Strict::yes);
 

@@ -2,6 +2,7 @@
 /// All of Rushlight. Reading and checking: link rushlight::rushlight. Running: link rushlight::runtime as well.
 #pragma once
 
+#include "rushlight/architectures.hpp"
 #include "rushlight/checkpoint.hpp"
 #include "rushlight/composite_tensor.hpp"
 #include "rushlight/convert.hpp"

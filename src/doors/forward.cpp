@@ -9,6 +9,7 @@
 #include "doors/module_pickle.hpp"
 #include "model/describe.hpp"
 #include "model/operator_table.hpp"
+#include "model/parameters.hpp"
 
 namespace rushlight::doors {
 namespace {
@@ -167,11 +168,26 @@ Result<Returned> ModuleCaller::call_stock(Operator op, const Value& module, cons
   }
   const std::span<const std::string_view> names = tuple_names(row.kind);
   const std::size_t count = std::max<std::size_t>(names.size(), 1);
-  const std::vector<Edge> edges = apply(name, std::move(op), inputs, count);
+  const std::vector<Edge> edges = apply(name, op, inputs, count);
+  if (edges.front().index >= 0) ignore_other_tensors(module, name, op);  // else build() tells what was wrong
   if (names.empty()) return Returned(edges.front());
   std::vector<Returned::Item> items;
   for (std::size_t i = 0; i < count; ++i) items.emplace_back(names[i], edges[i]);
   return Returned(Returned::Kind::tuple, std::move(items));
+}
+
+// Running statistics that are not asked for, and what users register on a stock layer.
+void ModuleCaller::ignore_other_tensors(const Value& module, const std::string& name, const Operator& op) {
+  const std::vector<model::ParameterShape> read = model::parameter_shapes(op);
+  for (const std::string_view dict : {"_parameters", "_buffers"}) {
+    const Value tensors = module.attr(dict);
+    for (std::size_t i = 0; i < tensors.entry_count(); ++i) {
+      const auto [key, tensor] = tensors.entry(i);
+      const std::string_view text = key.as_string().value_or("");
+      const auto is = [&](const model::ParameterShape& parameter) { return parameter.name == text; };
+      if (!tensor.is_none() && std::none_of(read.begin(), read.end(), is)) ignore(joined(name, text));
+    }
+  }
 }
 
 Result<Returned> ModuleCaller::call_forward(const ForwardClass& known, const Value& module, const std::string& name,
@@ -186,6 +202,7 @@ Result<Returned> ModuleCaller::call_forward(const ForwardClass& known, const Val
   Forward self(*this, module, name, inputs);
   Returned returned = known.forward(self);
   RUSHLIGHT_TRY(Status(self.status()));
+  self.ignore_the_rest();
   return returned;
 }
 
@@ -213,6 +230,7 @@ Result<Returned> ModuleCaller::call_builder(const ModuleBuilder& build, const Va
     for (std::size_t i = 0; i < outputs.size(); ++i) ours(node.outputs[i]) = outputs[i];
   }
   for (const std::string& note : inner.notes()) builder_.note(note);
+  for (const std::string& ignored : inner.ignored()) builder_.ignore(joined(name, ignored));
   return Returned(ours(inner.outputs()[0].edge));
 }
 
@@ -334,6 +352,7 @@ bool Forward::has(std::string_view path) const {
 
 Returned Forward::returned(std::string_view path, std::span<const Edge> inputs) {
   if (failed()) return kNothing;
+  used_.emplace(path.substr(0, path.find('.')));
   const Value module = child(path);
   if (!module.exists() || module.is_none()) {
     fail(wrong_attribute(name_, module_, path, "a module", module));
@@ -384,6 +403,7 @@ Edge Forward::apply_all(Operator op, std::span<const Edge> inputs) {
 }
 
 Edge Forward::apply_as_module(Operator op, std::initializer_list<Edge> inputs) {
+  is_operator_ = true;
   if (Status read = read_module_attributes(module_, name_, op); !read) fail(std::move(read).error());
   if (failed()) return kNothing;
   return caller_.apply(name_, std::move(op), std::span(inputs.begin(), inputs.size())).front();
@@ -397,6 +417,7 @@ std::vector<Edge> Forward::apply(Operator op, Edge x, std::size_t outputs) {
 
 Edge Forward::parameter(std::string_view name) {
   if (failed()) return kNothing;
+  used_.emplace(name);
   Value found = module_.attr("_parameters")[name];
   if (!found.exists()) found = module_.attr("_buffers")[name];
   const std::optional<Tensor> tensor = found.as_tensor();
@@ -465,6 +486,22 @@ Shape Forward::integers(std::string_view name, std::size_t count) {
 
 void Forward::leave_out(std::string_view path) {
   if (has(path)) caller_.leave_out(joined(name_, path));
+}
+
+void Forward::ignore_the_rest() {
+  if (is_operator_) return;
+  for (const std::string_view dict : {"_parameters", "_buffers", "_modules"}) {
+    const Value items = module_.attr(dict);
+    for (std::size_t i = 0; i < items.entry_count(); ++i) {
+      const auto [key, item] = items.entry(i);
+      const std::string_view name = key.as_string().value_or("");
+      if (item.is_none() || used_.contains(name)) continue;
+      // Dropouts and activations have nothing to ignore.
+      const bool has_tensors = item.kind() != ValueKind::opaque || item.attr("_parameters").size() > 0 ||
+                               item.attr("_buffers").size() > 0 || item.attr("_modules").size() > 0;
+      if (has_tensors) caller_.ignore(joined(name_, name));
+    }
+  }
 }
 
 }  // namespace rushlight::doors

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <map>
 #include <set>
@@ -66,6 +67,8 @@ class ModuleCaller {
   std::vector<Edge> apply(const std::string& name, Operator op, std::span<const Edge> inputs, std::size_t outputs = 1);
   // A child that is computed in training only: an auxiliary head.
   void leave_out(const std::string& name) { left_out_.push_back(name); }
+  // A name of the state dict that forward() has no use for.
+  void ignore(const std::string& name) { builder_.ignore(name); }
   // Writes into the graph what there is to say about the modules. Once, at the end.
   void write_notes();
 
@@ -76,6 +79,7 @@ class ModuleCaller {
   Result<Returned> call_builder(const ModuleBuilder& build, const Value& module, const std::string& name,
                                 std::span<const Edge> inputs);
   Result<Returned> call_stock(Operator op, const Value& module, const std::string& name, std::span<const Edge> inputs);
+  void ignore_other_tensors(const Value& module, const std::string& name, const Operator& op);
   Result<Returned> call_forward(const ForwardClass& known, const Value& module, const std::string& name,
                                 std::span<const Edge> inputs);
   [[nodiscard]] OperatorKind batch_norm_of(std::span<const Edge> inputs) const;
@@ -139,6 +143,8 @@ class Forward {
   Shape integers(std::string_view name, std::size_t count);
   // A child that is computed in training only.
   void leave_out(std::string_view child);
+  // Once forward() is done: what the module has and forward() did not ask for is in the state dict all the same.
+  void ignore_the_rest();
 
   // As MODULE-ATTRIBUTE and MODULE-UNSUPPORTED, about this module.
   void wrong(std::string_view attribute, std::string_view expected);
@@ -156,6 +162,8 @@ class Forward {
   const std::string& name_;
   std::span<const Edge> inputs_;
   Status status_;
+  std::set<std::string, std::less<>> used_;  // children, parameters and buffers; of "layers.0" the first part
+  bool is_operator_ = false;
 };
 
 }  // namespace rushlight::doors

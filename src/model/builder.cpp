@@ -164,6 +164,9 @@ void GraphBuilder::labels(std::vector<std::string> labels) {
 void GraphBuilder::note(std::string note) {
   impl_->graph.notes.push_back(std::move(note));
 }
+void GraphBuilder::ignore(std::string name) {
+  impl_->graph.ignored.push_back(std::move(name));
+}
 
 void GraphBuilder::preprocessing(Preprocessing preprocessing) {
   if (const std::string problem = preprocessing_problem(preprocessing); !problem.empty()) {

@@ -34,6 +34,9 @@ const Preprocessing& Graph::preprocessing() const noexcept {
 const std::vector<std::string>& Graph::notes() const noexcept {
   return impl_->notes;
 }
+const std::vector<std::string>& Graph::ignored() const noexcept {
+  return impl_->ignored;
+}
 
 std::vector<ParameterSpec> Graph::parameters() const {
   std::vector<ParameterSpec> specs;

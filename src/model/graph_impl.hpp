@@ -17,6 +17,7 @@ struct Graph::Impl {
   std::vector<std::string> labels;
   Preprocessing preprocessing;
   std::vector<std::string> notes;
+  std::vector<std::string> ignored;  // names of a state dict, with all below them
   bool resolved = false;  // with a state dict: attributes that it decides are known
 };
 
