@@ -134,15 +134,17 @@ Result<Returned> ModuleCaller::call_entered(const Value& module, const std::stri
                       .code = "MODULE-CHILD",
                       .message = module_text(name, module) + ": expected a module"});
   }
+  // What is gone through below, each time that the module is called.
+  for (const std::string_view dict : {"_parameters", "_buffers", "_modules"}) {
+    visited_ += module.attr(dict).entry_count() / 64;
+  }
   training_ = training_ || module.attr("training").as_bool().value_or(false);
+  if (!is_known(class_name)) return unknown_class(module, name);
   RUSHLIGHT_TRY(check_hooks(module, name));
   if (const ForwardClass* known = find_forward(class_name)) return call_forward(*known, module, name, inputs);
-  if (class_name == kSyncBatchNorm) {
-    return call_stock(model::make_operator(model::info(batch_norm_of(inputs))), module, name, inputs);
-  }
-  const model::OperatorInfo* row = find_stock_module(class_name);
-  if (row == nullptr) return unknown_class(module, name);
-  return call_stock(model::make_operator(*row), module, name, inputs);
+  const model::OperatorInfo& row =
+      class_name == kSyncBatchNorm ? model::info(batch_norm_of(inputs)) : *find_stock_module(class_name);
+  return call_stock(model::make_operator(row), module, name, inputs);
 }
 
 Result<Returned> ModuleCaller::call_stock(Operator op, const Value& module, const std::string& name,
@@ -302,13 +304,13 @@ Error ModuleCaller::unknown_class(const Value& module, const std::string& name) 
                 (built ? escaped(last_part(child_class)) : escaped(child_class) + ", not known either") + ")";
   }
   if (count > kListedChildren) children += " and " + std::to_string(count - kListedChildren) + " more";
-  return unsupported_module(
-      name, module,
-      "what its forward() computes is not in the file" +
-          (children.empty() ? std::string() : "; its children are " + children),
-      "map " + quoted_class +
-          " to a builder in ModelOptions::classes that calls them as forward() does (apply_child()), describe the "
-          "network in a JSON spec (--spec), or name a built-in architecture (--arch)");
+  return unsupported_module(name, module,
+                            "what its forward() computes is not in the file" +
+                                (children.empty() ? std::string() : "; its children are " + children),
+                            "map " + quoted_class +
+                                " to a builder in ModelOptions::classes that does what forward() does (apply_child() "
+                                "calls a child), describe "
+                                "the network in a JSON spec (--spec), or name a built-in architecture (--arch)");
 }
 
 void ModuleCaller::write_notes() {
@@ -444,6 +446,20 @@ std::vector<std::string> Forward::children(std::string_view of) {
     }
   }
   return names;
+}
+
+Linear Forward::linear(std::string_view path) {
+  const Value module = child(path);
+  const std::string name = joined(name_, path);
+  if (find_stock_module(module.class_name()) != &model::info(OperatorKind::Linear)) {
+    fail(wrong_attribute(name_, module_, path, "a Linear", module));
+    return {};
+  }
+  Operator op = Linear{};
+  Status read = check_hooks(module, name);
+  if (read) read = read_module_attributes(module, name, op);
+  if (!read) fail(std::move(read).error());
+  return op.get<Linear>();
 }
 
 std::int64_t Forward::integer(std::string_view name) {

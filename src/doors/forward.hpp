@@ -68,7 +68,10 @@ class ModuleCaller {
   // A child that is computed in training only: an auxiliary head.
   void leave_out(const std::string& name) { left_out_.push_back(name); }
   // A name of the state dict that forward() has no use for.
-  void ignore(const std::string& name) { builder_.ignore(name); }
+  void ignore(const std::string& name) {
+    ++visited_;
+    builder_.ignore(name);
+  }
   // Writes into the graph what there is to say about the modules. Once, at the end.
   void write_notes();
 
@@ -136,6 +139,8 @@ class Forward {
   std::vector<std::string> children(std::string_view of = {});
   [[nodiscard]] Value child(std::string_view path) const;
   [[nodiscard]] Value attribute(std::string_view name) const { return module_.attr(name); }
+  // A child that is a Linear, which forward() asks for its weight and bias alone.
+  Linear linear(std::string_view child);
   std::int64_t integer(std::string_view name);
   double number(std::string_view name, double otherwise);
   bool flag(std::string_view name, bool otherwise);

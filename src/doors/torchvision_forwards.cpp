@@ -7,8 +7,6 @@
 
 #include "doors/composites.hpp"
 #include "doors/forward.hpp"
-#include "doors/module_attributes.hpp"
-#include "model/operator_table.hpp"
 
 namespace rushlight::doors {
 namespace {
@@ -346,17 +344,10 @@ Returned patch_merging_v2(Forward& self) {
 
 // One operator, as its children are only asked for their parameters.
 Returned window_attention(Forward& self, bool v2) {
-  ShiftedWindowAttention op{.v2 = v2};
-  for (const auto& [child, bias] : {std::pair("qkv", &op.qkv_bias), std::pair("proj", &op.proj_bias)}) {
-    const Value linear = self.child(child);
-    if (find_stock_module(linear.class_name()) != &model::info(OperatorKind::Linear)) {
-      self.fail(wrong_attribute(self.name(), self.module(), child, "a Linear", linear));
-    } else if (Status hooks = check_hooks(linear, joined(self.name(), child)); !hooks) {
-      self.fail(std::move(hooks).error());
-    }
-    *bias = !linear.attr("_parameters")["bias"].is_none();
-  }
-  return self.apply_as_module(std::move(op), {self.input()});
+  const Linear qkv = self.linear("qkv");
+  const Linear proj = self.linear("proj");
+  const ShiftedWindowAttention op{.dim = proj.in_features, .v2 = v2, .qkv_bias = qkv.bias, .proj_bias = proj.bias};
+  return self.apply_as_module(op, {self.input()});
 }
 
 Returned window_attention_v1(Forward& self) {
@@ -534,8 +525,9 @@ Returned lraspp_head(Forward& self) {
 // --- torchvision.ops
 
 Returned permute(Forward& self) {
-  const Value dims = self.attribute("dims");
-  return self.apply(Permute{self.integers("dims", dims.item_count())}, {self.input()});
+  const std::size_t count = self.attribute("dims").item_count();
+  if (count == 0) self.wrong("dims", "integers");
+  return self.apply(Permute{self.integers("dims", count)}, {self.input()});
 }
 
 constexpr ForwardClass kForwards[] = {
