@@ -16,6 +16,16 @@ Error no_memory_for(std::uint64_t size_bytes, std::string_view what) {
                     .message = "no memory for " + std::to_string(size_bytes) + " bytes of " + std::string(what)});
 }
 
+Error index_outside(std::int64_t index, std::int64_t size) {
+  const std::string found = std::to_string(index);
+  const std::string expected = "0 to " + std::to_string(size - 1);
+  return Error::of({.category = Category::argument,
+                    .code = "RUN-INDEX",
+                    .message = "index " + found + " lies outside, expected " + expected,
+                    .found = found,
+                    .expected = expected});
+}
+
 Error arena_too_large(std::optional<std::uint64_t> needed_bytes, const Limits& limits) {
   const std::string needed = needed_bytes ? std::to_string(*needed_bytes) : "more than 63 bits can count";
   const std::string allowed = std::to_string(limits.arena_bytes);

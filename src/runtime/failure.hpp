@@ -16,6 +16,9 @@ namespace rushlight::runtime {
 // `what` as in "no memory for 4096 bytes of packed weights".
 [[nodiscard]] Error no_memory_for(std::uint64_t size_bytes, std::string_view what);
 
+// An input that holds places has one that is none: torch's index error. `size`: of what it points into.
+[[nodiscard]] Error index_outside(std::int64_t index, std::int64_t size);
+
 // nullopt: more than 63 bits can count.
 [[nodiscard]] Error arena_too_large(std::optional<std::uint64_t> needed_bytes, const Limits& limits);
 

@@ -57,8 +57,8 @@ bool equal(std::span<const std::int64_t> a, std::span<const std::int64_t> b) {
 }
 
 // Shapes here have been through shape inference: their bytes can be counted.
-std::uint64_t bytes_of(std::span<const std::int64_t> shape) {
-  std::uint64_t bytes = sizeof(float);
+std::uint64_t bytes_of(std::span<const std::int64_t> shape, DType dtype) {
+  std::uint64_t bytes = size_bytes(dtype);
   for (const std::int64_t size : shape) bytes *= static_cast<std::uint64_t>(size);
   return bytes;
 }
@@ -73,7 +73,7 @@ struct Range {
   explicit Range(const View& view)
       : device(view.device),
         first(reinterpret_cast<std::uintptr_t>(view.data)),
-        last(first + static_cast<std::uintptr_t>(bytes_of(view.shape))) {}
+        last(first + static_cast<std::uintptr_t>(bytes_of(view.shape, view.dtype))) {}
   [[nodiscard]] bool overlaps(const Range& other) const {
     return device == other.device && first < other.last && other.first < last;
   }
@@ -85,7 +85,7 @@ struct Session::Impl {
   // What was compiled for certain shapes of the inputs.
   struct Compiled {
     std::vector<Shape> inputs;
-    std::vector<Shape> outputs;
+    std::vector<EdgeType> outputs;
     std::unique_ptr<Program> program;  // null when there is nothing to compute: every output is empty
     std::uint64_t last_use = 0;
 
@@ -146,12 +146,12 @@ struct Session::Impl {
   }
 
   Status compile(std::vector<Shape> shapes) {
-    RUSHLIGHT_TRY_ASSIGN(const std::vector<Shape> edges, model->graph.infer_shapes(shapes));
+    RUSHLIGHT_TRY_ASSIGN(const std::vector<EdgeType> edges, model->graph.infer_types(shapes));
     Compiled made;
     bool is_empty = true;
     for (const Port& port : outputs()) {
       made.outputs.push_back(edges[static_cast<std::size_t>(port.edge.index)]);
-      is_empty = is_empty && bytes_of(made.outputs.back()) == 0;
+      is_empty = is_empty && bytes_of(made.outputs.back().shape, made.outputs.back().dtype) == 0;
     }
     if (!is_empty) {
       RUSHLIGHT_TRY_ASSIGN(made.program, backend->compile(network(), shapes, weights, options));
@@ -179,10 +179,10 @@ struct Session::Impl {
   }
 
   template <class View>
-  Status check_view(const char* kind, const Port& port, const View& view) const {
-    if (view.dtype != DType::f32) {
-      return wrong_argument("RUN-DTYPE",
-                            port_text(kind, port) + ": expected float32, found " + std::string(to_string(view.dtype)));
+  Status check_view(const char* kind, const Port& port, DType dtype, const View& view) const {
+    if (view.dtype != dtype) {
+      return wrong_argument("RUN-DTYPE", port_text(kind, port) + ": expected " + std::string(to_string(dtype)) +
+                                             ", found " + std::string(to_string(view.dtype)));
     }
     if (!(view.device == Device::cpu()) && !(view.device == backend->device())) {
       const bool on_cpu = backend->device() == Device::cpu();
@@ -190,13 +190,15 @@ struct Session::Impl {
                                               (on_cpu ? "" : " or " + to_string(backend->device())) + ", found " +
                                               to_string(view.device));
     }
-    if (bytes_of(view.shape) == 0) return {};
+    const std::uint64_t bytes = bytes_of(view.shape, dtype);
+    if (bytes == 0) return {};
     if (view.data == nullptr) {
-      return wrong_argument("RUN-NULL", port_text(kind, port) + ": a null pointer for " +
-                                            std::to_string(bytes_of(view.shape)) + " bytes");
+      return wrong_argument("RUN-NULL",
+                            port_text(kind, port) + ": a null pointer for " + std::to_string(bytes) + " bytes");
     }
-    if (reinterpret_cast<std::uintptr_t>(view.data) % alignof(float) != 0) {
-      return wrong_argument("RUN-ALIGNMENT", port_text(kind, port) + ": the data are not aligned to 4 bytes");
+    if (reinterpret_cast<std::uintptr_t>(view.data) % size_bytes(dtype) != 0) {
+      return wrong_argument("RUN-ALIGNMENT", port_text(kind, port) + ": the data are not aligned to " +
+                                                 std::to_string(size_bytes(dtype)) + " bytes");
     }
     return {};
   }
@@ -204,13 +206,13 @@ struct Session::Impl {
   Status check_outputs(std::span<const TensorView> in, std::span<const MutableTensorView> out) const {
     RUSHLIGHT_TRY(check_count("output", out.size(), outputs().size()));
     for (std::size_t port = 0; port < out.size(); ++port) {
-      const Shape& expected = plans[current].outputs[port];
+      const Shape& expected = plans[current].outputs[port].shape;
       if (!equal(out[port].shape, expected)) {
         return wrong_argument("RUN-OUTPUT-SHAPE", port_text("output", outputs()[port]) + ": expected shape " +
                                                       model::shape_text(expected) + ", found " +
                                                       model::shape_text(out[port].shape));
       }
-      RUSHLIGHT_TRY(check_view("output", outputs()[port], out[port]));
+      RUSHLIGHT_TRY(check_view("output", outputs()[port], plans[current].outputs[port].dtype, out[port]));
       const Range range(out[port]);
       const auto overlapping = [&](const std::string& other) {
         return wrong_argument("RUN-OVERLAP", port_text("output", outputs()[port]) + " overlaps " + other);
@@ -227,7 +229,9 @@ struct Session::Impl {
 
   Status run(std::span<const TensorView> in, std::span<const MutableTensorView> out) {
     RUSHLIGHT_TRY(select(in.size(), [&](std::size_t port) { return in[port].shape; }));
-    for (std::size_t port = 0; port < in.size(); ++port) RUSHLIGHT_TRY(check_view("input", inputs()[port], in[port]));
+    for (std::size_t port = 0; port < in.size(); ++port) {
+      RUSHLIGHT_TRY(check_view("input", inputs()[port], inputs()[port].dtype, in[port]));
+    }
     RUSHLIGHT_TRY(check_outputs(in, out));
     Program* program = plans[current].program.get();
     return program == nullptr ? Status() : program->run(in, out);
@@ -297,13 +301,13 @@ Result<std::vector<Tensor>> Session::run(std::span<const Tensor> input_tensors) 
   RUSHLIGHT_TRY(impl_->select(in.size(), [&](std::size_t port) { return in[port].shape; }));
   std::vector<Tensor> results;
   std::vector<MutableTensorView> out;
-  for (const Shape& shape : impl_->plans[impl_->current].outputs) {
-    RUSHLIGHT_TRY_ASSIGN(Tensor tensor, Tensor::zeros(DType::f32, shape));
+  for (const EdgeType& type : impl_->plans[impl_->current].outputs) {
+    RUSHLIGHT_TRY_ASSIGN(Tensor tensor, Tensor::zeros(type.dtype, type.shape));
     results.push_back(std::move(tensor));
   }
   for (Tensor& tensor : results) {
     RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> bytes, tensor.mutable_bytes());
-    out.push_back({.data = bytes.data(), .shape = tensor.shape()});
+    out.push_back({.data = bytes.data(), .dtype = tensor.dtype(), .shape = tensor.shape()});
   }
   RUSHLIGHT_TRY(impl_->run(in, out));
   return results;
@@ -321,14 +325,6 @@ Result<Session> Model::session(Device device, const SessionOptions& options) con
   session->model = impl_;
   RUSHLIGHT_TRY_ASSIGN(session->backend, runtime::make_backend(device, options.implementation));
   const Backend& backend = *session->backend;
-  for (const Port& port : inputs()) {
-    if (port.dtype != DType::f32) {
-      return Error::of({.category = Category::unsup,
-                        .code = "RUN-DTYPE",
-                        .message = port_text("input", port) + ": models take float32 so far, found " +
-                                   std::string(to_string(port.dtype))});
-    }
-  }
   for (const Node& node : graph().nodes()) {
     const std::string reason = backend.lacks(node);
     if (reason.empty()) continue;

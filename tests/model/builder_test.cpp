@@ -141,7 +141,7 @@ TEST(GraphBuilder, CannotMakeACycle) {
 TEST(GraphBuilder, RefusesTheWrongNumberOfInputs) {
   GraphBuilder g;
   const Edge x = g.input("x");
-  g.output("y", g.apply("sum", Add{}, x));
+  g.output("y", g.apply("sum", Maximum{}, x));
   EXPECT_EQ(problem(g), "graph: layer 'sum': expected 2 inputs, found 1");
   const Edge a = g.input("a");
   g.output("y", g.apply("act", ReLU{}, a, a));
@@ -169,8 +169,8 @@ TEST(GraphBuilder, RefusesPortsWithBadNamesSizesOrTypes) {
   EXPECT_EQ(problem(g), "graph: output 'y': another output has this name");
   g.output("y", g.input("x", {-1, 0}));
   EXPECT_EQ(problem(g), "graph: input 'x': expected sizes of at least 1, or -1, found [-1, 0]");
-  g.output("y", g.input("x", {-1, 3}, DType::i64));
-  EXPECT_EQ(problem(g), "graph: input 'x': expected float32, found int64");
+  g.output("y", g.input("x", {-1, 3}, DType::f64));
+  EXPECT_EQ(problem(g), "graph: input 'x': expected float32, int64, int32 or bool, found float64");
 }
 
 TEST(GraphBuilder, RefusesPreprocessingThatCannotBeComputed) {

@@ -1,6 +1,8 @@
 #include "runtime/reference/backend.hpp"
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <new>
@@ -8,13 +10,13 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "base/checked.hpp"
 #include "base/fail.hpp"
+#include "model/describe.hpp"
+#include "model/parameters.hpp"
 #include "runtime/failure.hpp"
 #include "runtime/reference/operators.hpp"
 
@@ -24,87 +26,101 @@ namespace {
 // It reads the parameters as they are.
 class NoWeights final : public PackedWeights {};
 
-// A node with the spans of its parameters looked up.
-struct Call {
-  const Node* node = nullptr;
-  std::span<const float> weight;
-  std::span<const float> bias;
-  std::span<const float> running_mean;
-  std::span<const float> running_var;
+using Compute = Status (*)(const Call& call);
+template <class Op>
+Status compute_as(const Call& call) {
+  return compute(call.node->op.get<Op>(), call);
+}
+// By OperatorKind, without `nothing`.
+constexpr Compute kTable[] = {
+#define RUSHLIGHT_OPERATOR(Type, spec, torch, min_inputs, max_inputs, max_outputs) compute_as<Type>,
+#include "rushlight/operators.def"
 };
 
-Result<Call> make_call(const Node& node, const StateDict& parameters) {
-  Call call;
-  call.node = &node;
-  const auto find = [&](std::string_view name, std::span<const float>& values) -> Status {
-    // The node of a lone layer has no name, and its parameters no prefix.
-    const Tensor* tensor = parameters.find(node.name.empty() ? std::string(name) : node.name + "." + std::string(name));
-    if (tensor == nullptr) return {};  // bias=False, affine=False
-    RUSHLIGHT_TRY_ASSIGN(values, tensor->values<float>());
-    return {};
-  };
-  RUSHLIGHT_TRY(find("weight", call.weight));
-  RUSHLIGHT_TRY(find("bias", call.bias));
-  RUSHLIGHT_TRY(find("running_mean", call.running_mean));
-  RUSHLIGHT_TRY(find("running_var", call.running_var));
-  return call;
+template <class T>
+void read_as(const void* from, std::span<double> to) {
+  const auto* const values = static_cast<const T*>(from);
+  for (std::size_t i = 0; i < to.size(); ++i) to[i] = static_cast<double>(values[i]);
+}
+template <class T>
+void write_as(std::span<const double> from, void* to) {
+  auto* const values = static_cast<T*>(to);
+  for (std::size_t i = 0; i < from.size(); ++i) values[i] = static_cast<T>(from[i]);
+}
+
+void read_input(const TensorView& view, std::span<double> values) {
+  switch (view.dtype) {
+    case DType::i64:
+      return read_as<std::int64_t>(view.data, values);
+    case DType::i32:
+      return read_as<std::int32_t>(view.data, values);
+    case DType::boolean:
+      return read_as<bool>(view.data, values);
+    default:
+      return read_as<float>(view.data, values);
+  }
+}
+void write_output(std::span<const double> values, DType dtype, void* to) {
+  switch (dtype) {
+    case DType::i64:
+      return write_as<std::int64_t>(values, to);
+    case DType::i32:
+      return write_as<std::int32_t>(values, to);
+    case DType::boolean:
+      return write_as<bool>(values, to);
+    default:
+      return write_as<float>(values, to);
+  }
 }
 
 class ReferenceProgram final : public Program {
  public:
-  ReferenceProgram(const Network& network, std::vector<Shape> shapes, const RunOptions& options)
-      : network_(network), shapes_(std::move(shapes)), options_(options) {}
+  ReferenceProgram(const Network& network, std::vector<EdgeType> types, const RunOptions& options)
+      : network_(network), types_(std::move(types)), options_(options) {}
 
   Status prepare() {
+    RUSHLIGHT_TRY(allocate());
     for (const Node& node : network_.graph.nodes()) {
-      RUSHLIGHT_TRY_ASSIGN(Call call, make_call(node, network_.parameters));
-      calls_.push_back(call);
-    }
-    std::optional<std::uint64_t> total = std::uint64_t{0};
-    std::vector<std::uint64_t> counts;
-    for (const Shape& shape : shapes_) {
-      std::optional<std::uint64_t> count = std::uint64_t{1};
-      for (const std::int64_t size : shape) {
-        if (count) count = checked_mul(*count, static_cast<std::uint64_t>(size));
+      Call call;
+      call.node = &node;
+      call.scratch = &scratch_;
+      for (const Edge edge : node.inputs) {
+        const EdgeType& type = types_[index(edge)];
+        call.inputs.push_back({values_[index(edge)], type.shape, type.dtype});
       }
-      if (count && total) total = checked_add(*total, *count);
-      counts.push_back(count.value_or(0));
-      if (!count) total = std::nullopt;
-    }
-    constexpr std::uint64_t kMost = std::uint64_t{std::numeric_limits<std::int64_t>::max()} / sizeof(double);
-    if (!total || *total > kMost || *total * sizeof(double) > options_.limits.arena_bytes) {
-      return arena_too_large(total ? checked_mul<std::uint64_t>(*total, sizeof(double)) : std::nullopt,
-                             options_.limits);
-    }
-    storage_.reset(new (std::nothrow) double[static_cast<std::size_t>(*total)]);
-    if (!storage_) {
-      return no_memory_for(*total * sizeof(double), "activations");
-    }
-    workspace_bytes_ = *total * sizeof(double);
-    double* next = storage_.get();
-    for (const std::uint64_t count : counts) {
-      values_.emplace_back(next, static_cast<std::size_t>(count));
-      next += count;
+      for (const Edge edge : node.outputs) {
+        const EdgeType& type = types_[index(edge)];
+        call.outputs.push_back({values_[index(edge)], type.shape, type.dtype});
+      }
+      for (model::ParameterShape& parameter : model::parameter_shapes(node.op)) {
+        const Tensor* const tensor = network_.parameters.find(node.parameter(parameter.name));
+        if (tensor == nullptr) continue;
+        names_.push_back(std::make_unique<std::string>(std::move(parameter.name)));
+        call.parameters.push_back({*names_.back(), *tensor});
+      }
+      calls_.push_back(std::move(call));
     }
     return {};
   }
 
   Status run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) override {
     for (std::size_t port = 0; port < inputs.size(); ++port) {
-      const std::span<double> value = values_[index(network_.graph.inputs()[port].edge)];
-      const auto* from = static_cast<const float*>(inputs[port].data);
-      for (std::size_t i = 0; i < value.size(); ++i) value[i] = static_cast<double>(from[i]);
+      read_input(inputs[port], values_[index(network_.graph.inputs()[port].edge)]);
     }
     for (std::size_t i = 0; i < calls_.size(); ++i) {
-      compute(calls_[i]);
+      scratch_.rewind();
+      if (Status status = kTable[static_cast<std::size_t>(calls_[i].node->op.kind()) - 1](calls_[i]); !status) {
+        Error error = std::move(status).error();
+        error.finding.message = model::layer_text(*calls_[i].node) + ": " + error.finding.message;
+        return error;
+      }
       if (options_.progress != nullptr && !options_.progress->on_progress("run", i + 1, calls_.size())) {
         return run_was_cancelled();
       }
     }
     for (std::size_t port = 0; port < outputs.size(); ++port) {
-      const std::span<const double> value = values_[index(network_.graph.outputs()[port].edge)];
-      auto* to = static_cast<float*>(outputs[port].data);
-      for (std::size_t i = 0; i < value.size(); ++i) to[i] = static_cast<float>(value[i]);
+      const std::size_t edge = index(network_.graph.outputs()[port].edge);
+      write_output(values_[edge], types_[edge].dtype, outputs[port].data);
     }
     return {};
   }
@@ -114,83 +130,59 @@ class ReferenceProgram final : public Program {
  private:
   static std::size_t index(Edge edge) { return static_cast<std::size_t>(edge.index); }
 
-  void compute(const Call& call) {
-    const auto input = [&](std::size_t i) {
-      const std::size_t edge = index(call.node->inputs[i]);
-      return ConstArray{values_[edge], shapes_[edge]};
-    };
-    const std::size_t edge = index(call.node->output());
-    const Array output{values_[edge], shapes_[edge]};
-    const BatchNormParameters norm{call.weight, call.bias, call.running_mean, call.running_var};
-    const Operator& op = call.node->op;
-    switch (op.kind()) {
-      case OperatorKind::Conv2d:
-        return conv2d(op.get<Conv2d>(), input(0), call.weight, call.bias, output);
-      case OperatorKind::Linear:
-        return linear(input(0), call.weight, call.bias, output);
-      case OperatorKind::BatchNorm1d:
-        return batch_norm(op.get<BatchNorm1d>().eps, input(0), norm, output);
-      case OperatorKind::BatchNorm2d:
-        return batch_norm(op.get<BatchNorm2d>().eps, input(0), norm, output);
-      case OperatorKind::ReLU:
-        return relu(input(0), output);
-      case OperatorKind::MaxPool2d:
-        return max_pool(op.get<MaxPool2d>(), input(0), output);
-      case OperatorKind::AvgPool2d:
-        return avg_pool(op.get<AvgPool2d>(), input(0), output);
-      case OperatorKind::AdaptiveAvgPool2d:
-        return adaptive_avg_pool(input(0), output);
-      case OperatorKind::Softmax:
-        return softmax(op.get<Softmax>().dim, input(0), output);
-      case OperatorKind::Add:
-        return add(input(0), input(1), output);
-      default:
-        return copy(input(0), output);
+  // Room for every edge at once: what an operator reads is never overwritten.
+  Status allocate() {
+    std::optional<std::uint64_t> total = std::uint64_t{0};
+    std::vector<std::uint64_t> counts;
+    for (const EdgeType& type : types_) {
+      std::optional<std::uint64_t> count = std::uint64_t{1};
+      for (const std::int64_t size : type.shape) {
+        if (count) count = checked_mul(*count, static_cast<std::uint64_t>(size));
+      }
+      if (count && total) total = checked_add(*total, *count);
+      counts.push_back(count.value_or(0));
+      if (!count) total = std::nullopt;
     }
+    std::optional<std::uint64_t> needed = total ? checked_mul<std::uint64_t>(*total, sizeof(double)) : std::nullopt;
+    std::uint64_t scratch = 0;
+    for (const Node& node : network_.graph.nodes()) {
+      const std::optional<std::uint64_t> own = scratch_bytes(node.op);
+      if (!own) needed = std::nullopt;
+      scratch = std::max(scratch, own.value_or(0));
+    }
+    if (needed) needed = checked_add(*needed, scratch);
+    if (!needed || *needed > std::uint64_t{std::numeric_limits<std::int64_t>::max()} ||
+        *needed > options_.limits.arena_bytes) {
+      return arena_too_large(needed, options_.limits);
+    }
+    storage_.reset(new (std::nothrow) double[static_cast<std::size_t>(*total)]);
+    if (!storage_) return no_memory_for(*total * sizeof(double), "activations");
+    workspace_bytes_ = *needed;
+    double* next = storage_.get();
+    for (const std::uint64_t count : counts) {
+      values_.emplace_back(next, static_cast<std::size_t>(count));
+      next += count;
+    }
+    return {};
   }
 
   Network network_;
-  std::vector<Shape> shapes_;
+  std::vector<EdgeType> types_;  // of each edge
   RunOptions options_;
+  std::vector<std::unique_ptr<std::string>> names_;  // of the calls' parameters
   std::vector<Call> calls_;
+  Scratch scratch_;
   std::unique_ptr<double[]> storage_;
   std::vector<std::span<double>> values_;  // of each edge
   std::uint64_t workspace_bytes_ = 0;
 };
 
-bool is_built(const Node& node) {
-  if (node.outputs.size() != 1) return false;
-  switch (node.op.kind()) {
-    case OperatorKind::Conv2d:
-      return node.op.get<Conv2d>().padding_mode == PaddingMode::zeros;
-    case OperatorKind::BatchNorm1d:
-      return node.op.get<BatchNorm1d>().track_running_stats;
-    case OperatorKind::BatchNorm2d:
-      return node.op.get<BatchNorm2d>().track_running_stats;
-    case OperatorKind::Add:
-      return node.op.get<Add>().alpha == 1 && !node.op.get<Add>().other;
-    case OperatorKind::Linear:
-    case OperatorKind::ReLU:
-    case OperatorKind::MaxPool2d:
-    case OperatorKind::AvgPool2d:
-    case OperatorKind::AdaptiveAvgPool2d:
-    case OperatorKind::Softmax:
-    case OperatorKind::Flatten:
-    case OperatorKind::Dropout:
-    case OperatorKind::Identity:
-      return true;
-    default:
-      return false;
-  }
-}
-
 class ReferenceBackend final : public Backend {
  public:
   [[nodiscard]] Device device() const noexcept override { return Device::cpu(); }
   [[nodiscard]] std::string_view name() const noexcept override { return "reference"; }
-  [[nodiscard]] std::string lacks(const Node& node) const override {
-    return is_built(node) ? "" : "the reference does not compute this operator yet";
-  }
+  // kTable has every operator, with all its attributes and outputs.
+  [[nodiscard]] std::string lacks(const Node&) const override { return {}; }
 
   [[nodiscard]] Result<std::shared_ptr<PackedWeights>> make_weights(const Network&) const override {
     return std::shared_ptr<PackedWeights>(std::make_shared<NoWeights>());
@@ -199,8 +191,8 @@ class ReferenceBackend final : public Backend {
   [[nodiscard]] Result<std::unique_ptr<Program>> compile(const Network& network, std::span<const Shape> input_shapes,
                                                          const std::shared_ptr<PackedWeights>&,
                                                          const RunOptions& options) const override {
-    RUSHLIGHT_TRY_ASSIGN(std::vector<Shape> shapes, network.graph.infer_shapes(input_shapes));
-    auto program = std::make_unique<ReferenceProgram>(network, std::move(shapes), options);
+    RUSHLIGHT_TRY_ASSIGN(std::vector<EdgeType> types, network.graph.infer_types(input_shapes));
+    auto program = std::make_unique<ReferenceProgram>(network, std::move(types), options);
     RUSHLIGHT_TRY(program->prepare());
     return std::unique_ptr<Program>(std::move(program));
   }

@@ -1,45 +1,25 @@
-// The operators on arrays of doubles in torch's order (NCHW). Each follows the text of PyTorch's documentation and
-// nothing else: no layouts, no blocks, no shared code with what it judges. Semantics of the corners: PyTorch 2.x,
-// aten/src/ATen/native/{Pool.h,AveragePool2d.cpp,DilatedMaxPool2d.cpp,AdaptiveAveragePooling.cpp,Normalization.cpp}.
+// The operators: compute() for each row of the table, in a file for each family. A row without one does not link.
+//
+// Each follows the text of PyTorch's documentation and nothing else: no layouts, no blocks, no code shared with what it
+// judges, sums in double. What the text leaves open was looked up in PyTorch's sources; comments name the place.
+// Shapes have been inferred: attributes and sizes fit.
 #pragma once
 
-#include <span>
+#include <cstdint>
+#include <optional>
 
-#include "rushlight/graph.hpp"
-#include "rushlight/tensor.hpp"
+#include "runtime/reference/call.hpp"
+#include "rushlight/result.hpp"
 
 namespace rushlight::runtime::reference {
 
-struct Array {
-  std::span<double> values;
-  std::span<const std::int64_t> shape;
-};
-struct ConstArray {
-  std::span<const double> values;
-  std::span<const std::int64_t> shape;
-};
+// Fails only where values decide: an index that lies outside.
+#define RUSHLIGHT_OPERATOR(Type, spec, torch, min_inputs, max_inputs, max_outputs) \
+  Status compute(const Type& op, const Call& call);
+#include "rushlight/operators.def"
 
-// Parameters are empty where the operator has none. The output's shape is the inferred one.
-void conv2d(const Conv2d& op, ConstArray input, std::span<const float> weight, std::span<const float> bias,
-            Array output);
-void linear(ConstArray input, std::span<const float> weight, std::span<const float> bias, Array output);
-
-struct BatchNormParameters {
-  std::span<const float> weight;
-  std::span<const float> bias;
-  std::span<const float> mean;
-  std::span<const float> var;
-};
-// Channels are dimension 1.
-void batch_norm(double eps, ConstArray input, const BatchNormParameters& parameters, Array output);
-
-void relu(ConstArray input, Array output);
-void max_pool(const MaxPool2d& op, ConstArray input, Array output);
-void avg_pool(const AvgPool2d& op, ConstArray input, Array output);
-void adaptive_avg_pool(ConstArray input, Array output);
-void softmax(std::int64_t dim, ConstArray input, Array output);
-void add(ConstArray a, ConstArray b, Array output);
-// Flatten, Dropout and Identity change no element.
-void copy(ConstArray input, Array output);
+// What an operator takes of Scratch when that may be far more than its tensors have: the windows of a
+// ShiftedWindowAttention can be larger than its input. 0 for all others; nullopt when 64 bits cannot count it.
+[[nodiscard]] std::optional<std::uint64_t> scratch_bytes(const Operator& op);
 
 }  // namespace rushlight::runtime::reference

@@ -1,0 +1,304 @@
+// Every operator on every backend against what PyTorch computes, in the corners that a careful adversary would choose.
+// The files lie in tests/golden; the largest are found through the environment variable RUSHLIGHT_TESTDATA.
+//
+// With RUSHLIGHT_BLESS=1 a run of all tests writes tests/parity/REPORT.md.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iomanip>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/cpu_features.hpp"
+#include "base/fail.hpp"
+#include "operators/compare.hpp"
+#include "operators/operator_case.hpp"
+#include "runtime/backend.hpp"
+#include "runtime/cpu/backend.hpp"
+#include "runtime/reference/backend.hpp"
+
+namespace rushlight::test {
+namespace {
+
+struct OperatorFile {
+  const char* name;
+  Rule rule;
+  std::size_t case_count;
+};
+constexpr OperatorFile kFiles[] = {
+#define OPERATOR_FILE(name, rule, case_count) {#name, Rule::rule, case_count},
+#include "operators/operator_files.inc"
+#undef OPERATOR_FILE
+};
+
+// Files with cases that the CPU backend cannot compute yet; those it can are tested all the same. A file whose last
+// such case is gone has to go from here.
+bool is_beyond_cpu(std::string_view file) {
+  const std::vector<std::string_view> files = {
+#include "operators/beyond_cpu.inc"
+  };
+  return std::find(files.begin(), files.end(), file) != files.end();
+}
+
+// What the tolerances of operators/README.md leave open, measured: the worst error of a file's well-conditioned cases,
+// relative to the largest value of the case, may be half as large again as PyTorch's own, or a few units in the last
+// place of a float32.
+constexpr double kWellConditioned = 1e-5;  // PyTorch's own error in a case, relative
+constexpr double kTimesTorch = 1.5;
+constexpr double kLeastTolerance = 2.5e-7;
+
+double tolerance(double torch_error) {
+  return std::max(kTimesTorch * torch_error, kLeastTolerance);
+}
+
+// --- backends ---
+
+enum class Kind { reference, cpu };
+
+std::vector<std::shared_ptr<const runtime::Backend>> backends_of(Kind kind) {
+  if (kind == Kind::reference) return {runtime::reference::make_backend().value()};
+  std::vector<std::shared_ptr<const runtime::Backend>> backends;
+  for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
+    if (auto backend = runtime::cpu::make_backend(isa)) backends.push_back(*std::move(backend));
+  }
+  return backends;
+}
+
+std::string lacks(const runtime::Backend& backend, const Graph& graph) {
+  for (const Node& node : graph.nodes()) {
+    if (std::string lack = backend.lacks(node); !lack.empty()) return lack;
+  }
+  return {};
+}
+
+// As a Session does it, with views as a caller would pass them.
+Result<std::vector<Tensor>> run(const runtime::Backend& backend, const OperatorCase& one) {
+  const Graph& graph = one.model.graph();
+  const runtime::Network network{graph, one.model.state_dict()};
+  std::vector<Shape> shapes;
+  std::vector<TensorView> in;
+  for (const Tensor& input : one.inputs) {
+    shapes.emplace_back(input.shape().begin(), input.shape().end());
+    in.push_back({input.bytes().value().data(), input.dtype(), input.shape(), Device::cpu()});
+  }
+  RUSHLIGHT_TRY_ASSIGN(const std::vector<EdgeType> types, graph.infer_types(shapes));
+  std::vector<Tensor> outputs;
+  std::vector<MutableTensorView> out;
+  bool is_empty = true;
+  for (const Port& port : graph.outputs()) {
+    const EdgeType& type = types[static_cast<std::size_t>(port.edge.index)];
+    RUSHLIGHT_TRY_ASSIGN(Tensor output, Tensor::zeros(type.dtype, type.shape));
+    is_empty = is_empty && output.numel() == 0;
+    outputs.push_back(std::move(output));
+  }
+  if (is_empty) return outputs;  // a session does not ask the backend then
+  for (const Tensor& output : outputs) {
+    const std::span<std::byte> bytes = output.mutable_bytes().value();
+    // Of no particular value before the run, to see that all of it is written.
+    if (output.dtype() != DType::boolean) std::memset(bytes.data(), 0x5A, bytes.size());
+    out.push_back({bytes.data(), output.dtype(), output.shape(), Device::cpu()});
+  }
+  RUSHLIGHT_TRY_ASSIGN(const auto weights, backend.make_weights(network));
+  RUSHLIGHT_TRY_ASSIGN(const auto program, backend.compile(network, shapes, weights, {}));
+  RUSHLIGHT_TRY(program->run(in, out));
+  std::vector<std::vector<std::byte>> first;
+  for (const Tensor& output : outputs) {
+    const auto bytes = output.bytes().value();
+    first.emplace_back(bytes.begin(), bytes.end());
+  }
+  // The first run finds fresh memory, the second the values of the first.
+  RUSHLIGHT_TRY(program->run(in, out));
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const auto bytes = outputs[i].bytes().value();
+    if (!std::equal(bytes.begin(), bytes.end(), first[i].begin(), first[i].end())) {
+      return Error::of(
+          {.category = Category::device, .code = "SECOND-RUN", .message = "a second run gives other bits"});
+    }
+  }
+  return outputs;
+}
+
+// --- the report ---
+
+struct Row {
+  std::size_t cases = 0;
+  double torch_error = 0;
+  std::optional<double> reference_error{};
+  std::optional<double> cpu_error{};
+  bool cpu_lacks = false;
+};
+
+class Report : public testing::Environment {
+ public:
+  static std::map<std::string, Row>& rows() {
+    static std::map<std::string, Row> all;
+    return all;
+  }
+
+  void TearDown() override {
+    const char* const bless = std::getenv("RUSHLIGHT_BLESS");
+    if (bless == nullptr || std::string_view(bless) != "1") return;
+    std::size_t complete = 0;
+    for (const auto& [name, row] : rows()) {
+      if (row.reference_error && (row.cpu_error || row.cpu_lacks)) ++complete;
+    }
+    if (complete != std::size(kFiles)) {
+      std::cout << "REPORT.md is not written: " << complete << " of " << std::size(kFiles) << " files were compared\n";
+      return;
+    }
+    write(std::filesystem::path(RUSHLIGHT_TESTS_SOURCE_DIR) / "parity" / "REPORT.md");
+  }
+
+ private:
+  static std::string number(const std::optional<double>& value) {
+    if (!value) return "-";
+    if (*value == 0) return "0";
+    std::ostringstream text;
+    text << std::scientific << std::setprecision(1) << *value;
+    return text.str();
+  }
+
+  static void write(const std::filesystem::path& path) {
+    std::size_t cases = 0;
+    for (const auto& [name, row] : rows()) cases += row.cases;
+    std::ofstream out(path);
+    out << "# Operators compared with PyTorch\n\n"
+        << "Written by `operators_test` with `RUSHLIGHT_BLESS=1` and `RUSHLIGHT_TESTDATA` set: " << cases
+        << " cases in " << rows().size() << " files, PyTorch 2.15.0.\n\n"
+        << "An error is the greatest deviation from PyTorch's result in double, divided by the greatest value of the\n"
+        << "case; of a file's well-conditioned cases (PyTorch's own error at most 1e-5) the worst. `cpu` is the worst "
+           "of\n"
+        << "the instruction sets of the machine that wrote this. `allowed` is the larger of 1.5 times PyTorch's error\n"
+        << "and 2.5e-7; every case is held to the rules of `compare.hpp` besides.\n\n"
+        << "| operator | cases | reference | cpu | PyTorch | allowed |\n|---|--:|--:|--:|--:|--:|\n";
+    for (const auto& [name, row] : rows()) {
+      out << "| " << name << " | " << row.cases << " | " << number(row.reference_error) << " | "
+          << number(row.cpu_error) << (row.cpu_lacks ? " (part)" : "") << " | " << number(row.torch_error) << " | "
+          << number(tolerance(row.torch_error)) << " |\n";
+    }
+    std::cout << "wrote " << path << "\n";
+  }
+};
+const testing::Environment* const kReport = testing::AddGlobalTestEnvironment(new Report);
+
+// --- the test ---
+
+std::optional<std::filesystem::path> find_file(const std::string& name) {
+  std::vector<std::filesystem::path> folders = {std::filesystem::path(RUSHLIGHT_GOLDEN_DIR) / "operators"};
+  if (const char* const root = std::getenv("RUSHLIGHT_TESTDATA"); root != nullptr && *root != '\0') {
+    folders.push_back(std::filesystem::path(root) / "operators");
+  }
+  for (const auto& folder : folders) {
+    std::filesystem::path file = folder / (name + ".pt");
+    if (std::filesystem::exists(file)) return file;
+  }
+  return std::nullopt;
+}
+
+// Files that mix rules: rounding among functions.
+Rule rule_of(const OperatorFile& file, const OperatorCase& one) {
+  constexpr std::string_view kExact[] = {"torch.neg",   "torch.abs",        "torch.floor", "torch.ceil",
+                                         "torch.round", "torch.trunc",      "torch.sign",  "torch.isnan",
+                                         "torch.isinf", "torch.logical_not"};
+  const bool is_exact =
+      one.float32_decides || std::find(std::begin(kExact), std::end(kExact), one.module) != std::end(kExact);
+  return is_exact ? Rule::exact : file.rule;
+}
+
+struct Parameter {
+  Kind kind;
+  const OperatorFile* file;
+};
+void PrintTo(const Parameter& parameter, std::ostream* out) {
+  *out << parameter.file->name << ".pt";
+}
+
+class Conformance : public testing::TestWithParam<Parameter> {};
+
+TEST_P(Conformance, AgreesWithTorch) {
+  const auto& [kind, file] = GetParam();
+  const std::optional<std::filesystem::path> path = find_file(file->name);
+  if (!path) {
+    std::cout << "SKIPPED: " << file->name << ".pt is not in tests/golden, and RUSHLIGHT_TESTDATA has none\n";
+    GTEST_SKIP();
+  }
+  Result<std::vector<Value>> cases = read_cases(*path);
+  ASSERT_TRUE(cases) << to_string(cases.error());
+  EXPECT_EQ(file->case_count, cases->size());
+  Row& row = Report::rows()[file->name];
+  row.cases = cases->size();
+  double worst = 0;
+  std::size_t computed = 0;
+  std::map<std::string, std::size_t> lacked;
+  const std::vector<std::shared_ptr<const runtime::Backend>> backends = backends_of(kind);
+  for (const Value& values : *cases) {
+    const std::string name(values["name"].as_string().value_or("?"));
+    Result<OperatorCase> one = make_case(values);
+    if (!one) {
+      ADD_FAILURE() << file->name << ", case '" << name << "': " << to_string(one.error());
+      continue;
+    }
+    bool is_computed = true;
+    for (const auto& backend : backends) {
+      const std::string where =
+          std::string(file->name) + ", case '" + name + "' (" + one->module + ") on " + std::string(backend->name());
+      if (const std::string lack = lacks(*backend, one->model.graph()); !lack.empty()) {
+        is_computed = false;
+        ++lacked[lack];
+        continue;
+      }
+      const Result<std::vector<Tensor>> found = run(*backend, *one);
+      if (!found) {
+        ADD_FAILURE() << where << ": " << to_string(found.error());
+        continue;
+      }
+      for (std::size_t i = 0; i < found->size(); ++i) {
+        const Verdict verdict = compare(rule_of(*file, *one), one->outputs[i], (*found)[i]);
+        EXPECT_TRUE(verdict.problem.empty()) << where << ", output " << i << " " << verdict.problem;
+        if (verdict.largest == 0 || verdict.torch_error > kWellConditioned * verdict.largest) continue;
+        worst = std::max(worst, verdict.error / verdict.largest);
+        row.torch_error = std::max(row.torch_error, verdict.torch_error / verdict.largest);
+      }
+    }
+    if (is_computed) ++computed;
+  }
+  for (const auto& [lack, count] : lacked) std::cout << "lacks: " << lack << " (" << count << ")\n";
+  if (computed > 0) {
+    EXPECT_LE(worst, tolerance(row.torch_error)) << file->name << ": PyTorch's own error is " << row.torch_error;
+  }
+  if (kind == Kind::reference) {
+    EXPECT_TRUE(lacked.empty());
+    row.reference_error = worst;
+    return;
+  }
+  if (computed > 0) row.cpu_error = worst;
+  row.cpu_lacks = !lacked.empty();
+  EXPECT_EQ(is_beyond_cpu(file->name), !lacked.empty())
+      << "beyond_cpu.inc lists the files that are not wholly computed";
+}
+
+std::vector<Parameter> parameters(Kind kind) {
+  std::vector<Parameter> all;
+  for (const OperatorFile& file : kFiles) all.push_back({kind, &file});
+  return all;
+}
+std::string name_of(const testing::TestParamInfo<Parameter>& info) {
+  return info.param.file->name;
+}
+INSTANTIATE_TEST_SUITE_P(Reference, Conformance, testing::ValuesIn(parameters(Kind::reference)), name_of);
+INSTANTIATE_TEST_SUITE_P(Cpu, Conformance, testing::ValuesIn(parameters(Kind::cpu)), name_of);
+
+}  // namespace
+}  // namespace rushlight::test
