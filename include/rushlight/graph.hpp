@@ -97,6 +97,11 @@ class RUSHLIGHT_API Graph {
   /// The same with the dtypes; those of the inputs are their ports'.
   [[nodiscard]] Result<std::vector<EdgeType>> infer_types(std::span<const Shape> input_shapes) const;
 
+  /// The same graph with more outputs, in this order and under these names: what a node gives or a module returns, for
+  /// comparisons with PyTorch's hooks. A module returns what the last node below its name gives: "layer3.0" is
+  /// "layer3.0.relu_2". ErrorCode::not_found has the nearest names as a hint.
+  [[nodiscard]] Result<Graph> with_outputs(std::span<const std::string> names) const;
+
   /// From a JSON spec (format-spec/models.md). ErrorCode::invalid_argument names the layer and the key, ::mismatch the
   /// layer whose shapes do not fit, ::unsupported what is not built.
   static Result<Graph> from_spec(std::string_view json, const Limits& limits = {});

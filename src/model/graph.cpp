@@ -62,6 +62,66 @@ bool fits_port(const Shape& declared, const Shape& given) noexcept {
 
 }  // namespace
 
+namespace {
+
+// The node of that name, or else the last below it.
+const Node* find_output(std::span<const Node> nodes, std::string_view name) noexcept {
+  const Node* last = nullptr;
+  for (const Node& node : nodes) {
+    if (node.name == name) return &node;
+    if (node.name.size() > name.size() && node.name.starts_with(name) && node.name[name.size()] == '.') last = &node;
+  }
+  return last;
+}
+
+Error no_such_node(std::span<const Node> nodes, const std::string& name) {
+  std::vector<std::string> names;
+  for (const Node& node : nodes) names.push_back(node.name);
+  std::string hint;
+  for (const std::string& candidate : nearest(name, names)) {
+    hint += (hint.empty() ? "did you mean " : " or ") + quoted(candidate);
+  }
+  return Error::of(ErrorCode::not_found, {.category = Category::argument,
+                                          .code = "GRAPH-OUTPUT",
+                                          .message = "there is no node " + quoted(name) + " in the graph",
+                                          .found = escaped(name),
+                                          .hint = std::move(hint)});
+}
+
+std::vector<DType> edge_dtypes(std::span<const Port> inputs, std::span<const Node> nodes, std::size_t edge_count) {
+  std::vector<DType> dtypes(edge_count, DType::f32);
+  const auto at = [&](Edge edge) -> DType& { return dtypes[static_cast<std::size_t>(edge.index)]; };
+  for (const Port& port : inputs) at(port.edge) = port.dtype;
+  std::vector<DType> operands;
+  for (const Node& node : nodes) {
+    operands.clear();
+    for (const Edge edge : node.inputs) operands.push_back(at(edge));
+    for (std::size_t i = 0; i < node.outputs.size(); ++i) {
+      at(node.outputs[i]) = model::output_dtype(node.op, operands, i);
+    }
+  }
+  return dtypes;
+}
+
+}  // namespace
+
+Result<Graph> Graph::with_outputs(std::span<const std::string> names) const {
+  auto impl = std::make_shared<Impl>(*impl_);
+  const std::vector<DType> dtypes = edge_dtypes(impl_->inputs, impl_->nodes, impl_->edge_count);
+  for (const std::string& name : names) {
+    const Node* node = find_output(impl_->nodes, name);
+    if (node == nullptr) return no_such_node(impl_->nodes, name);
+    for (const Port& port : impl->outputs) {
+      if (port.name != name) continue;
+      return Error::of({.category = Category::argument,
+                        .code = "GRAPH-OUTPUT",
+                        .message = "output " + quoted(name) + ": another output has this name"});
+    }
+    impl->outputs.push_back({name, dtypes[static_cast<std::size_t>(node->output().index)], {}, node->output()});
+  }
+  return Graph(std::move(impl));
+}
+
 Result<std::vector<Shape>> Graph::infer_shapes(std::span<const Shape> input_shapes) const {
   RUSHLIGHT_TRY_ASSIGN(std::vector<EdgeType> types, infer_types(input_shapes));
   std::vector<Shape> shapes;

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,7 +14,10 @@
 #include "model/operator_table.hpp"
 #include "rushlight/checkpoint.hpp"
 #include "rushlight/npy.hpp"
+#include "rushlight/save.hpp"
 #include "rushlight/source.hpp"
+#include "support/architecture_case.hpp"
+#include "support/test_sink.hpp"
 #include "zip/archive.hpp"
 
 namespace rushlight {
@@ -28,6 +33,15 @@ constexpr std::string_view kFashionSpec = R"({"schema": 1, "input": [1, 28, 28],
 
 Checkpoint open(const std::string& path) {
   return Checkpoint::open(path).value();
+}
+
+// Weights of a squeezenet, in a file without the structure.
+Checkpoint open_squeezenet(const std::string& version) {
+  const auto architecture = test::read_architecture(kGolden + "/architectures", "squeezenet" + version);
+  test::TestSink sink;
+  EXPECT_TRUE(save(test::make_state_dict(architecture), sink));
+  const auto text = std::make_shared<const std::string>(sink.text());
+  return Checkpoint::open(Source::from_memory(std::as_bytes(std::span(*text)), "squeezenet.pt", text)).value();
 }
 
 struct Refusal {
@@ -83,16 +97,37 @@ TEST(LoadModel, WeightsAloneSayNotHowToComputeWithThem) {
   EXPECT_EQ(refused.code, ErrorCode::unsupported);
   EXPECT_EQ(refused.message, "the file holds weights, and nothing that says how to compute with them");
   EXPECT_EQ(refused.hint,
-            "give the structure: a JSON spec (ModelOptions::spec, --spec), or a whole module saved with "
-            "torch.save(model), its own classes mapped by ModelOptions::classes");
+            "give the structure: a named architecture (ModelOptions::arch, --arch), a JSON spec (ModelOptions::spec, "
+            "--spec), or a whole module saved with torch.save(model), its own classes mapped by ModelOptions::classes");
 }
 
-TEST(LoadModel, NoArchitectureIsBuiltInYet) {
-  const Refusal refused = refusal(kGolden + "/fashion/fashion_cnn.pt", {.arch = "resnet18"});
+TEST(LoadModel, AnArchitectureIsBuiltForTheWeights) {
+  const Refusal refused = refusal(kGolden + "/fashion/fashion_cnn.pt", {.arch = "resnet19"});
   EXPECT_EQ(refused.code, ErrorCode::unsupported);
-  EXPECT_EQ(refused.message, "architecture 'resnet18': no architectures are built into this version");
+  EXPECT_EQ(refused.message, "architecture 'resnet19' is none of the 86 that are built in");
   EXPECT_EQ(refusal(kGolden + "/fashion/fashion_cnn.pt", {.arch = "resnet18", .spec = "{}"}).message,
             "give one of arch and spec, not both");
+
+  const Checkpoint small = open_squeezenet("1_1");
+  EXPECT_EQ(load_model(small, {.arch = "squeezenet1_1"})->outputs()[0].name, "logits");
+  const test::ArchitectureCase large = test::read_architecture(kGolden + "/architectures", "squeezenet1_0");
+  EXPECT_TRUE(load_model(small, test::make_state_dict(large), {.arch = "squeezenet1_0"}));
+}
+
+// A guess is named and never run.
+TEST(LoadModel, AnArchitectureThatFitsBetterIsNamed) {
+  const Checkpoint checkpoint = open_squeezenet("1_0");
+  LoadReport report;
+  const Result<Model> model = load_model(checkpoint, {.arch = "squeezenet1_1", .report = &report});
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::mismatch);
+  EXPECT_FALSE(report.ok());
+  EXPECT_TRUE(model.error().finding.hint.ends_with("the names look like those of squeezenet1_0"))
+      << model.error().finding.hint;
+  const Result<Model> bare = load_model(checkpoint);
+  ASSERT_FALSE(bare);
+  EXPECT_TRUE(bare.error().finding.hint.starts_with(
+      "the names look like those of squeezenet1_0 (--arch); or give the structure: a named architecture"));
 }
 
 TEST(LoadModel, ABadSpecComesBeforeTheWeights) {

@@ -51,6 +51,32 @@ TEST(GraphBuilder, TellsWhichParametersAStateDictMustHold) {
                                              "bn.running_var { 8 } of 1", "fc.weight { 2, 4 } of 3"}));
 }
 
+TEST(Graph, OutputsAreAddedForNodesAndForModules) {
+  GraphBuilder g;
+  Edge x = g.input("x", {-1, 1, 8, 8});
+  x = g.apply("layer1.0.conv", Conv2d{1, 2, 3}, x);
+  x = g.apply("layer1.0.relu", ReLU{}, x);
+  const std::vector<Edge> best = g.apply("layer1.0.max", Max{.dim = 1}, {&x, 1}, 2);
+  x = g.apply("layer10.conv", Conv2d{2, 3, 3}, x);
+  g.output("y", x);
+  const Graph graph = g.build().value();
+  const std::vector<std::string> names = {"layer1.0.relu", "layer1.0", "layer1", "layer10"};
+  const Graph more = graph.with_outputs(names).value();
+  ASSERT_EQ(more.outputs().size(), 5u);
+  EXPECT_EQ(more.outputs()[0].name, "y");
+  EXPECT_EQ(more.outputs()[1].edge, graph.nodes()[1].output());
+  EXPECT_EQ(more.outputs()[2].edge, best[0]);
+  EXPECT_EQ(more.outputs()[3].edge, best[0]);
+  EXPECT_EQ(more.outputs()[4].edge, x);
+  EXPECT_EQ(graph.outputs().size(), 1u);
+
+  const std::vector<std::string> none = {"layer2"};
+  EXPECT_EQ(graph.with_outputs(none).error().code, ErrorCode::not_found);
+  EXPECT_EQ(graph.with_outputs(none).error().finding.message, "there is no node 'layer2' in the graph");
+  const std::vector<std::string> twice = {"layer1", "layer1"};
+  EXPECT_EQ(graph.with_outputs(twice).error().finding.message, "output 'layer1': another output has this name");
+}
+
 TEST(GraphBuilder, ALoneLayerWithoutANameHasParametersWithoutAPrefix) {
   GraphBuilder g;
   g.output("y", g.apply("", Linear{4, 2}, g.input("x")));
