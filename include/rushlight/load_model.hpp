@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rushlight/checkpoint.hpp"
@@ -32,9 +33,25 @@ struct ModelOptions {
   Limits limits = {};
 };
 
+/// For a ModuleBuilder: what `module`'s child computes of `input`, so that only forward() is left to write. A child of
+/// a child is named as in state dicts, "down1.0"; parameters are named after it. The child is a stock layer, one of
+/// torchvision's, or of a class that `options.classes` names; of one that returns a tuple (an LSTM) it is the first
+/// item.
+///
+///     Result<Graph> build_generator(const Value& module) {
+///       GraphBuilder graph;
+///       const Result<Edge> image = apply_child(graph, module, "main", graph.input("noise", {-1, 100, 1, 1}));
+///       if (!image) return image.error();
+///       graph.output("image", *image);
+///       return graph.build();
+///     }
+RUSHLIGHT_API Result<Edge> apply_child(GraphBuilder& builder, const Value& module, std::string_view child, Edge input,
+                                       const ModelOptions& options = {});
+
 /// Doors, best first: `spec` or `arch` when given; a pickled module whose class `classes` names; a pickled tree of
-/// stock torch.nn layers. A file with weights only and none of these is ErrorCode::unsupported, naming the remedies and
-/// the architecture that the weights look like; so does the refusal of weights that do not fit `arch`.
+/// torch.nn's layers and torchvision's models. A file with weights only and none of these is ErrorCode::unsupported,
+/// naming the remedies and the architecture that the weights look like; so does the refusal of weights that do not fit
+/// `arch`.
 RUSHLIGHT_API Result<Model> load_model(const Checkpoint& checkpoint, const ModelOptions& options = {});
 
 /// Takes the graph from the checkpoint or the options, the weights from another file.

@@ -118,9 +118,11 @@ std::vector<std::string_view> unread_buffers(const Operator& op) {
   }
 }
 
-bool is_ignored(std::string_view name, const std::vector<std::string>& ignored) {
-  for (const std::string& prefix : ignored) {
-    if (name.starts_with(prefix) && (name.size() == prefix.size() || name[prefix.size()] == '.')) return true;
+// By the name itself or one above it.
+bool is_ignored(std::string_view name, const std::unordered_set<std::string_view>& ignored) {
+  if (ignored.contains(name)) return true;
+  for (std::size_t dot = name.find('.'); dot != std::string_view::npos; dot = name.find('.', dot + 1)) {
+    if (ignored.contains(name.substr(0, dot))) return true;
   }
   return false;
 }
@@ -130,9 +132,10 @@ std::vector<std::string> unexpected_names(const Graph::Impl& graph, const StateD
   for (const Node& node : graph.nodes) {
     for (const std::string_view buffer : unread_buffers(node.op)) expected.insert(node.parameter(buffer));
   }
+  const std::unordered_set<std::string_view> ignored(graph.ignored.begin(), graph.ignored.end());
   std::vector<std::string> names;
   for (const auto& [name, tensor] : state) {
-    if (!expected.contains(name) && !is_ignored(name, graph.ignored)) names.push_back(name);
+    if (!expected.contains(name) && !is_ignored(name, ignored)) names.push_back(name);
   }
   return names;
 }

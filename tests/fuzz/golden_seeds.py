@@ -41,6 +41,7 @@ WANTED = {
     "safetensors": {"safetensors"},
     "npz": {"npz", "npy"},
     "gguf": {"gguf"},
+    "module": {"zip"},
     "image": {"image"},
     "differential": {"zip", "npz", "legacy", "tar", "npy", "gguf", "safetensors", "pickle"},
 }
