@@ -55,7 +55,7 @@ Result<Input> read_input(const Context& context, const Options& options, const G
   if (options.npy.empty()) {
     const bool idx = !options.idx.empty();
     const std::string& path = idx ? options.idx : options.image;
-    Result<Tensor> pixels = idx ? read_idx(path, context.limits) : read_image(path, context.limits);
+    Result<Tensor> pixels = idx ? read_idx(path, context.limits) : read_image(path, {.limits = context.limits});
     if (!pixels) return with_path_suggestion(std::move(pixels).error(), path);
     Tensor batch = *pixels;
     if (idx && batch.dim() == 3) {  // [N, H, W]: one channel each
