@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Packs the golden files and writes MANIFEST.json.
 
-    pack.py TESTDATA_DIR          TESTDATA_DIR holds fashion/, format/, torch-releases/ with their READMEs
+    pack.py TESTDATA_DIR          TESTDATA_DIR holds fashion/, format/, images/, torch-releases/ with their READMEs
 
 Each set becomes SET.tar.xz, the same bytes on every run; CMake unpacks them into <build>/golden. The manifest gives the
 origin and the SHA-256 of every archive and of every file inside.
@@ -17,6 +17,7 @@ import tarfile
 SETS = {
     "fashion": "Fashion-MNIST CNN trained with PyTorch 1.13.1; images MIT licence, Zalando Research",
     "format": "one small file per feature, PyTorch 2.15.0, torchvision 0.29.2, NumPy 2.4.6 (make_format_goldens.py)",
+    "images": "synthetic pictures and their pixels, Pillow 13.0, PyTorch 2.15, torchvision 0.29 (make_image_vectors.py)",
     "numpy": "arrays and scalars of NumPy, PyTorch 1.13.0 with NumPy 1.24.2 and 2.15.0 with 2.4.6 (make_numpy.py)",
     "torch-releases": "files written by 23 PyTorch releases from 1.0.1 to 2.15.0 (make_release_goldens.py)",
 }
