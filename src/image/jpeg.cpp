@@ -207,6 +207,7 @@ Error error_of(const FileBytes& file, const Decoding& decoding) {
                     {.category = Category::io, .code = "IMAGE-MEMORY", .message = "no memory to decode the picture"}),
           file.source->name());
     case JERR_BAD_PRECISION:
+    case JERR_IMAGE_TOO_BIG:
     case JERR_SOF_UNSUPPORTED:
     case JERR_ARITH_NOTIMPL:
     case JERR_CONVERSION_NOTIMPL:

@@ -141,6 +141,10 @@ Result<PngFrame> read_png_frame(const FileBytes& file, const Limits& limits) {
     RUSHLIGHT_TRY_ASSIGN(const Chunk chunk, chunks.next());
     if (chunk.type == "IEND") break;
     if (chunk.type == "IDAT") {
+      if (frame.colour == PngColour::palette && frame.palette.empty()) {
+        return chunks.fail(chunk.offset, ErrorCode::corrupt, "IMAGE-PALETTE",
+                           "the picture has no palette: no PLTE chunk before its data");
+      }
       compressed += chunk.data.size();
     } else if (chunk.type == "PLTE") {
       if (chunk.data.empty() || chunk.data.size() % 3 != 0 || chunk.data.size() > 768) {
