@@ -172,17 +172,26 @@ Result<Tensor> read_picture(const std::string& path, const Limits& limits) {
        .hint = "--input takes arrays of any shape"});
 }
 
-std::int64_t channels_for(const Graph& graph, const Tensor& pixels) {
-  if (graph.inputs().size() != 1) return 0;
+PictureForm form_for(const Graph& graph, std::span<const std::int64_t> picture) {
+  if (graph.inputs().size() != 1) return {};
   const Shape& declared = graph.inputs()[0].shape;
-  if (!declared.empty()) return declared.size() == 4 && declared[1] > 0 ? declared[1] : 0;
-  // Not declared: by which number of channels its layers fit together.
-  const std::int64_t stored = pixels.shape()[0];
-  for (const std::int64_t channels : {stored, std::int64_t{3}, std::int64_t{1}}) {
-    const Shape shape = {1, channels, -1, -1};
-    if (graph.infer_shapes(std::span(&shape, 1))) return channels;
+  if (declared.size() == 4) return {std::max<std::int64_t>(declared[1], 0), false};
+  // As it is stored where that fits, then in colour, then grey.
+  const std::array<std::int64_t, 3> all = {picture[1], 3, 1};
+  const std::int64_t plane = picture[2] * picture[3];
+  if (!declared.empty()) {
+    for (const std::int64_t channels : all) {
+      if (declared.size() == 2 && declared[1] == channels * plane) return {channels, true};
+    }
+    return {0, declared.size() == 2};
   }
-  return 0;
+  for (const bool as_row : {false, true}) {
+    for (const std::int64_t channels : all) {
+      const Shape shape = as_row ? Shape{1, channels * plane} : Shape{1, channels, picture[2], picture[3]};
+      if (graph.infer_shapes(std::span(&shape, 1))) return {channels, as_row};
+    }
+  }
+  return {};
 }
 
 }  // namespace rushlight::cli

@@ -32,7 +32,12 @@ struct PictureInput {
 // One picture as uint8 [C, H, W]: PNG, JPEG, PGM, PPM, or .npy of uint8 [H, W], [H, W, C] or [C, H, W].
 Result<Tensor> read_picture(const std::string& path, const Limits& limits);
 
-// How many channels pictures must have for a network that is given `pixels` first; 0 where that cannot be told.
-std::int64_t channels_for(const Graph& graph, const Tensor& pixels);
+// How a network takes a picture.
+struct PictureForm {
+  std::int64_t channels = 0;  // 0: as it is
+  bool as_row = false;        // flattened, as view(N, -1): networks whose first layer is linear
+};
+// For pictures that are [1, C, H, W] now. By the declared shape of the network's input, else by what its layers take.
+PictureForm form_for(const Graph& graph, std::span<const std::int64_t> picture);
 
 }  // namespace rushlight::cli

@@ -54,13 +54,13 @@ Shape declared_shape(const Graph& graph) {
   return graph.inputs().empty() ? Shape{} : graph.inputs()[0].shape;
 }
 
-// A network of rows that is given pictures: one row an item, as view(N, -1).
-Result<Tensor> as_declared(const Tensor& input, const Shape& declared, std::vector<std::string>& notes) {
-  if (declared.size() != 2 || input.dim() <= 2) return input;
+// One row an item, as view(N, -1).
+Result<Tensor> as_rows(const Tensor& input, std::vector<std::string>& notes) {
   Result<Tensor> dense = input.contiguous();
   if (!dense) return dense;
   const std::int64_t items = dense->shape()[0];
-  const std::int64_t features = items == 0 ? declared[1] : dense->numel() / items;
+  std::int64_t features = 1;
+  for (const std::int64_t size : dense->shape().subspan(1)) features *= size;
   Result<Tensor> rows =
       Tensor::view(dense->storage(), dense->dtype(), {items, features}, {features, 1}, dense->storage_offset());
   const std::string note = rows ? fmt::format("flattened to {}", format_shape(rows->shape())) : std::string();
@@ -68,20 +68,20 @@ Result<Tensor> as_declared(const Tensor& input, const Shape& declared, std::vect
   return rows;
 }
 
-// One picture as float32 [1, C, H, W], with as many channels as the network takes.
-Result<Tensor> picture_input(const Tensor& pixels, ImageTransform transform, const Graph& graph, const Limits& limits) {
-  transform.channels = channels_for(graph, pixels);
-  Result<Tensor> input = transform_image(pixels, transform, limits);
+// One picture as the network takes it: float32 [1, C, H, W], or a row.
+Result<Tensor> picture_input(const Tensor& pixels, ImageTransform transform, const Graph& graph, const Limits& limits,
+                             std::vector<std::string>& notes) {
   const Shape declared = declared_shape(graph);
-  if (!input || declared.size() != 2) return input;
-  // Of rows: grey or coloured, whatever has their length.
-  const std::int64_t plane = input->shape()[2] * input->shape()[3];
-  for (const std::int64_t channels : {1, 3}) {
-    if (channels == input->shape()[1] || declared[1] != channels * plane) continue;
-    transform.channels = channels;
-    return transform_image(pixels, transform, limits);
+  transform.channels = declared.size() == 4 ? std::max<std::int64_t>(declared[1], 0) : 0;
+  Result<Tensor> input = transform_image(pixels, transform, limits);
+  if (!input) return input;
+  const PictureForm form = form_for(graph, input->shape());
+  if (form.channels != 0 && form.channels != input->shape()[1]) {
+    transform.channels = form.channels;
+    input = transform_image(pixels, transform, limits);
+    if (!input) return input;
   }
-  return input;
+  return form.as_row ? as_rows(*input, notes) : input;
 }
 
 void note_unscaled(const Options& options, const ImageTransform& transform, std::vector<std::string>& notes) {
@@ -306,9 +306,7 @@ class PictureRun {
   Result<Tensor> read(const std::string& file) {
     Result<Tensor> pixels = read_picture(file, options_.session.limits);
     if (!pixels) return pixels;
-    Result<Tensor> input = picture_input(*pixels, transform_, model_.graph(), options_.session.limits);
-    if (!input) return input;
-    input = as_declared(*input, declared_shape(model_.graph()), report_.notes);
+    Result<Tensor> input = picture_input(*pixels, transform_, model_.graph(), options_.session.limits, report_.notes);
     if (!input) return input;
     const Shape shape(input->shape().begin(), input->shape().end());
     if (shape_.empty()) shape_ = shape;
@@ -406,7 +404,8 @@ Result<Report> run_set(const Context& context, const Model& model, const Options
   Result<Input> input =
       options.idx.empty() ? read_array(context, options, model.graph()) : read_set(context, options, model.graph());
   if (!input) return std::move(input).error();
-  Result<Tensor> rows = as_declared(input->tensor, declared_shape(model.graph()), input->notes);
+  const bool is_flattened = declared_shape(model.graph()).size() == 2 && input->tensor.dim() > 2;
+  Result<Tensor> rows = is_flattened ? as_rows(input->tensor, input->notes) : input->tensor;
   if (!rows) return std::move(rows).error();
   Tensor targets;
   if (!options.idx_labels.empty()) {

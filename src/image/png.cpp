@@ -153,7 +153,8 @@ Result<Tensor> read_png(const FileBytes& file, const ReadImageOptions& options) 
   decoding.colour = frame.colour;
   decoding.depth = frame.depth;
   decoding.interlaced = frame.interlaced;
-  std::memcpy(decoding.palette.data(), frame.palette.data(), frame.palette.size());
+  std::transform(frame.palette.begin(), frame.palette.end(), decoding.palette.begin(),
+                 [](std::byte value) { return std::to_integer<std::uint8_t>(value); });
   decoding.row_bytes = std::size_t{frame.width} * samples_of(frame.colour) * (frame.depth == 16 ? 2 : 1);
   std::vector<std::uint8_t> rows(decoding.row_bytes * (frame.interlaced ? frame.height : 1));
   decoding.rows = rows.data();

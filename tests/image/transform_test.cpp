@@ -161,16 +161,16 @@ TEST(Transform, NormalisesAfterwards) {
 }
 
 TEST(Transform, BecomesGreyBeforeItIsResized) {
-  // Two pixels whose greys are 76 and 150; the grey of their mean (128, 128, 0) is 113, as is that of the two.
-  // These show the difference: the greys are rounded before, not after.
+  // The greys of (1, 0, 0) and (0, 0, 4) are both 0; that of what lies between them, (1, 0, 2), would be 1.
   const Tensor colour = pixels({1, 0, 0, 0, 0, 4}, {3, 1, 2});
   ImageTransform transform = to_size({1, 1}, Interpolation::bilinear);
-  transform.channels = 1;
   transform.preprocessing = {};
-  const Tensor grey = pixels({0, 0}, {1, 1, 2});
-  EXPECT_EQ(transform_image(colour, transform).value().values<float>().value()[0],
-            static_cast<float>(changed(grey, to_size({1, 1}, Interpolation::bilinear))[0]));
-  EXPECT_EQ(shape_of(transform_image(colour, transform).value()), (Shape{1, 1, 1, 1}));
+  ASSERT_EQ(changed(colour, transform), (Values{1, 0, 2}));
+  ASSERT_EQ(to_input(pixels({1, 0, 2}, {3, 1, 1}), {}, 1).value().values<float>().value()[0], 1);
+  transform.channels = 1;
+  const Tensor input = transform_image(colour, transform).value();
+  EXPECT_EQ(shape_of(input), (Shape{1, 1, 1, 1}));
+  EXPECT_EQ(input.values<float>().value()[0], 0);
 }
 
 TEST(Transform, SeveralPicturesMakeABatch) {
