@@ -77,9 +77,9 @@ TEST_F(Jpeg, ExifTurnsThePicture) {
     return decode(with_segments(picture, segment(0xE1, "Exif\0\0"s + test::exif(orientation, form)))).value();
   };
   EXPECT_EQ(shape_of(plain), (Shape{1, 47, 61}));
-  for (const unsigned orientation : {0, 1, 9}) EXPECT_EQ(values_of(turned(orientation, {})), values_of(plain));
-  for (const unsigned orientation : {2, 3, 4}) EXPECT_EQ(shape_of(turned(orientation, {})), (Shape{1, 47, 61}));
-  for (const unsigned orientation : {5, 6, 7, 8}) EXPECT_EQ(shape_of(turned(orientation, {})), (Shape{1, 61, 47}));
+  for (const unsigned orientation : {0U, 1U, 9U}) EXPECT_EQ(values_of(turned(orientation, {})), values_of(plain));
+  for (const unsigned orientation : {2U, 3U, 4U}) EXPECT_EQ(shape_of(turned(orientation, {})), (Shape{1, 47, 61}));
+  for (const unsigned orientation : {5U, 6U, 7U, 8U}) EXPECT_EQ(shape_of(turned(orientation, {})), (Shape{1, 61, 47}));
   EXPECT_EQ(values_of(turned(6, {.big_endian = true})), values_of(turned(6, {.type = 4})));
   // Its top is at the right of what is stored, so the first row is the first column, from the bottom.
   EXPECT_EQ(values_of(turned(6, {}))[0], values_of(plain)[46 * 61]);
@@ -127,7 +127,7 @@ TEST_F(Jpeg, OtherKindsAreUnsupportedByName) {
 TEST_F(Jpeg, AHeaderCannotClaimMemoryThatTheFileDoesNotJustify) {
   std::string huge = golden("gray.jpg");
   const std::size_t frame = find_segment(huge, kFrame);
-  for (const std::size_t i : {5, 7}) huge[frame + i] = '\xFD';
+  for (const std::size_t i : {5U, 7U}) huge[frame + i] = '\xFD';
   EXPECT_EQ(problem(huge), "limit: the picture has 64829 x 64815 pixels, limits.image_pixels allows 268435456");
   EXPECT_EQ(decode(huge).error().code, ErrorCode::limit_exceeded);
   EXPECT_EQ(problem(huge, {.limits = Limits::off()}),
@@ -135,7 +135,7 @@ TEST_F(Jpeg, AHeaderCannotClaimMemoryThatTheFileDoesNotJustify) {
   std::string flat = golden("gray.jpg");
   flat[frame + 5] = flat[frame + 6] = 0;
   EXPECT_EQ(problem(flat), "kind: the picture cannot be decoded: Empty JPEG image (DNL not supported)");
-  for (const std::size_t i : {5, 6, 7, 8}) huge[frame + i] = '\xFF';
+  for (const std::size_t i : {5U, 6U, 7U, 8U}) huge[frame + i] = '\xFF';
   EXPECT_EQ(problem(huge),
             "unsup: JPEG pictures of this kind are not built: Maximum supported image dimension is 65500 "
             "pixels");
