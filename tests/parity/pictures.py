@@ -90,6 +90,11 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=0)
     options = arguments.parse_args()
     warnings.simplefilter("ignore")
+    version = subprocess.run([options.program, "--version"], capture_output=True, text=True).stdout.splitlines()
+    for library in ("png", "jpeg"):
+        if [library, "not", "built", "in"] in [line.split() for line in version]:
+            print(f"SKIPPED: built without {library}")
+            return 77
     failures = 0
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
