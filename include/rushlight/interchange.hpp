@@ -5,8 +5,9 @@
 /// is no tensor stays behind. Tensors are read as they are written, a piece at a time; one that cannot be read, or that
 /// the format has no dtype for, is the Error, with its name.
 ///
-/// The functions that take a path write beside the target first and rename over it: on failure the old file is
-/// untouched. What went to a Sink before a failure is the caller's to throw away.
+/// The functions that take a path write beside the target first, sync, and rename over it: on failure the old file is
+/// untouched, and a stopped Progress is one. Room for the whole file is reserved first where its size is known, so that
+/// a full disk is found before the work. What went to a Sink before a failure is the caller's to throw away.
 #pragma once
 
 #include <filesystem>
@@ -24,6 +25,8 @@ namespace rushlight {
 struct SafetensorsOptions {
   /// `__metadata__`, in this order; no such key when there are none.
   std::vector<std::pair<std::string, std::string>> metadata{};
+  /// Of a path; false: an existing file is ErrorCode::io, one that comes into being meanwhile too.
+  bool overwrite = true;
   Progress* progress = nullptr;  ///< in bytes of tensors
 };
 
@@ -36,6 +39,7 @@ RUSHLIGHT_API Status write_safetensors(const StateDict& tensors, const std::file
 
 struct NpzOptions {
   bool compressed = false;       ///< as numpy.savez_compressed
+  bool overwrite = true;         ///< as SafetensorsOptions::overwrite
   Executor* executor = nullptr;  ///< null: the calling thread only
   Progress* progress = nullptr;  ///< in bytes of tensors, counted twice where they are read twice
 };

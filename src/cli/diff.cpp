@@ -29,7 +29,7 @@ constexpr std::size_t kMostLines = 50;
 void write_side(JsonWriter& json, std::string_view key, const std::optional<Value>& value) {
   json.key(key);
   if (value) {
-    json.begin_object().field("type", type_name(*value)).key("value");
+    json.begin_object().field("type", to_string(value->kind())).key("value");
     write_leaf(json, *value);
     json.end_object();
   } else {

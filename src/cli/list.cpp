@@ -96,7 +96,7 @@ void write_json(const Context& context, const Inspection& report, const std::vec
   for (const ValueEntry& entry : report.values) {
     json.begin_object().field("name", std::string_view(entry.name)).key("path");
     write_path(json, entry.path);
-    json.field("type", type_name(entry.value)).key("value");
+    json.field("type", to_string(entry.value.kind())).key("value");
     write_leaf(json, entry.value);
     if (const auto dtype = entry.value.numpy_dtype()) {
       json.field("class", entry.value.class_name()).field("numpy", *dtype);

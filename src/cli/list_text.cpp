@@ -210,7 +210,7 @@ std::string values_text(const Context& context, const ListOptions& options, cons
     if (!options.all && i >= list_end) list_end = i + items_from(shown_values, i);
     const ValueEntry& entry = *shown_values[i];
     const std::string type =
-        entry.value.numpy_dtype() ? escaped(entry.value.class_name()) : std::string(type_name(entry.value));
+        entry.value.numpy_dtype() ? escaped(entry.value.class_name()) : std::string(to_string(entry.value.kind()));
     std::string text = clipped(format_leaf(entry.value), 60);
     const std::size_t left = list_end - std::min(i, list_end);
     const bool skips = left > kLongList - kFirstItems && entry.path.back().index + 1 == std::int64_t{kFirstItems};

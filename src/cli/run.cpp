@@ -466,7 +466,7 @@ int run(Context& context, const Options& options) {
                                        : run_set(context, *model, options, evaluate_options);
   if (!report) return give_up(std::move(report).error());
   if (!options.output.empty() && report->has_output) {
-    const Status written = write_npy(report->evaluation.output, options.output, &progress);
+    const Status written = write_npy(report->evaluation.output, options.output, {.progress = &progress});
     if (!written) return give_up(written.error());
   }
   if (context.json) {

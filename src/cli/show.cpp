@@ -244,7 +244,7 @@ int run(Context& context, const Options& options) {
     if (!value.exists()) return fail(context, "show", options.file, std::move(found).error());
     if (context.json) {
       JsonWriter json = begin_envelope("show", report->file, true);
-      json.field("name", std::string_view(options.name)).field("type", type_name(value)).key("value");
+      json.field("name", std::string_view(options.name)).field("type", to_string(value.kind())).key("value");
       write_leaf(json, value);
       if (const NdArray* array = value.as_ndarray(); array != nullptr && array->data) {
         if (const auto bytes = array->data->bytes()) json.key("data").base64(*bytes);

@@ -57,25 +57,6 @@ std::vector<ObjectPart> parts_of(const Value& object) {
 
 }  // namespace
 
-std::string_view type_name(const Value& value) {
-  switch (value.kind()) {
-    case ValueKind::none:
-      return "none";
-    case ValueKind::boolean:
-      return "bool";
-    case ValueKind::integer:
-      return "int";
-    case ValueKind::real:
-      return "float";
-    case ValueKind::complex:
-      return "complex";
-    case ValueKind::string:
-      return "str";
-    default:
-      return to_string(value.kind());
-  }
-}
-
 std::string format_leaf(const Value& value) {
   switch (value.kind()) {
     case ValueKind::none:

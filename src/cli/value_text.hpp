@@ -9,8 +9,6 @@
 
 namespace rushlight::cli {
 
-// "int", "float", "str": Python's names, part of the JSON contract.
-std::string_view type_name(const Value& value);
 // A leaf in one line, escaped: 3, 0.25, 'Adam', b'..', torch.float16.
 std::string format_leaf(const Value& value);
 void write_leaf(JsonWriter& json, const Value& value);

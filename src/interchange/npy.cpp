@@ -1,8 +1,10 @@
 #include "rushlight/npy.hpp"
 
+#include <limits>
 #include <utility>
 
 #include "base/bytes.hpp"
+#include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "interchange/npy_layout.hpp"
 #include "interchange/tensor_output.hpp"
@@ -21,6 +23,13 @@ Result<Tensor> read_array(const Source& source, const Limits& limits) {
   return Tensor::view(Storage(std::move(memory)), layout.dtype, std::move(layout.shape), std::move(layout.strides), 0);
 }
 
+Status write_array(const interchange::NpyArray& array, Sink& sink, Progress* progress) {
+  RUSHLIGHT_TRY_ASSIGN(ElementStream elements, interchange::elements_of(array.elements));
+  interchange::TensorOutput output(sink, progress, array.elements.size_bytes());
+  RUSHLIGHT_TRY(output.write(as_byte_span(array.header)));
+  return output.write_elements(std::move(elements));
+}
+
 }  // namespace
 
 Result<Tensor> read_npy(std::shared_ptr<const Source> source, const Limits& limits) {
@@ -35,16 +44,17 @@ Result<Tensor> read_npy(const std::filesystem::path& path, const Limits& limits)
   return read_npy(std::move(source), limits);
 }
 
-Status write_npy(const Tensor& tensor, Sink& sink, Progress* progress) {
+Status write_npy(const Tensor& tensor, Sink& sink, const NpyOptions& options) {
   RUSHLIGHT_TRY_ASSIGN(const interchange::NpyArray array, interchange::lay_out_npy(tensor));
-  RUSHLIGHT_TRY_ASSIGN(ElementStream elements, interchange::elements_of(array.elements));
-  interchange::TensorOutput output(sink, progress, tensor.size_bytes());
-  RUSHLIGHT_TRY(output.write(as_byte_span(array.header)));
-  return output.write_elements(std::move(elements));
+  return write_array(array, sink, options.progress);
 }
 
-Status write_npy(const Tensor& tensor, const std::filesystem::path& path, Progress* progress) {
-  return interchange::replace_file(path, [&](Sink& sink) { return write_npy(tensor, sink, progress); });
+Status write_npy(const Tensor& tensor, const std::filesystem::path& path, const NpyOptions& options) {
+  RUSHLIGHT_TRY_ASSIGN(const interchange::NpyArray array, interchange::lay_out_npy(tensor));
+  const std::uint64_t size_bytes = checked_add<std::uint64_t>(array.header.size(), array.elements.size_bytes())
+                                       .value_or(std::numeric_limits<std::uint64_t>::max());
+  return interchange::write_file(path, size_bytes, {.overwrite = options.overwrite},
+                                 [&](Sink& sink) { return write_array(array, sink, options.progress); });
 }
 
 }  // namespace rushlight

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "base/bytes.hpp"
@@ -28,6 +29,7 @@ constexpr std::uint64_t kMostPlain = 0x7FFFFFFF;  // beyond it sizes and offsets
 constexpr std::uint16_t kStored = 0;
 constexpr std::uint16_t kDeflated = 8;
 constexpr std::size_t kMostNameBytes = 0xFFFF;
+constexpr std::uint64_t kMostFileBytes = std::numeric_limits<std::int64_t>::max();
 
 // Arrays that are deflated at the same time.
 constexpr std::uint64_t kRoundBytes = std::uint64_t{64} << 20;
@@ -91,6 +93,109 @@ std::vector<std::byte> zip64_field(std::initializer_list<std::uint64_t> values) 
   return field;
 }
 
+std::vector<std::byte> local_header(const Member& member) {
+  const std::vector<std::byte> extra = zip64_field({member.size_bytes, member.stored_bytes});
+  const zip::LocalHeader header = {.version_needed = kVersion,
+                                   .flags = member.flags(),
+                                   .method = member.method,
+                                   .date = kFirstOfJanuary1980,
+                                   .crc = member.crc,
+                                   .compressed_bytes = zip::kSaturated32,
+                                   .size_bytes = zip::kSaturated32,
+                                   .name_bytes = static_cast<std::uint16_t>(member.record.size()),
+                                   .extra_bytes = static_cast<std::uint16_t>(extra.size())};
+  std::vector<std::byte> bytes;
+  zip::append_bytes(bytes, zip::encode(header));
+  zip::append_bytes(bytes, as_byte_span(member.record));
+  zip::append_bytes(bytes, extra);
+  return bytes;
+}
+
+std::vector<std::byte> central_entry(const Member& member) {
+  const bool is_large = member.size_bytes > kMostPlain || member.stored_bytes > kMostPlain;
+  const bool is_far = member.header_offset > kMostPlain;
+  std::vector<std::byte> extra;
+  if (is_large && is_far) {
+    extra = zip64_field({member.size_bytes, member.stored_bytes, member.header_offset});
+  } else if (is_large) {
+    extra = zip64_field({member.size_bytes, member.stored_bytes});
+  } else if (is_far) {
+    extra = zip64_field({member.header_offset});
+  }
+  const auto plain = [](bool saturated, std::uint64_t value) {
+    return saturated ? zip::kSaturated32 : static_cast<std::uint32_t>(value);
+  };
+  const zip::CentralEntry entry = {.made_by = kMadeBy,
+                                   .version_needed = kVersion,
+                                   .flags = member.flags(),
+                                   .method = member.method,
+                                   .date = kFirstOfJanuary1980,
+                                   .crc = member.crc,
+                                   .compressed_bytes = plain(is_large, member.stored_bytes),
+                                   .size_bytes = plain(is_large, member.size_bytes),
+                                   .name_bytes = static_cast<std::uint16_t>(member.record.size()),
+                                   .extra_bytes = static_cast<std::uint16_t>(extra.size()),
+                                   .external_attributes = kAttributes,
+                                   .header_offset = plain(is_far, member.header_offset)};
+  std::vector<std::byte> bytes;
+  zip::append_bytes(bytes, zip::encode(entry));
+  zip::append_bytes(bytes, as_byte_span(member.record));
+  zip::append_bytes(bytes, extra);
+  return bytes;
+}
+
+// Behind a directory that lies in [begin, end).
+std::vector<std::byte> end_records(std::size_t members, std::uint64_t begin, std::uint64_t end) {
+  std::vector<std::byte> bytes;
+  if (members >= zip::kSaturated16 || begin > kMostPlain || end - begin > kMostPlain) {
+    zip::End64Record wide;
+    wide.made_by = wide.version_needed = kVersion;
+    wide.entries_on_disk = wide.entries = members;
+    wide.directory_bytes = end - begin;
+    wide.directory_offset = begin;
+    zip::append_bytes(bytes, zip::encode(wide));
+    zip::append_bytes(bytes, zip::encode(zip::End64Locator{.end64_offset = end}));
+  }
+  zip::EndRecord record;
+  record.entries_on_disk = record.entries =
+      static_cast<std::uint16_t>(std::min<std::uint64_t>(members, zip::kSaturated16));
+  record.directory_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(end - begin, zip::kSaturated32));
+  record.directory_offset = static_cast<std::uint32_t>(std::min<std::uint64_t>(begin, zip::kSaturated32));
+  zip::append_bytes(bytes, zip::encode(record));
+  return bytes;
+}
+
+// The whole file but for the elements.
+struct Layout {
+  std::vector<Member> members;
+  std::uint64_t elements_bytes = 0;
+};
+
+Result<Layout> lay_out(std::span<const NamedTensor> tensors) {
+  Layout layout;
+  layout.members.reserve(tensors.size());
+  NameSet names;
+  for (const NamedTensor& named : tensors) {
+    RUSHLIGHT_TRY_ASSIGN(Member member, plan(named, names));
+    layout.members.push_back(std::move(member));
+  }
+  RUSHLIGHT_TRY_ASSIGN(layout.elements_bytes, bytes_to_write(tensors));
+  return layout;
+}
+
+// Of the whole file, when every array is stored as it is.
+std::uint64_t stored_size_bytes(Layout& layout) {
+  if (layout.elements_bytes > kMostFileBytes) return layout.elements_bytes;
+  std::uint64_t offset = 0;
+  for (Member& member : layout.members) {
+    member.header_offset = offset;
+    offset += local_header(member).size() + member.size_bytes;
+  }
+  const std::uint64_t directory = offset;
+  for (const Member& member : layout.members) offset += central_entry(member).size();
+  return offset + end_records(layout.members.size(), directory, offset).size();
+}
+
 class Writer {
  public:
   Writer(Sink& sink, const NpzOptions& options, std::uint64_t total)
@@ -142,23 +247,8 @@ class Writer {
 
   Status write_directory(std::span<const Member> members) {
     const std::uint64_t begin = output_.offset();
-    for (const Member& member : members) RUSHLIGHT_TRY(write_entry(member));
-    const std::uint64_t end = output_.offset();
-    zip::EndRecord record;
-    if (members.size() >= zip::kSaturated16 || begin > kMostPlain || end - begin > kMostPlain) {
-      zip::End64Record wide;
-      wide.made_by = wide.version_needed = kVersion;
-      wide.entries_on_disk = wide.entries = members.size();
-      wide.directory_bytes = end - begin;
-      wide.directory_offset = begin;
-      RUSHLIGHT_TRY(output_.write(zip::encode(wide)));
-      RUSHLIGHT_TRY(output_.write(zip::encode(zip::End64Locator{.end64_offset = end})));
-    }
-    record.entries_on_disk = record.entries =
-        static_cast<std::uint16_t>(std::min<std::uint64_t>(members.size(), zip::kSaturated16));
-    record.directory_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(end - begin, zip::kSaturated32));
-    record.directory_offset = static_cast<std::uint32_t>(std::min<std::uint64_t>(begin, zip::kSaturated32));
-    return output_.write(zip::encode(record));
+    for (const Member& member : members) RUSHLIGHT_TRY(output_.write(central_entry(member)));
+    return output_.write(end_records(members.size(), begin, output_.offset()));
   }
 
  private:
@@ -192,77 +282,32 @@ class Writer {
 
   Status write_header(Member& member) {
     member.header_offset = output_.offset();
-    const std::vector<std::byte> extra = zip64_field({member.size_bytes, member.stored_bytes});
-    const zip::LocalHeader header = {.version_needed = kVersion,
-                                     .flags = member.flags(),
-                                     .method = member.method,
-                                     .date = kFirstOfJanuary1980,
-                                     .crc = member.crc,
-                                     .compressed_bytes = zip::kSaturated32,
-                                     .size_bytes = zip::kSaturated32,
-                                     .name_bytes = static_cast<std::uint16_t>(member.record.size()),
-                                     .extra_bytes = static_cast<std::uint16_t>(extra.size())};
-    RUSHLIGHT_TRY(output_.write(zip::encode(header)));
-    RUSHLIGHT_TRY(output_.write(as_byte_span(member.record)));
-    return output_.write(extra);
-  }
-
-  Status write_entry(const Member& member) {
-    const bool is_large = member.size_bytes > kMostPlain || member.stored_bytes > kMostPlain;
-    const bool is_far = member.header_offset > kMostPlain;
-    std::vector<std::byte> extra;
-    if (is_large && is_far) {
-      extra = zip64_field({member.size_bytes, member.stored_bytes, member.header_offset});
-    } else if (is_large) {
-      extra = zip64_field({member.size_bytes, member.stored_bytes});
-    } else if (is_far) {
-      extra = zip64_field({member.header_offset});
-    }
-    const auto plain = [](bool saturated, std::uint64_t value) {
-      return saturated ? zip::kSaturated32 : static_cast<std::uint32_t>(value);
-    };
-    const zip::CentralEntry entry = {.made_by = kMadeBy,
-                                     .version_needed = kVersion,
-                                     .flags = member.flags(),
-                                     .method = member.method,
-                                     .date = kFirstOfJanuary1980,
-                                     .crc = member.crc,
-                                     .compressed_bytes = plain(is_large, member.stored_bytes),
-                                     .size_bytes = plain(is_large, member.size_bytes),
-                                     .name_bytes = static_cast<std::uint16_t>(member.record.size()),
-                                     .extra_bytes = static_cast<std::uint16_t>(extra.size()),
-                                     .external_attributes = kAttributes,
-                                     .header_offset = plain(is_far, member.header_offset)};
-    RUSHLIGHT_TRY(output_.write(zip::encode(entry)));
-    RUSHLIGHT_TRY(output_.write(as_byte_span(member.record)));
-    return output_.write(extra);
+    return output_.write(local_header(member));
   }
 
   TensorOutput output_;
   Executor* executor_;
 };
 
-}  // namespace
-
-Status write_npz(std::span<const NamedTensor> tensors, Sink& sink, const NpzOptions& options) {
-  std::vector<Member> members;
-  members.reserve(tensors.size());
-  NameSet names;
-  for (const NamedTensor& named : tensors) {
-    RUSHLIGHT_TRY_ASSIGN(Member member, plan(named, names));
-    members.push_back(std::move(member));
-  }
-  RUSHLIGHT_TRY_ASSIGN(const std::uint64_t bytes, bytes_to_write(tensors));
-  Writer writer(sink, options, options.compressed ? bytes : 2 * bytes);
+Status write_layout(Layout& layout, Sink& sink, const NpzOptions& options) {
+  Writer writer(sink, options, options.compressed ? layout.elements_bytes : 2 * layout.elements_bytes);
+  const std::span<Member> members = layout.members;
   if (options.compressed) {
     for (std::size_t begin = 0; begin < members.size();) {
-      RUSHLIGHT_TRY_ASSIGN(const std::size_t count, writer.write_deflated(std::span(members).subspan(begin)));
+      RUSHLIGHT_TRY_ASSIGN(const std::size_t count, writer.write_deflated(members.subspan(begin)));
       begin += count;
     }
   } else {
     for (Member& member : members) RUSHLIGHT_TRY(writer.write_stored(member));
   }
   return writer.write_directory(members);
+}
+
+}  // namespace
+
+Status write_npz(std::span<const NamedTensor> tensors, Sink& sink, const NpzOptions& options) {
+  RUSHLIGHT_TRY_ASSIGN(Layout layout, lay_out(tensors));
+  return write_layout(layout, sink, options);
 }
 
 }  // namespace rushlight::interchange
@@ -274,7 +319,12 @@ Status write_npz(const StateDict& tensors, Sink& sink, const NpzOptions& options
 }
 
 Status write_npz(const StateDict& tensors, const std::filesystem::path& path, const NpzOptions& options) {
-  return interchange::replace_file(path, [&](Sink& sink) { return write_npz(tensors, sink, options); });
+  const std::vector<interchange::NamedTensor> items = interchange::items_of(tensors);
+  RUSHLIGHT_TRY_ASSIGN(interchange::Layout layout, interchange::lay_out(items));
+  // How far arrays shrink is known when they are deflated.
+  return interchange::write_file(path, options.compressed ? 0 : interchange::stored_size_bytes(layout),
+                                 {.overwrite = options.overwrite},
+                                 [&](Sink& sink) { return interchange::write_layout(layout, sink, options); });
 }
 
 }  // namespace rushlight

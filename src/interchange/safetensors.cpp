@@ -13,6 +13,7 @@
 #include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
+#include "interchange/safetensors_format.hpp"
 #include "tensor/file_memory.hpp"
 #include "tensor/layout.hpp"
 
@@ -23,22 +24,9 @@ namespace dom = simdjson::dom;
 
 // rushlight:: stands before quoted() here, since simdjson.h brings std::quoted along, which look-up would prefer.
 
-constexpr std::uint64_t kLengthBytes = 8;
-constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // of the reference reader
+constexpr std::uint64_t kLengthBytes = kSafetensorsLengthBytes;
 // A header has 3 levels: the tensors, one tensor, its shape.
 constexpr std::size_t kMaxDepth = 8;
-constexpr std::string_view kMetadataKey = "__metadata__";
-
-struct DTypeName {
-  std::string_view name;
-  std::uint32_t bits = 0;
-  std::optional<DType> dtype;
-};
-constexpr DTypeName kDTypeNames[] = {
-#define RUSHLIGHT_SAFETENSORS_DTYPE(name, bits, dtype) {name, bits, DType::dtype},
-#define RUSHLIGHT_SAFETENSORS_UNSUPPORTED(name) {name, 0, std::nullopt},
-#include "interchange/safetensors_dtypes.def"
-};
 
 // Where the key of the `index`-th member of the outermost object stands. `json` is valid JSON and an object.
 std::size_t key_offset(std::string_view json, std::size_t index) {
@@ -90,7 +78,7 @@ class Reader {
         return at_member(Category::ambig, "SAFETENSORS-DUPLICATE",
                          "key " + rushlight::quoted(member.key) + " stands twice");
       }
-      if (member.key == kMetadataKey) {
+      if (member.key == kSafetensorsMetadataKey) {
         RUSHLIGHT_TRY(read_metadata(member.value));
       } else {
         RUSHLIGHT_TRY(read_tensor(member.key, member.value));
@@ -110,7 +98,7 @@ class Reader {
     std::size_t member;  // of the header
   };
   struct Description {
-    const DTypeName* dtype = nullptr;
+    const SafetensorsDType* dtype = nullptr;
     Shape shape;
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
@@ -142,7 +130,7 @@ class Reader {
     std::array<std::byte, kLengthBytes> bytes{};
     RUSHLIGHT_TRY(source_->read_at(0, bytes));
     const auto length = load_le<std::uint64_t>(bytes.data());
-    const std::uint64_t limit = std::min(kMaxHeaderBytes, limits_.json_bytes);
+    const std::uint64_t limit = std::min(kSafetensorsMaxHeaderBytes, limits_.json_bytes);
     if (length > limit) {
       return at(0, Category::limit, "SAFETENSORS-HEADER-SIZE",
                 "the header takes " + std::to_string(length) + " bytes, expected at most " + std::to_string(limit));
@@ -287,16 +275,16 @@ class Reader {
     return tensor;
   }
 
-  Result<const DTypeName*> read_dtype(const dom::element& value) const {
+  Result<const SafetensorsDType*> read_dtype(const dom::element& value) const {
     std::string_view name;
     if (value.get(name) != simdjson::SUCCESS) return malformed("its dtype is no string");
-    const auto* row = std::find_if(std::begin(kDTypeNames), std::end(kDTypeNames),
-                                   [name](const DTypeName& known) { return known.name == name; });
-    if (row == std::end(kDTypeNames) || !row->dtype) {
+    const auto* row = std::find_if(std::begin(kSafetensorsDTypes), std::end(kSafetensorsDTypes),
+                                   [name](const SafetensorsDType& known) { return known.name == name; });
+    if (row == std::end(kSafetensorsDTypes) || !row->dtype) {
       Error error =
           of_tensor(Category::unsup, "SAFETENSORS-DTYPE",
-                    row == std::end(kDTypeNames) ? "unknown dtype " + rushlight::quoted(name)
-                                                 : "elements of dtype " + std::string(name) + " are not read");
+                    row == std::end(kSafetensorsDTypes) ? "unknown dtype " + rushlight::quoted(name)
+                                                        : "elements of dtype " + std::string(name) + " are not read");
       error.finding.found = escaped(name);
       return error;
     }

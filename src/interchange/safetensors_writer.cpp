@@ -1,39 +1,26 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
-#include <optional>
+#include <limits>
 #include <string_view>
 
 #include "base/bytes.hpp"
+#include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "interchange/safetensors.hpp"
+#include "interchange/safetensors_format.hpp"
 #include "interchange/tensor_output.hpp"
 
 namespace rushlight::interchange {
 namespace {
 
-constexpr std::size_t kLengthBytes = 8;
-constexpr std::size_t kAlignment = 8;                   // of the data
-constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // more no reader takes
-constexpr std::string_view kMetadataKey = "__metadata__";
+constexpr std::size_t kAlignment = 8;  // of the data
 
-struct DTypeRow {
-  std::string_view name;
-  std::uint32_t bits = 0;
-  std::optional<DType> dtype;
-};
-// By their position tensors are sorted.
-constexpr DTypeRow kRows[] = {
-#define RUSHLIGHT_SAFETENSORS_DTYPE(name, bits, dtype) {name, bits, DType::dtype},
-#define RUSHLIGHT_SAFETENSORS_UNSUPPORTED(name) {name, 0, std::nullopt},
-#include "interchange/safetensors_dtypes.def"
-};
-
-const DTypeRow* find_row(DType dtype) noexcept {
-  const auto* row =
-      std::find_if(std::begin(kRows), std::end(kRows), [dtype](const DTypeRow& known) { return known.dtype == dtype; });
-  return row == std::end(kRows) ? nullptr : row;
+const SafetensorsDType* find_row(DType dtype) noexcept {
+  const auto* row = std::find_if(std::begin(kSafetensorsDTypes), std::end(kSafetensorsDTypes),
+                                 [dtype](const SafetensorsDType& known) { return known.dtype == dtype; });
+  return row == std::end(kSafetensorsDTypes) ? nullptr : row;
 }
 
 // rushlight:: stands before quoted(), since <filesystem> brings std::quoted along, which look-up would prefer.
@@ -59,7 +46,7 @@ void append_string(std::string& json, std::string_view text) {
 
 struct Planned {
   const NamedTensor* tensor;
-  const DTypeRow* row;
+  const SafetensorsDType* row;
 };
 
 Error cannot_hold(const NamedTensor& tensor, const char* code, std::string message, std::string hint = {}) {
@@ -72,7 +59,7 @@ Result<Planned> plan(const NamedTensor& named, NameSet& names) {
   if (!is_valid_utf8(named.name)) {
     return cannot_hold(named, "SAFETENSORS-NAME", "its name is no UTF-8, and the format has no other names");
   }
-  if (named.name == kMetadataKey) {
+  if (named.name == kSafetensorsMetadataKey) {
     return cannot_hold(named, "SAFETENSORS-NAME", "its name is that of the format's own metadata");
   }
   if (!names.insert(named.name)) {
@@ -82,7 +69,7 @@ Result<Planned> plan(const NamedTensor& named, NameSet& names) {
         named.name);
   }
   const DType dtype = named.tensor.dtype();
-  const DTypeRow* row = find_row(dtype);
+  const SafetensorsDType* row = find_row(dtype);
   if (row == nullptr) {
     const bool has_values = info(dtype).kind == DTypeKind::quantized;
     return cannot_hold(named, "SAFETENSORS-DTYPE", "safetensors has no dtype for " + std::string(to_string(dtype)),
@@ -102,7 +89,7 @@ Result<Planned> plan(const NamedTensor& named, NameSet& names) {
 std::string header_of(std::span<const Planned> tensors, const SafetensorsOptions& options) {
   std::string json = "{";
   if (!options.metadata.empty()) {
-    append_string(json, kMetadataKey);
+    append_string(json, kSafetensorsMetadataKey);
     json += ":{";
     for (const auto& [key, text] : options.metadata) {
       append_string(json, key);
@@ -153,37 +140,59 @@ Status check_metadata(const SafetensorsOptions& options) {
   return {};
 }
 
-}  // namespace
+// The whole file but for the elements.
+struct Layout {
+  std::vector<Planned> tensors;  // in the order of their elements
+  std::string header;
+  std::uint64_t elements_bytes = 0;
 
-Status write_safetensors(std::span<const NamedTensor> tensors, Sink& sink, const SafetensorsOptions& options) {
+  [[nodiscard]] std::uint64_t size_bytes() const noexcept {
+    return checked_add(kSafetensorsLengthBytes + header.size(), elements_bytes)
+        .value_or(std::numeric_limits<std::uint64_t>::max());
+  }
+};
+
+Result<Layout> lay_out(std::span<const NamedTensor> tensors, const SafetensorsOptions& options) {
   RUSHLIGHT_TRY(check_metadata(options));
-  std::vector<Planned> planned;
-  planned.reserve(tensors.size());
+  Layout layout;
+  layout.tensors.reserve(tensors.size());
   NameSet names;
   for (const NamedTensor& named : tensors) {
     RUSHLIGHT_TRY_ASSIGN(const Planned one, plan(named, names));
-    planned.push_back(one);
+    layout.tensors.push_back(one);
   }
-  RUSHLIGHT_TRY_ASSIGN(const std::uint64_t total, bytes_to_write(tensors));
-  std::sort(planned.begin(), planned.end(), [](const Planned& a, const Planned& b) {
+  RUSHLIGHT_TRY_ASSIGN(layout.elements_bytes, bytes_to_write(tensors));
+  std::sort(layout.tensors.begin(), layout.tensors.end(), [](const Planned& a, const Planned& b) {
     return a.row != b.row ? a.row > b.row : a.tensor->name < b.tensor->name;
   });
-  const std::string header = header_of(planned, options);
-  if (header.size() > kMaxHeaderBytes) {
+  layout.header = header_of(layout.tensors, options);
+  if (layout.header.size() > kSafetensorsMaxHeaderBytes) {
     return Error::of({.category = Category::limit,
                       .code = "SAFETENSORS-HEADER-SIZE",
-                      .message = "the header takes " + std::to_string(header.size()) + " bytes, expected at most " +
-                                 std::to_string(kMaxHeaderBytes) + ", more than which no reader takes"});
+                      .message = "the header takes " + std::to_string(layout.header.size()) +
+                                 " bytes, expected at most " + std::to_string(kSafetensorsMaxHeaderBytes) +
+                                 ", more than which no reader takes"});
   }
-  TensorOutput output(sink, options.progress, total);
-  std::array<std::byte, kLengthBytes> length{};
-  store_le(length.data(), std::uint64_t{header.size()});
+  return layout;
+}
+
+Status write_layout(const Layout& layout, Sink& sink, Progress* progress) {
+  TensorOutput output(sink, progress, layout.elements_bytes);
+  std::array<std::byte, kSafetensorsLengthBytes> length{};
+  store_le(length.data(), std::uint64_t{layout.header.size()});
   RUSHLIGHT_TRY(output.write(length));
-  RUSHLIGHT_TRY(output.write(as_byte_span(header)));
-  for (const auto& [named, row] : planned) {
+  RUSHLIGHT_TRY(output.write(as_byte_span(layout.header)));
+  for (const auto& [named, row] : layout.tensors) {
     RUSHLIGHT_TRY(output.write_tensor(*named));
   }
   return {};
+}
+
+}  // namespace
+
+Status write_safetensors(std::span<const NamedTensor> tensors, Sink& sink, const SafetensorsOptions& options) {
+  RUSHLIGHT_TRY_ASSIGN(const Layout layout, lay_out(tensors, options));
+  return write_layout(layout, sink, options.progress);
 }
 
 }  // namespace rushlight::interchange
@@ -196,7 +205,10 @@ Status write_safetensors(const StateDict& tensors, Sink& sink, const Safetensors
 
 Status write_safetensors(const StateDict& tensors, const std::filesystem::path& path,
                          const SafetensorsOptions& options) {
-  return interchange::replace_file(path, [&](Sink& sink) { return write_safetensors(tensors, sink, options); });
+  const std::vector<interchange::NamedTensor> items = interchange::items_of(tensors);
+  RUSHLIGHT_TRY_ASSIGN(const interchange::Layout layout, interchange::lay_out(items, options));
+  return interchange::write_file(path, layout.size_bytes(), {.overwrite = options.overwrite},
+                                 [&](Sink& sink) { return interchange::write_layout(layout, sink, options.progress); });
 }
 
 }  // namespace rushlight

@@ -8,7 +8,6 @@
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "checksum/crc32.hpp"
-#include "io/atomic_file.hpp"
 #include "tensor/memory.hpp"
 #include "tensor/unfolded_bytes.hpp"
 
@@ -103,8 +102,10 @@ Status TensorOutput::advance(std::uint64_t bytes) {
                    {.category = Category::io, .code = "CANCELLED", .message = "the writing was cancelled"});
 }
 
-Status replace_file(const std::filesystem::path& path, const std::function<Status(Sink& sink)>& write) {
-  RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> file, io::AtomicFile::create(path));
+Status write_file(const std::filesystem::path& path, std::uint64_t expected_bytes, const io::AtomicFileOptions& options,
+                  const std::function<Status(Sink& sink)>& write) {
+  RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> file,
+                       io::AtomicFile::create(path, expected_bytes, options));
   RUSHLIGHT_TRY(write(*file));
   return file->commit();
 }

@@ -1,4 +1,4 @@
-// What the writers of tensors share: a Sink that is told about progress, and a file that is replaced at once.
+// What the writers of tensors share: a Sink that is told about progress, and a file that appears at once.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 
 #include "base/bytes.hpp"
 #include "interchange/named_tensor.hpp"
+#include "io/atomic_file.hpp"
 #include "rushlight/executor.hpp"
 #include "rushlight/result.hpp"
 #include "rushlight/sink.hpp"
@@ -54,7 +55,9 @@ class TensorOutput {
   std::uint64_t offset_ = 0;
 };
 
-// Lets `write` make the file `path`, which holds the old bytes until all of the new ones are there.
-Status replace_file(const std::filesystem::path& path, const std::function<Status(Sink& sink)>& write);
+// Lets `write` make the file `path`, which holds the old bytes until all of the new ones are there. `expected_bytes` as
+// in io::AtomicFile: 0 where nobody knows.
+Status write_file(const std::filesystem::path& path, std::uint64_t expected_bytes, const io::AtomicFileOptions& options,
+                  const std::function<Status(Sink& sink)>& write);
 
 }  // namespace rushlight::interchange

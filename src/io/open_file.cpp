@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <limits>
+#include <memory>
 #include <new>
 #include <system_error>
 #include <utility>
@@ -28,29 +28,6 @@ using io::system_error;
 
 // Linux moves at most this much in one call (read(2), notes).
 constexpr std::size_t kMostPerCall = 0x7ffff000;
-
-class MappedFile final : public Source {
- public:
-  MappedFile(std::span<const std::byte> bytes, std::string path) noexcept : bytes_(bytes), path_(std::move(path)) {}
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
-  ~MappedFile() override {
-    if (!bytes_.empty()) system_calls().munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
-  }
-
-  [[nodiscard]] std::uint64_t size_bytes() const noexcept override { return bytes_.size(); }
-  Status read_at(std::uint64_t offset, std::span<std::byte> out) const override {
-    RUSHLIGHT_TRY(check_range(*this, offset, out.size()));
-    if (!out.empty()) std::memcpy(out.data(), bytes_.data() + offset, out.size());
-    return {};
-  }
-  [[nodiscard]] std::span<const std::byte> mapping() const noexcept override { return bytes_; }
-  [[nodiscard]] std::string_view name() const noexcept override { return path_; }
-
- private:
-  std::span<const std::byte> bytes_;
-  std::string path_;
-};
 
 // What tells that a file was written to: its size and the time of its last modification.
 struct FileState {
@@ -194,7 +171,7 @@ Status check_really_empty(const FileDescriptor& file, const std::string& path) {
 }
 
 Result<std::shared_ptr<const Source>> map_file(FileDescriptor file, FileState state, const std::string& path) {
-  if (state.size_bytes == 0) return std::make_shared<MappedFile>(std::span<const std::byte>{}, path);
+  if (state.size_bytes == 0) return Source::from_memory({}, path);
   if (state.size_bytes > std::numeric_limits<std::size_t>::max()) {
     return system_error("IO-MAP", "cannot map the file", EFBIG, path);
   }
@@ -208,7 +185,8 @@ Result<std::shared_ptr<const Source>> map_file(FileDescriptor file, FileState st
     if (error_number == ENODEV) return std::make_shared<PreadFile>(std::move(file), state, path);
     return system_error("IO-MAP", "cannot map the file", error_number, path);
   }
-  return std::make_shared<MappedFile>(std::span(static_cast<const std::byte*>(bytes), size), path);
+  std::shared_ptr<const void> mapping(bytes, [size](void* begin) { system_calls().munmap(begin, size); });
+  return Source::from_memory({static_cast<const std::byte*>(bytes), size}, path, std::move(mapping));
 }
 
 }  // namespace

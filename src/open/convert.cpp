@@ -140,19 +140,23 @@ class Conversion {
     if (report_.kind == FileKind::safetensors) {
       SafetensorsOptions how;
       how.metadata = {{"format", "pt"}};  // what Python's loaders look for
+      how.overwrite = options_.overwrite;
       how.progress = options_.progress;
       RUSHLIGHT_TRY(write_safetensors(tensors, out_, how));
     } else if (report_.kind == FileKind::npz) {
-      RUSHLIGHT_TRY(
-          write_npz(tensors, out_,
-                    {.compressed = options_.compressed, .executor = options_.executor, .progress = options_.progress}));
+      RUSHLIGHT_TRY(write_npz(tensors, out_,
+                              {.compressed = options_.compressed,
+                               .overwrite = options_.overwrite,
+                               .executor = options_.executor,
+                               .progress = options_.progress}));
     } else {
       if (tensors.size() != 1) {
         return wrong_request(ErrorCode::invalid_argument, "CONVERT-ONE",
                              "a .npy file holds one array, these are " + std::to_string(tensors.size()) + " tensors",
                              "name one of them, or write a .npz");
       }
-      RUSHLIGHT_TRY(write_npy(tensors.begin()->second, out_, options_.progress));
+      RUSHLIGHT_TRY(
+          write_npy(tensors.begin()->second, out_, {.overwrite = options_.overwrite, .progress = options_.progress}));
     }
     written_ = tensors;
     return {};

@@ -311,6 +311,15 @@ Status ManifestCheck::compare_file(VerifyReport& report) {
   return {};
 }
 
+bool ManifestCheck::sha256_differs(const ManifestRecord& listed, std::span<const checksum::ChunkDigest> chunks,
+                                   RecordReport& report) const {
+  if (!hashes().sha256 || !listed.sha256) return false;
+  const Result<checksum::Sha256Digest> sha256 = checksum::record_sha256(listed.stored_bytes, chunks);
+  if (!sha256) return false;  // not checked
+  report.sha256 = *sha256 == *listed.sha256 ? Integrity::verified : Integrity::mismatch;
+  return report.sha256 == Integrity::mismatch;
+}
+
 void ManifestCheck::compare_stretch(std::size_t number, std::span<const checksum::ChunkDigest> chunks,
                                     RecordReport& report) {
   const ManifestRecord& listed = manifest_->records[number];
@@ -330,11 +339,7 @@ void ManifestCheck::compare_stretch(std::size_t number, std::span<const checksum
         range_text({listed.data_offset + range.begin, listed.data_offset + range.end}) +
             " of the file are not those that the manifest vouches for");
   }
-  if (!hashes().sha256 || !listed.sha256) return;
-  const Result<checksum::Sha256Digest> sha256 = checksum::record_sha256(listed.stored_bytes, chunks);
-  if (!sha256) return;  // not checked
-  report.sha256 = *sha256 == *listed.sha256 ? Integrity::verified : Integrity::mismatch;
-  if (report.sha256 == Integrity::verified || !damage.empty()) return;
+  if (!sha256_differs(listed, chunks, report) || !damage.empty()) return;
   damage.push_back({0, listed.stored_bytes});
   say(damage.front(), "MANI-SHA256",
       "the SHA-256 of " + range_text({listed.data_offset, listed.data_offset + listed.stored_bytes}) +
@@ -497,11 +502,7 @@ void ManifestCheck::compare_chunks(const ManifestRecord& listed, const zip::Reco
     finding.tensors =
         tensors_in(listed.name, audit.entry->method == zip::Method::stored ? range : zip::Extent{0, listed.size_bytes});
   }
-  if (!hashes().sha256 || !listed.sha256) return;
-  const Result<checksum::Sha256Digest> sha256 = checksum::record_sha256(listed.stored_bytes, chunks);
-  if (!sha256) return;  // not checked
-  report.sha256 = *sha256 == *listed.sha256 ? Integrity::verified : Integrity::mismatch;
-  if (report.sha256 == Integrity::verified || !damage.empty()) return;
+  if (!sha256_differs(listed, chunks, report) || !damage.empty()) return;
   damage.push_back({0, listed.stored_bytes});
   Finding& finding = add(Category::mani, "MANI-SHA256",
                          "the record's SHA-256 is not that of the manifest, though its XXH3-128 is: somebody chose the "

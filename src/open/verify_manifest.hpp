@@ -65,6 +65,9 @@ class ManifestCheck {
   void compare_chunks(const ManifestRecord& listed, const zip::RecordAudit& audit, std::size_t number,
                       RecordReport& report);
   Status compare_structure(const zip::Audit& audit);
+  // Where the manifest has a SHA-256 and it can be computed, the report gets its state.
+  bool sha256_differs(const ManifestRecord& listed, std::span<const checksum::ChunkDigest> chunks,
+                      RecordReport& report) const;
   // Of record `number`, as its chunks are; the report gets its states.
   void compare_stretch(std::size_t number, std::span<const checksum::ChunkDigest> chunks, RecordReport& report);
   Status compare_self_of_file(std::span<const zip::Extent> stretches);

@@ -76,12 +76,8 @@ GgufFile small_file() {
   return file;
 }
 
-std::shared_ptr<TestSource> source_of(const std::string& file, Access access = Access::read_only) {
-  const auto bytes = std::as_bytes(std::span(file));
-  return std::make_shared<TestSource>(std::vector<std::byte>(bytes.begin(), bytes.end()), access);
-}
 Result<Gguf> read(const std::string& file, const Limits& limits = {}) {
-  return read_gguf(source_of(file), limits);
+  return read_gguf(TestSource::of(file, Access::read_only), limits);
 }
 // "CODE at 0x8: message".
 std::string refusal(const std::string& file, const Limits& limits = {}) {
@@ -108,7 +104,7 @@ TEST(Gguf, TensorsMetadataAndAlignmentAreRead) {
     GgufFile file = small_file();
     file.version = version;
     for (const Access access : {Access::mapped, Access::read_only}) {
-      const auto result = read_gguf(source_of(file.build(), access), {});
+      const auto result = read_gguf(TestSource::of(file.build(), access), {});
       ASSERT_TRUE(result) << to_string(result.error());
       EXPECT_EQ(result->version, version);
       EXPECT_EQ(result->alignment, 64U);
@@ -271,7 +267,7 @@ TEST(Gguf, ElementsAreReadWhenTheyAreAskedFor) {
   GgufFile file;
   file.tensor("t", {1000000}, 24, 0);
   file.data.resize(1000000, '\3');
-  const auto source = source_of(file.build());
+  const auto source = TestSource::of(file.build(), Access::read_only);
   const Gguf gguf = read_gguf(source, {}).value();
   EXPECT_LE(source->bytes_read(), 65536U);
   EXPECT_EQ(std::to_integer<int>(gguf.tensors[0].tensor()->bytes().value()[999999]), 3);
@@ -450,7 +446,7 @@ TEST(Gguf, AFileCutAtAnyByteIsRefused) {
   const std::string file = small_file().build();
   for (std::size_t length = 0; length < file.size(); ++length) {
     for (const Access access : {Access::read_only, Access::mapped}) {
-      const auto cut = read_gguf(source_of(file.substr(0, length), access), {});
+      const auto cut = read_gguf(TestSource::of(file.substr(0, length), access), {});
       ASSERT_FALSE(cut) << length;
       EXPECT_EQ(cut.error().code, length == 0 ? ErrorCode::not_a_checkpoint : ErrorCode::truncated) << length;
     }
@@ -464,7 +460,7 @@ TEST(Gguf, EveryFlippedBitEndsInAnAnswer) {
   for (std::size_t bit = 0; bit < 8 * data_begin; ++bit) {
     std::string changed = file;
     changed[bit / 8] = static_cast<char>(changed[bit / 8] ^ (1 << bit % 8));
-    const auto result = read_gguf(source_of(changed, Access::mapped), {});
+    const auto result = read_gguf(TestSource::of(changed, Access::mapped), {});
     if (!result) {
       ++refused;
       continue;
@@ -479,7 +475,7 @@ TEST(Gguf, EveryFlippedBitEndsInAnAnswer) {
 
 TEST(Gguf, SourcesThatFailAreReported) {
   const std::string file = small_file().build();
-  const auto source = source_of(file);
+  const auto source = TestSource::of(file, Access::read_only);
   source->fail_within(100, 101);
   const auto result = read_gguf(source, {});
   ASSERT_FALSE(result);

@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
-#include <simdjson.h>
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -12,12 +12,12 @@
 #include <vector>
 
 #include "base/bytes.hpp"
-#include "checksum/sha256.hpp"
-#include "checksum/xxh3.hpp"
 #include "interchange/npz.hpp"
 #include "interchange/writer_tensors.hpp"
 #include "rushlight/interchange.hpp"
 #include "rushlight/npy.hpp"
+#include "support/faulty_system_calls.hpp"
+#include "support/golden_files.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_sink.hpp"
 #include "support/test_source.hpp"
@@ -36,23 +36,13 @@ fs::path folder() {
 }
 
 std::string written(const std::vector<NamedTensor>& tensors, const NpzOptions& options = {}) {
-  TestSink sink;
-  const Status status = write_npz(tensors, sink, options);
-  EXPECT_TRUE(status) << to_string(status.error());
-  return sink.text();
+  return test::written_by([&](Sink& sink) { return write_npz(tensors, sink, options); });
 }
-// "CODE: message".
-std::string refusal(const std::vector<NamedTensor>& tensors) {
-  TestSink sink;
-  const Status status = write_npz(tensors, sink, {});
-  if (status) return "accepted";
-  EXPECT_EQ(sink.text(), "") << "something was written before the refusal";
-  return status.error().finding.code + ": " + to_string(status.error());
+std::string refusal(const std::vector<NamedTensor>& tensors, const NpzOptions& options = {}) {
+  return test::refusal_of([&](Sink& sink) { return write_npz(tensors, sink, options); });
 }
 Npz read(const std::string& file) {
-  const auto bytes = std::as_bytes(std::span(file));
-  Result<Npz> read = read_npz(
-      std::make_shared<TestSource>(std::vector<std::byte>(bytes.begin(), bytes.end()), TestSource::Access::mapped), {});
+  Result<Npz> read = read_npz(TestSource::of(file), {});
   EXPECT_TRUE(read) << to_string(read.error());
   return read ? *std::move(read) : Npz{};
 }
@@ -85,21 +75,7 @@ bool is_numpys(DType dtype) {
 // ---------------------------------------------------------------------------------------------------------
 
 TEST(NpzWriter, TheGoldenFilesAreThoseOfTheManifest) {
-  if (!checksum::sha256_available()) {
-    std::cout << "SKIPPED: SHA-256 needs OpenSSL in the build\n";
-    GTEST_SKIP();
-  }
-  simdjson::dom::parser parser;
-  simdjson::dom::element manifest = parser.load((folder() / "MANIFEST.json").string());
-  std::size_t count = 0;
-  for (const auto [name, hash] : simdjson::dom::object(manifest["sha256"])) {
-    const std::string bytes = test::read_file(folder() / std::string(name));
-    checksum::Sha256 sha256 = checksum::Sha256::create().value();
-    sha256.update(as_byte_span(bytes));
-    EXPECT_EQ(checksum::to_hex(std::move(sha256).finish().value()), std::string_view(hash)) << name;
-    ++count;
-  }
-  EXPECT_EQ(count, 3U);
+  test::expect_files_of_manifest(folder(), 3);
 }
 
 TEST(NpzWriter, StoredArraysHaveTheBytesOfNumpySavez) {
@@ -176,13 +152,8 @@ TEST(NpzWriter, CompressedArraysAreSmallerAndThoseThatDoNotShrinkAreStored) {
                                             {"noise", Tensor::from_bytes(noise, DType::u8, {100'000}).value()}};
   const std::string file = written(tensors, {.compressed = true});
   EXPECT_LT(file.size(), 105'000U);
-  const auto bytes = std::as_bytes(std::span(file));
   std::vector<Finding> oddities;
-  const auto archive =
-      zip::Archive::open(
-          std::make_shared<TestSource>(std::vector<std::byte>(bytes.begin(), bytes.end()), TestSource::Access::mapped),
-          {}, oddities)
-          .value();
+  const auto archive = zip::Archive::open(TestSource::of(file), {}, oddities).value();
   EXPECT_EQ(archive->entries()[0].method, zip::Method::deflated);
   EXPECT_EQ(archive->entries()[1].method, zip::Method::stored);
   const zip::Audit audit = archive->audit(nullptr, nullptr).value();
@@ -232,9 +203,17 @@ TEST(NpzWriter, LargeArraysAndFarOnesStandInZip64Fields) {
   const test::TemporaryFolder temporary;
   {
     const Tensor large = Tensor::from_blob(zeros, kBytes, DType::u8, {static_cast<std::int64_t>(kBytes)}).value();
-    SparseSink sink(temporary / "large.npz");
-    const std::vector<NamedTensor> tensors = {{"large", large}, {"far", counted_tensor(DType::i32, {5})}};
-    ASSERT_TRUE(write_npz(tensors, sink, {}));
+    StateDict tensors;
+    tensors.insert("large", large);
+    tensors.insert("far", counted_tensor(DType::i32, {5}));
+    {
+      SparseSink sink(temporary / "large.npz");
+      ASSERT_TRUE(write_npz(tensors, sink));
+    }
+    // A file has the same size reserved, with all that zip64 adds.
+    const test::FaultySystemCalls full_disk({.fail_at = 0, .error_number = ENOSPC, .only = "fallocate"});
+    EXPECT_FALSE(write_npz(tensors, temporary / "full.npz"));
+    EXPECT_EQ(full_disk.reserved_bytes(), fs::file_size(temporary / "large.npz"));
   }
   munmap(zeros, kBytes);
   std::vector<Finding> oddities;

@@ -35,12 +35,8 @@ std::string file_of(const std::string& header, std::size_t data_bytes) {
   return with_length(header.size(), header + data);
 }
 
-std::shared_ptr<TestSource> source_of(const std::string& file, Access access = Access::read_only) {
-  const auto bytes = std::as_bytes(std::span(file));
-  return std::make_shared<TestSource>(std::vector<std::byte>(bytes.begin(), bytes.end()), access);
-}
 Result<Safetensors> read(const std::string& file, const Limits& limits = {}) {
-  return read_safetensors(source_of(file), limits);
+  return read_safetensors(TestSource::of(file, Access::read_only), limits);
 }
 // "CODE at 0x8: message".
 std::string refusal(const std::string& file, const Limits& limits = {}) {
@@ -145,7 +141,8 @@ TEST(Safetensors, AlignedDataOfAMappingIsNotCopied) {
 }
 
 TEST(Safetensors, OnlyTheHeaderIsReadAtFirst) {
-  const auto source = source_of(file_of(R"({"x":{"dtype":"U8","shape":[9000],"data_offsets":[0,9000]}})", 9000));
+  const auto source = TestSource::of(file_of(R"({"x":{"dtype":"U8","shape":[9000],"data_offsets":[0,9000]}})", 9000),
+                                     Access::read_only);
   const Safetensors read = read_safetensors(source, {}).value();
   EXPECT_LT(source->bytes_read(), 100U);
   ASSERT_TRUE(read.tensors[0].tensor.bytes());
@@ -356,7 +353,7 @@ TEST(Safetensors, AFileCutAtAnyByteIsRefused) {
   const std::string file = test::read_file(golden("state.safetensors"));
   for (std::size_t length = 0; length < file.size(); ++length) {
     for (const Access access : {Access::read_only, Access::mapped}) {
-      const auto cut = read_safetensors(source_of(file.substr(0, length), access), {});
+      const auto cut = read_safetensors(TestSource::of(file.substr(0, length), access), {});
       ASSERT_FALSE(cut) << length;
       EXPECT_EQ(cut.error().code, ErrorCode::truncated) << length;
     }
@@ -370,7 +367,7 @@ TEST(Safetensors, EveryFlippedBitOfTheHeaderEndsInAnAnswer) {
   for (std::size_t bit = 0; bit < 8 * data_begin; ++bit) {
     std::string changed = file;
     changed[bit / 8] = static_cast<char>(changed[bit / 8] ^ (1 << bit % 8));
-    const auto result = read_safetensors(source_of(changed, Access::mapped), {});
+    const auto result = read_safetensors(TestSource::of(changed, Access::mapped), {});
     if (!result) continue;
     ++accepted;  // a name, or a value of the metadata
     for (const NamedTensor& tensor : result->tensors) ASSERT_TRUE(tensor.tensor.bytes()) << bit;
@@ -381,14 +378,14 @@ TEST(Safetensors, EveryFlippedBitOfTheHeaderEndsInAnAnswer) {
 TEST(Safetensors, SourcesThatFailAreReported) {
   const std::string file = test::read_file(golden("state.safetensors"));
   for (const std::uint64_t at : {std::uint64_t{0}, std::uint64_t{100}}) {
-    const auto source = source_of(file);
+    const auto source = TestSource::of(file, Access::read_only);
     source->fail_within(at, at + 1);
     const auto result = read_safetensors(source, {});
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, ErrorCode::io);
     EXPECT_EQ(result.error().finding.file, "test.pt");
   }
-  const auto source = source_of(file);
+  const auto source = TestSource::of(file, Access::read_only);
   const Safetensors read = read_safetensors(source, {}).value();
   source->fail_within(0, file.size());
   EXPECT_EQ(read.tensors[0].tensor.bytes().error().code, ErrorCode::io);

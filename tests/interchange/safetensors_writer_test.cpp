@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-#include <simdjson.h>
 
 #include <algorithm>
 #include <cstring>
@@ -10,11 +9,10 @@
 #include <vector>
 
 #include "base/bytes.hpp"
-#include "checksum/sha256.hpp"
-#include "checksum/xxh3.hpp"
 #include "interchange/safetensors.hpp"
 #include "interchange/writer_tensors.hpp"
 #include "rushlight/interchange.hpp"
+#include "support/golden_files.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_sink.hpp"
 #include "support/test_source.hpp"
@@ -33,44 +31,20 @@ fs::path folder() {
 }
 
 std::string written(const std::vector<NamedTensor>& tensors, const SafetensorsOptions& options = {}) {
-  TestSink sink;
-  const Status status = write_safetensors(tensors, sink, options);
-  EXPECT_TRUE(status) << to_string(status.error());
-  return sink.text();
+  return test::written_by([&](Sink& sink) { return write_safetensors(tensors, sink, options); });
 }
-// "CODE: message".
 std::string refusal(const std::vector<NamedTensor>& tensors, const SafetensorsOptions& options = {}) {
-  TestSink sink;
-  const Status status = write_safetensors(tensors, sink, options);
-  if (status) return "accepted";
-  EXPECT_EQ(sink.text(), "") << "something was written before the refusal";
-  return status.error().finding.code + ": " + to_string(status.error());
+  return test::refusal_of([&](Sink& sink) { return write_safetensors(tensors, sink, options); });
 }
 Result<Safetensors> read(const std::string& file) {
-  const auto bytes = std::as_bytes(std::span(file));
-  return read_safetensors(
-      std::make_shared<TestSource>(std::vector<std::byte>(bytes.begin(), bytes.end()), TestSource::Access::mapped), {});
+  return read_safetensors(TestSource::of(file), {});
 }
 
 // --- the bytes of the package
 // ---------------------------------------------------------------------------------------------------------
 
 TEST(SafetensorsWriter, TheGoldenFilesAreThoseOfTheManifest) {
-  if (!checksum::sha256_available()) {
-    std::cout << "SKIPPED: SHA-256 needs OpenSSL in the build\n";
-    GTEST_SKIP();
-  }
-  simdjson::dom::parser parser;
-  simdjson::dom::element manifest = parser.load((folder() / "MANIFEST.json").string());
-  std::size_t count = 0;
-  for (const auto [name, hash] : simdjson::dom::object(manifest["sha256"])) {
-    const std::string bytes = test::read_file(folder() / std::string(name));
-    checksum::Sha256 sha256 = checksum::Sha256::create().value();
-    sha256.update(as_byte_span(bytes));
-    EXPECT_EQ(checksum::to_hex(std::move(sha256).finish().value()), std::string_view(hash)) << name;
-    ++count;
-  }
-  EXPECT_EQ(count, 4U);
+  test::expect_files_of_manifest(folder(), 4);
 }
 
 TEST(SafetensorsWriter, EveryDtypeStandsWhereThePackagePutsIt) {

@@ -1,12 +1,15 @@
-// Tensors for the tests of writers: byte i of the elements is i % 251, of booleans i % 2, as in make_safetensors.py.
+// Tensors for the tests of writers, and what writers make of them: byte i of the elements is i % 251, of booleans i %
+// 2, as in make_safetensors.py.
 #pragma once
 
 #include <gtest/gtest.h>
 
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "rushlight/tensor.hpp"
+#include "support/test_sink.hpp"
 #include "tensor/layout.hpp"
 
 namespace rushlight::test {
@@ -25,6 +28,24 @@ inline Tensor view_of(const Tensor& tensor, Shape shape, Strides strides, std::i
   return Tensor::view(tensor.storage(), tensor.dtype(), std::move(shape), std::move(strides), offset,
                       std::move(options))
       .value();
+}
+
+// What `write`, a Status(Sink&), writes.
+template <class Write>
+std::string written_by(const Write& write) {
+  TestSink sink;
+  const Status status = write(sink);
+  EXPECT_TRUE(status) << to_string(status.error());
+  return sink.text();
+}
+// Its refusal, before which nothing may be written: "CODE: message".
+template <class Write>
+std::string refusal_of(const Write& write) {
+  TestSink sink;
+  const Status status = write(sink);
+  if (status) return "accepted";
+  EXPECT_EQ(sink.text(), "") << "something was written before the refusal";
+  return status.error().finding.code + ": " + to_string(status.error());
 }
 
 }  // namespace rushlight::test

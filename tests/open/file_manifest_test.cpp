@@ -20,23 +20,13 @@
 #include "rushlight/npy.hpp"
 #include "sealed_file.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_keys.hpp"
 #include "support/test_sink.hpp"
 
 namespace rushlight::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Of RFC 8410, section 10.3; and of the first vector of RFC 8032.
-constexpr std::string_view kPrivateKey =
-    "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
-    "-----END PRIVATE KEY-----\n";
-constexpr std::string_view kPublicKey =
-    "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n"
-    "-----END PUBLIC KEY-----\n";
-constexpr std::string_view kOtherPublicKey =
-    "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n"
-    "-----END PUBLIC KEY-----\n";
 
 bool has_openssl() {
   return checksum::ed25519_available();

@@ -12,6 +12,7 @@
 #include "rushlight/verify.hpp"
 #include "sealed_file.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_keys.hpp"
 
 namespace rushlight::test {
 namespace {
@@ -74,9 +75,7 @@ TEST(ManifestFlips, EveryBitOfASignedFileIsFoundWithoutTheKey) {
   const TemporaryFolder folder;
   write_file(folder / "a.pt", saved_small(ManifestLevel::sha256));
   SignOptions options;
-  options.private_key_pem =
-      "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
-      "-----END PRIVATE KEY-----\n";
+  options.private_key_pem = kPrivateKey;
   ASSERT_TRUE(sign(folder / "a.pt", folder / "a.pt", options));
   const std::string file = read_file(folder / "a.pt");
   ASSERT_FALSE(is_found(file));

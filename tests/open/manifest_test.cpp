@@ -16,6 +16,7 @@
 #include "opened_bytes.hpp"
 #include "sealed_file.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_keys.hpp"
 #include "support/test_sink.hpp"
 
 namespace rushlight::test {
@@ -23,16 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPrivateKey =
-    "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
-    "-----END PRIVATE KEY-----\n";
-constexpr std::string_view kPublicKey =
-    "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n"
-    "-----END PUBLIC KEY-----\n";
-// Of the first vector of RFC 8032.
-constexpr std::string_view kOtherPublicKey =
-    "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n"
-    "-----END PUBLIC KEY-----\n";
 const std::string kManifest = std::string(checkpoint::kManifestName);
 const std::string kSignature = std::string(checkpoint::kSignatureName);
 

@@ -519,9 +519,9 @@ TEST_F(Salvaging, SparsePartsThatDoNotFitAreLost) {
   Bytes whole = saved(root, options);
   EXPECT_TRUE(rescue(whole).value().complete);
   const Bytes rows = bytes_of(std::vector<std::int64_t>{0, 1, 2});
-  const auto found = std::ranges::search(whole, rows);
-  ASSERT_FALSE(found.empty());
-  found.begin()[16] = std::byte{9};
+  const auto found = std::search(whole.begin(), whole.end(), rows.begin(), rows.end());
+  ASSERT_NE(found, whole.end());
+  found[16] = std::byte{9};
   const SalvageReport report = rescue(whole).value();
   ASSERT_TRUE(report.written);
   EXPECT_FALSE(report.complete);

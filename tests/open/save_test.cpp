@@ -8,6 +8,7 @@
 #include <iterator>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "rushlight/convert.hpp"
@@ -494,6 +495,48 @@ TEST(Convert, EveryFormatHoldsTheSameTensors) {
   const Result<ConvertReport> many = convert(checkpoint, folder / "m.npy");
   ASSERT_FALSE(many);
   EXPECT_EQ(many.error().finding.code, "CONVERT-ONE");
+}
+
+// Makes a file of its own when it is first told of progress.
+class MeanwhileFile final : public Progress {
+ public:
+  explicit MeanwhileFile(std::filesystem::path path) : path_(std::move(path)) {}
+  bool on_progress(std::string_view phase, std::uint64_t, std::uint64_t) override {
+    if (phase != "edit" && !std::exchange(made_, true)) write_file(path_, "another program's");
+    return true;
+  }
+  [[nodiscard]] bool made() const { return made_; }
+
+ private:
+  std::filesystem::path path_;
+  bool made_ = false;
+};
+
+TEST(Convert, AFileThatIsNotToBeReplacedStaysThoughItCameMeanwhile) {
+  const Checkpoint checkpoint = training();
+  for (const char* name : {"a.pt", "a.safetensors", "a.npz", "a.npy"}) {
+    SCOPED_TRACE(name);
+    const TemporaryFolder folder;
+    const std::filesystem::path path = folder / name;
+    ConvertOptions options = {.parts = {"module.fc.weight"}, .overwrite = false};
+    MeanwhileFile meanwhile(path);
+    options.progress = &meanwhile;
+    const auto code = [&] {
+      const Result<ConvertReport> report = convert(checkpoint, path, options);
+      return report ? "ok"s : report.error().finding.code;
+    };
+    EXPECT_EQ(code(), "IO-EXISTS");
+    EXPECT_TRUE(meanwhile.made());
+    EXPECT_EQ(content(path), "another program's");
+    EXPECT_EQ(code(), "IO-EXISTS") << "there from the start";
+    EXPECT_EQ(content(path), "another program's");
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
+    options.overwrite = true;
+    EXPECT_EQ(code(), "ok");
+    std::filesystem::remove(path);
+    options.overwrite = false;
+    EXPECT_EQ(code(), "ok");
+  }
 }
 
 }  // namespace

@@ -37,6 +37,8 @@ class FaultySystemCalls {
   // The calls so far, by name, the failed ones too.
   [[nodiscard]] const std::vector<std::string>& log() const { return state().log; }
   [[nodiscard]] int count() const { return state().seen; }
+  // What fallocate was asked for last, though it failed.
+  [[nodiscard]] std::uint64_t reserved_bytes() const { return state().reserved_bytes; }
   // The name of the call that failed first; empty when none did.
   [[nodiscard]] const std::string& failed_call() const { return state().failed; }
 
@@ -46,6 +48,7 @@ class FaultySystemCalls {
     int seen = 0;
     std::vector<std::string> log;
     std::string failed;
+    std::uint64_t reserved_bytes = 0;
   };
   static State& state() {
     static State state;
@@ -103,6 +106,7 @@ class FaultySystemCalls {
         return fails("fstatat") ? -1 : io::real_system_calls().fstatat(folder, name, out, flags);
       };
       c.fallocate = [](int fd, off_t size_bytes) {
+        state().reserved_bytes = static_cast<std::uint64_t>(size_bytes);
         return fails("fallocate") ? -1 : io::real_system_calls().fallocate(fd, size_bytes);
       };
       c.write = [](int fd, const void* buffer, std::size_t count) -> ssize_t {

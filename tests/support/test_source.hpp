@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -23,6 +24,10 @@ class TestSource final : public Source {
   };
   explicit TestSource(std::vector<std::byte> bytes, Access access = Access::mapped)
       : bytes_(std::move(bytes)), access_(access) {}
+  static std::shared_ptr<TestSource> of(std::string_view file, Access access = Access::mapped) {
+    const auto bytes = std::as_bytes(std::span(file));
+    return std::make_shared<TestSource>(std::vector<std::byte>(bytes.begin(), bytes.end()), access);
+  }
 
   [[nodiscard]] std::uint64_t size_bytes() const noexcept override { return bytes_.size(); }
   [[nodiscard]] std::string_view name() const noexcept override { return "test.pt"; }
