@@ -84,7 +84,7 @@ struct ImageTransform {
 };
 
 /// Pixels as of to_input() through all of the chain, to float32 [N, C, H, W]. Where they are resized or cropped they
-/// are uint8. What comes out of a resize and the crop has at most limits.image_pixels pixels.
+/// are uint8. The picture after the resize, and after the crop, has at most limits.image_pixels pixels.
 RUSHLIGHT_API Result<Tensor> transform_image(const Tensor& pixels, const ImageTransform& transform,
                                              const Limits& limits = {});
 /// Several pictures, each as uint8 [C, H, W], to one batch. ErrorCode::mismatch where they do not come out alike.

@@ -112,9 +112,10 @@ Result<Tensor> resize_and_crop(const Tensor& pixels, const ImageTransform& trans
                         size_text(wanted.h, wanted.w));
   }
   RUSHLIGHT_TRY_ASSIGN(const IntPair size, resized(from, transform.resize));
+  RUSHLIGHT_TRY(check_pixels(size.h, size.w, "the resized picture", limits));
   const Crop rows = crop(size.h, wanted.h);
   const Crop columns = crop(size.w, wanted.w);
-  RUSHLIGHT_TRY(check_pixels(rows.size, columns.size, "the picture to be made", limits));
+  RUSHLIGHT_TRY(check_pixels(rows.size, columns.size, "the cropped picture", limits));
 
   // Only what the crop takes is computed, from only those pixels that it needs.
   const ResampledSide across =

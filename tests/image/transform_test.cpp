@@ -221,9 +221,11 @@ TEST(Transform, WhatIsMadeHasLimitsToo) {
     return result.error().finding.message;
   };
   EXPECT_EQ(problem(to_size(3, Interpolation::bilinear)),
-            "the picture to be made has 3 x 600 pixels, limits.image_pixels allows 1000");
-  ImageTransform cropped = to_size(100, Interpolation::bilinear);
-  cropped.center_crop = 30;
+            "the resized picture has 3 x 600 pixels, limits.image_pixels allows 1000");
+  ImageTransform cropped = to_size(2, Interpolation::bilinear);
+  cropped.center_crop = {2, 501};
+  EXPECT_EQ(problem(cropped), "the cropped picture has 2 x 501 pixels, limits.image_pixels allows 1000");
+  cropped.center_crop = {2, 500};
   EXPECT_EQ(problem(cropped), "no problem");
   const Result<Tensor> between = resize_and_crop(counted(60, 60), to_size({10, 20}, Interpolation::bilinear), limits);
   ASSERT_FALSE(between);
