@@ -124,8 +124,8 @@ class CudaProgram final : public Program {
 class WorkspaceLayout {
  public:
   explicit WorkspaceLayout(const Plan& plan) : size_bytes_(plan.arena_bytes) {
-    for (const runtime::TensorId id : plan.inputs) inputs.push_back(add(plan.tensors[id]));
-    for (const runtime::TensorId id : plan.outputs) outputs.push_back(add(plan.tensors[id]));
+    for (const runtime::TensorId id : plan.inputs) inputs.push_back(add(buffer_of(plan, id)));
+    for (const runtime::TensorId id : plan.outputs) outputs.push_back(add(buffer_of(plan, id)));
   }
   // nullopt: more than 64 bits can count.
   [[nodiscard]] std::optional<std::uint64_t> size_bytes() const { return size_bytes_; }
@@ -134,10 +134,13 @@ class WorkspaceLayout {
   std::vector<PortBuffer> outputs;
 
  private:
-  PortBuffer add(const runtime::PlannedTensor& tensor) {
+  static const runtime::PlannedBuffer& buffer_of(const Plan& plan, runtime::TensorId id) {
+    return plan.buffers[plan.tensors[id].buffer];
+  }
+  PortBuffer add(const runtime::PlannedBuffer& port) {
     constexpr std::uint64_t kAlignment = 256;
     PortBuffer buffer;
-    buffer.size_bytes = static_cast<std::uint64_t>(tensor.elements()) * sizeof(float);
+    buffer.size_bytes = port.size_bytes;
     if (size_bytes_) size_bytes_ = checked_add(*size_bytes_, kAlignment - 1);
     if (size_bytes_) {
       buffer.offset_bytes = *size_bytes_ / kAlignment * kAlignment;

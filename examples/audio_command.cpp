@@ -15,7 +15,7 @@ static rl::Result<rl::Graph> build_m5(const rl::Value& module) {
     return rl::apply_child(graph, module, name, x).value();
   };
   rl::Edge x = graph.input("wave", {-1, 1, -1});  // any length
-  for (const std::string& i : {"1", "2", "3"}) {
+  for (const std::string i : {"1", "2", "3"}) {
     x = graph.apply("", rl::ReLU{}, child("bn" + i, child("conv" + i, x)));
     x = child("pool" + i, x);
   }

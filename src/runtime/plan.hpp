@@ -239,7 +239,8 @@ struct Plan {
   std::vector<PlannedBuffer> buffers;
   std::vector<Constant> constants;  // no two are equal
   std::vector<Step> steps;          // in the order in which they run
-  std::vector<TensorId> inputs;     // in port order: tensors of Place::input, dense in torch's order
+  std::vector<TensorId> inputs;     // in port order: tensors of Place::input, dense in torch's order; their buffers
+                                    // have the sizes of the ports
   std::vector<TensorId> outputs;    // in port order: tensors of Place::output, likewise
   std::vector<Shape> output_shapes;
   std::uint64_t arena_bytes = 0;  // a multiple of kArenaAlignment

@@ -48,8 +48,8 @@ class EmulatedProgram final : public runtime::Program {
       addresses.constants.push_back(reinterpret_cast<const float*>(place));
     }
     addresses.arena = add(plan.arena_bytes);
-    for (const runtime::TensorId id : plan.inputs) addresses.inputs.push_back(add_port(plan.tensors[id], inputs_));
-    for (const runtime::TensorId id : plan.outputs) addresses.outputs.push_back(add_port(plan.tensors[id], outputs_));
+    for (const runtime::TensorId id : plan.inputs) addresses.inputs.push_back(add_port(plan, id, inputs_));
+    for (const runtime::TensorId id : plan.outputs) addresses.outputs.push_back(add_port(plan, id, outputs_));
     RUSHLIGHT_TRY_ASSIGN(calls_, make_calls(plan, addresses, processors_));
     return {};
   }
@@ -90,8 +90,8 @@ class EmulatedProgram final : public runtime::Program {
     blocks_.push_back(std::make_unique<Block>(size_bytes));
     return blocks_.back()->data();
   }
-  std::byte* add_port(const runtime::PlannedTensor& tensor, std::vector<Port>& ports) {
-    const auto size_bytes = static_cast<std::size_t>(tensor.elements()) * sizeof(float);
+  std::byte* add_port(const runtime::Plan& plan, runtime::TensorId id, std::vector<Port>& ports) {
+    const std::size_t size_bytes = plan.buffers[plan.tensors[id].buffer].size_bytes;
     ports.push_back({add(size_bytes), size_bytes});
     return ports.back().data;
   }
