@@ -239,8 +239,8 @@ struct Plan {
   std::vector<PlannedBuffer> buffers;
   std::vector<Constant> constants;  // no two are equal
   std::vector<Step> steps;          // in the order in which they run
-  std::vector<TensorId> inputs;     // in port order: tensors of Place::input, dense in torch's order
-  std::vector<TensorId> outputs;    // in port order: tensors of Place::output, likewise
+  std::vector<TensorId> inputs;   // in port order: tensors of Place::input, dense in torch's order (sizes: of float32)
+  std::vector<TensorId> outputs;  // in port order: tensors of Place::output, likewise
   std::vector<Shape> output_shapes;
   std::uint64_t arena_bytes = 0;  // a multiple of kArenaAlignment
 };
