@@ -84,7 +84,7 @@ class Lowering {
       const ValueId value = draft_.inputs[port];
       const std::uint32_t buffer = make_buffer(value, Place::input, port);
       set_view(value, {buffer, 0, contiguous_strides(shape(value))});
-      plan_.inputs.push_back(operand(value).tensor);
+      plan_.inputs.push_back(dense_operand(value).tensor);
     }
     for (const DraftOp& op : draft_.ops) {
       const Node& node = draft_.node(op);

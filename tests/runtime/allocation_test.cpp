@@ -115,6 +115,26 @@ TEST(Allocation, RunsAfterTheFirstMakeNone) {
   }
 }
 
+TEST(Allocation, GeneralOperatorsMakeNone) {
+  if (!RUSHLIGHT_COUNTS_ALLOCATIONS) GTEST_SKIP() << "allocations cannot be counted in this build";
+  GraphBuilder g;
+  Edge x = g.apply("patches", Conv2d{3, 32, 4, 4}, g.input("x"));
+  x = g.apply("", GELU{}, g.apply("norm", GroupNorm{4, 32}, x));
+  x = g.apply("", Upsample{.scale_factor = {1.5}, .mode = InterpolationMode::bicubic}, x);
+  x = g.apply("", Roll{.shifts = {1}, .dims = {2}}, g.apply("up", ConvTranspose2d{32, 16, 2, 2}, x));
+  x = g.apply("", Flatten{.start_dim = 2}, x);
+  x = g.apply("", Transpose{.dim0 = 1, .dim1 = 2}, x);
+  const Edge inputs[] = {x, x, x};
+  x = g.apply("attention", MultiheadAttention{.embed_dim = 16, .num_heads = 2, .batch_first = true}, inputs);
+  x = g.apply("gru", GRU{.input_size = 16, .hidden_size = 8, .batch_first = true}, x);
+  g.output("y", g.apply("", TopK{.k = 3}, g.apply("", LogSoftmax{}, x)));
+  const Model model = made_up_model(g.build().value());
+  for (const unsigned threads : {1U, 3U}) {
+    Session session = model.session(Device::cpu(), {.threads = threads}).value();
+    EXPECT_EQ(0U, allocations_of_runs(session, {2, 3, 24, 20}, 5)) << threads << " threads";
+  }
+}
+
 TEST(Allocation, GoingBackAndForthBetweenKnownShapesMakesNone) {
   if (!RUSHLIGHT_COUNTS_ALLOCATIONS) GTEST_SKIP() << "allocations cannot be counted in this build";
   const Model model = made_up_model(mlp_net());

@@ -45,6 +45,13 @@ void expect_sound(const Plan& plan) {
     EXPECT_EQ(buffer.offset_bytes + tensor.begin_bytes, tensor.offset_bytes);
     EXPECT_LE(static_cast<std::uint64_t>(tensor.elements()) * sizeof(float) + tensor.begin_bytes, buffer.size_bytes);
   }
+  // Backends read the sizes of ports off their tensors.
+  for (const auto& ports : {plan.inputs, plan.outputs}) {
+    for (const runtime::TensorId port : ports) {
+      const PlannedTensor& tensor = plan.tensors[port];
+      EXPECT_EQ(plan.buffers[tensor.buffer].size_bytes, static_cast<std::uint64_t>(tensor.elements()) * sizeof(float));
+    }
+  }
   std::vector<const PlannedBuffer*> live;
   std::vector<bool> used(plan.buffers.size(), false);
   for (const PlannedTensor& tensor : plan.tensors) used[tensor.buffer] = true;
