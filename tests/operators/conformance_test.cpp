@@ -109,7 +109,7 @@ Result<std::vector<Tensor>> run(const runtime::Backend& backend, const OperatorC
   for (const Tensor& output : outputs) {
     const std::span<std::byte> bytes = output.mutable_bytes().value();
     // Of no particular value before the run, to see that all of it is written.
-    if (output.dtype() != DType::boolean) std::memset(bytes.data(), 0x5A, bytes.size());
+    if (output.dtype() != DType::boolean && !bytes.empty()) std::memset(bytes.data(), 0x5A, bytes.size());
     out.push_back({bytes.data(), output.dtype(), output.shape(), Device::cpu()});
   }
   RUSHLIGHT_TRY_ASSIGN(const auto weights, backend.make_weights(network));
