@@ -2,7 +2,8 @@
 # need_packages PACKAGE...   installs the missing ones; when not root, prints the one line that does and stops.
 
 rushlight_build_packages="g++ cmake ninja-build ccache pkg-config libeigen3-dev libxxhash-dev libdeflate-dev \
-libsimdjson-dev libcli11-dev libfmt-dev libisal-dev libssl-dev"
+libsimdjson-dev libcli11-dev libfmt-dev libisal-dev libssl-dev \
+libpng-dev libjpeg62-turbo-dev"
 rushlight_test_packages="libgtest-dev libbenchmark-dev python3 zlib1g-dev openssl"
 
 need_packages() {

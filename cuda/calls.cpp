@@ -27,7 +27,10 @@ class CallMaker {
     calls_.reserve(plan_.steps.size());
     for (const runtime::Step& step : plan_.steps) {
       step_ = &step;
-      if (tensor(runtime::tensors_of(step).output).elements() == 0) continue;
+      if (!std::holds_alternative<runtime::GeneralStep>(step.work) &&
+          tensor(runtime::tensors_of(step).outputs[0]).elements() == 0) {
+        continue;
+      }
       RUSHLIGHT_TRY(std::visit([&](const auto& work) { return make(work); }, step.work));
     }
     return std::move(calls_);
@@ -269,6 +272,14 @@ class CallMaker {
     emit(a);
     return {};
   }
+  // Backend::lacks() says so before anybody plans; what is left are copies of other dtypes than float32.
+  Status make(const runtime::GeneralStep&) {
+    return Error::of({.category = Category::unsup,
+                      .code = "DEVICE-OPERATOR",
+                      .message = "layer " + quoted(step_->name) + ": there is no CUDA kernel for this operator yet",
+                      .hint = "run this model on the CPU"});
+  }
+
   Status make(const runtime::BroadcastAddStep& step) {
     const BroadcastShape joined = join_dimensions({step.shape, step.a_strides, step.b_strides});
     BroadcastArguments a;

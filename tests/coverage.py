@@ -3,6 +3,7 @@
 
     tests/coverage.py                builds the preset coverage (clang), runs the tests, writes the evidence
     tests/coverage.py --no-build     as it is built
+    tests/coverage.py --no-run       as it was run last
     tests/coverage.py -- -R zip      only the tests that ctest picks
 
 Prints the share of lines of each folder, and writes tests/evidence/YYYY-MM-DD-coverage.json with it and with every line
@@ -87,11 +88,14 @@ def lines_hit() -> dict[str, dict[int, int]]:
     file = ""
     for row in output_of(*command).splitlines():
         if row.startswith("SF:"):
-            path = pathlib.Path(row[3:])
+            # Compiler caches may have made paths relative to where the compiler ran.
+            path = pathlib.Path(os.path.normpath(BUILD / row[3:]))
             file = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else ""
         elif row.startswith("DA:") and file:
             line, count = row[3:].split(",")[:2]
             hits[file][int(line)] = max(hits[file].get(int(line), 0), int(count))
+    if not hits:
+        sys.exit("coverage.py: the profile names no file of this tree")
     return hits
 
 
@@ -109,15 +113,16 @@ def ranges(lines) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--no-build", action="store_true")
+    parser.add_argument("--no-run", action="store_true")
     parser.add_argument("ctest", nargs="*")
     arguments = parser.parse_args()
-    if not arguments.no_build:
+    if not arguments.no_build and not arguments.no_run:
         subprocess.run(["cmake", "--preset", "coverage"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         subprocess.run(["cmake", "--build", "--preset", "coverage"], cwd=ROOT, check=True)
     commit = output_of("git", "rev-parse", "--short", "HEAD").strip()
     modified = bool(output_of("git", "status", "--porcelain", "--", "CMakeLists.txt", "cmake", "src", "include", "tests",
                               ":!tests/evidence"))
-    good = run_tests(arguments.ctest)
+    good = arguments.no_run or run_tests(arguments.ctest)
     folders: dict[str, list[int]] = collections.defaultdict(lambda: [0, 0])
     uncovered = {}
     for file, lines in sorted(lines_hit().items()):

@@ -44,4 +44,11 @@ struct Evaluation {
 /// `input` holds all items along its first dimension, float32, as the model's single input wants them.
 RUSHLIGHT_API Result<Evaluation> evaluate(const Model& model, const Tensor& input, const EvaluateOptions& options = {});
 
+/// Runs the sample that the graph carries (SelfTest) and returns the largest error, relative to the largest value of
+/// its output. ErrorCode::mismatch where that is above the sample's tolerance or a NaN stands elsewhere than in the
+/// sample;
+/// ::invalid_argument when the graph has none.
+RUSHLIGHT_API Result<double> self_test(const Model& model, Device device = Device::cpu(),
+                                       const SessionOptions& options = {});
+
 }  // namespace rushlight

@@ -26,7 +26,7 @@ class RUSHLIGHT_API Executor {
   /// returned. Must not throw. May be called from several threads at once only if the implementation says so.
   virtual void run(std::size_t count, void (*task)(void* context, std::size_t index), void* context) noexcept = 0;
 
-  /// The same for a callable `f(std::size_t index)`; allocates nothing.
+  /// The same for a callable `f(std::size_t index)`, which must not throw; allocates nothing.
   template <class F>
   void for_each_index(std::size_t count, F&& f) noexcept {
     using Callable = std::remove_reference_t<F>;

@@ -65,6 +65,17 @@ struct Preprocessing {
   std::vector<double> std = {};
 };
 
+/// A sample of what a network computes, kept beside it: self_test() (evaluate.hpp) runs it on a Model.
+struct SelfTest {
+  struct Array {
+    Shape shape{};
+    std::vector<double> values{};  ///< in C order
+  };
+  std::vector<Array> inputs{};   ///< in port order
+  std::vector<Array> outputs{};  ///< in port order
+  double tolerance = 2e-5;       ///< of the largest value of each output
+};
+
 /// One parameter or buffer that a graph needs.
 struct ParameterSpec {
   std::string name{};  ///< "conv1.weight"
@@ -83,8 +94,12 @@ class RUSHLIGHT_API Graph {
   [[nodiscard]] std::size_t edge_count() const noexcept;
   [[nodiscard]] const std::vector<std::string>& labels() const noexcept;
   [[nodiscard]] const Preprocessing& preprocessing() const noexcept;
+  /// nullptr when there is none.
+  [[nodiscard]] const SelfTest* self_test() const noexcept;
   /// What the door that made it has to say: "stored in training mode; inference means eval".
   [[nodiscard]] const std::vector<std::string>& notes() const noexcept;
+  /// Names of a state dict that it has no use for (GraphBuilder::ignore).
+  [[nodiscard]] const std::vector<std::string>& ignored() const noexcept;
   /// What a state dict must hold, in node order.
   [[nodiscard]] std::vector<ParameterSpec> parameters() const;
 
@@ -94,6 +109,11 @@ class RUSHLIGHT_API Graph {
   [[nodiscard]] Result<std::vector<Shape>> infer_shapes(std::span<const Shape> input_shapes) const;
   /// The same with the dtypes; those of the inputs are their ports'.
   [[nodiscard]] Result<std::vector<EdgeType>> infer_types(std::span<const Shape> input_shapes) const;
+
+  /// The same network with these outputs instead of its own. A name is that of an output, or else of a node, or else
+  /// what stands before a dot in the names of nodes: the last of them computes what the module of that name gives
+  /// ("layer3.0" of "layer3.0.conv2"). ErrorCode::not_found.
+  [[nodiscard]] Result<Graph> with_outputs(std::span<const std::string> names) const;
 
   /// From a JSON spec (format-spec/models.md). ErrorCode::invalid_argument names the layer and the key, ::mismatch the
   /// layer whose shapes do not fit, ::unsupported what is not built.
@@ -137,7 +157,12 @@ class RUSHLIGHT_API GraphBuilder {
   void output(std::string name, Edge edge);
   void labels(std::vector<std::string> labels);
   void preprocessing(Preprocessing preprocessing);
+  /// Arrays for every input and output, of the declared shapes.
+  void self_test(SelfTest test);
   void note(std::string note);
+  /// A name that a state dict may hold and the graph has no use for, and all names below it: "aux1" stands for
+  /// "aux1.fc.weight" too, heads that only training runs. A strict load takes them.
+  void ignore(std::string name);
   /// Checks everything that needs no weights and reports all mistakes: ErrorCode::invalid_argument, or ::mismatch where
   /// shapes do not fit. The builder is empty afterwards.
   Result<Graph> build();

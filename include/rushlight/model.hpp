@@ -51,8 +51,8 @@ class RUSHLIGHT_API Model {
  public:
   /// Binds tensors to the graph's parameters; reads and checks their bytes. With Strict::yes any problem is
   /// ErrorCode::mismatch, its message listing all of them (the first hundred); wrong shapes and dtypes are refused with
-  /// Strict::no too, as in torch. `num_batches_tracked` is expected beside BatchNorm and ignored. `report` (if not
-  /// null) is filled either way.
+  /// Strict::no too, as in torch. Buffers that inference does not read (`num_batches_tracked` beside a
+  /// BatchNorm) and what Graph::ignored() names may be there. `report` (if not null) is filled either way.
   static Result<Model> create(Graph graph, const StateDict& state, LoadReport* report = nullptr,
                               Strict strict = Strict::yes);
 
@@ -80,5 +80,13 @@ class RUSHLIGHT_API Model {
                             Strict strict);
   std::shared_ptr<const Impl> impl_;
 };
+
+/// One model that runs them all on the same inputs and gives the mean of each output: several epochs, folds, or models
+/// of one checkpoint. Parameters are shared with the models, and named after their place: "0.conv1.weight",
+/// "1.conv1.weight". Sessions, sizes and devices are those of any model. The mean is of the outputs as they are; end
+/// the networks with a Softmax for one of probabilities.
+///
+/// ErrorCode::invalid_argument when there are none, ::mismatch when their ports differ or parameters are missing.
+RUSHLIGHT_API Result<Model> make_ensemble(std::span<const Model> models);
 
 }  // namespace rushlight

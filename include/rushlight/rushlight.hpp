@@ -2,6 +2,7 @@
 /// All of Rushlight. Reading and checking: link rushlight::rushlight. Running: link rushlight::runtime as well.
 #pragma once
 
+#include "rushlight/architectures.hpp"
 #include "rushlight/checkpoint.hpp"
 #include "rushlight/composite_tensor.hpp"
 #include "rushlight/convert.hpp"
@@ -9,6 +10,7 @@
 #include "rushlight/diff.hpp"
 #include "rushlight/digest.hpp"
 #include "rushlight/doctor.hpp"
+#include "rushlight/draft_spec.hpp"
 #include "rushlight/dtype.hpp"
 #include "rushlight/edit.hpp"
 #include "rushlight/error.hpp"

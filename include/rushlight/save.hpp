@@ -58,8 +58,9 @@ struct SaveReport {
 };
 
 /// Writes beside the target first, syncs, then renames: whatever happens, the path holds the whole old file or the
-/// whole new one. Storages are copied from where they lie, each once however many tensors view it; a damaged one is
-/// ErrorCode::checksum_mismatch. The same input gives the same bytes on every machine.
+/// whole new one. (A disk that says it has synced, and has not, may break that at a power cut; a manifest in the file
+/// then tells a torn one from a whole one.) Storages are copied from where they lie, each once however many tensors
+/// view it; a damaged one is ErrorCode::checksum_mismatch. The same input gives the same bytes on every machine.
 ///
 /// ErrorCode::io; ::unsupported for what torch could not save either (two dtypes on one storage), or what nobody can
 /// spell again (objects that no pickle made).

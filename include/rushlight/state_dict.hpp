@@ -53,7 +53,7 @@ class RUSHLIGHT_API StateDict {
  private:
   struct Index;
   std::vector<Item> items_;
-  std::unique_ptr<Index> index_;
+  std::unique_ptr<Index> index_;  // none before the first name
   std::string path_;
   Value metadata_;
 };

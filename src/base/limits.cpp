@@ -20,6 +20,7 @@ Limits Limits::strict() noexcept {
   limits.json_bytes /= 16;
   limits.graph_nodes /= 16;
   limits.arena_bytes /= 16;
+  limits.image_pixels /= 16;
   return limits;  // record_name_bytes stays: it is what torch itself reads
 }
 
@@ -44,6 +45,7 @@ Limits Limits::off() noexcept {
   limits.json_bytes = kNone;
   limits.graph_nodes = kNone;
   limits.arena_bytes = kNone;
+  limits.image_pixels = kNone;
   return limits;
 }
 

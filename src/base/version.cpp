@@ -67,6 +67,8 @@ BuildInfo build_info() {
   add("simdjson", RUSHLIGHT_CONFIG_SIMDJSON);
 #if RUSHLIGHT_CONFIG_HAS_RUNTIME
   add("eigen", RUSHLIGHT_CONFIG_EIGEN);
+  add("png", optional_version(RUSHLIGHT_CONFIG_HAS_PNG, RUSHLIGHT_CONFIG_PNG));
+  add("jpeg", optional_version(RUSHLIGHT_CONFIG_HAS_JPEG, RUSHLIGHT_CONFIG_JPEG));
 #endif
   return info;
 }

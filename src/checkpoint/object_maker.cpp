@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "pickle/literals.hpp"
 
@@ -18,11 +19,6 @@ using pickle::ObjectKind;
 constexpr std::array<std::string_view, 8> kLayouts = {"torch.strided",    "torch.sparse_coo", "torch.sparse_csr",
                                                       "torch.sparse_csc", "torch.sparse_bsr", "torch.sparse_bsc",
                                                       "torch._mkldnn",    "torch.jagged"};
-
-Error no_memory() {
-  return Error::of(ErrorCode::out_of_memory,
-                   {.category = Category::io, .code = "NO-MEMORY", .message = "there is no memory for the pickle"});
-}
 
 }  // namespace
 
@@ -45,7 +41,7 @@ Status ObjectMaker::make(NodeId root) {
     RUSHLIGHT_TRY(fill(next));
     if (out_of_memory_) return no_memory();
   }
-  return {};
+  return objects_.is_complete() ? Status() : no_memory();
 }
 
 bool ObjectMaker::set_key(std::uint32_t storage, std::string_view key) {

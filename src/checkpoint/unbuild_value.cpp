@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "checkpoint/object_maker.hpp"
 #include "pickle/pickler.hpp"
@@ -103,11 +104,7 @@ Result<UnbuiltValue> unbuild_value(const Value& root, const UnbuildOptions& opti
     }
     if (!as_before) {
       for (std::size_t i = 0; i < keys.storages.size(); ++i) {
-        if (!maker.set_key(keys.storages[i], keys.names[i])) {
-          return Error::of(
-              ErrorCode::out_of_memory,
-              {.category = Category::io, .code = "NO-MEMORY", .message = "there is no memory for the pickle"});
-        }
+        if (!maker.set_key(keys.storages[i], keys.names[i])) return no_memory();
       }
       RUSHLIGHT_TRY_ASSIGN(pickled, pickle::write_pickle(maker.objects(), pickler));
     }

@@ -8,6 +8,7 @@
 
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "pickle/object_builder.hpp"
 #include "pickle/pickler.hpp"
 #include "tensor/computed_memory.hpp"
@@ -27,6 +28,7 @@ template <class Make>
 Result<std::vector<std::byte>> small_pickle(int protocol, const Make& make) {
   pickle::ObjectGraphBuilder objects;
   objects.set_root(make(objects));
+  if (!objects.is_complete()) return no_memory();
   RUSHLIGHT_TRY_ASSIGN(pickle::Pickled pickled, pickle::write_pickle(objects.graph(), {.protocol = protocol}));
   return std::move(pickled.bytes);
 }

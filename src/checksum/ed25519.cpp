@@ -12,6 +12,8 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+
+#include "checksum/openssl_failure.hpp"
 #endif
 
 namespace rushlight::checksum {
@@ -47,13 +49,13 @@ bool has_small_order(const Ed25519PublicKey& key) noexcept {
       "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
   };
   constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
+  std::array<char, 64> text{};
   for (std::size_t i = 0; i < key.size(); ++i) {
     const unsigned byte = std::to_integer<unsigned>(key[i]) & (i == 31 ? 0x7Fu : 0xFFu);
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15u];
+    text[2 * i] = kDigits[byte >> 4];
+    text[2 * i + 1] = kDigits[byte & 15u];
   }
-  return std::find(kSmall.begin(), kSmall.end(), text) != kSmall.end();
+  return std::find(kSmall.begin(), kSmall.end(), std::string_view(text.data(), text.size())) != kSmall.end();
 }
 
 #if defined(RUSHLIGHT_USE_OPENSSL)
@@ -73,15 +75,13 @@ const unsigned char* bytes_of(ByteSpan bytes) noexcept {
 }
 
 Error wrong_key(std::string message) {
-  ERR_clear_error();
   return Error::of({.category = Category::sig, .code = "SIG-KEY", .message = std::move(message)});
 }
 
 Error failed() {
-  ERR_clear_error();
-  return Error::of(
+  return openssl_failure(Error::of(
       ErrorCode::unsupported,
-      {.category = Category::unsup, .code = "ED25519-FAILED", .message = "OpenSSL on this machine failed at Ed25519"});
+      {.category = Category::unsup, .code = "ED25519-FAILED", .message = "OpenSSL on this machine failed at Ed25519"}));
 }
 
 // Nobody is asked for a pass phrase.
@@ -100,15 +100,17 @@ Result<Key> read_pem(std::string_view pem, const char* begin, const char* what, 
     error.finding.expected = begin;
     return error;
   }
+  begin_openssl();
   const std::unique_ptr<BIO, Free> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   if (bio == nullptr) return failed();
   Key key(read(bio.get()));
-  if (key == nullptr) return wrong_key(std::string(what) + " file is no PEM file that OpenSSL reads");
+  if (key == nullptr) return openssl_failure(wrong_key(std::string(what) + " file is no PEM file that OpenSSL reads"));
   if (EVP_PKEY_get_id(key.get()) != EVP_PKEY_ED25519) return wrong_key(std::string(what) + " is not one of Ed25519");
   return key;
 }
 
 Result<Key> key_of(const Ed25519PrivateKey& key) {
+  begin_openssl();
   Key made(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, bytes_of(key.seed()), key.seed().size()));
   if (made == nullptr) return failed();
   return made;
@@ -176,16 +178,19 @@ Result<Ed25519Signature> ed25519_sign(const Ed25519PrivateKey& private_key, Byte
 
 Result<bool> ed25519_verify(const Ed25519PublicKey& public_key, ByteSpan message, const Ed25519Signature& signature) {
   if (has_small_order(public_key)) return false;
+  begin_openssl();
   const Key key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes_of(public_key), public_key.size()));
   const Context context(EVP_MD_CTX_new());
   if (key == nullptr || context == nullptr ||
       EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) != 1) {
     return failed();
   }
-  const bool fits =
-      EVP_DigestVerify(context.get(), bytes_of(signature), signature.size(), bytes_of(message), message.size()) == 1;
-  ERR_clear_error();
-  return fits;
+  if (EVP_DigestVerify(context.get(), bytes_of(signature), signature.size(), bytes_of(message), message.size()) == 1) {
+    return true;
+  }
+  // A signature that does not fit is an error to OpenSSL, too.
+  if (openssl_errors().out_of_memory) return no_memory();
+  return false;
 }
 
 #else

@@ -6,6 +6,8 @@
 
 #if defined(RUSHLIGHT_USE_OPENSSL)
 #include <openssl/evp.h>
+
+#include "checksum/openssl_failure.hpp"
 #endif
 
 namespace rushlight::checksum {
@@ -27,15 +29,15 @@ bool sha256_available() noexcept {
 }
 
 Result<Sha256> Sha256::create() {
+  begin_openssl();
   auto state = std::make_unique<State>();
   if (state->context == nullptr) {
-    return Error::of(ErrorCode::out_of_memory,
-                     {.category = Category::io, .code = "SHA256-MEMORY", .message = "no memory for a sha-256 state"});
+    return openssl_failure(no_memory());
   }
   if (EVP_DigestInit_ex(state->context, EVP_sha256(), nullptr) != 1) {
-    return Error::of({.category = Category::unsup,
-                      .code = "SHA256-REFUSED",
-                      .message = "OpenSSL on this machine does not offer sha-256"});
+    return openssl_failure(Error::of({.category = Category::unsup,
+                                      .code = "SHA256-REFUSED",
+                                      .message = "OpenSSL on this machine does not offer sha-256"}));
   }
   return Sha256(std::move(state));
 }
@@ -49,8 +51,8 @@ Result<Sha256Digest> Sha256::finish() && {
   unsigned written = 0;
   const int finished = EVP_DigestFinal_ex(state_->context, reinterpret_cast<unsigned char*>(digest.data()), &written);
   if (!state_->ok || finished != 1 || written != digest.size()) {
-    return Error::of(ErrorCode::io,
-                     {.category = Category::io, .code = "SHA256-FAILED", .message = "OpenSSL failed at sha-256"});
+    return openssl_failure(Error::of(
+        ErrorCode::io, {.category = Category::io, .code = "SHA256-FAILED", .message = "OpenSSL failed at sha-256"}));
   }
   return digest;
 }

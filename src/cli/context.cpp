@@ -36,6 +36,7 @@ constexpr std::array kLimitOptions = {
     LimitOption{"json-bytes", &Limits::json_bytes},
     LimitOption{"graph-nodes", &Limits::graph_nodes},
     LimitOption{"arena-bytes", &Limits::arena_bytes},
+    LimitOption{"image-pixels", &Limits::image_pixels},
 };
 
 // Whether every reader of JSON gets this integer as it is.

@@ -9,7 +9,7 @@ namespace rushlight::cli {
 void ModelInput::add_to(OptionTable& table) {
   table.add("MODEL", &model, "a checkpoint, a pickled module, or a JSON spec with --weights").required();
   table.add("--spec", &spec, "the network as a JSON spec, for files that hold only weights").in("Model");
-  table.add("--arch", &arch, "a named architecture, for files that hold only weights").in("Model");
+  table.add("--arch", &arch, "a network of torchvision by name, for files that hold only weights; another name lists them").in("Model");
   table.add("--weights", &weights, "another file with the weights").in("Model");
   table.add("--state-dict", &state_dict, "path of the state dict inside the file, e.g. model_state_dict").in("Model");
   table.add("--no-strict", &loose, "accept unexpected names in the state dict").in("Model");

@@ -2,11 +2,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <limits>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "cli/format.hpp"
 #include "cli/model_input.hpp"
+#include "cli/picture_input.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/text_table.hpp"
 #include "cli/verbs.hpp"
@@ -17,20 +21,17 @@ namespace {
 
 struct Options {
   ModelInput model;
+  PictureInput pictures;
   std::string npy;
-  std::string image;
   std::string idx;
   std::string idx_labels;
   std::string labels;
   std::string output;
   std::string device = "cpu";
   std::string precision = "strict";
-  std::vector<std::string> not_built;  // options of the contract that later versions bring
+  std::string tap;
   std::int64_t batch = 64;
   std::int64_t top = 5;
-  std::optional<double> scale;
-  std::vector<double> mean;
-  std::vector<double> std;
   bool reference = false;
 };
 
@@ -40,73 +41,105 @@ struct Input {
   std::vector<std::string> notes;
 };
 
-Preprocessing preprocessing_of(const Options& options, const Graph& graph) {
-  Preprocessing chosen = graph.preprocessing();
-  if (options.scale) chosen.scale = *options.scale;
-  if (!options.mean.empty()) chosen.mean = options.mean;
-  if (!options.std.empty()) chosen.std = options.std;
-  return chosen;
+// What came of all items.
+struct Report {
+  Evaluation evaluation;
+  std::vector<std::string> pictures;  // of --image and --images: the file of each item
+  std::vector<std::string> notes;
+  std::vector<Finding> findings;  // pictures that could not be read; their rows of the output are NaN
+  bool has_output = true;
+};
+
+Shape declared_shape(const Graph& graph) {
+  return graph.inputs().empty() ? Shape{} : graph.inputs()[0].shape;
 }
 
-Result<Input> read_input(const Context& context, const Options& options, const Graph& graph) {
-  const Shape declared = graph.inputs().empty() ? Shape{} : graph.inputs()[0].shape;
-  const std::int64_t channels = declared.size() == 4 && declared[1] > 0 ? declared[1] : 0;
+// One row an item, as view(N, -1).
+Result<Tensor> as_rows(const Tensor& input, std::vector<std::string>& notes) {
+  Result<Tensor> dense = input.contiguous();
+  if (!dense) return dense;
+  const std::int64_t items = dense->shape()[0];
+  std::int64_t features = 1;
+  for (const std::int64_t size : dense->shape().subspan(1)) features *= size;
+  Result<Tensor> rows =
+      Tensor::view(dense->storage(), dense->dtype(), {items, features}, {features, 1}, dense->storage_offset());
+  const std::string note = rows ? fmt::format("flattened to {}", format_shape(rows->shape())) : std::string();
+  if (rows && std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+  return rows;
+}
+
+// One picture as the network takes it: float32 [1, C, H, W], or a row.
+Result<Tensor> picture_input(const Tensor& pixels, ImageTransform transform, const Graph& graph, const Limits& limits,
+                             std::vector<std::string>& notes) {
+  const Shape declared = declared_shape(graph);
+  transform.channels = declared.size() == 4 ? std::max<std::int64_t>(declared[1], 0) : 0;
+  Result<Tensor> input = transform_image(pixels, transform, limits);
+  if (!input) return input;
+  const PictureForm form = form_for(graph, input->shape());
+  if (form.channels != 0 && form.channels != input->shape()[1]) {
+    transform.channels = form.channels;
+    input = transform_image(pixels, transform, limits);
+    if (!input) return input;
+  }
+  return form.as_row ? as_rows(*input, notes) : input;
+}
+
+void note_unscaled(const Options& options, const ImageTransform& transform, std::vector<std::string>& notes) {
+  if (options.pictures.scale || !options.pictures.preset.empty() || transform.preprocessing.scale != 1) return;
+  notes.emplace_back("pixels go in as 0 to 255; --scale 255 makes 0 to 1 of them");
+}
+
+Result<Input> read_set(const Context& context, const Options& options, const Graph& graph) {
+  Result<Tensor> read = read_idx(options.idx, context.limits);
+  if (!read) return with_path_suggestion(std::move(read).error(), options.idx);
+  Tensor pixels = *read;
+  if (pixels.dim() == 3) {  // [N, H, W]: one channel each
+    const auto shape = pixels.shape();
+    Result<Tensor> view =
+        Tensor::view(pixels.storage(), pixels.dtype(), {shape[0], 1, shape[1], shape[2]},
+                     contiguous_strides(Shape{shape[0], 1, shape[1], shape[2]}), pixels.storage_offset());
+    if (!view) return std::move(view).error();
+    pixels = *view;
+  }
+  Result<ImageTransform> transform = options.pictures.transform(graph.preprocessing());
+  if (!transform) return std::move(transform).error();
+  const Shape declared = declared_shape(graph);
+  transform->channels = declared.size() == 4 && declared[1] > 0 ? declared[1] : 0;
   Input input;
-  if (options.npy.empty()) {
-    const bool idx = !options.idx.empty();
-    const std::string& path = idx ? options.idx : options.image;
-    Result<Tensor> pixels = idx ? read_idx(path, context.limits) : read_image(path, context.limits);
-    if (!pixels) return with_path_suggestion(std::move(pixels).error(), path);
-    Tensor batch = *pixels;
-    if (idx && batch.dim() == 3) {  // [N, H, W]: one channel each
-      const auto shape = batch.shape();
-      Result<Tensor> view =
-          Tensor::view(batch.storage(), batch.dtype(), {shape[0], 1, shape[1], shape[2]},
-                       contiguous_strides(Shape{shape[0], 1, shape[1], shape[2]}), batch.storage_offset());
-      if (!view) return std::move(view).error();
-      batch = *view;
-    }
-    Result<Tensor> tensor = to_input(batch, preprocessing_of(options, graph), channels);
-    if (!tensor) return std::move(tensor).error();
-    input.tensor = *std::move(tensor);
-  } else {
-    Result<Tensor> array = read_npy(options.npy, context.limits);
-    if (!array) return with_path_suggestion(std::move(array).error(), options.npy);
-    Tensor tensor = *array;
-    if (!declared.empty() && tensor.dim() + 1 == std::int64_t(declared.size())) {
-      Shape shape(tensor.shape().begin(), tensor.shape().end());
-      shape.insert(shape.begin(), 1);
-      Strides strides(tensor.strides().begin(), tensor.strides().end());
-      strides.insert(strides.begin(), 0);
-      Result<Tensor> view = Tensor::view(tensor.storage(), tensor.dtype(), shape, strides, tensor.storage_offset());
-      if (!view) return std::move(view).error();
-      tensor = *view;
-      input.notes.emplace_back("added a batch dimension of 1");
-    }
-    const bool plain = !options.scale && options.mean.empty() && options.std.empty();
-    if (tensor.dtype() == DType::f32 && plain) {
-      input.tensor = tensor;
-    } else if (tensor.dim() == 4) {
-      Result<Tensor> scaled = to_input(tensor, preprocessing_of(options, graph), channels);
-      if (!scaled) return std::move(scaled).error();
-      input.tensor = *std::move(scaled);
-    } else {
-      Result<Tensor> floats = tensor.to(DType::f32);
-      if (!floats) return std::move(floats).error();
-      input.tensor = *std::move(floats);
-    }
+  note_unscaled(options, *transform, input.notes);
+  Result<Tensor> tensor = transform_image(pixels, *transform, context.limits);
+  if (!tensor) return std::move(tensor).error();
+  input.tensor = *std::move(tensor);
+  return input;
+}
+
+Result<Input> read_array(const Context& context, const Options& options, const Graph& graph) {
+  Input input;
+  const Shape declared = declared_shape(graph);
+  Result<Tensor> array = read_npy(options.npy, context.limits);
+  if (!array) return with_path_suggestion(std::move(array).error(), options.npy);
+  Tensor tensor = *array;
+  if (!declared.empty() && tensor.dim() + 1 == std::int64_t(declared.size())) {
+    Shape shape(tensor.shape().begin(), tensor.shape().end());
+    shape.insert(shape.begin(), 1);
+    Strides strides(tensor.strides().begin(), tensor.strides().end());
+    strides.insert(strides.begin(), 0);
+    Result<Tensor> view = Tensor::view(tensor.storage(), tensor.dtype(), shape, strides, tensor.storage_offset());
+    if (!view) return std::move(view).error();
+    tensor = *view;
+    input.notes.emplace_back("added a batch dimension of 1");
   }
-  if (declared.size() == 2 && input.tensor.dim() > 2) {  // an MLP on pictures: one row an item, as view(N, -1)
-    Result<Tensor> dense = input.tensor.contiguous();
-    if (!dense) return std::move(dense).error();
-    const std::int64_t items = dense->shape()[0];
-    const std::int64_t features = items == 0 ? declared[1] : dense->numel() / items;
-    Result<Tensor> rows =
-        Tensor::view(dense->storage(), dense->dtype(), {items, features}, {features, 1}, dense->storage_offset());
-    if (!rows) return std::move(rows).error();
-    input.tensor = *std::move(rows);
-    input.notes.push_back(fmt::format("flattened to {}", format_shape(input.tensor.shape())));
+  Result<Tensor> floats = tensor;
+  if (tensor.dim() == 4 && (tensor.dtype() != DType::f32 || options.pictures.says_transform())) {
+    Result<ImageTransform> transform = options.pictures.transform(graph.preprocessing());
+    if (!transform) return std::move(transform).error();
+    transform->channels = declared.size() == 4 && declared[1] > 0 ? declared[1] : 0;
+    floats = transform_image(tensor, *transform, context.limits);
+  } else if (tensor.dtype() != DType::f32 || options.pictures.says_transform()) {
+    floats = tensor.to(DType::f32);
   }
+  if (!floats) return std::move(floats).error();
+  input.tensor = *std::move(floats);
   return input;
 }
 
@@ -135,19 +168,22 @@ std::string bar(double share, std::size_t cells) {
   return text + std::string(kParts[eighths % 8]);
 }
 
-void write_json(const Context& context, const Options& options, const Evaluation& report,
-                const std::vector<std::string>& notes) {
-  JsonWriter json = begin_envelope("run", options.model.model, true);
+void write_json(const Context& context, const Options& options, const Report& all) {
+  const Evaluation& report = all.evaluation;
+  JsonWriter json = begin_envelope("run", options.model.model, !has_errors(context, all.findings));
   json.field("device", std::string_view(to_string(report.device))).field("items", report.items);
   json.key("outputs").begin_array();
-  Shape item_shape(report.output.shape().begin(), report.output.shape().end());
+  Shape item_shape;
+  if (all.has_output) item_shape.assign(report.output.shape().begin(), report.output.shape().end());
   if (!item_shape.empty()) item_shape[0] = 1;
-  if (report.results.empty()) {
+  if (report.results.empty() && all.has_output) {
     json.begin_object().key("shape").integers(report.output.shape()).key("top").begin_array().end_array().end_object();
   }
-  for (const EvaluatedItem& item : report.results) {
-    json.begin_object().key("shape").integers(item_shape).key("top").begin_array();
-    for (const ScoredClass& scored : item.top) {
+  for (std::size_t i = 0; i < report.results.size(); ++i) {
+    json.begin_object();
+    if (!all.pictures.empty()) json.field("image", std::string_view(all.pictures[i]));
+    json.key("shape").integers(item_shape).key("top").begin_array();
+    for (const ScoredClass& scored : report.results[i].top) {
       json.begin_object().field("index", scored.index).field("label", std::string_view(scored.label));
       json.field("score", scored.score).field("probability", scored.probability).end_object();
     }
@@ -157,27 +193,37 @@ void write_json(const Context& context, const Options& options, const Evaluation
   if (report.accuracy) json.field("accuracy", *report.accuracy);
   json.field("milliseconds", report.milliseconds);
   json.key("notes").begin_array();
-  for (const std::string& note : notes) json.string(note);
+  for (const std::string& note : all.notes) json.string(note);
   json.end_array();
-  write_findings(json, {});
+  write_findings(json, all.findings);
   print_envelope(context, json);
 }
 
-void write_text(const Context& context, const Evaluation& report, unsigned threads) {
+// The best class of an item, with its probability; nothing for one that has none.
+std::vector<std::string> best_of(const EvaluatedItem& item) {
+  if (item.top.empty()) return {"-", ""};
+  const ScoredClass& best = item.top[0];
+  return {best.label.empty() ? std::to_string(best.index) : escaped(best.label),
+          fmt::format("{:.4f}", best.probability)};
+}
+
+void write_text(const Context& context, const Options& options, const Report& all, unsigned threads) {
+  const Evaluation& report = all.evaluation;
   std::string out;
-  if (report.results.size() == 1) {
+  const bool by_name = !options.pictures.images.empty();
+  if (report.results.size() == 1 && !by_name) {
     TextTable table({TextTable::Align::right, TextTable::Align::left, TextTable::Align::right, TextTable::Align::left});
     for (const ScoredClass& scored : report.results[0].top) {
       table.row({std::to_string(scored.index), escaped(scored.label), fmt::format("{:.4f}", scored.probability),
                  bar(scored.probability, 24)});
     }
     out += table.render(context.terminal, 0);
-  } else if (!report.results.empty() && report.results.size() <= 20) {
-    TextTable table({TextTable::Align::right, TextTable::Align::left, TextTable::Align::right});
+  } else if (!report.results.empty() && (by_name || report.results.size() <= 20)) {
+    TextTable table(
+        {by_name ? TextTable::Align::left : TextTable::Align::right, TextTable::Align::left, TextTable::Align::right});
     for (std::size_t i = 0; i < report.results.size(); ++i) {
-      const ScoredClass& best = report.results[i].top[0];
-      table.row({std::to_string(i), best.label.empty() ? std::to_string(best.index) : escaped(best.label),
-                 fmt::format("{:.4f}", best.probability)});
+      const std::vector<std::string> best = best_of(report.results[i]);
+      table.row({by_name ? escaped(all.pictures[i]) : std::to_string(i), best[0], best[1]});
     }
     out += table.render(context.terminal, 0);
   } else {
@@ -195,29 +241,236 @@ void write_text(const Context& context, const Evaluation& report, unsigned threa
   print(out);
 }
 
+// The sample that a spec carries, before the first real input.
+Status run_self_test(const Model& model, Device device, const Context& context, std::vector<std::string>& notes) {
+  if (model.graph().self_test() == nullptr) return {};
+  SessionOptions session;
+  session.limits = context.limits;
+  const Result<double> error = self_test(model, device, session);
+  if (!error) return error.error();
+  notes.push_back(fmt::format("selftest passed, largest error {:.1e}", *error));
+  return {};
+}
+
+Result<Model> tap(const Model& model, const std::string& name) {
+  Result<Graph> graph = model.graph().with_outputs(std::span(&name, 1));
+  if (!graph) return std::move(graph).error();
+  return Model::create(*std::move(graph), model.state_dict());
+}
+
+// Reports pieces of a long run as parts of the whole.
+class PieceProgress final : public Progress {
+ public:
+  PieceProgress(Progress& whole, std::uint64_t total) : whole_(whole), total_(total) {}
+  void begin_with(std::uint64_t done) { before_ = done; }
+  bool on_progress(std::string_view phase, std::uint64_t done, std::uint64_t) override {
+    return whole_.on_progress(phase, before_ + done, total_);
+  }
+
+ private:
+  Progress& whole_;
+  std::uint64_t total_;
+  std::uint64_t before_ = 0;
+};
+
+// Pictures are read and run in pieces of a few batches, so that a folder may be larger than memory.
+class PictureRun {
+ public:
+  PictureRun(const Model& model, const ImageTransform& transform, EvaluateOptions options,
+             std::vector<std::string> files)
+      : model_(model),
+        transform_(transform),
+        options_(std::move(options)),
+        progress_(*options_.progress, files.size()),
+        files_(std::move(files)) {
+    options_.progress = &progress_;
+    report_.evaluation.results.resize(files_.size());
+  }
+
+  // A picture that cannot be read is a finding, and the others are run; with one picture alone it is the error.
+  Result<Report> run() {
+    for (std::size_t i = 0; i < files_.size(); ++i) {
+      Result<Tensor> input = read(files_[i]);
+      if (!input) {
+        if (files_.size() == 1) return std::move(input).error();
+        Finding finding = std::move(input).error().finding;
+        if (finding.file.empty()) finding.file = escaped(files_[i]);
+        report_.findings.push_back(std::move(finding));
+      } else {
+        items_.push_back(i);
+        inputs_.push_back(*std::move(input));
+      }
+      const bool is_full = !inputs_.empty() && inputs_.size() * inputs_[0].size_bytes() >= kPieceBytes &&
+                           inputs_.size() % static_cast<std::size_t>(options_.batch) == 0;
+      if (is_full || i + 1 == files_.size()) {
+        const Status ran = run_piece();
+        if (!ran) return ran.error();
+      } else if (!progress_.on_progress("read", inputs_.size(), files_.size())) {
+        return Error::of(ErrorCode::cancelled,
+                         {.category = Category::io, .code = "CANCELLED", .message = "stopped on request"});
+      }
+    }
+    const Status put = put_output();
+    if (!put) return put.error();
+    report_.evaluation.items = static_cast<std::int64_t>(files_.size());
+    report_.pictures = std::move(files_);
+    return std::move(report_);
+  }
+
+ private:
+  static constexpr std::size_t kPieceBytes = std::size_t{128} << 20;
+
+  Result<Tensor> read(const std::string& file) {
+    Result<Tensor> pixels = read_picture(file, options_.session.limits);
+    if (!pixels) return pixels;
+    Result<Tensor> input = picture_input(*pixels, transform_, model_.graph(), options_.session.limits, report_.notes);
+    if (!input) return input;
+    const Shape shape(input->shape().begin(), input->shape().end());
+    if (shape_.empty()) shape_ = shape;
+    if (shape == shape_) return input;
+    return Error::of(ErrorCode::mismatch, {.category = Category::argument,
+                                           .code = "IMAGE-SIZES",
+                                           .message = fmt::format("the picture becomes {}, the first one {}",
+                                                                  format_shape(shape), format_shape(shape_)),
+                                           .file = escaped(file),
+                                           .hint = "--resize HxW, or --resize N with --crop N, makes them alike"});
+  }
+
+  Status run_piece() {
+    if (inputs_.empty()) return {};
+    Shape shape = shape_;
+    shape[0] = static_cast<std::int64_t>(inputs_.size());
+    Result<Tensor> batch = inputs_.size() == 1 ? inputs_[0] : Tensor::zeros(DType::f32, shape);
+    if (!batch) return std::move(batch).error();
+    for (std::size_t i = 0; inputs_.size() > 1 && i < inputs_.size(); ++i) {
+      const Result<std::span<const std::byte>> from = std::as_const(inputs_[i]).bytes();
+      const Result<std::span<std::byte>> to = batch->mutable_bytes();
+      if (!from) return from.error();
+      if (!to) return to.error();
+      std::copy(from->begin(), from->end(), to->begin() + static_cast<std::ptrdiff_t>(i * from->size()));
+    }
+    inputs_.clear();
+    progress_.begin_with(done_);
+    Result<Evaluation> piece = evaluate(model_, *batch, options_);
+    if (!piece) return std::move(piece).error();
+    done_ += items_.size();
+    progress_.begin_with(done_);
+    report_.evaluation.device = piece->device;
+    report_.evaluation.milliseconds += piece->milliseconds;
+    for (std::size_t i = 0; i < piece->results.size(); ++i) {
+      report_.evaluation.results[items_[i]] = std::move(piece->results[i]);
+    }
+    outputs_.emplace_back(piece->output, std::exchange(items_, {}));
+    return {};
+  }
+
+  // Rows in the order of the files; NaN for pictures that could not be read.
+  Status put_output() {
+    if (outputs_.empty()) {
+      report_.evaluation.results.clear();
+      report_.has_output = false;
+      return {};
+    }
+    Shape shape(outputs_[0].first.shape().begin(), outputs_[0].first.shape().end());
+    if (shape.size() != 2) report_.evaluation.results.clear();
+    shape[0] = static_cast<std::int64_t>(files_.size());
+    Result<Tensor> output = Tensor::zeros(DType::f32, shape);
+    if (!output) return std::move(output).error();
+    const Result<std::span<std::byte>> bytes = output->mutable_bytes();
+    if (!bytes) return bytes.error();
+    const std::span<float> rows(reinterpret_cast<float*>(bytes->data()), bytes->size() / sizeof(float));
+    std::fill(rows.begin(), rows.end(), std::numeric_limits<float>::quiet_NaN());
+    const std::size_t row = rows.size() / files_.size();
+    for (const auto& [tensor, items] : outputs_) {
+      const Result<std::span<const float>> values = std::as_const(tensor).values<float>();
+      if (!values) return values.error();
+      for (std::size_t i = 0; i < items.size(); ++i) {
+        std::copy_n(values->data() + i * row, row, rows.data() + items[i] * row);
+      }
+    }
+    report_.evaluation.output = *std::move(output);
+    return {};
+  }
+
+  const Model& model_;
+  const ImageTransform transform_;
+  EvaluateOptions options_;
+  PieceProgress progress_;
+  std::vector<std::string> files_;
+  Report report_;
+  Shape shape_;
+  std::vector<Tensor> inputs_;      // of the piece
+  std::vector<std::size_t> items_;  // and their files
+  std::vector<std::pair<Tensor, std::vector<std::size_t>>> outputs_;
+  std::uint64_t done_ = 0;
+};
+
+Result<Report> run_pictures(const Model& model, const Options& options, const EvaluateOptions& evaluate_options) {
+  Result<ImageTransform> transform = options.pictures.transform(model.graph().preprocessing());
+  if (!transform) return std::move(transform).error();
+  Result<std::vector<std::string>> files =
+      options.pictures.images.empty() ? std::vector{options.pictures.image} : options.pictures.files();
+  if (!files) return std::move(files).error();
+  Result<Report> report = PictureRun(model, *transform, evaluate_options, *std::move(files)).run();
+  if (report) note_unscaled(options, *transform, report->notes);
+  return report;
+}
+
+Result<Report> run_set(const Context& context, const Model& model, const Options& options,
+                       EvaluateOptions evaluate_options) {
+  Result<Input> input =
+      options.idx.empty() ? read_array(context, options, model.graph()) : read_set(context, options, model.graph());
+  if (!input) return std::move(input).error();
+  const bool is_flattened = declared_shape(model.graph()).size() == 2 && input->tensor.dim() > 2;
+  Result<Tensor> rows = is_flattened ? as_rows(input->tensor, input->notes) : input->tensor;
+  if (!rows) return std::move(rows).error();
+  Tensor targets;
+  if (!options.idx_labels.empty()) {
+    Result<Tensor> read = read_idx(options.idx_labels, context.limits);
+    if (!read) return with_path_suggestion(std::move(read).error(), options.idx_labels);
+    targets = *std::move(read);
+    evaluate_options.targets = &targets;
+  }
+  Result<Evaluation> evaluation = evaluate(model, *rows, evaluate_options);
+  if (!evaluation) return std::move(evaluation).error();
+  return Report{*std::move(evaluation), {}, std::move(input->notes), {}, true};
+}
+
 int run(Context& context, const Options& options) {
   const auto give_up = [&](Error error) { return fail(context, "run", options.model.model, std::move(error)); };
-  const int given = int(!options.npy.empty()) + int(!options.image.empty()) + int(!options.idx.empty());
+  const bool has_pictures = !options.pictures.image.empty() || !options.pictures.images.empty();
+  const int given = int(!options.npy.empty()) + int(!options.pictures.image.empty()) +
+                    int(!options.pictures.images.empty()) + int(!options.idx.empty());
   if (given != 1) {
     return give_up(Error::of({.category = Category::argument,
                               .code = "ARG-INPUT",
-                              .message = "give one of --input, --image and --idx",
+                              .message = "give one of --input, --image, --images and --idx",
                               .found = std::to_string(given),
                               .expected = "1"}));
   }
-  if (!options.not_built.empty() || options.precision != "strict") {
-    const std::string what =
-        options.not_built.empty() ? fmt::format("--precision {}", options.precision) : options.not_built.front();
-    return give_up(Error::of({.category = Category::unsup,
-                              .code = "UNSUP-OPTION",
-                              .message = fmt::format("'{}' is not built into this version", escaped(what))}));
+  if (has_pictures && !options.idx_labels.empty()) {
+    return give_up(Error::of({.category = Category::argument,
+                              .code = "ARG-INPUT",
+                              .message = "--idx-labels goes with --idx and --input, not with pictures"}));
+  }
+  if (options.precision != "strict") {
+    return give_up(Error::of(
+        {.category = Category::unsup,
+         .code = "UNSUP-OPTION",
+         .message = fmt::format("'--precision {}' is not built into this version", escaped(options.precision))}));
   }
   Result<Device> device = Device::parse(options.device);
   if (!device) return give_up(std::move(device).error());
   Result<Model> model = options.model.load(context);
   if (!model) return give_up(std::move(model).error());
-  Result<Input> input = read_input(context, options, model->graph());
-  if (!input) return give_up(std::move(input).error());
+  std::vector<std::string> notes;
+  if (const Status tested = run_self_test(*model, *device, context, notes); !tested) return give_up(tested.error());
+  if (!options.tap.empty()) {
+    Result<Model> tapped = tap(*model, options.tap);
+    if (!tapped) return give_up(std::move(tapped).error());
+    model = std::move(tapped);
+    notes.push_back(fmt::format("output of {}", quoted(options.tap)));
+  }
 
   EvaluateOptions evaluate_options;
   evaluate_options.device = *device;
@@ -229,30 +482,28 @@ int run(Context& context, const Options& options) {
   Result<std::vector<std::string>> labels = read_labels(context, options.labels);
   if (!labels) return give_up(std::move(labels).error());
   evaluate_options.labels = *std::move(labels);
-  Tensor targets;
-  if (!options.idx_labels.empty()) {
-    Result<Tensor> read = read_idx(options.idx_labels, context.limits);
-    if (!read) return give_up(with_path_suggestion(std::move(read).error(), options.idx_labels));
-    targets = *std::move(read);
-    evaluate_options.targets = &targets;
-  }
   ProgressBar progress;
   evaluate_options.progress = &progress;
   std::optional<StopSignals> stop_signals;
   if (!options.output.empty()) stop_signals.emplace();
-  Result<Evaluation> report = evaluate(*model, input->tensor, evaluate_options);
+  Result<Report> report = has_pictures ? run_pictures(*model, options, evaluate_options)
+                                       : run_set(context, *model, options, evaluate_options);
   if (!report) return give_up(std::move(report).error());
-  if (!options.output.empty()) {
-    const Status written = write_npy(report->output, options.output, {.progress = &progress});
+  report->notes.insert(report->notes.begin(), notes.begin(), notes.end());
+  if (!options.output.empty() && report->has_output) {
+    const Status written = write_npy(report->evaluation.output, options.output, {.progress = &progress});
     if (!written) return give_up(written.error());
   }
   if (context.json) {
-    write_json(context, options, *report, input->notes);
-  } else if (!context.quiet) {
-    for (const std::string& note : input->notes) fmt::print(stderr, "note: {}\n", note);
-    write_text(context, *report, evaluate_options.session.threads);
+    write_json(context, options, *report);
+  } else {
+    for (const Finding& finding : report->findings) fmt::print(stderr, "{}", format_finding(context, finding));
+    if (!context.quiet) {
+      for (const std::string& note : report->notes) fmt::print(stderr, "note: {}\n", note);
+      if (report->has_output) write_text(context, options, *report, evaluate_options.session.threads);
+    }
   }
-  return kGood;
+  return has_errors(context, report->findings) ? kFindings : kGood;
 }
 
 }  // namespace
@@ -261,19 +512,17 @@ Verb run_verb() {
   return {"run",
           {},
           "pictures or arrays through a model, on the CPU or a GPU",
-          {"rushlight run model.pt --spec net.json --image shirt.pgm --labels classes.txt",
+          {"rushlight run model.pt --spec net.json --image shirt.png --labels classes.txt",
+           "rushlight run model.pt --spec net.json --images shots/ --preset imagenet --output scores.npy",
            "rushlight run model.pt --spec net.json --idx t10k-images --idx-labels t10k-labels",
            "rushlight run module.pt --input x.npy --output y.npy"},
           [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
             options->model.add_to(table);
             table.add("--input", &options->npy, "an .npy array, NCHW as torch").in("Input");
-            table.add("--image", &options->image, "one picture (PGM, PPM)").in("Input");
+            options->pictures.add_to(table);
             table.add("--idx", &options->idx, "a set of pictures in IDX form (MNIST)").in("Input");
             table.add("--idx-labels", &options->idx_labels, "their right classes, for the accuracy").in("Input");
-            table.add("--scale", &options->scale, "pixels are divided by this").in("Input");
-            table.add("--mean", &options->mean, "subtracted from each channel").separated_by(',').in("Input");
-            table.add("--std", &options->std, "then divides each channel").separated_by(',').in("Input");
             table.add("--device", &options->device, "cpu or cuda:N").in("Work");
             table.add("--batch", &options->batch, "items at a time").at_least(1).in("Work");
             table.add("--precision", &options->precision, "strict")
@@ -282,10 +531,8 @@ Verb run_verb() {
             table.add("--reference", &options->reference, "the naive implementation that judges the others").in("Work");
             table.add("--top", &options->top, "best classes to print").at_least(1).in("Output");
             table.add("--labels", &options->labels, "names of the classes, one a line").in("Output");
+            table.add("--tap", &options->tap, "a layer or module whose output stands for the network's").in("Output");
             table.add("--output", &options->output, "write the raw output as .npy").in("Output");
-            for (const char* name : {"--images", "--resize", "--crop", "--interpolation", "--preset", "--tap"}) {
-              table.add(name, [options, name](const std::string&) { options->not_built.emplace_back(name); }).in("");
-            }
             return [options, &context] { return run(context, *options); };
           }};
 }

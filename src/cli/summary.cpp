@@ -15,6 +15,7 @@ namespace {
 
 struct Options {
   ModelInput model;
+  bool guess = false;
   std::vector<std::int64_t> input;
 };
 
@@ -31,7 +32,39 @@ std::string readers(const SummaryRow& row) {
   return row.read.size() == 1 ? row.read[0] : fmt::format("{}{{{}}}", prefix, parts);
 }
 
+// A draft of a spec for bare weights: the spec to stdout, what it assumes to stderr, so that `> net.json` keeps the
+// one.
+int guess(Context& context, const Options& options) {
+  const auto give_up = [&](Error error) { return fail(context, "summary", options.model.model, std::move(error)); };
+  Result<Checkpoint> checkpoint = Checkpoint::open(options.model.model, context.load_options());
+  if (!checkpoint) return give_up(with_path_suggestion(std::move(checkpoint).error(), options.model.model));
+  Result<StateDict> state = checkpoint->state_dict(options.model.state_dict);
+  if (!state) return give_up(std::move(state).error());
+  DraftSpecOptions how;
+  how.input.assign(options.input.begin(), options.input.end());
+  if (!how.input.empty()) how.input.erase(how.input.begin());  // --input has the batch
+  Result<SpecDraft> draft = draft_spec(*state, how);
+  if (!draft) return give_up(std::move(draft).error());
+  if (context.json) {
+    JsonWriter json = begin_envelope("summary", options.model.model, true);
+    json.field("spec", std::string_view(draft->spec)).field("fits", draft->fits).key("assumptions").begin_array();
+    for (const std::string& text : draft->assumptions) json.string(text);
+    json.end_array().key("unread").begin_array();
+    for (const std::string& name : draft->unread) json.string(name);
+    json.end_array();
+    write_findings(json, {});
+    print_envelope(context, json);
+    return kGood;
+  }
+  print(draft->spec);
+  if (context.quiet) return kGood;
+  for (const std::string& text : draft->assumptions) fmt::print(stderr, "assumed: {}\n", text);
+  for (const std::string& name : draft->unread) fmt::print(stderr, "not read: {}\n", escaped(name));
+  return kGood;
+}
+
 int run(Context& context, const Options& options) {
+  if (options.guess) return guess(context, options);
   Result<Model> model = options.model.load(context);
   if (!model) return fail(context, "summary", options.model.model, std::move(model).error());
   std::vector<Shape> shapes;
@@ -81,13 +114,14 @@ Verb summary_verb() {
           {},
           "a model layer by layer: shapes, parameters, multiply-adds",
           {"rushlight summary model.pt --spec net.json", "rushlight summary module.pt --input 1,3,224,224",
-           "rushlight summary model.pt --spec net.json --json"},
+           "rushlight summary model.pt --spec net.json --json", "rushlight summary weights.pt --guess > net.json"},
           [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
             options->model.add_to(table);
             table.add("--input", &options->input, "shape of the input with its batch: 1,3,224,224")
                 .separated_by(',')
                 .at_least(0);
+            table.add("--guess", &options->guess, "draft a spec for bare weights, saying what it assumes");
             return [options, &context] { return run(context, *options); };
           }};
 }

@@ -3,7 +3,9 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "model/operator_table.hpp"
 #include "rushlight/graph.hpp"
 #include "rushlight/result.hpp"
 #include "rushlight/value.hpp"
@@ -19,8 +21,18 @@ namespace rushlight::doors {
 [[nodiscard]] Error wrong_attribute(std::string_view name, const Value& module, std::string_view attribute,
                                     std::string_view expected, const Value& found);
 
+// The operator that computes, in eval mode, what a class of torch.nn or torchvision does; nullptr where there is none.
+// Its attributes are then read by read_module_attributes().
+[[nodiscard]] const model::OperatorInfo* find_stock_module(std::string_view class_name) noexcept;
+
+// Refuses what makes a module compute something else than its class does: hooks, parametrisations, a forward of its
+// own.
+[[nodiscard]] Status check_hooks(const Value& module, std::string_view name);
+
 // Fills the operator from the module's attributes; absent ones keep torch's defaults. Refuses attributes that change
-// what the module computes and that the operator cannot express.
-[[nodiscard]] Status read_module_attributes(const Value& module, std::string_view name, Operator& op);
+// what the module computes and that the operator cannot express. `unknown` (if not null) gets the names of those that
+// are neither computed with nor known to be of no consequence.
+[[nodiscard]] Status read_module_attributes(const Value& module, std::string_view name, Operator& op,
+                                            std::vector<std::string>* unknown = nullptr);
 
 }  // namespace rushlight::doors

@@ -66,11 +66,6 @@ class SpecReader {
       return at == keys.end() ? nullptr : &at->second;
     };
     RUSHLIGHT_TRY(read_schema(find("schema")));
-    if (find("selftest") != nullptr) {
-      return Error::of({.category = Category::unsup,
-                        .code = "SPEC-SELFTEST",
-                        .message = "spec: 'selftest' is not built into this version"});
-    }
     if (const JsonElement* description = find("description")) {
       std::string unused;
       RUSHLIGHT_TRY(read_value(*description, "description", unused));
@@ -82,6 +77,7 @@ class SpecReader {
     if (layers == nullptr) return spec_error("SPEC-KEY", "", "key 'layers' is missing");
     RUSHLIGHT_TRY(read_layers(*layers));
     RUSHLIGHT_TRY(read_outputs(find("outputs")));
+    if (const JsonElement* test = find("selftest")) RUSHLIGHT_TRY(read_self_test(*test));
     return builder_.build();
   }
 
@@ -398,6 +394,47 @@ class SpecReader {
     for (const std::string& name : names) {
       RUSHLIGHT_TRY_ASSIGN(const Edge edge, find_value(name, "outputs"));
       builder_.output(name, edge);
+    }
+    return {};
+  }
+
+  Status read_self_test(const JsonElement& value) {
+    object source;
+    if (value.get(source) != simdjson::SUCCESS) return expected_error("selftest", "an object", json_text(value));
+    static const std::vector<std::string> kKeys = {"inputs", "outputs", "tolerance"};
+    RUSHLIGHT_TRY_ASSIGN(const auto keys, members(source, "selftest", kKeys));
+    SelfTest test;
+    for (const auto& [key, member] : keys) {
+      const std::string where = "selftest." + std::string(key);
+      if (key == "tolerance") {
+        RUSHLIGHT_TRY(read_value(member, where, test.tolerance));
+      } else {
+        RUSHLIGHT_TRY(read_arrays(member, where, key == "inputs" ? test.inputs : test.outputs));
+      }
+    }
+    builder_.self_test(std::move(test));
+    return {};
+  }
+
+  // [{"shape": [1, 4], "values": [...]}], one for each input or output.
+  Status read_arrays(const JsonElement& value, const std::string& where, std::vector<SelfTest::Array>& arrays) {
+    array items;
+    if (value.get(items) != simdjson::SUCCESS) return expected_error(where, "an array of objects", json_text(value));
+    static const std::vector<std::string> kKeys = {"shape", "values"};
+    for (const JsonElement item : items) {
+      const std::string place = where + "[" + std::to_string(arrays.size()) + "]";
+      object source;
+      if (item.get(source) != simdjson::SUCCESS) return expected_error(place, "an object", json_text(item));
+      RUSHLIGHT_TRY_ASSIGN(const auto keys, members(source, place, kKeys));
+      SelfTest::Array& read = arrays.emplace_back();
+      for (const auto& [key, member] : keys) {
+        if (key == "shape") {
+          RUSHLIGHT_TRY(read_value(member, place + ".shape", read.shape));
+        } else {
+          RUSHLIGHT_TRY(read_value(member, place + ".values", read.values));
+        }
+      }
+      if (read.shape.size() > limits_.tensor_dims) return expected_error(place + ".shape", "fewer sizes", "too many");
     }
     return {};
   }

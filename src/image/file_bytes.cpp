@@ -9,6 +9,10 @@ namespace rushlight::image {
 
 Result<FileBytes> map_file(const std::filesystem::path& path) {
   RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const Source> source, open_file(path));
+  return bytes_of(std::move(source));
+}
+
+Result<FileBytes> bytes_of(std::shared_ptr<const Source> source) {
   FileBytes file{source, source->mapping()};
   if (source->size_bytes() == 0) return damaged(file, ErrorCode::truncated, "IMAGE-EMPTY", "the file is empty");
   return file;

@@ -7,6 +7,7 @@
 
 #include "base/checked.hpp"
 #include "base/fail.hpp"
+#include "image/geometry.hpp"
 
 namespace rushlight::image {
 namespace {
@@ -131,9 +132,10 @@ bool is_pnm(ByteSpan bytes) noexcept {
   return text[0] == 'P' && kind && (is_space(text[2]) || text[2] == '#');
 }
 
-Result<Tensor> read_pnm(const FileBytes& file) {
+Result<Tensor> read_pnm(const FileBytes& file, const Limits& limits) {
   TextReader reader(file, 2);
   RUSHLIGHT_TRY_ASSIGN(const Header header, read_header(file, reader));
+  RUSHLIGHT_TRY(check_size(file, header.width, header.height, 2, limits));
   RUSHLIGHT_TRY_ASSIGN(Tensor picture, Tensor::zeros(DType::u8, {static_cast<std::int64_t>(header.channels),
                                                                  static_cast<std::int64_t>(header.height),
                                                                  static_cast<std::int64_t>(header.width)}));

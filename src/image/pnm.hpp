@@ -2,6 +2,7 @@
 #pragma once
 
 #include "image/file_bytes.hpp"
+#include "rushlight/limits.hpp"
 #include "rushlight/tensor.hpp"
 
 namespace rushlight::image {
@@ -11,6 +12,6 @@ namespace rushlight::image {
 
 // uint8 [1 or 3, H, W]: samples are scaled to 0..255 where maxval is another number. Of several pictures in one file
 // the first is read.
-[[nodiscard]] Result<Tensor> read_pnm(const FileBytes& file);
+[[nodiscard]] Result<Tensor> read_pnm(const FileBytes& file, const Limits& limits);
 
 }  // namespace rushlight::image

@@ -3,61 +3,28 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/fail.hpp"
+#include "image/geometry.hpp"
 #include "rushlight/image.hpp"
 
 namespace rushlight {
 namespace {
 
-Error bad_argument(std::string message) {
-  return Error::of({.category = Category::argument, .code = "IMAGE-INPUT", .message = std::move(message)});
+using image::bad_argument;
+using image::Geometry;
+using image::shape_text;
+
+float grey_of(std::uint8_t red, std::uint8_t green, std::uint8_t blue) noexcept {
+  return image::luma(red, green, blue);
 }
-
-std::string shape_text(std::span<const std::int64_t> shape) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
+// The same weights without the rounding.
+float grey_of(float red, float green, float blue) noexcept {
+  const double sum =
+      static_cast<double>(red) * 19595 + static_cast<double>(green) * 38470 + static_cast<double>(blue) * 7471;
+  return static_cast<float>(sum / 65536);
 }
-
-struct Geometry {
-  std::int64_t items;
-  std::int64_t channels;
-  std::int64_t height;
-  std::int64_t width;
-  [[nodiscard]] std::size_t plane() const noexcept { return static_cast<std::size_t>(height * width); }
-};
-
-std::optional<Geometry> geometry(std::span<const std::int64_t> shape) noexcept {
-  switch (shape.size()) {
-    case 2:
-      return Geometry{1, 1, shape[0], shape[1]};
-    case 3:
-      if (shape[0] == 1 || shape[0] == 3) return Geometry{1, shape[0], shape[1], shape[2]};
-      return Geometry{shape[0], 1, shape[1], shape[2]};
-    case 4:
-      return Geometry{shape[0], shape[1], shape[2], shape[3]};
-    default:
-      return std::nullopt;
-  }
-}
-
-// PIL's convert("L") (ITU-R 601-2) in its fixed point; on floats the same weights without the rounding.
-struct Luma {
-  static constexpr std::uint32_t kRed = 19595;
-  static constexpr std::uint32_t kGreen = 38470;
-  static constexpr std::uint32_t kBlue = 7471;
-
-  static float of(std::uint8_t r, std::uint8_t g, std::uint8_t b) noexcept {
-    return static_cast<float>((r * kRed + g * kGreen + b * kBlue + 0x8000) >> 16);
-  }
-  static float of(float r, float g, float b) noexcept {
-    const double sum = static_cast<double>(r) * kRed + static_cast<double>(g) * kGreen + static_cast<double>(b) * kBlue;
-    return static_cast<float>(sum / 65536);
-  }
-};
 
 // float32 arithmetic in torchvision's order (ToTensor, then Normalize), so that results are equal bit for bit.
 struct Normalise {
@@ -79,7 +46,7 @@ void fill(std::span<const T> pixels, const Geometry& from, std::int64_t channels
       const Normalise& step = normalise[channel];
       if (from.channels == 3 && channels == 1) {
         for (std::size_t i = 0; i < plane; ++i) {
-          out[at++] = step(Luma::of(planes[i], planes[plane + i], planes[2 * plane + i]));
+          out[at++] = step(grey_of(planes[i], planes[plane + i], planes[2 * plane + i]));
         }
       } else {
         const T* source = planes.data() + (from.channels == 1 ? 0 : channel * plane);
@@ -125,7 +92,7 @@ Result<std::vector<Normalise>> steps(const Preprocessing& preprocessing, std::in
 }  // namespace
 
 Result<Tensor> to_input(const Tensor& pixels, const Preprocessing& preprocessing, std::int64_t channels) {
-  const std::optional<Geometry> from = geometry(pixels.shape());
+  const std::optional<Geometry> from = image::geometry(pixels.shape());
   if (!from) {
     return bad_argument("pixels: expected [N, C, H, W], or less, found " + shape_text(pixels.shape()));
   }

@@ -462,6 +462,7 @@ class Reader {
       auto memory = std::make_shared<FileMemory>(source_, tensor.offset, tensor.size_bytes);
       Result<Tensor> view =
           Tensor::view(Storage(std::move(memory)), *tensor.type->dtype, tensor.shape, std::move(strides), 0);
+      if (!view && view.error().code == ErrorCode::out_of_memory) return std::move(view).error();
       if (!view) {
         return of_tensor(tensor.name, offset_at, view.error().finding.category, "GGUF-SHAPE",
                          view.error().finding.message);

@@ -6,8 +6,10 @@
 #include "base/bytes.hpp"
 #include "base/checked.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "interchange/npy_layout.hpp"
 #include "interchange/tensor_output.hpp"
+#include "interchange/write_checked.hpp"
 #include "tensor/byte_order.hpp"
 #include "tensor/memory.hpp"
 
@@ -33,28 +35,43 @@ Status write_array(const interchange::NpyArray& array, Sink& sink, Progress* pro
 }  // namespace
 
 Result<Tensor> read_npy(std::shared_ptr<const Source> source, const Limits& limits) {
-  Result<Tensor> array = read_array(*source, limits);
-  if (!array) return with_file(std::move(array).error(), source->name());
-  return array;
+  return or_no_memory([&]() -> Result<Tensor> {
+    Result<Tensor> array = read_array(*source, limits);
+    if (!array) return with_file(std::move(array).error(), source->name());
+    return array;
+  });
 }
 
 Result<Tensor> read_npy(const std::filesystem::path& path, const Limits& limits) {
-  // Read once from end to end: a mapping would gain nothing and could be truncated under us.
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const Source> source, open_file(path, FileAccess::pread));
-  return read_npy(std::move(source), limits);
+  return or_no_memory([&]() -> Result<Tensor> {
+    // Read once from end to end: a mapping would gain nothing and could be truncated under us.
+    RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const Source> source, open_file(path, FileAccess::pread));
+    return read_npy(std::move(source), limits);
+  });
 }
 
 Status write_npy(const Tensor& tensor, Sink& sink, const NpyOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(const interchange::NpyArray array, interchange::lay_out_npy(tensor));
-  return write_array(array, sink, options.progress);
+  return or_no_memory([&]() -> Status {
+    RUSHLIGHT_TRY_ASSIGN(const interchange::NpyArray array, interchange::lay_out_npy(tensor));
+    return write_array(array, sink, options.progress);
+  });
 }
 
-Status write_npy(const Tensor& tensor, const std::filesystem::path& path, const NpyOptions& options) {
+Result<std::uint64_t> interchange::write_npy_checked(const Tensor& tensor, const std::filesystem::path& path,
+                                                     const NpyOptions& options, const io::AtomicFile::Check& check) {
   RUSHLIGHT_TRY_ASSIGN(const interchange::NpyArray array, interchange::lay_out_npy(tensor));
   const std::uint64_t size_bytes = checked_add<std::uint64_t>(array.header.size(), array.elements.size_bytes())
                                        .value_or(std::numeric_limits<std::uint64_t>::max());
-  return interchange::write_file(path, size_bytes, {.overwrite = options.overwrite},
-                                 [&](Sink& sink) { return write_array(array, sink, options.progress); });
+  return interchange::write_file(
+      path, size_bytes, {.overwrite = options.overwrite},
+      [&](Sink& sink) { return write_array(array, sink, options.progress); }, check);
+}
+
+Status write_npy(const Tensor& tensor, const std::filesystem::path& path, const NpyOptions& options) {
+  return or_no_memory([&]() -> Status {
+    RUSHLIGHT_TRY(interchange::write_npy_checked(tensor, path, options));
+    return {};
+  });
 }
 
 }  // namespace rushlight

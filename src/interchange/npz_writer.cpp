@@ -6,11 +6,13 @@
 
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "checksum/crc32.hpp"
 #include "interchange/npy_layout.hpp"
 #include "interchange/npz.hpp"
 #include "interchange/tensor_output.hpp"
+#include "interchange/write_checked.hpp"
 #include "zip/deflate.hpp"
 #include "zip/names.hpp"
 #include "zip/records.hpp"
@@ -232,7 +234,7 @@ class Writer {
     std::vector<Status> statuses(count);
     const auto deflate_one = [&](std::size_t i) { statuses[i] = deflate(members[i], data[i]); };
     if (executor_ != nullptr && count > 1) {
-      executor_->for_each_index(count, deflate_one);
+      for_each_index(*executor_, count, deflate_one);
     } else {
       for (std::size_t i = 0; i < count; ++i) deflate_one(i);
     }
@@ -310,21 +312,30 @@ Status write_npz(std::span<const NamedTensor> tensors, Sink& sink, const NpzOpti
   return write_layout(layout, sink, options);
 }
 
+Result<std::uint64_t> write_npz_checked(const StateDict& tensors, const std::filesystem::path& path,
+                                        const NpzOptions& options, const io::AtomicFile::Check& check) {
+  const std::vector<NamedTensor> items = items_of(tensors);
+  RUSHLIGHT_TRY_ASSIGN(Layout layout, lay_out(items));
+  // How far arrays shrink is known when they are deflated.
+  return write_file(
+      path, options.compressed ? 0 : stored_size_bytes(layout), {.overwrite = options.overwrite},
+      [&](Sink& sink) { return write_layout(layout, sink, options); }, check);
+}
+
 }  // namespace rushlight::interchange
 
 namespace rushlight {
 
 Status write_npz(const StateDict& tensors, Sink& sink, const NpzOptions& options) {
-  return interchange::write_npz(interchange::items_of(tensors), sink, options);
+  return or_no_memory(
+      [&]() -> Status { return interchange::write_npz(interchange::items_of(tensors), sink, options); });
 }
 
 Status write_npz(const StateDict& tensors, const std::filesystem::path& path, const NpzOptions& options) {
-  const std::vector<interchange::NamedTensor> items = interchange::items_of(tensors);
-  RUSHLIGHT_TRY_ASSIGN(interchange::Layout layout, interchange::lay_out(items));
-  // How far arrays shrink is known when they are deflated.
-  return interchange::write_file(path, options.compressed ? 0 : interchange::stored_size_bytes(layout),
-                                 {.overwrite = options.overwrite},
-                                 [&](Sink& sink) { return interchange::write_layout(layout, sink, options); });
+  return or_no_memory([&]() -> Status {
+    RUSHLIGHT_TRY(interchange::write_npz_checked(tensors, path, options));
+    return {};
+  });
 }
 
 }  // namespace rushlight

@@ -236,6 +236,7 @@ class Reader {
     auto memory = std::make_shared<FileMemory>(source_, data_begin_ + begin, needed);
     Result<Tensor> view =
         Tensor::view(Storage(std::move(memory)), dtype, std::move(tensor.shape), std::move(strides), 0);
+    if (!view && view.error().code == ErrorCode::out_of_memory) return std::move(view).error();
     if (!view) return of_tensor(view.error().finding.category, "SAFETENSORS-SHAPE", view.error().finding.message);
     places_.push_back({begin, end, result_.tensors.size(), member_});
     result_.tensors.push_back({std::string(name), *std::move(view)});

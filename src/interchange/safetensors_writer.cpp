@@ -7,10 +7,12 @@
 #include "base/bytes.hpp"
 #include "base/checked.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "interchange/safetensors.hpp"
 #include "interchange/safetensors_format.hpp"
 #include "interchange/tensor_output.hpp"
+#include "interchange/write_checked.hpp"
 
 namespace rushlight::interchange {
 namespace {
@@ -195,20 +197,30 @@ Status write_safetensors(std::span<const NamedTensor> tensors, Sink& sink, const
   return write_layout(layout, sink, options.progress);
 }
 
+Result<std::uint64_t> write_safetensors_checked(const StateDict& tensors, const std::filesystem::path& path,
+                                                const SafetensorsOptions& options, const io::AtomicFile::Check& check) {
+  const std::vector<NamedTensor> items = items_of(tensors);
+  RUSHLIGHT_TRY_ASSIGN(const Layout layout, lay_out(items, options));
+  return write_file(
+      path, layout.size_bytes(), {.overwrite = options.overwrite},
+      [&](Sink& sink) { return write_layout(layout, sink, options.progress); }, check);
+}
+
 }  // namespace rushlight::interchange
 
 namespace rushlight {
 
 Status write_safetensors(const StateDict& tensors, Sink& sink, const SafetensorsOptions& options) {
-  return interchange::write_safetensors(interchange::items_of(tensors), sink, options);
+  return or_no_memory(
+      [&]() -> Status { return interchange::write_safetensors(interchange::items_of(tensors), sink, options); });
 }
 
 Status write_safetensors(const StateDict& tensors, const std::filesystem::path& path,
                          const SafetensorsOptions& options) {
-  const std::vector<interchange::NamedTensor> items = interchange::items_of(tensors);
-  RUSHLIGHT_TRY_ASSIGN(const interchange::Layout layout, interchange::lay_out(items, options));
-  return interchange::write_file(path, layout.size_bytes(), {.overwrite = options.overwrite},
-                                 [&](Sink& sink) { return interchange::write_layout(layout, sink, options.progress); });
+  return or_no_memory([&]() -> Status {
+    RUSHLIGHT_TRY(interchange::write_safetensors_checked(tensors, path, options));
+    return {};
+  });
 }
 
 }  // namespace rushlight

@@ -102,12 +102,14 @@ Status TensorOutput::advance(std::uint64_t bytes) {
                    {.category = Category::io, .code = "CANCELLED", .message = "the writing was cancelled"});
 }
 
-Status write_file(const std::filesystem::path& path, std::uint64_t expected_bytes, const io::AtomicFileOptions& options,
-                  const std::function<Status(Sink& sink)>& write) {
+Result<std::uint64_t> write_file(const std::filesystem::path& path, std::uint64_t expected_bytes,
+                                 const io::AtomicFileOptions& options, const std::function<Status(Sink& sink)>& write,
+                                 const io::AtomicFile::Check& check) {
   RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> file,
                        io::AtomicFile::create(path, expected_bytes, options));
   RUSHLIGHT_TRY(write(*file));
-  return file->commit();
+  RUSHLIGHT_TRY(file->commit(check));
+  return file->written_bytes();
 }
 
 }  // namespace rushlight::interchange

@@ -56,8 +56,9 @@ class TensorOutput {
 };
 
 // Lets `write` make the file `path`, which holds the old bytes until all of the new ones are there. `expected_bytes` as
-// in io::AtomicFile: 0 where nobody knows.
-Status write_file(const std::filesystem::path& path, std::uint64_t expected_bytes, const io::AtomicFileOptions& options,
-                  const std::function<Status(Sink& sink)>& write);
+// in io::AtomicFile: 0 where nobody knows. `check` looks at the new file first. Gives how long it is.
+Result<std::uint64_t> write_file(const std::filesystem::path& path, std::uint64_t expected_bytes,
+                                 const io::AtomicFileOptions& options, const std::function<Status(Sink& sink)>& write,
+                                 const io::AtomicFile::Check& check);
 
 }  // namespace rushlight::interchange

@@ -34,20 +34,13 @@ constexpr std::size_t kGatheredBytes = std::size_t{256} << 10;
 constexpr int kMostLinks = 40;  // as the kernel's own path walk
 constexpr int kMostNames = 100;
 
-// Repeats a call that a signal interrupted.
-template <class Call>
-auto uninterrupted(const Call& call) {
-  auto result = call();
-  while (result < 0 && errno == EINTR) result = call();
-  return result;
-}
-
 constexpr std::uint64_t kProgressBytes = kMostPerCall;
 constexpr const char* kAccessList = "system.posix_acl_access";
 
 // Where the file really goes: an open folder and a name in it that is no symbolic link.
 struct Target {
   FileDescriptor folder;
+  std::filesystem::path folder_path;
   std::string name;
   std::optional<struct stat> existing;
 };
@@ -79,9 +72,9 @@ Result<Target> find_target(std::filesystem::path path) {
     if (uninterrupted(
             [&] { return system_calls().fstatat(folder.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW); }) != 0) {
       if (errno != ENOENT) return system_error("IO-STAT", "cannot look at the old file", errno, original);
-      return Target{std::move(folder), name, std::nullopt};
+      return Target{std::move(folder), path.parent_path(), name, std::nullopt};
     }
-    if (S_ISREG(status.st_mode)) return Target{std::move(folder), name, status};
+    if (S_ISREG(status.st_mode)) return Target{std::move(folder), path.parent_path(), name, status};
     if (!S_ISLNK(status.st_mode)) {
       return with_file(Error::of({.category = Category::io,
                                   .code = "IO-NOT-A-FILE",
@@ -206,6 +199,13 @@ class AtomicFile::NewFile {
       return failed("IO-CLOSE", "cannot close the new file", error_number);
     }
     return {};
+  }
+
+  // Between finish() and put_in_place().
+  Status check(const Check& check) {
+    if (!check) return {};
+    Status status = check(target_.folder_path / name_);
+    return status ? Status() : without_temporary(std::move(status).error());
   }
 
   Status put_in_place() {
@@ -462,11 +462,12 @@ Status AtomicFile::write(ByteSpan bytes) {
   return keep_failure(pass_on(bytes));
 }
 
-Status AtomicFile::commit() {
+Status AtomicFile::commit(const Check& check) {
   if (failure_) return *failure_;
   const auto commit = [&]() -> Status {
     RUSHLIGHT_TRY(flush());
     RUSHLIGHT_TRY(file_->finish());
+    RUSHLIGHT_TRY(file_->check(check));
     // The last moment at which stopping changes nothing.
     RUSHLIGHT_TRY(check_cancelled());
     RUSHLIGHT_TRY(file_->put_in_place());

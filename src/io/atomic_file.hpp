@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -43,11 +44,15 @@ class AtomicFile final : public Sink {
   Status write(ByteSpan bytes) override;
   [[nodiscard]] std::uint64_t written_bytes() const noexcept { return written_bytes_; }
 
+  // Looks at the new file, all of it and synced, while the old one is still in its place. What it objects to is the
+  // failure of commit().
+  using Check = std::function<Status(const std::filesystem::path& temporary)>;
+
   // Syncs the file, puts it in the old one's place, syncs the folder. Called once, and nothing is written after it.
   //
   // Two failures come when the new file is in place and whole: IO-SYNC-FOLDER, the system could not promise that its
   // name survives a power cut; IO-LEFTOVER, its temporary name is still there beside it.
-  Status commit();
+  Status commit(const Check& check = {});
 
  private:
   class NewFile;

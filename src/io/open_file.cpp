@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "base/source_range.hpp"
 #include "io/file_descriptor.hpp"
@@ -25,6 +26,7 @@ namespace {
 using io::FileDescriptor;
 using io::system_calls;
 using io::system_error;
+using io::uninterrupted;
 
 // Linux moves at most this much in one call (read(2), notes).
 constexpr std::size_t kMostPerCall = 0x7ffff000;
@@ -53,9 +55,9 @@ class PreadFile final : public Source {
     std::size_t done = 0;
     while (done < out.size()) {
       const std::size_t wanted = std::min(out.size() - done, kMostPerCall);
-      const ssize_t got =
-          system_calls().pread(file_.get(), out.data() + done, wanted, static_cast<off_t>(offset + done));
-      if (got < 0 && errno == EINTR) continue;
+      const ssize_t got = uninterrupted([&] {
+        return system_calls().pread(file_.get(), out.data() + done, wanted, static_cast<off_t>(offset + done));
+      });
       if (got < 0) {
         Error error = system_error("IO-READ", "cannot read", errno, path_);
         error.finding.offset = offset + done;
@@ -74,7 +76,7 @@ class PreadFile final : public Source {
   // Asking after each read costs a fraction of the read.
   Status check_unchanged() const {
     struct stat status {};
-    if (system_calls().fstat(file_.get(), &status) != 0) {
+    if (uninterrupted([&] { return system_calls().fstat(file_.get(), &status); }) != 0) {
       return system_error("IO-STAT", "cannot ask for the file's size", errno, path_);
     }
     if (FileState::of(status) == state_) return {};
@@ -86,7 +88,7 @@ class PreadFile final : public Source {
         offset ? "the file ended while it was read, expected " + std::to_string(state_.size_bytes) + " bytes"
                : std::string("the file was written to while it was read");
     struct stat status {};
-    if (system_calls().fstat(file_.get(), &status) == 0) {
+    if (uninterrupted([&] { return system_calls().fstat(file_.get(), &status); }) == 0) {
       const std::uint64_t found = FileState::of(status).size_bytes;
       if (found != state_.size_bytes) {
         message = std::string("the file ") + (found < state_.size_bytes ? "shrank" : "grew") +
@@ -157,10 +159,7 @@ Error cannot_open(int error_number, const std::filesystem::path& path) {
 // Files of /proc and /sys say 0 and then have bytes: what they hold can be neither mapped nor read at random.
 Status check_really_empty(const FileDescriptor& file, const std::string& path) {
   std::byte first{};
-  ssize_t got = 0;
-  do {
-    got = system_calls().pread(file.get(), &first, 1, 0);
-  } while (got < 0 && errno == EINTR);
+  const ssize_t got = uninterrupted([&] { return system_calls().pread(file.get(), &first, 1, 0); });
   if (got < 0) return system_error("IO-READ", "cannot read", errno, path);
   if (got == 0) return {};
   return with_file(Error::of({.category = Category::io,
@@ -192,31 +191,31 @@ Result<std::shared_ptr<const Source>> map_file(FileDescriptor file, FileState st
 }  // namespace
 
 Result<std::shared_ptr<const Source>> open_file(const std::filesystem::path& path, FileAccess access) {
-  const std::string& name = path.native();
-  if (name.find('\0') != std::string::npos) {
-    return with_file(
-        Error::of({.category = Category::argument, .code = "IO-PATH", .message = "the path holds a NUL character"}),
-        name);
-  }
-  // Asked before the file is opened, because opening a FIFO can wait and opening a device can act.
-  struct stat status {};
-  if (system_calls().stat(name.c_str(), &status) != 0) return cannot_open(errno, path);
-  RUSHLIGHT_TRY(check_regular(status, name));
-  int fd = -1;
-  do {
+  return or_no_memory([&]() -> Result<std::shared_ptr<const Source>> {
+    const std::string& name = path.native();
+    if (name.find('\0') != std::string::npos) {
+      return with_file(
+          Error::of({.category = Category::argument, .code = "IO-PATH", .message = "the path holds a NUL character"}),
+          name);
+    }
+    // Asked before the file is opened, because opening a FIFO can wait and opening a device can act.
+    struct stat status {};
+    if (uninterrupted([&] { return system_calls().stat(name.c_str(), &status); }) != 0) return cannot_open(errno, path);
+    RUSHLIGHT_TRY(check_regular(status, name));
     // O_NONBLOCK: should a FIFO have taken the file's place meanwhile, this still does not wait for a writer.
-    fd = system_calls().open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  } while (fd < 0 && errno == EINTR);
-  if (fd < 0) return cannot_open(errno, path);
-  FileDescriptor file(fd);
-  if (system_calls().fstat(file.get(), &status) != 0) {
-    return system_error("IO-STAT", "cannot ask for the file's size", errno, name);
-  }
-  RUSHLIGHT_TRY(check_regular(status, name));
-  const FileState state = FileState::of(status);
-  if (state.size_bytes == 0) RUSHLIGHT_TRY(check_really_empty(file, name));
-  if (access == FileAccess::mapped) return map_file(std::move(file), state, name);
-  return std::make_shared<PreadFile>(std::move(file), state, name);
+    const int fd =
+        uninterrupted([&] { return system_calls().open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); });
+    if (fd < 0) return cannot_open(errno, path);
+    FileDescriptor file(fd);
+    if (uninterrupted([&] { return system_calls().fstat(file.get(), &status); }) != 0) {
+      return system_error("IO-STAT", "cannot ask for the file's size", errno, name);
+    }
+    RUSHLIGHT_TRY(check_regular(status, name));
+    const FileState state = FileState::of(status);
+    if (state.size_bytes == 0) RUSHLIGHT_TRY(check_really_empty(file, name));
+    if (access == FileAccess::mapped) return map_file(std::move(file), state, name);
+    return std::make_shared<PreadFile>(std::move(file), state, name);
+  });
 }
 
 }  // namespace rushlight

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 
@@ -45,6 +46,15 @@ struct SystemCalls {
 // The table in use. Tests swap it before any other thread runs; the library itself never writes it.
 const SystemCalls& system_calls() noexcept;
 const SystemCalls& real_system_calls() noexcept;
+
+// Repeats a call that a signal interrupted: file servers (NFS, FUSE) let signals through where
+// local file systems do not.
+template <class Call>
+auto uninterrupted(const Call& call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
 
 // RAII for tests: installs a table, puts the old one back.
 class ScopedSystemCalls {

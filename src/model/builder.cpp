@@ -1,11 +1,14 @@
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "model/attributes.hpp"
@@ -36,6 +39,32 @@ std::string preprocessing_problem(const Preprocessing& given) {
     if (!std::isfinite(std) || std == 0) return "std: expected numbers other than 0";
   }
   return {};
+}
+
+std::string arrays_problem(const char* kind, const std::vector<Port>& ports,
+                           const std::vector<SelfTest::Array>& arrays) {
+  if (arrays.size() != ports.size()) {
+    return "expected " + model::count_text(ports.size(), kind) + ", found " + std::to_string(arrays.size());
+  }
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    std::optional<std::uint64_t> count = std::uint64_t{1};
+    for (const std::int64_t size : arrays[i].shape) {
+      if (size < 0) return std::string(kind) + " " + quoted(ports[i].name) + ": expected sizes of at least 0";
+      if (count) count = checked_mul(*count, static_cast<std::uint64_t>(size));
+    }
+    if (count == arrays[i].values.size()) continue;
+    return std::string(kind) + " " + quoted(ports[i].name) + ": expected as many values as " +
+           model::shape_text(arrays[i].shape) + " has, found " + std::to_string(arrays[i].values.size());
+  }
+  return {};
+}
+
+std::string self_test_problem(const Graph::Impl& graph) {
+  if (!(graph.self_test->tolerance > 0) || std::isinf(graph.self_test->tolerance)) {
+    return "tolerance: expected a number above 0";
+  }
+  std::string problem = arrays_problem("input", graph.inputs, graph.self_test->inputs);
+  return problem.empty() ? arrays_problem("output", graph.outputs, graph.self_test->outputs) : problem;
 }
 
 }  // namespace
@@ -164,6 +193,9 @@ void GraphBuilder::labels(std::vector<std::string> labels) {
 void GraphBuilder::note(std::string note) {
   impl_->graph.notes.push_back(std::move(note));
 }
+void GraphBuilder::ignore(std::string name) {
+  impl_->graph.ignored.push_back(std::move(name));
+}
 
 void GraphBuilder::preprocessing(Preprocessing preprocessing) {
   if (const std::string problem = preprocessing_problem(preprocessing); !problem.empty()) {
@@ -172,10 +204,17 @@ void GraphBuilder::preprocessing(Preprocessing preprocessing) {
   impl_->graph.preprocessing = std::move(preprocessing);
 }
 
+void GraphBuilder::self_test(SelfTest test) {
+  impl_->graph.self_test = std::move(test);
+}
+
 Result<Graph> GraphBuilder::build() {
   const std::unique_ptr<Impl> done = std::exchange(impl_, std::make_unique<Impl>());
   if (done->graph.inputs.empty() && done->problem_count == 0) done->fail("it has no inputs");
   if (done->graph.outputs.empty() && done->problem_count == 0) done->fail("it has no outputs");
+  if (done->problem_count == 0 && done->graph.self_test) {
+    if (std::string problem = self_test_problem(done->graph); !problem.empty()) done->fail("selftest: " + problem);
+  }
   if (done->problem_count > 0) {
     std::string message = "graph: ";
     if (done->problem_count > 1) message += model::count_text(done->problem_count, "problem") + ": ";

@@ -1,5 +1,7 @@
 #include "rushlight/graph.hpp"
 
+#include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "base/fail.hpp"
@@ -31,8 +33,14 @@ const std::vector<std::string>& Graph::labels() const noexcept {
 const Preprocessing& Graph::preprocessing() const noexcept {
   return impl_->preprocessing;
 }
+const SelfTest* Graph::self_test() const noexcept {
+  return impl_->self_test ? &*impl_->self_test : nullptr;
+}
 const std::vector<std::string>& Graph::notes() const noexcept {
   return impl_->notes;
+}
+const std::vector<std::string>& Graph::ignored() const noexcept {
+  return impl_->ignored;
 }
 
 std::vector<ParameterSpec> Graph::parameters() const {
@@ -44,6 +52,48 @@ std::vector<ParameterSpec> Graph::parameters() const {
     }
   }
   return specs;
+}
+
+Result<Graph> Graph::with_outputs(std::span<const std::string> names) const {
+  auto other = std::make_shared<Impl>(*impl_);
+  other->outputs.clear();
+  other->self_test.reset();  // it knows the outputs that were there
+  other->labels.clear();
+  const std::vector<DType> dtypes = model::edge_dtypes(*impl_);
+  for (const std::string& name : names) {
+    const auto has_name = [&](const Port& port) { return port.name == name; };
+    if (std::any_of(other->outputs.begin(), other->outputs.end(), has_name)) continue;
+    const auto own = std::find_if(impl_->outputs.begin(), impl_->outputs.end(), has_name);
+    if (own != impl_->outputs.end()) {
+      other->outputs.push_back(*own);
+      continue;
+    }
+    const Node* found = nullptr;
+    for (const Node& node : impl_->nodes) {
+      if (node.name == name) {
+        found = &node;
+        break;
+      }
+      if (node.name.size() > name.size() && node.name.starts_with(name) && node.name[name.size()] == '.') found = &node;
+    }
+    if (found == nullptr) {
+      std::vector<std::string> known;
+      for (const Node& node : impl_->nodes) known.push_back(node.name);
+      std::string hint;
+      for (const std::string& near : nearest(name, known))
+        hint += (hint.empty() ? "did you mean " : " or ") + quoted(near);
+      return Error::of(ErrorCode::not_found, {.category = Category::argument,
+                                              .code = "GRAPH-NODE",
+                                              .message = "there is no layer " + quoted(name) + " in the network",
+                                              .found = escaped(name),
+                                              .hint = std::move(hint)});
+    }
+    other->outputs.push_back({name, dtypes[static_cast<std::size_t>(found->output().index)], {}, found->output()});
+  }
+  if (other->outputs.empty()) {
+    return Error::of({.category = Category::argument, .code = "GRAPH-NODE", .message = "no outputs are named"});
+  }
+  return Graph(std::shared_ptr<const Impl>(std::move(other)));
 }
 
 namespace {

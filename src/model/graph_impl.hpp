@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,9 @@ struct Graph::Impl {
   std::size_t edge_count = 0;
   std::vector<std::string> labels;
   Preprocessing preprocessing;
+  std::optional<SelfTest> self_test;
   std::vector<std::string> notes;
+  std::vector<std::string> ignored;  // names of a state dict, with all below them
   bool resolved = false;  // with a state dict: attributes that it decides are known
 };
 

@@ -99,15 +99,9 @@ class ParameterReader {
   std::map<Key, Tensor> done_;
 };
 
-// BatchNorm counts its batches; inference does not care.
-bool is_batch_count(std::string_view name, const std::unordered_set<std::string_view>& norms) {
-  constexpr std::string_view kName = "num_batches_tracked";
-  if (name == kName) return norms.contains(std::string_view());
-  if (!name.ends_with(kName) || name[name.size() - kName.size() - 1] != '.') return false;
-  return norms.contains(name.substr(0, name.size() - kName.size() - 1));
-}
-
-bool counts_batches(const Operator& op) noexcept {
+// Buffers that modules of this operator keep beside its parameters and inference does not read: BatchNorm counts its
+// batches, and what the windows of Swin precompute follows from their size.
+std::vector<std::string_view> unread_buffers(const Operator& op) {
   switch (op.kind()) {
     case OperatorKind::BatchNorm1d:
     case OperatorKind::BatchNorm2d:
@@ -115,21 +109,33 @@ bool counts_batches(const Operator& op) noexcept {
     case OperatorKind::InstanceNorm1d:
     case OperatorKind::InstanceNorm2d:
     case OperatorKind::InstanceNorm3d:
-      return true;
+      return {"num_batches_tracked"};
+    case OperatorKind::ShiftedWindowAttention:
+      if (op.get<ShiftedWindowAttention>().v2) return {"relative_position_index", "relative_coords_table"};
+      return {"relative_position_index"};
     default:
-      return false;
+      return {};
   }
 }
 
-std::vector<std::string> unexpected_names(const Graph::Impl& graph, const StateDict& state,
-                                          const std::unordered_set<std::string>& expected) {
-  std::unordered_set<std::string_view> norms;
-  for (const Node& node : graph.nodes) {
-    if (counts_batches(node.op)) norms.insert(node.name);
+// By the name itself or one above it.
+bool is_ignored(std::string_view name, const std::unordered_set<std::string_view>& ignored) {
+  if (ignored.contains(name)) return true;
+  for (std::size_t dot = name.find('.'); dot != std::string_view::npos; dot = name.find('.', dot + 1)) {
+    if (ignored.contains(name.substr(0, dot))) return true;
   }
+  return false;
+}
+
+std::vector<std::string> unexpected_names(const Graph::Impl& graph, const StateDict& state,
+                                          std::unordered_set<std::string> expected) {
+  for (const Node& node : graph.nodes) {
+    for (const std::string_view buffer : unread_buffers(node.op)) expected.insert(node.parameter(buffer));
+  }
+  const std::unordered_set<std::string_view> ignored(graph.ignored.begin(), graph.ignored.end());
   std::vector<std::string> names;
   for (const auto& [name, tensor] : state) {
-    if (!expected.contains(name) && !is_batch_count(name, norms)) names.push_back(name);
+    if (!expected.contains(name) && !is_ignored(name, ignored)) names.push_back(name);
   }
   return names;
 }
@@ -228,7 +234,7 @@ Result<Binding> load_state_dict(const Graph::Impl& graph, const StateDict& state
       expected.insert(std::move(name));
     }
   }
-  report.unexpected = unexpected_names(graph, state, expected);
+  report.unexpected = unexpected_names(graph, state, std::move(expected));
   report.hints = name_hints(report.missing, report.unexpected);
   if (is_refused(report, strict)) return refusal(report, strict);
   if (!attributes.empty()) {

@@ -115,6 +115,20 @@ DType output_dtype(const Operator& op, std::span<const DType> inputs, std::size_
   }
 }
 
+std::vector<DType> edge_dtypes(const Graph::Impl& graph) {
+  std::vector<DType> dtypes(graph.edge_count, DType::f32);
+  for (const Port& port : graph.inputs) dtypes[static_cast<std::size_t>(port.edge.index)] = port.dtype;
+  std::vector<DType> inputs;
+  for (const Node& node : graph.nodes) {
+    inputs.clear();
+    for (const Edge edge : node.inputs) inputs.push_back(dtypes[static_cast<std::size_t>(edge.index)]);
+    for (std::size_t i = 0; i < node.outputs.size(); ++i) {
+      dtypes[static_cast<std::size_t>(node.outputs[i].index)] = output_dtype(node.op, inputs, i);
+    }
+  }
+  return dtypes;
+}
+
 Result<Shape> infer_shape(const Operator& op, std::span<const Shape> inputs) {
   std::vector<EdgeType> types;
   for (const Shape& shape : inputs) types.push_back({DType::f32, shape});

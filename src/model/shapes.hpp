@@ -20,6 +20,9 @@ namespace rushlight::model {
 // What output `index` holds, whatever the shapes.
 [[nodiscard]] DType output_dtype(const Operator& op, std::span<const DType> inputs, std::size_t index) noexcept;
 
+// Of every edge, by Edge::index.
+[[nodiscard]] std::vector<DType> edge_dtypes(const Graph::Impl& graph);
+
 // By Edge::index. Inputs without a value have no known rank, and neither has what follows from them.
 [[nodiscard]] Result<std::vector<std::optional<EdgeType>>> infer_edges(const Graph::Impl& graph,
                                                                        std::span<const std::optional<Shape>> inputs);

@@ -5,8 +5,12 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
+#include "interchange/write_checked.hpp"
+#include "io/atomic_file.hpp"
 #include "open/opened.hpp"
+#include "open/save_checked.hpp"
 #include "rushlight/inspect.hpp"
 #include "rushlight/interchange.hpp"
 #include "rushlight/npy.hpp"
@@ -50,9 +54,6 @@ class Conversion {
     RUSHLIGHT_TRY(choose_kind());
     RUSHLIGHT_TRY(edit_first());
     RUSHLIGHT_TRY(is_torch(report_.kind) ? write_torch() : write_tensors());
-    std::error_code ignored;
-    report_.size_bytes = std::filesystem::file_size(out_, ignored);
-    if (options_.verify) RUSHLIGHT_TRY(verify());
     return std::move(report_);
   }
 
@@ -109,16 +110,15 @@ class Conversion {
     save_options.progress = options_.progress;
     const bool whole = value.same_object(report_.edit.value);
     if (save_options.like == nullptr && is_torch(checkpoint_.format().kind) && whole) save_options.like = &checkpoint_;
-    RUSHLIGHT_TRY_ASSIGN(SaveReport saved, save(value, out_, save_options));
-    report_.findings.insert(report_.findings.end(), saved.findings.begin(), saved.findings.end());
     report_.edit.value = value;
-    return count_tensors();
-  }
-
-  Status count_tensors() {
-    RUSHLIGHT_TRY_ASSIGN(const Checkpoint written, Checkpoint::open(out_, {.limits = options_.edit.limits}));
-    RUSHLIGHT_TRY_ASSIGN(const Inspection inspection, inspect(written, options_.edit.limits));
+    RUSHLIGHT_TRY_ASSIGN(const Inspection inspection, inspect_edited());
     report_.tensors = static_cast<std::int64_t>(inspection.tensors.size());
+    RUSHLIGHT_TRY(open::save_checked(
+        value, out_, save_options, [this](const std::filesystem::path& temporary, const SaveReport& saved) {
+          report_.size_bytes = saved.size_bytes;
+          report_.findings.insert(report_.findings.end(), saved.findings.begin(), saved.findings.end());
+          return check(temporary);
+        }));
     return {};
   }
 
@@ -137,29 +137,38 @@ class Conversion {
     RUSHLIGHT_TRY_ASSIGN(const StateDict tensors, chosen_tensors());
     report_.tensors = static_cast<std::int64_t>(tensors.size());
     if (options_.parts.empty()) RUSHLIGHT_TRY(list_left_behind(tensors));
-    if (report_.kind == FileKind::safetensors) {
-      SafetensorsOptions how;
-      how.metadata = {{"format", "pt"}};  // what Python's loaders look for
-      how.overwrite = options_.overwrite;
-      how.progress = options_.progress;
-      RUSHLIGHT_TRY(write_safetensors(tensors, out_, how));
-    } else if (report_.kind == FileKind::npz) {
-      RUSHLIGHT_TRY(write_npz(tensors, out_,
-                              {.compressed = options_.compressed,
-                               .overwrite = options_.overwrite,
-                               .executor = options_.executor,
-                               .progress = options_.progress}));
-    } else {
-      if (tensors.size() != 1) {
-        return wrong_request(ErrorCode::invalid_argument, "CONVERT-ONE",
-                             "a .npy file holds one array, these are " + std::to_string(tensors.size()) + " tensors",
-                             "name one of them, or write a .npz");
-      }
-      RUSHLIGHT_TRY(
-          write_npy(tensors.begin()->second, out_, {.overwrite = options_.overwrite, .progress = options_.progress}));
+    if (report_.kind == FileKind::npy && tensors.size() != 1) {
+      return wrong_request(ErrorCode::invalid_argument, "CONVERT-ONE",
+                           "a .npy file holds one array, these are " + std::to_string(tensors.size()) + " tensors",
+                           "name one of them, or write a .npz");
     }
     written_ = tensors;
+    RUSHLIGHT_TRY_ASSIGN(report_.size_bytes, write_tensors(tensors, [this](const std::filesystem::path& temporary) {
+                           return check(temporary);
+                         }));
     return {};
+  }
+
+  Result<std::uint64_t> write_tensors(const StateDict& tensors, const io::AtomicFile::Check& check) {
+    switch (report_.kind) {
+      case FileKind::safetensors: {
+        SafetensorsOptions how;
+        how.metadata = {{"format", "pt"}};  // what Python's loaders look for
+        how.overwrite = options_.overwrite;
+        how.progress = options_.progress;
+        return interchange::write_safetensors_checked(tensors, out_, how, check);
+      }
+      case FileKind::npz:
+        return interchange::write_npz_checked(tensors, out_,
+                                              {.compressed = options_.compressed,
+                                               .overwrite = options_.overwrite,
+                                               .executor = options_.executor,
+                                               .progress = options_.progress},
+                                              check);
+      default:
+        return interchange::write_npy_checked(tensors.begin()->second, out_,
+                                              {.overwrite = options_.overwrite, .progress = options_.progress}, check);
+    }
   }
 
   // The state dict as it is now: edits are of the root.
@@ -223,9 +232,18 @@ class Conversion {
   }
 
   // --- reading back ---
-  Status verify() {
+  // Before the new file takes the old one's place, so that one that differs never does.
+  Status check(const std::filesystem::path& temporary) {
+    Status status = options_.verify ? verify(temporary) : Status();
+    if (status) return status;
+    Error error = std::move(status).error();
+    if (error.finding.file == open::printable_file(temporary.string())) error.finding.file.clear();
+    return with_file(std::move(error), open::printable_file(out_.string()));
+  }
+
+  Status verify(const std::filesystem::path& file) {
     RUSHLIGHT_TRY_ASSIGN(const Checkpoint written,
-                         Checkpoint::open(out_, {.checksums = Checksums::all_at_open, .limits = options_.edit.limits}));
+                         Checkpoint::open(file, {.checksums = Checksums::all_at_open, .limits = options_.edit.limits}));
     RUSHLIGHT_TRY_ASSIGN(const Inspection now, inspect(written, options_.edit.limits));
     StateDict expected = written_;
     if (is_torch(report_.kind)) RUSHLIGHT_TRY(collect_all(report_.edit.value, expected));
@@ -249,12 +267,11 @@ class Conversion {
     return {};
   }
 
-  [[nodiscard]] Error differs(const std::string& name, std::string_view what) const {
-    return with_file(Error::of(ErrorCode::mismatch, {.category = Category::mani,
-                                                     .code = "CONVERT-VERIFY",
-                                                     .message = rushlight::quoted(name) + " " + std::string(what),
-                                                     .tensors = {name}}),
-                     open::printable_file(out_.string()));
+  [[nodiscard]] static Error differs(const std::string& name, std::string_view what) {
+    return Error::of(ErrorCode::mismatch, {.category = Category::mani,
+                                           .code = "CONVERT-VERIFY",
+                                           .message = rushlight::quoted(name) + " " + std::string(what),
+                                           .tensors = {name}});
   }
 
   const Checkpoint& checkpoint_;
@@ -282,7 +299,7 @@ std::optional<FileKind> kind_of_name(const std::filesystem::path& path) {
 
 Result<ConvertReport> convert(const Checkpoint& checkpoint, const std::filesystem::path& out,
                               const ConvertOptions& options) {
-  return Conversion(checkpoint, out, options).run();
+  return or_no_memory([&]() -> Result<ConvertReport> { return Conversion(checkpoint, out, options).run(); });
 }
 
 }  // namespace rushlight

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "checksum/xxh3.hpp"
 #include "open/compare_elements.hpp"
 #include "open/opened.hpp"
@@ -381,7 +382,7 @@ class Comparison {
   template <class F>
   void for_each(std::size_t count, F&& f) {
     if (executor_ != nullptr && count > 1) {
-      executor_->for_each_index(count, f);
+      for_each_index(*executor_, count, f);
     } else {
       for (std::size_t i = 0; i < count; ++i) f(i);
     }
@@ -744,13 +745,15 @@ class Differ {
 }  // namespace
 
 Result<DiffReport> diff(const Checkpoint& a, const Checkpoint& b, const DiffOptions& options) {
-  if (!(options.rtol >= 0) || !(options.atol >= 0)) {
-    return Error::of({.category = Category::argument,
-                      .code = "ARG-TOLERANCE",
-                      .message = "a tolerance is below 0 or no number",
-                      .expected = "0 or more"});
-  }
-  return Differ(a, b, options).run();
+  return or_no_memory([&]() -> Result<DiffReport> {
+    if (!(options.rtol >= 0) || !(options.atol >= 0)) {
+      return Error::of({.category = Category::argument,
+                        .code = "ARG-TOLERANCE",
+                        .message = "a tolerance is below 0 or no number",
+                        .expected = "0 or more"});
+    }
+    return Differ(a, b, options).run();
+  });
 }
 
 }  // namespace rushlight

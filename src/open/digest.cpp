@@ -10,6 +10,7 @@
 
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "checksum/sha256.hpp"
 #include "checksum/xxh3.hpp"
@@ -177,72 +178,74 @@ bool available(DigestAlgorithm algorithm) noexcept {
 
 Result<DigestReport> digest(const Checkpoint& checkpoint, DigestAlgorithm algorithm, Executor* executor,
                             Progress* progress) {
-  // Before anything is read.
-  RUSHLIGHT_TRY(Hash::create(algorithm));
-  RUSHLIGHT_TRY_ASSIGN(const Inspection inspection, inspect(checkpoint));
-  const FileKind kind = checkpoint.format().kind;
-  const bool is_script = kind == FileKind::torchscript || kind == FileKind::torchscript_mobile;
-  std::vector<const TensorEntry*> entries;
-  for (const TensorEntry& entry : inspection.tensors) {
-    // As state_dict() names them: a pickled module and its state dict have one digest. In a TorchScript archive what
-    // stands outside are weights as well: constants of frozen modules, packed parameters.
-    if (!entry.persistent && !is_script) continue;
-    entries.push_back(&entry);
-  }
-  std::vector<const Tensor*> tensors;
-  tensors.reserve(entries.size());
-  for (const TensorEntry* entry : entries) tensors.push_back(&entry->tensor);
-  Result<std::uint64_t> total_bytes = unfolded_bytes(tensors, "LIMIT-DIGEST", "to be hashed");
-  if (!total_bytes) return with_file(std::move(total_bytes).error(), checkpoint.file());
+  return or_no_memory([&]() -> Result<DigestReport> {
+    // Before anything is read.
+    RUSHLIGHT_TRY(Hash::create(algorithm));
+    RUSHLIGHT_TRY_ASSIGN(const Inspection inspection, inspect(checkpoint));
+    const FileKind kind = checkpoint.format().kind;
+    const bool is_script = kind == FileKind::torchscript || kind == FileKind::torchscript_mobile;
+    std::vector<const TensorEntry*> entries;
+    for (const TensorEntry& entry : inspection.tensors) {
+      // As state_dict() names them: a pickled module and its state dict have one digest. In a TorchScript archive what
+      // stands outside are weights as well: constants of frozen modules, packed parameters.
+      if (!entry.persistent && !is_script) continue;
+      entries.push_back(&entry);
+    }
+    std::vector<const Tensor*> tensors;
+    tensors.reserve(entries.size());
+    for (const TensorEntry* entry : entries) tensors.push_back(&entry->tensor);
+    Result<std::uint64_t> total_bytes = unfolded_bytes(tensors, "LIMIT-DIGEST", "to be hashed");
+    if (!total_bytes) return with_file(std::move(total_bytes).error(), checkpoint.file());
 
-  DigestReport report;
-  report.algorithm = algorithm;
-  report.tensors.resize(entries.size());
-  std::vector<Status> statuses(entries.size());
-  const auto hash_one = [&](std::size_t i) {
-    const Tensor& tensor = entries[i]->tensor;
-    TensorDigest& out = report.tensors[i];
-    out.name = entries[i]->name;
-    out.dtype = tensor.dtype();
-    out.shape.assign(tensor.shape().begin(), tensor.shape().end());
-    Result<std::string> hex = digest_of(tensor, algorithm);
-    if (hex) {
-      out.digest = *std::move(hex);
-    } else {
-      statuses[i] = std::move(hex).error();
-    }
-  };
+    DigestReport report;
+    report.algorithm = algorithm;
+    report.tensors.resize(entries.size());
+    std::vector<Status> statuses(entries.size());
+    const auto hash_one = [&](std::size_t i) {
+      const Tensor& tensor = entries[i]->tensor;
+      TensorDigest& out = report.tensors[i];
+      out.name = entries[i]->name;
+      out.dtype = tensor.dtype();
+      out.shape.assign(tensor.shape().begin(), tensor.shape().end());
+      Result<std::string> hex = digest_of(tensor, algorithm);
+      if (hex) {
+        out.digest = *std::move(hex);
+      } else {
+        statuses[i] = std::move(hex).error();
+      }
+    };
 
-  std::uint64_t done_bytes = 0;
-  for (std::size_t begin = 0; begin < entries.size();) {
-    std::size_t end = begin;
-    std::uint64_t round_bytes = 0;
-    while (end < entries.size() && (end == begin || round_bytes < kRoundBytes)) {
-      const Tensor& tensor = entries[end++]->tensor;
-      if (!is_meta(tensor)) round_bytes += tensor.size_bytes();
+    std::uint64_t done_bytes = 0;
+    for (std::size_t begin = 0; begin < entries.size();) {
+      std::size_t end = begin;
+      std::uint64_t round_bytes = 0;
+      while (end < entries.size() && (end == begin || round_bytes < kRoundBytes)) {
+        const Tensor& tensor = entries[end++]->tensor;
+        if (!is_meta(tensor)) round_bytes += tensor.size_bytes();
+      }
+      if (executor != nullptr && end - begin > 1) {
+        for_each_index(*executor, end - begin, [&](std::size_t i) { hash_one(begin + i); });
+      } else {
+        for (std::size_t i = begin; i < end; ++i) hash_one(i);
+      }
+      for (std::size_t i = begin; i < end; ++i) {
+        if (statuses[i]) continue;
+        Error error = std::move(statuses[i]).error();
+        if (error.finding.tensors.empty()) error.finding.tensors.push_back(entries[i]->name);
+        if (error.finding.file.empty()) error.finding.file = checkpoint.file();
+        return error;
+      }
+      begin = end;
+      done_bytes += round_bytes;
+      if (progress != nullptr && !progress->on_progress("digest", done_bytes, *total_bytes)) {
+        return Error::of(ErrorCode::cancelled,
+                         {.category = Category::io, .code = "CANCELLED", .message = "the digest was cancelled"});
+      }
     }
-    if (executor != nullptr && end - begin > 1) {
-      executor->for_each_index(end - begin, [&](std::size_t i) { hash_one(begin + i); });
-    } else {
-      for (std::size_t i = begin; i < end; ++i) hash_one(i);
-    }
-    for (std::size_t i = begin; i < end; ++i) {
-      if (statuses[i]) continue;
-      Error error = std::move(statuses[i]).error();
-      if (error.finding.tensors.empty()) error.finding.tensors.push_back(entries[i]->name);
-      if (error.finding.file.empty()) error.finding.file = checkpoint.file();
-      return error;
-    }
-    begin = end;
-    done_bytes += round_bytes;
-    if (progress != nullptr && !progress->on_progress("digest", done_bytes, *total_bytes)) {
-      return Error::of(ErrorCode::cancelled,
-                       {.category = Category::io, .code = "CANCELLED", .message = "the digest was cancelled"});
-    }
-  }
-  RUSHLIGHT_TRY_ASSIGN(report.content_digest, digest_of_all(report.tensors, algorithm));
-  RUSHLIGHT_TRY_ASSIGN(report.arrays, digests_of_arrays(inspection, algorithm));
-  return report;
+    RUSHLIGHT_TRY_ASSIGN(report.content_digest, digest_of_all(report.tensors, algorithm));
+    RUSHLIGHT_TRY_ASSIGN(report.arrays, digests_of_arrays(inspection, algorithm));
+    return report;
+  });
 }
 
 }  // namespace rushlight

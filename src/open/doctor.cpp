@@ -8,6 +8,7 @@
 
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "open/opened.hpp"
 #include "open/rescue.hpp"
@@ -110,10 +111,11 @@ bool is_error(const Finding& finding) noexcept {
 }
 
 // What `--salvage` would take out of a damaged file; nullopt where it takes nothing out of such files.
-std::optional<Rescue> count_rescued(const std::shared_ptr<const Source>& source, const Limits& limits,
-                                    const VerifyReport* verified) {
-  const Result<SalvageReport> report = open::judge_rescue(source, limits);
-  if (!report) return std::nullopt;
+Result<std::optional<Rescue>> count_rescued(const std::shared_ptr<const Source>& source, const Limits& limits,
+                                            const VerifyReport* verified) {
+  Result<SalvageReport> report = open::judge_rescue(source, limits);
+  if (!report && open::could_not_look(report.error())) return std::move(report).error();
+  if (!report) return std::optional<Rescue>();
   Rescue rescue;
   for (const SalvagedRecord& record : report->records) {
     if (record.state == RecordState::whole) ++rescue.records;
@@ -128,7 +130,7 @@ std::optional<Rescue> count_rescued(const std::shared_ptr<const Source>& source,
   rescue.named_tensors = rescue.tensors + static_cast<std::int64_t>(report->lost.size());
   rescue.tensor_bytes = report->rescued_bytes;
   rescue.has_values = report->has_values;
-  return rescue;
+  return std::optional(rescue);
 }
 
 }  // namespace
@@ -152,49 +154,54 @@ std::string_view to_string(Condition condition) noexcept {
 }
 
 Result<Diagnosis> diagnose(const fs::path& path, const VerifyOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(const open::FileInFolder file, open::open_path(path, options.access));
-  const std::shared_ptr<const Source>& source = file.source;
-  Diagnosis diagnosis;
-  LoadOptions load;
-  load.limits = options.limits;
-  load.open_beside = file.open_beside;
-  open::Opened opened;
-  Status status = open::open_source(source, load, opened);
-  diagnosis.file = open::printable_file(path.native());
-  diagnosis.format = opened.format;
-  if (status) {
-    VerifyOptions with_folder = options;
-    with_folder.open_beside = file.open_beside;
-    RUSHLIGHT_TRY_ASSIGN(VerifyReport report, verify(source, with_folder));
-    diagnosis.findings = std::move(report.findings);
-    diagnosis.tensors = static_cast<std::int64_t>(report.tensors.size());
-    const auto first = std::find_if(diagnosis.findings.begin(), diagnosis.findings.end(), is_error);
-    if (first != diagnosis.findings.end()) {
-      diagnosis.condition = condition_of(*first);
-      diagnosis.rescue = count_rescued(source, options.limits, &report);
+  return or_no_memory([&]() -> Result<Diagnosis> {
+    RUSHLIGHT_TRY_ASSIGN(const open::FileInFolder file, open::open_path(path, options.access));
+    const std::shared_ptr<const Source>& source = file.source;
+    Diagnosis diagnosis;
+    LoadOptions load;
+    load.limits = options.limits;
+    load.open_beside = file.open_beside;
+    open::Opened opened;
+    Status status = open::open_source(source, load, opened);
+    diagnosis.file = open::printable_file(path.native());
+    diagnosis.format = opened.format;
+    if (status) {
+      VerifyOptions with_folder = options;
+      with_folder.open_beside = file.open_beside;
+      RUSHLIGHT_TRY_ASSIGN(VerifyReport report, verify(source, with_folder));
+      diagnosis.findings = std::move(report.findings);
+      diagnosis.tensors = static_cast<std::int64_t>(report.tensors.size());
+      const auto first = std::find_if(diagnosis.findings.begin(), diagnosis.findings.end(), is_error);
+      if (first != diagnosis.findings.end()) {
+        diagnosis.condition = condition_of(*first);
+        RUSHLIGHT_TRY_ASSIGN(diagnosis.rescue, count_rescued(source, options.limits, &report));
+      }
+    } else {
+      Error error = std::move(status).error();
+      if (open::could_not_look(error)) return error;
+      diagnosis.condition = condition_of(error.finding);
+      const bool broken = diagnosis.condition == Condition::damaged || diagnosis.condition == Condition::incomplete;
+      if (broken) {
+        RUSHLIGHT_TRY_ASSIGN(diagnosis.rescue, count_rescued(source, options.limits, nullptr));
+      }
+      const bool is_kind = error.finding.category == Category::kind;
+      diagnosis.findings = std::move(opened.findings);
+      diagnosis.findings.push_back(std::move(error.finding));
+      if (is_kind) {
+        if (std::optional<Finding> target = lfs_target(*source)) diagnosis.findings.push_back(*std::move(target));
+      }
     }
-  } else {
-    Error error = std::move(status).error();
-    if (open::could_not_look(error)) return error;
-    diagnosis.condition = condition_of(error.finding);
-    const bool broken = diagnosis.condition == Condition::damaged || diagnosis.condition == Condition::incomplete;
-    if (broken) diagnosis.rescue = count_rescued(source, options.limits, nullptr);
-    const bool is_kind = error.finding.category == Category::kind;
-    diagnosis.findings = std::move(opened.findings);
-    diagnosis.findings.push_back(std::move(error.finding));
-    if (is_kind) {
-      if (std::optional<Finding> target = lfs_target(*source)) diagnosis.findings.push_back(*std::move(target));
+    if (std::optional<Finding> found = renamed(path, opened.format.kind))
+      diagnosis.findings.push_back(*std::move(found));
+    if (std::optional<Finding> found = unfinished(path)) diagnosis.findings.push_back(*std::move(found));
+    for (Finding& finding : diagnosis.findings) {
+      if (finding.file.empty()) finding.file = diagnosis.file;
     }
-  }
-  if (std::optional<Finding> found = renamed(path, opened.format.kind)) diagnosis.findings.push_back(*std::move(found));
-  if (std::optional<Finding> found = unfinished(path)) diagnosis.findings.push_back(*std::move(found));
-  for (Finding& finding : diagnosis.findings) {
-    if (finding.file.empty()) finding.file = diagnosis.file;
-  }
-  diagnosis.ok = std::none_of(diagnosis.findings.begin(), diagnosis.findings.end(), [&](const Finding& finding) {
-    return is_error(finding) || (options.strict && finding.severity == Severity::warning);
+    diagnosis.ok = std::none_of(diagnosis.findings.begin(), diagnosis.findings.end(), [&](const Finding& finding) {
+      return is_error(finding) || (options.strict && finding.severity == Severity::warning);
+    });
+    return diagnosis;
   });
-  return diagnosis;
 }
 
 }  // namespace rushlight

@@ -11,6 +11,7 @@
 #include <unordered_set>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "open/name_pattern.hpp"
 #include "rushlight/inspect.hpp"
@@ -462,7 +463,7 @@ class Editor {
 }  // namespace
 
 Result<EditReport> edit(const Checkpoint& checkpoint, const EditOptions& options) {
-  return Editor(checkpoint, options).run();
+  return or_no_memory([&]() -> Result<EditReport> { return Editor(checkpoint, options).run(); });
 }
 
 }  // namespace rushlight

@@ -5,6 +5,7 @@
 
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 
 namespace rushlight::open {
 namespace {
@@ -145,7 +146,7 @@ class Digester {
       }
     };
     if (executor_ != nullptr) {
-      executor_->for_each_index(tasks_.size() + 1, one);
+      for_each_index(*executor_, tasks_.size() + 1, one);
     } else {
       for (std::size_t i = 0; i <= tasks_.size(); ++i) one(i);
     }

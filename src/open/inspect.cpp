@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "open/listing.hpp"
 #include "tensor/memory.hpp"
 
@@ -45,25 +46,29 @@ class Inspector final : public open::ListingVisitor {
 }  // namespace
 
 Result<Inspection> inspect(const Checkpoint& checkpoint, const Limits& limits) {
-  Result<Inspection> report = inspect(checkpoint.root(), limits);
-  if (!report) {
-    Error error = std::move(report).error();
-    error.finding.file = checkpoint.file();
-    return error;
-  }
-  report->file = checkpoint.file();
-  report->format = checkpoint.format();
-  report->globals.assign(checkpoint.globals().begin(), checkpoint.globals().end());
-  report->findings.assign(checkpoint.findings().begin(), checkpoint.findings().end());
-  return report;
+  return or_no_memory([&]() -> Result<Inspection> {
+    Result<Inspection> report = inspect(checkpoint.root(), limits);
+    if (!report) {
+      Error error = std::move(report).error();
+      error.finding.file = checkpoint.file();
+      return error;
+    }
+    report->file = checkpoint.file();
+    report->format = checkpoint.format();
+    report->globals.assign(checkpoint.globals().begin(), checkpoint.globals().end());
+    report->findings.assign(checkpoint.findings().begin(), checkpoint.findings().end());
+    return report;
+  });
 }
 
 Result<Inspection> inspect(const Value& root, const Limits& limits) {
-  Inspection report;
-  report.root_class = root.class_name();
-  Inspector inspector(report);
-  RUSHLIGHT_TRY(open::visit_listing(root, limits.visited_nodes, inspector));
-  return report;
+  return or_no_memory([&]() -> Result<Inspection> {
+    Inspection report;
+    report.root_class = root.class_name();
+    Inspector inspector(report);
+    RUSHLIGHT_TRY(open::visit_listing(root, limits.visited_nodes, inspector));
+    return report;
+  });
 }
 
 std::vector<TensorEntry> array_entries(const Inspection& inspection) {

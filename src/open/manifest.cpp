@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "checkpoint/manifest_text.hpp"
 #include "checkpoint/seal.hpp"
@@ -469,62 +470,70 @@ std::string_view to_string(ManifestLevel level) noexcept {
 }
 
 Result<Manifest> parse_manifest(std::string_view text, const Limits& limits) {
-  return checkpoint::decode_manifest(text, limits);
+  return or_no_memory([&]() -> Result<Manifest> { return checkpoint::decode_manifest(text, limits); });
 }
 
 Result<Manifest> read_manifest(const fs::path& path, const Limits& limits) {
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const Source> source, open_file(path));
-  const std::string file = open::printable_file(path.string());
-  LoadOptions load;
-  load.limits = limits;
-  open::Opened opened;
-  RUSHLIGHT_TRY(open::open_container(std::move(source), load, opened));
-  if (opened.archive != nullptr) {
-    FormatInfo format = opened.format;
-    std::vector<Finding> oddities;
-    RUSHLIGHT_TRY_ASSIGN(const auto container, checkpoint::ZipContainer::open(opened.archive, load, format, oddities));
-    const std::string root = format.root.empty() ? "" : format.root + "/";
-    if (const zip::Entry* entry = opened.archive->find(root + std::string(checkpoint::kManifestName))) {
-      RUSHLIGHT_TRY_ASSIGN(const zip::RecordBytes bytes, opened.archive->read(*entry, limits.json_bytes));
-      Result<Manifest> manifest = checkpoint::decode_manifest(as_text(bytes.span()), limits);
-      if (!manifest) return with_file(with_record(std::move(manifest).error(), checkpoint::kManifestName), file);
-      return manifest;
+  return or_no_memory([&]() -> Result<Manifest> {
+    RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const Source> source, open_file(path));
+    const std::string file = open::printable_file(path.string());
+    LoadOptions load;
+    load.limits = limits;
+    open::Opened opened;
+    RUSHLIGHT_TRY(open::open_container(std::move(source), load, opened));
+    if (opened.archive != nullptr) {
+      FormatInfo format = opened.format;
+      std::vector<Finding> oddities;
+      RUSHLIGHT_TRY_ASSIGN(const auto container,
+                           checkpoint::ZipContainer::open(opened.archive, load, format, oddities));
+      const std::string root = format.root.empty() ? "" : format.root + "/";
+      if (const zip::Entry* entry = opened.archive->find(root + std::string(checkpoint::kManifestName))) {
+        RUSHLIGHT_TRY_ASSIGN(const zip::RecordBytes bytes, opened.archive->read(*entry, limits.json_bytes));
+        Result<Manifest> manifest = checkpoint::decode_manifest(as_text(bytes.span()), limits);
+        if (!manifest) return with_file(with_record(std::move(manifest).error(), checkpoint::kManifestName), file);
+        return manifest;
+      }
     }
-  }
-  return with_file(
-      Error::of(ErrorCode::not_found,
-                {.category = Category::mani, .code = "MANI-ABSENT", .message = "the file has no manifest"}),
-      file);
+    return with_file(
+        Error::of(ErrorCode::not_found,
+                  {.category = Category::mani, .code = "MANI-ABSENT", .message = "the file has no manifest"}),
+        file);
+  });
 }
 
 Result<Manifest> add_manifest(const fs::path& from, const fs::path& to, const ManifestOptions& options) {
-  const ManifestLevel level = options.level == ManifestLevel::none ? ManifestLevel::xxh3 : options.level;
-  RUSHLIGHT_TRY(needs_sha256(level));
-  RUSHLIGHT_TRY_ASSIGN(const Examined examined,
-                       examine(from, options.access, level, options.limits, options.executor, options.progress));
-  return write_with_manifest(examined, to, level, options.overwrite, options.progress, nullptr);
+  return or_no_memory([&]() -> Result<Manifest> {
+    const ManifestLevel level = options.level == ManifestLevel::none ? ManifestLevel::xxh3 : options.level;
+    RUSHLIGHT_TRY(needs_sha256(level));
+    RUSHLIGHT_TRY_ASSIGN(const Examined examined,
+                         examine(from, options.access, level, options.limits, options.executor, options.progress));
+    return write_with_manifest(examined, to, level, options.overwrite, options.progress, nullptr);
+  });
 }
 
 Result<Manifest> write_manifest_sidecar(const fs::path& file, const fs::path& sidecar, const ManifestOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(Sidecar made, make_sidecar(file, options));
-  RUSHLIGHT_TRY(write_new(sidecar, as_byte_span(made.text), options.overwrite));
-  return std::move(made.manifest);
+  return or_no_memory([&]() -> Result<Manifest> {
+    RUSHLIGHT_TRY_ASSIGN(Sidecar made, make_sidecar(file, options));
+    RUSHLIGHT_TRY(write_new(sidecar, as_byte_span(made.text), options.overwrite));
+    return std::move(made.manifest);
+  });
 }
 
 Result<SignReport> sign(const fs::path& from, const fs::path& to, const SignOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(const checksum::Ed25519PrivateKey key, checksum::ed25519_private_key(options.private_key_pem));
-  SignOptions of_archive = options;
-  of_archive.manifest.clear();
-  RUSHLIGHT_TRY(signable_manifest(from, of_archive));
-  // The signature is a record of its own, which the directory lists, and so the manifest is made anew.
-  RUSHLIGHT_TRY_ASSIGN(const Examined examined, examine(from, options.access, ManifestLevel::sha256, options.limits,
-                                                        options.executor, options.progress));
-  RUSHLIGHT_TRY(write_with_manifest(examined, to, ManifestLevel::sha256, options.overwrite, options.progress, &key));
-  RUSHLIGHT_TRY_ASSIGN(const checksum::Ed25519PublicKey public_key, checksum::ed25519_public_key(key));
-  RUSHLIGHT_TRY_ASSIGN(std::string name, checkpoint::key_name(public_key));
-  SignReport report;
-  report.key = std::move(name);
-  return report;
+  return or_no_memory([&]() -> Result<SignReport> {
+    RUSHLIGHT_TRY_ASSIGN(const checksum::Ed25519PrivateKey key, checksum::ed25519_private_key(options.private_key_pem));
+    SignOptions of_archive = options;
+    of_archive.manifest.clear();
+    RUSHLIGHT_TRY(signable_manifest(from, of_archive));
+    // The signature is a record of its own, which the directory lists, and so the manifest is made anew.
+    RUSHLIGHT_TRY_ASSIGN(const Examined examined, examine(from, options.access, ManifestLevel::sha256, options.limits,
+                                                          options.executor, options.progress));
+    SignReport report;
+    RUSHLIGHT_TRY_ASSIGN(const checksum::Ed25519PublicKey public_key, checksum::ed25519_public_key(key));
+    RUSHLIGHT_TRY_ASSIGN(report.key, checkpoint::key_name(public_key));
+    RUSHLIGHT_TRY(write_with_manifest(examined, to, ManifestLevel::sha256, options.overwrite, options.progress, &key));
+    return report;
+  });
 }
 
 fs::path sidecar_manifest_path(const fs::path& file) {
@@ -534,44 +543,48 @@ fs::path sidecar_manifest_path(const fs::path& file) {
 }
 
 Result<SignReport> sign_detached(const fs::path& file, const fs::path& sidecar, const SignOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(const checksum::Ed25519PrivateKey key, checksum::ed25519_private_key(options.private_key_pem));
-  SignReport report;
-  RUSHLIGHT_TRY_ASSIGN(const ManifestToSign manifest, manifest_to_sign(file, options));
-  report.manifest = manifest.path;
-  report.manifest_written = manifest.is_new;
-  RUSHLIGHT_TRY_ASSIGN(const checkpoint::SignatureRecord made, checkpoint::make_signature(key, manifest.text));
-  RUSHLIGHT_TRY_ASSIGN(report.key, checkpoint::key_name(made.key));
-  // Both files have their place before either appears.
-  RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> out,
-                       io::AtomicFile::create(sidecar, made.signature.size(), {.overwrite = options.overwrite}));
-  if (manifest.is_new) RUSHLIGHT_TRY(write_new(manifest.path, as_byte_span(manifest.text), false));
-  RUSHLIGHT_TRY(out->write(made.signature));
-  RUSHLIGHT_TRY(out->commit());
-  return report;
+  return or_no_memory([&]() -> Result<SignReport> {
+    RUSHLIGHT_TRY_ASSIGN(const checksum::Ed25519PrivateKey key, checksum::ed25519_private_key(options.private_key_pem));
+    SignReport report;
+    RUSHLIGHT_TRY_ASSIGN(const ManifestToSign manifest, manifest_to_sign(file, options));
+    report.manifest = manifest.path;
+    report.manifest_written = manifest.is_new;
+    RUSHLIGHT_TRY_ASSIGN(const checkpoint::SignatureRecord made, checkpoint::make_signature(key, manifest.text));
+    RUSHLIGHT_TRY_ASSIGN(report.key, checkpoint::key_name(made.key));
+    // Both files have their place before either appears.
+    RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> out,
+                         io::AtomicFile::create(sidecar, made.signature.size(), {.overwrite = options.overwrite}));
+    if (manifest.is_new) RUSHLIGHT_TRY(write_new(manifest.path, as_byte_span(manifest.text), false));
+    RUSHLIGHT_TRY(out->write(made.signature));
+    RUSHLIGHT_TRY(out->commit());
+    return report;
+  });
 }
 
 Result<KeyFile> read_key_file(const fs::path& path, bool is_private) {
-  RUSHLIGHT_TRY_ASSIGN(const std::shared_ptr<const Source> source, open_file(path, FileAccess::pread));
-  const std::string file = open::printable_file(path.string());
-  if (source->size_bytes() > kMostKeyBytes) {
-    return with_file(
-        Error::of({.category = Category::sig, .code = "SIG-KEY", .message = "key file is larger than 64 KiB"}), file);
-  }
-  KeyFile key;
-  key.pem.resize(static_cast<std::size_t>(source->size_bytes()));
-  RUSHLIGHT_TRY(source->read_at(0, std::as_writable_bytes(std::span<char>(key.pem))));
-  std::error_code failed;
-  const fs::perms mode = fs::status(path, failed).permissions();
-  constexpr fs::perms kOthers = fs::perms::group_all | fs::perms::others_all;
-  if (is_private && !failed && (mode & kOthers) != fs::perms::none) {
-    key.findings.push_back({.severity = Severity::warning,
-                            .category = Category::sig,
-                            .code = "SIG-KEY-MODE",
-                            .message = "private key may be read by others than its owner",
-                            .file = file,
-                            .hint = "chmod 600 takes that away"});
-  }
-  return key;
+  return or_no_memory([&]() -> Result<KeyFile> {
+    RUSHLIGHT_TRY_ASSIGN(const std::shared_ptr<const Source> source, open_file(path, FileAccess::pread));
+    const std::string file = open::printable_file(path.string());
+    if (source->size_bytes() > kMostKeyBytes) {
+      return with_file(
+          Error::of({.category = Category::sig, .code = "SIG-KEY", .message = "key file is larger than 64 KiB"}), file);
+    }
+    KeyFile key;
+    key.pem.resize(static_cast<std::size_t>(source->size_bytes()));
+    RUSHLIGHT_TRY(source->read_at(0, std::as_writable_bytes(std::span<char>(key.pem))));
+    std::error_code failed;
+    const fs::perms mode = fs::status(path, failed).permissions();
+    constexpr fs::perms kOthers = fs::perms::group_all | fs::perms::others_all;
+    if (is_private && !failed && (mode & kOthers) != fs::perms::none) {
+      key.findings.push_back({.severity = Severity::warning,
+                              .category = Category::sig,
+                              .code = "SIG-KEY-MODE",
+                              .message = "private key may be read by others than its owner",
+                              .file = file,
+                              .hint = "chmod 600 takes that away"});
+    }
+    return key;
+  });
 }
 
 }  // namespace rushlight

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "checkpoint/archive_reading.hpp"
 #include "checkpoint/build_value.hpp"
@@ -270,21 +271,25 @@ namespace rushlight {
 Checkpoint::Checkpoint(std::shared_ptr<const Impl> impl) noexcept : impl_(std::move(impl)) {}
 
 Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path, const LoadOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(open::FileInFolder file, open::open_path(path, options.access));
-  if (options.open_beside) return open(std::move(file.source), options);
-  LoadOptions with_folder = options;
-  with_folder.open_beside = std::move(file.open_beside);
-  return open(std::move(file.source), with_folder);
+  return or_no_memory([&]() -> Result<Checkpoint> {
+    RUSHLIGHT_TRY_ASSIGN(open::FileInFolder file, open::open_path(path, options.access));
+    if (options.open_beside) return open(std::move(file.source), options);
+    LoadOptions with_folder = options;
+    with_folder.open_beside = std::move(file.open_beside);
+    return open(std::move(file.source), with_folder);
+  });
 }
 
 Result<Checkpoint> Checkpoint::open(std::shared_ptr<const Source> source, const LoadOptions& options) {
-  if (source == nullptr) {
-    return Error::of({.category = Category::argument, .code = "ARG-SOURCE", .message = "there is no source to open"});
-  }
-  const auto impl = std::make_shared<Impl>();
-  RUSHLIGHT_TRY(open::open_source(std::move(source), options, impl->opened));
-  impl->file = open::printable_file(impl->opened.file);
-  return Checkpoint(impl);
+  return or_no_memory([&]() -> Result<Checkpoint> {
+    if (source == nullptr) {
+      return Error::of({.category = Category::argument, .code = "ARG-SOURCE", .message = "there is no source to open"});
+    }
+    const auto impl = std::make_shared<Impl>();
+    RUSHLIGHT_TRY(open::open_source(std::move(source), options, impl->opened));
+    impl->file = open::printable_file(impl->opened.file);
+    return Checkpoint(impl);
+  });
 }
 
 const std::string& Checkpoint::file() const noexcept {

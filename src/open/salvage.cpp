@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "checkpoint/build_value.hpp"
 #include "checkpoint/legacy_stream.hpp"
@@ -19,6 +20,7 @@
 #include "open/listing.hpp"
 #include "open/opened.hpp"
 #include "open/rescue.hpp"
+#include "open/save_checked.hpp"
 #include "open/set_files.hpp"
 #include "rushlight/save.hpp"
 #include "tensor/memory.hpp"
@@ -184,11 +186,14 @@ class NameLister final : public open::ListingVisitor {
 
 class Salvage {
  public:
-  // How the values are written in the end; none: only the report is wanted.
-  using Write = std::function<Result<SaveReport>(const Value& root, const SaveOptions& options)>;
+  // How the values are written in the end; none: only the report is wanted. `finish` completes the report, which takes
+  // memory, and so comes before the new file appears.
+  using Finish = std::function<void(const SaveReport& saved)>;
+  using Write = std::function<Status(const Value& root, const SaveOptions& options, const Finish& finish)>;
 
-  Salvage(std::shared_ptr<const Source> source, Write write, const SalvageOptions& options)
+  Salvage(std::shared_ptr<const Source> source, std::string output, Write write, const SalvageOptions& options)
       : source_(std::move(source)), write_(std::move(write)), options_(options) {
+    report_.output = std::move(output);
     load_.limits = options.limits;
     load_.progress = options.progress;
   }
@@ -197,13 +202,17 @@ class Salvage {
     report_.file = open::printable_file(std::string(source_->name()));
     RUSHLIGHT_TRY_ASSIGN(report_.has_values, read());
     if (report_.has_values) RUSHLIGHT_TRY(write());
-    for (Finding& finding : report_.findings) {
-      if (finding.file.empty()) finding.file = report_.file;
-    }
+    if (!report_.written) name_file_of_findings();
     return std::move(report_);
   }
 
  private:
+  void name_file_of_findings() {
+    for (Finding& finding : report_.findings) {
+      if (finding.file.empty()) finding.file = report_.file;
+    }
+  }
+
   // The values, with storages that say where they are lost. False where there is nothing to write: the report says why.
   Result<bool> read() {
     open::Opened opened;
@@ -511,11 +520,12 @@ class Salvage {
     options.overwrite = options_.overwrite;
     options.limits = options_.limits;
     options.progress = options_.progress;
-    RUSHLIGHT_TRY_ASSIGN(SaveReport saved, write_(root, options));
-    report_.written = true;
-    report_.output_bytes = saved.size_bytes;
-    for (Finding& finding : saved.findings) report_.findings.push_back(std::move(finding));
-    return {};
+    return write_(root, options, [this](const SaveReport& saved) {
+      report_.written = true;
+      report_.output_bytes = saved.size_bytes;
+      report_.findings.insert(report_.findings.end(), saved.findings.begin(), saved.findings.end());
+      name_file_of_findings();
+    });
   }
 
   // The header says how long the file was; with that length it can be opened.
@@ -534,6 +544,7 @@ class Salvage {
         add_findings(std::move(opened.findings));
         return true;
       }
+      if (open::could_not_look(status.error())) return status.error();
       const Finding& finding = status.error().finding;
       if (finding.code != "SAFETENSORS-TRAILING" || !finding.offset) break;
       size_bytes = *finding.offset;
@@ -604,30 +615,45 @@ std::string_view to_string(RecordState state) noexcept {
 }
 
 Result<SalvageReport> salvage(const fs::path& path, const fs::path& target, const SalvageOptions& options) {
-  RUSHLIGHT_TRY(check_target(path, target, options));
-  RUSHLIGHT_TRY_ASSIGN(open::FileInFolder file, open::open_path(path, options.access));
-  return salvage(std::move(file.source), target, options);
+  return or_no_memory([&]() -> Result<SalvageReport> {
+    RUSHLIGHT_TRY(check_target(path, target, options));
+    RUSHLIGHT_TRY_ASSIGN(open::FileInFolder file, open::open_path(path, options.access));
+    return salvage(std::move(file.source), target, options);
+  });
 }
 
 Result<SalvageReport> salvage(std::shared_ptr<const Source> source, const fs::path& target,
                               const SalvageOptions& options) {
-  RUSHLIGHT_TRY(check_source(source));
-  RUSHLIGHT_TRY(check_target({}, target, options));
-  const auto write = [&](const Value& root, const SaveOptions& how) { return save(root, target, how); };
-  RUSHLIGHT_TRY_ASSIGN(SalvageReport report, Salvage(std::move(source), write, options).run());
-  report.output = open::printable_file(target.native());
-  return report;
+  return or_no_memory([&]() -> Result<SalvageReport> {
+    RUSHLIGHT_TRY(check_source(source));
+    RUSHLIGHT_TRY(check_target({}, target, options));
+    const auto write = [&](const Value& root, const SaveOptions& how, const auto& finish) -> Status {
+      const auto check = [&](const fs::path&, const SaveReport& saved) -> Status {
+        finish(saved);
+        return {};
+      };
+      RUSHLIGHT_TRY(open::save_checked(root, target, how, check));
+      return {};
+    };
+    return Salvage(std::move(source), open::printable_file(target.native()), write, options).run();
+  });
 }
 
 Result<SalvageReport> salvage(std::shared_ptr<const Source> source, Sink& sink, const SalvageOptions& options) {
-  RUSHLIGHT_TRY(check_source(source));
-  const auto write = [&](const Value& root, const SaveOptions& how) { return save(root, sink, how); };
-  return Salvage(std::move(source), write, options).run();
+  return or_no_memory([&]() -> Result<SalvageReport> {
+    RUSHLIGHT_TRY(check_source(source));
+    const auto write = [&](const Value& root, const SaveOptions& how, const auto& finish) -> Status {
+      RUSHLIGHT_TRY_ASSIGN(const SaveReport saved, save(root, sink, how));
+      finish(saved);
+      return {};
+    };
+    return Salvage(std::move(source), "", write, options).run();
+  });
 }
 
 Result<SalvageReport> open::judge_rescue(std::shared_ptr<const Source> source, const Limits& limits) {
   const SalvageOptions options{.limits = limits};
-  return Salvage(std::move(source), nullptr, options).run();
+  return Salvage(std::move(source), "", nullptr, options).run();
 }
 
 }  // namespace rushlight

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "checkpoint/unbuild_value.hpp"
 #include "checkpoint/write_archive.hpp"
@@ -16,6 +17,7 @@
 #include "io/atomic_file.hpp"
 #include "open/manifest_tensors.hpp"
 #include "open/opened.hpp"
+#include "open/save_checked.hpp"
 #include "value/graft.hpp"
 #include "value/graph.hpp"
 
@@ -189,18 +191,6 @@ class Saving {
   std::vector<ManifestTensor> tensors_;  // for the manifest
 };
 
-Result<SaveReport> save_to_path(const Value& root, const std::filesystem::path& path, const SaveOptions& options) {
-  const std::string name = path.string();
-  Result<Saving> saving = Saving::prepare(root, options, name);
-  if (!saving) return with_file(std::move(saving).error(), open::printable_file(name));
-  RUSHLIGHT_TRY_ASSIGN(const std::uint64_t expected, saving->size_bytes());
-  RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> file,
-                       io::AtomicFile::create(path, expected, {.overwrite = options.overwrite}));
-  RUSHLIGHT_TRY_ASSIGN(SaveReport report, saving->write(*file));
-  RUSHLIGHT_TRY(file->commit());
-  return report;
-}
-
 SaveOptions like(const Checkpoint& checkpoint, const SaveOptions& options) {
   SaveOptions same = options;
   if (same.like == nullptr) same.like = &checkpoint;
@@ -208,6 +198,20 @@ SaveOptions like(const Checkpoint& checkpoint, const SaveOptions& options) {
 }
 
 }  // namespace
+
+Result<SaveReport> open::save_checked(const Value& root, const std::filesystem::path& path, const SaveOptions& options,
+                                      const SaveCheck& check) {
+  const std::string name = path.string();
+  Result<Saving> saving = Saving::prepare(root, options, name);
+  if (!saving) return with_file(std::move(saving).error(), open::printable_file(name));
+  RUSHLIGHT_TRY_ASSIGN(const std::uint64_t expected, saving->size_bytes());
+  RUSHLIGHT_TRY_ASSIGN(const std::unique_ptr<io::AtomicFile> file,
+                       io::AtomicFile::create(path, expected, {.overwrite = options.overwrite}));
+  RUSHLIGHT_TRY_ASSIGN(SaveReport report, saving->write(*file));
+  RUSHLIGHT_TRY(file->commit(
+      [&](const std::filesystem::path& temporary) { return check ? check(temporary, report) : Status(); }));
+  return report;
+}
 
 Value to_value(const StateDict& state) {
   ValueGraphBuilder builder;
@@ -228,24 +232,28 @@ Value to_value(const StateDict& state) {
 }
 
 Result<SaveReport> save(const Value& root, const std::filesystem::path& path, const SaveOptions& options) {
-  return save_to_path(root, path, options);
+  return or_no_memory([&]() -> Result<SaveReport> { return open::save_checked(root, path, options, {}); });
 }
 Result<SaveReport> save(const StateDict& state, const std::filesystem::path& path, const SaveOptions& options) {
-  return save_to_path(to_value(state), path, options);
+  return or_no_memory([&]() -> Result<SaveReport> { return open::save_checked(to_value(state), path, options, {}); });
 }
 Result<SaveReport> save(const Checkpoint& checkpoint, const std::filesystem::path& path, const SaveOptions& options) {
-  return save_to_path(checkpoint.root(), path, like(checkpoint, options));
+  return or_no_memory([&]() -> Result<SaveReport> {
+    return open::save_checked(checkpoint.root(), path, like(checkpoint, options), {});
+  });
 }
 
 Result<SaveReport> save(const Value& root, Sink& sink, const SaveOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(Saving saving, Saving::prepare(root, options, {}));
-  return saving.write(sink);
+  return or_no_memory([&]() -> Result<SaveReport> {
+    RUSHLIGHT_TRY_ASSIGN(Saving saving, Saving::prepare(root, options, {}));
+    return saving.write(sink);
+  });
 }
 Result<SaveReport> save(const StateDict& state, Sink& sink, const SaveOptions& options) {
-  return save(to_value(state), sink, options);
+  return or_no_memory([&]() -> Result<SaveReport> { return save(to_value(state), sink, options); });
 }
 Result<SaveReport> save(const Checkpoint& checkpoint, Sink& sink, const SaveOptions& options) {
-  return save(checkpoint.root(), sink, like(checkpoint, options));
+  return or_no_memory([&]() -> Result<SaveReport> { return save(checkpoint.root(), sink, like(checkpoint, options)); });
 }
 
 }  // namespace rushlight

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "open/listing.hpp"
 #include "open/opened.hpp"
@@ -177,42 +178,44 @@ void collect_files(const fs::path& top, std::vector<fs::path>& files, std::vecto
 }  // namespace
 
 Result<ScanReport> scan(const std::vector<fs::path>& paths, const LoadOptions& options) {
-  ScanReport report;
-  std::vector<fs::path> files;
-  for (const fs::path& path : paths) {
-    std::error_code problem;
-    if (!fs::is_directory(path, problem)) {
-      // Opened here once, so that a path that was named and cannot be read is an error before anything is scanned.
-      Result<std::shared_ptr<const Source>> source = open_file(path, options.access);
-      if (!source) return std::move(source).error();
-      files.push_back(path);
-      continue;
+  return or_no_memory([&]() -> Result<ScanReport> {
+    ScanReport report;
+    std::vector<fs::path> files;
+    for (const fs::path& path : paths) {
+      std::error_code problem;
+      if (!fs::is_directory(path, problem)) {
+        // Opened here once, so that a path that was named and cannot be read is an error before anything is scanned.
+        Result<std::shared_ptr<const Source>> source = open_file(path, options.access);
+        if (!source) return std::move(source).error();
+        files.push_back(path);
+        continue;
+      }
+      const fs::directory_iterator readable(path, problem);
+      if (problem) return with_file(folder_error(problem), path.native());
+      collect_files(path, files, report.files);
     }
-    const fs::directory_iterator readable(path, problem);
-    if (problem) return with_file(folder_error(problem), path.native());
-    collect_files(path, files, report.files);
-  }
-  std::sort(files.begin(), files.end());
-  files.erase(std::unique(files.begin(), files.end()), files.end());
-  std::uint64_t done = 0;
-  for (const fs::path& path : files) {
-    Result<open::FileInFolder> file = open::open_path(path, options.access);
-    if (file) {
-      LoadOptions with_folder = options;
-      if (!with_folder.open_beside) with_folder.open_beside = std::move(file->open_beside);
-      report.files.push_back(scan_source(file->source, with_folder));
-    } else {
-      report.files.push_back(failed(path, std::move(file).error()));
+    std::sort(files.begin(), files.end());
+    files.erase(std::unique(files.begin(), files.end()), files.end());
+    std::uint64_t done = 0;
+    for (const fs::path& path : files) {
+      Result<open::FileInFolder> file = open::open_path(path, options.access);
+      if (file) {
+        LoadOptions with_folder = options;
+        if (!with_folder.open_beside) with_folder.open_beside = std::move(file->open_beside);
+        report.files.push_back(scan_source(file->source, with_folder));
+      } else {
+        report.files.push_back(failed(path, std::move(file).error()));
+      }
+      if (options.progress != nullptr && !options.progress->on_progress("scan", ++done, files.size())) {
+        return Error::of(ErrorCode::cancelled,
+                         {.category = Category::io, .code = "CANCELLED", .message = "the scan was cancelled"});
+      }
     }
-    if (options.progress != nullptr && !options.progress->on_progress("scan", ++done, files.size())) {
-      return Error::of(ErrorCode::cancelled,
-                       {.category = Category::io, .code = "CANCELLED", .message = "the scan was cancelled"});
-    }
-  }
-  std::stable_sort(report.files.begin(), report.files.end(),
-                   [](const ScannedFile& a, const ScannedFile& b) { return a.file < b.file; });
-  report.ok = std::all_of(report.files.begin(), report.files.end(), [](const ScannedFile& file) { return file.ok; });
-  return report;
+    std::stable_sort(report.files.begin(), report.files.end(),
+                     [](const ScannedFile& a, const ScannedFile& b) { return a.file < b.file; });
+    report.ok = std::all_of(report.files.begin(), report.files.end(), [](const ScannedFile& file) { return file.ok; });
+    return report;
+  });
 }
 
 }  // namespace rushlight

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "open/listing.hpp"
 #include "open/opened.hpp"
@@ -167,39 +168,41 @@ Error not_found(const Checkpoint& checkpoint, std::string code, std::string mess
 }  // namespace
 
 Result<StateDict> Checkpoint::state_dict(std::string_view path) const {
-  Value value = root();
-  std::string place(path);
-  if (!path.empty()) {
-    value = root().at(path);
-    if (!value.exists()) {
-      return not_found(*this, "STATE-DICT-PATH", "there is nothing at " + quoted(path), list_candidates(root()));
-    }
-  } else {
-    Searched searched;
-    std::optional<Path> chosen = choose(root(), {}, 0, searched);
-    if (!chosen) {
-      const std::vector<Path> candidates = list_candidates(root());
-      if (candidates.size() != 1) {
-        const bool none = candidates.empty();
-        return not_found(*this, none ? "STATE-DICT-NONE" : "STATE-DICT-CHOICE",
-                         none ? "there is no state dict in the file"
-                              : "several dicts hold tensors, and none has a usual name: say which",
-                         candidates);
+  return or_no_memory([&]() -> Result<StateDict> {
+    Value value = root();
+    std::string place(path);
+    if (!path.empty()) {
+      value = root().at(path);
+      if (!value.exists()) {
+        return not_found(*this, "STATE-DICT-PATH", "there is nothing at " + quoted(path), list_candidates(root()));
       }
-      chosen = candidates.front();
+    } else {
+      Searched searched;
+      std::optional<Path> chosen = choose(root(), {}, 0, searched);
+      if (!chosen) {
+        const std::vector<Path> candidates = list_candidates(root());
+        if (candidates.size() != 1) {
+          const bool none = candidates.empty();
+          return not_found(*this, none ? "STATE-DICT-NONE" : "STATE-DICT-CHOICE",
+                           none ? "there is no state dict in the file"
+                                : "several dicts hold tensors, and none has a usual name: say which",
+                           candidates);
+        }
+        chosen = candidates.front();
+      }
+      value = root().at(std::span<const PathStep>(*chosen));
+      place = to_string(std::span<const PathStep>(*chosen));
     }
-    value = root().at(std::span<const PathStep>(*chosen));
-    place = to_string(std::span<const PathStep>(*chosen));
-  }
-  Result<StateDict> state = collect(value);
-  if (!state) return state;
-  if (state->empty() && !path.empty()) {
-    return not_found(*this, "STATE-DICT-EMPTY",
-                     quoted(path) + " is a " + std::string(to_string(value.kind())) + " without tensors of its own",
-                     list_candidates(root()));
-  }
-  state->set_path(std::move(place));
-  return state;
+    Result<StateDict> state = collect(value);
+    if (!state) return state;
+    if (state->empty() && !path.empty()) {
+      return not_found(*this, "STATE-DICT-EMPTY",
+                       quoted(path) + " is a " + std::string(to_string(value.kind())) + " without tensors of its own",
+                       list_candidates(root()));
+    }
+    state->set_path(std::move(place));
+    return state;
+  });
 }
 
 }  // namespace rushlight

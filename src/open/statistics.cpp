@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "rushlight/inspect.hpp"
 #include "rushlight/limits.hpp"
 
@@ -60,68 +61,70 @@ Status for_each_piece(const Tensor& dense, See&& see) {
 }  // namespace
 
 Result<TensorStatistics> statistics(const Tensor& tensor) {
-  if (tensor.options().quantizer != nullptr) {
-    RUSHLIGHT_TRY_ASSIGN(const Tensor values, tensor.dequantize());
-    return statistics(values);
-  }
-  if (!has_numbers(tensor.dtype())) {
-    return Error::of({.category = Category::unsup,
-                      .code = "TENSOR-STATISTICS",
-                      .message = "there are no statistics of " + std::string(to_string(tensor.dtype())) + " elements",
-                      .found = std::string(to_string(tensor.dtype()))});
-  }
-  const std::uint64_t most = Limits{}.materialised_bytes + 2 * tensor.storage().size_bytes();
-  RUSHLIGHT_TRY_ASSIGN(const Tensor dense, tensor.contiguous(most));
-
-  TensorStatistics statistics;
-  statistics.count = dense.numel();
-  const double normal = smallest_normal(dense.dtype());
-  std::int64_t finite = 0;
-  double sum = 0;
-  double least = std::numeric_limits<double>::infinity();
-  double greatest = -std::numeric_limits<double>::infinity();
-  RUSHLIGHT_TRY(for_each_piece(dense, [&](std::span<const double> values) {
-    for (const double value : values) {
-      if (std::isnan(value)) {
-        ++statistics.nan;
-        continue;
-      }
-      if (std::isinf(value)) {
-        ++statistics.infinite;
-        continue;
-      }
-      ++finite;
-      sum += value;
-      least = std::min(least, value);
-      greatest = std::max(greatest, value);
-      if (value == 0) {
-        ++statistics.zero;
-      } else if (std::fabs(value) < normal) {
-        ++statistics.subnormal;
-      }
+  return or_no_memory([&]() -> Result<TensorStatistics> {
+    if (tensor.options().quantizer != nullptr) {
+      RUSHLIGHT_TRY_ASSIGN(const Tensor values, tensor.dequantize());
+      return statistics(values);
     }
-  }));
-  if (finite == 0) return statistics;
-  statistics.min = least;
-  statistics.max = greatest;
-  statistics.mean = sum / static_cast<double>(finite);
-
-  const auto bins = static_cast<double>(statistics.histogram.size());
-  // Halves, because the difference of the largest numbers overflows.
-  const double half_range = greatest / 2 - least / 2;
-  double squares = 0;
-  RUSHLIGHT_TRY(for_each_piece(dense, [&](std::span<const double> values) {
-    for (const double value : values) {
-      if (!std::isfinite(value)) continue;
-      const double deviation = value - statistics.mean;
-      squares += deviation * deviation;
-      const double position = half_range > 0 ? (value / 2 - least / 2) / half_range * bins : 0;
-      const auto bin = static_cast<std::size_t>(std::min(position, bins - 1));
-      ++statistics.histogram[bin];
+    if (!has_numbers(tensor.dtype())) {
+      return Error::of({.category = Category::unsup,
+                        .code = "TENSOR-STATISTICS",
+                        .message = "there are no statistics of " + std::string(to_string(tensor.dtype())) + " elements",
+                        .found = std::string(to_string(tensor.dtype()))});
     }
-  }));
-  statistics.std = std::sqrt(squares / static_cast<double>(finite));
-  return statistics;
+    const std::uint64_t most = Limits{}.materialised_bytes + 2 * tensor.storage().size_bytes();
+    RUSHLIGHT_TRY_ASSIGN(const Tensor dense, tensor.contiguous(most));
+
+    TensorStatistics statistics;
+    statistics.count = dense.numel();
+    const double normal = smallest_normal(dense.dtype());
+    std::int64_t finite = 0;
+    double sum = 0;
+    double least = std::numeric_limits<double>::infinity();
+    double greatest = -std::numeric_limits<double>::infinity();
+    RUSHLIGHT_TRY(for_each_piece(dense, [&](std::span<const double> values) {
+      for (const double value : values) {
+        if (std::isnan(value)) {
+          ++statistics.nan;
+          continue;
+        }
+        if (std::isinf(value)) {
+          ++statistics.infinite;
+          continue;
+        }
+        ++finite;
+        sum += value;
+        least = std::min(least, value);
+        greatest = std::max(greatest, value);
+        if (value == 0) {
+          ++statistics.zero;
+        } else if (std::fabs(value) < normal) {
+          ++statistics.subnormal;
+        }
+      }
+    }));
+    if (finite == 0) return statistics;
+    statistics.min = least;
+    statistics.max = greatest;
+    statistics.mean = sum / static_cast<double>(finite);
+
+    const auto bins = static_cast<double>(statistics.histogram.size());
+    // Halves, because the difference of the largest numbers overflows.
+    const double half_range = greatest / 2 - least / 2;
+    double squares = 0;
+    RUSHLIGHT_TRY(for_each_piece(dense, [&](std::span<const double> values) {
+      for (const double value : values) {
+        if (!std::isfinite(value)) continue;
+        const double deviation = value - statistics.mean;
+        squares += deviation * deviation;
+        const double position = half_range > 0 ? (value / 2 - least / 2) / half_range * bins : 0;
+        const auto bin = static_cast<std::size_t>(std::min(position, bins - 1));
+        ++statistics.histogram[bin];
+      }
+    }));
+    statistics.std = std::sqrt(squares / static_cast<double>(finite));
+    return statistics;
+  });
 }
 
 }  // namespace rushlight

@@ -12,6 +12,7 @@
 
 #include "base/checked.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "checkpoint/zip_container.hpp"
 #include "checksum/crc32.hpp"
@@ -421,18 +422,23 @@ std::string_view to_string(TensorState state) noexcept {
 }
 
 Result<VerifyReport> verify(const std::filesystem::path& path, const VerifyOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(open::FileInFolder file, open::open_path(path, options.access));
-  if (options.open_beside) return verify(std::move(file.source), options);
-  VerifyOptions with_folder = options;
-  with_folder.open_beside = std::move(file.open_beside);
-  return verify(std::move(file.source), with_folder);
+  return or_no_memory([&]() -> Result<VerifyReport> {
+    RUSHLIGHT_TRY_ASSIGN(open::FileInFolder file, open::open_path(path, options.access));
+    if (options.open_beside) return verify(std::move(file.source), options);
+    VerifyOptions with_folder = options;
+    with_folder.open_beside = std::move(file.open_beside);
+    return verify(std::move(file.source), with_folder);
+  });
 }
 
 Result<VerifyReport> verify(std::shared_ptr<const Source> source, const VerifyOptions& options) {
-  if (source == nullptr) {
-    return Error::of({.category = Category::argument, .code = "ARG-SOURCE", .message = "there is no source to verify"});
-  }
-  return Verifier(std::move(source), options, nullptr).run();
+  return or_no_memory([&]() -> Result<VerifyReport> {
+    if (source == nullptr) {
+      return Error::of(
+          {.category = Category::argument, .code = "ARG-SOURCE", .message = "there is no source to verify"});
+    }
+    return Verifier(std::move(source), options, nullptr).run();
+  });
 }
 
 Result<VerifyReport> open::verify_part(const Part& part, bool is_window, const VerifyOptions& options) {

@@ -6,8 +6,17 @@ namespace rushlight::pickle {
 
 ObjectId ObjectGraphBuilder::add(ObjectKind kind) {
   Buffer<Node>& nodes = graph_.storage().nodes;
-  if (nodes.size() == kNoObject || !nodes.push(Node{.kind = kind, .integer = 0})) return kNoObject;
+  if (!note(nodes.size() < kNoObject && nodes.push(Node{.kind = kind, .integer = 0}))) return kNoObject;
   return static_cast<ObjectId>(nodes.size() - 1);
+}
+
+bool ObjectGraphBuilder::note(bool done) noexcept {
+  is_complete_ = is_complete_ && done;
+  return done;
+}
+
+bool ObjectGraphBuilder::is_call(ObjectId id) const noexcept {
+  return id != kNoObject && graph_.kind(id) == ObjectKind::call;
 }
 
 ObjectId ObjectGraphBuilder::none() {
@@ -38,7 +47,7 @@ ObjectId ObjectGraphBuilder::text(ObjectKind kind, std::string_view text) {
 }
 bool ObjectGraphBuilder::set_text(ObjectId id, std::string_view text) {
   ObjectGraph::Storage& storage = graph_.storage();
-  if (!storage.add_text(text)) return false;
+  if (!note(id != kNoObject && storage.add_text(text))) return false;
   storage.nodes[id].text_at = kDecodedText;
   storage.nodes[id].text = storage.texts.size() - 1;
   return true;
@@ -62,11 +71,11 @@ ObjectId ObjectGraphBuilder::global(ObjectId module, ObjectId name) {
 ObjectId ObjectGraphBuilder::call(CallKind kind) {
   const ObjectId id = add(ObjectKind::call);
   ObjectGraph::Storage& storage = graph_.storage();
-  if (id == kNoObject || !storage.calls.push({.callable = kNoObject,
-                                              .arguments = kNoObject,
-                                              .keywords = kNoObject,
-                                              .additions = kNoObject,
-                                              .kind = kind})) {
+  if (!note(id != kNoObject && storage.calls.push({.callable = kNoObject,
+                                                   .arguments = kNoObject,
+                                                   .keywords = kNoObject,
+                                                   .additions = kNoObject,
+                                                   .kind = kind}))) {
     return kNoObject;
   }
   storage.nodes[id].call = static_cast<std::uint32_t>(storage.calls.size() - 1);
@@ -80,36 +89,36 @@ ObjectId ObjectGraphBuilder::persistent(ObjectId argument) {
 }
 
 bool ObjectGraphBuilder::set_call(ObjectId call, ObjectId callable, ObjectId arguments, ObjectId keywords) {
+  if (!note(is_call(call) && callable != kNoObject && arguments != kNoObject)) return false;
   ObjectGraph::Storage& storage = graph_.storage();
   Call& made = storage.calls[storage.nodes[call].call];
   made.callable = callable;
   made.arguments = arguments;
   made.keywords = keywords;
-  return callable != kNoObject && arguments != kNoObject;
+  return true;
 }
 
 bool ObjectGraphBuilder::add_items(ObjectId container, std::span<const ObjectId> items) {
+  if (!note(container != kNoObject)) return false;
   ObjectGraph::Storage& storage = graph_.storage();
-  if (storage.nodes[container].kind != ObjectKind::call) {
-    return storage.extend(storage.nodes[container].slice, items.data(), items.size());
-  }
+  if (!is_call(container)) return note(storage.extend(storage.nodes[container].slice, items.data(), items.size()));
   Additions* const additions = items.empty() ? nullptr : storage.additions_of(container);
-  return items.empty() || (additions != nullptr && storage.extend(additions->items, items.data(), items.size()));
+  return note(items.empty() || (additions != nullptr && storage.extend(additions->items, items.data(), items.size())));
 }
 
 bool ObjectGraphBuilder::add_pairs(ObjectId container, std::span<const ObjectId> pairs) {
+  if (!note(container != kNoObject)) return false;
   ObjectGraph::Storage& storage = graph_.storage();
-  if (storage.nodes[container].kind != ObjectKind::call) {
-    return storage.extend(storage.nodes[container].slice, pairs.data(), pairs.size());
-  }
+  if (!is_call(container)) return note(storage.extend(storage.nodes[container].slice, pairs.data(), pairs.size()));
   Additions* const additions = pairs.empty() ? nullptr : storage.additions_of(container);
-  return pairs.empty() || (additions != nullptr && storage.extend(additions->pairs, pairs.data(), pairs.size()));
+  return note(pairs.empty() || (additions != nullptr && storage.extend(additions->pairs, pairs.data(), pairs.size())));
 }
 
 bool ObjectGraphBuilder::add_state(ObjectId call, ObjectId state) {
+  if (!note(is_call(call))) return false;
   ObjectGraph::Storage& storage = graph_.storage();
   Additions* const additions = storage.additions_of(call);
-  return additions != nullptr && storage.extend(additions->states, &state, 1);
+  return note(additions != nullptr && storage.extend(additions->states, &state, 1));
 }
 
 void ObjectGraphBuilder::set_root(ObjectId id) {

@@ -10,7 +10,8 @@
 
 namespace rushlight::pickle {
 
-// Every member returns kNoObject, or false, when there is no memory; ids and texts are copied.
+// Every member returns kNoObject, or false, when there is no memory, and when it is given an object that there was none
+// for; ids and texts are copied.
 class ObjectGraphBuilder {
  public:
   ObjectId none();
@@ -38,13 +39,19 @@ class ObjectGraphBuilder {
   [[nodiscard]] bool set_text(ObjectId id, std::string_view text);
   void set_root(ObjectId id);
 
+  // False once there was no memory for anything: the graph then lacks it, and is good for nothing.
+  [[nodiscard]] bool is_complete() const noexcept { return is_complete_; }
   [[nodiscard]] const ObjectGraph& graph() const noexcept { return graph_; }
   [[nodiscard]] ObjectGraph finish() && { return std::move(graph_); }
 
  private:
   ObjectId add(ObjectKind kind);
+  // Gives `done`, and remembers where it is false.
+  bool note(bool done) noexcept;
+  [[nodiscard]] bool is_call(ObjectId id) const noexcept;
 
   ObjectGraph graph_;
+  bool is_complete_ = true;
 };
 
 }  // namespace rushlight::pickle

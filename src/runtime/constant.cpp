@@ -39,15 +39,14 @@ class BatchNorm {
   static Result<BatchNorm> read(const Network& network, std::size_t node) {
     BatchNorm norm;
     bool affine = false;
+    const auto look_at = [&](const auto& op) {
+      norm.eps_ = op.eps;
+      affine = op.affine;
+    };
     const Operator& op = network.graph.nodes()[node].op;
-    if (const auto* one = op.get_if<BatchNorm1d>()) {
-      norm.eps_ = one->eps;
-      affine = one->affine;
-    } else {
-      const auto& two = op.get<BatchNorm2d>();
-      norm.eps_ = two.eps;
-      affine = two.affine;
-    }
+    if (const auto* one = op.get_if<BatchNorm1d>()) look_at(*one);
+    if (const auto* two = op.get_if<BatchNorm2d>()) look_at(*two);
+    if (const auto* three = op.get_if<BatchNorm3d>()) look_at(*three);
     RUSHLIGHT_TRY_ASSIGN(norm.mean_, parameter(network, node, "running_mean"));
     RUSHLIGHT_TRY_ASSIGN(norm.var_, parameter(network, node, "running_var"));
     if (affine) {
@@ -97,8 +96,12 @@ Result<Tensor> make_weight(const Constant& constant, const Network& network) {
   std::int64_t pixels = 0;
   if (constant.form == Form::conv_weight) {
     channels = from[1];
-    pixels = from[2] * from[3];
-    shape = {from[0], from[2], from[3], from[1]};
+    shape = {from[0]};
+    if (from.size() == 3) shape.push_back(1);
+    shape.insert(shape.end(), from.begin() + 2, from.end());
+    shape.push_back(channels);
+    pixels = 1;
+    for (std::size_t i = 2; i < from.size(); ++i) pixels *= from[i];
   } else {
     pixels = constant.pixels;
     channels = from[1] / pixels;
@@ -127,10 +130,37 @@ Result<Tensor> make_weight(const Constant& constant, const Network& network) {
   return tensor;
 }
 
+// From torch's [in][out / groups][taps], the inputs of one group adjacent.
+Result<Tensor> make_transposed_weight(const Constant& constant, const Network& network) {
+  RUSHLIGHT_TRY_ASSIGN(const Parameter weight, parameter(network, constant.node, "weight"));
+  const Operator& op = network.graph.nodes()[constant.node].op;
+  std::int64_t groups = 1;
+  if (const auto* one = op.get_if<ConvTranspose1d>()) groups = one->groups;
+  if (const auto* two = op.get_if<ConvTranspose2d>()) groups = two->groups;
+  if (const auto* three = op.get_if<ConvTranspose3d>()) groups = three->groups;
+  const std::span<const std::int64_t> from = weight.tensor.shape();
+  const std::int64_t inputs = from[0] / groups;
+  const std::int64_t outputs = from[1];
+  std::int64_t taps = 1;
+  for (std::size_t i = 2; i < from.size(); ++i) taps *= from[i];
+  RUSHLIGHT_TRY_ASSIGN(Tensor tensor, Tensor::zeros(DType::f32, {groups * outputs, taps, inputs}));
+  RUSHLIGHT_TRY_ASSIGN(const std::span<float> out, writable(tensor));
+  const float* value = weight.values.data();
+  for (std::int64_t i = 0; i < from[0]; ++i) {
+    for (std::int64_t o = 0; o < outputs; ++o) {
+      float* const to = out.data() + ((i / inputs * outputs + o) * taps * inputs + i % inputs);
+      for (std::int64_t tap = 0; tap < taps; ++tap) to[tap * inputs] = *value++;
+    }
+  }
+  return tensor;
+}
+
 Result<Tensor> make_bias(const Constant& constant, const Network& network) {
   const Operator& op = network.graph.nodes()[constant.node].op;
-  const auto* conv = op.get_if<Conv2d>();
-  const bool has_bias = conv != nullptr ? conv->bias : op.get<Linear>().bias;
+  bool has_bias = true;  // whoever folds no batch norm asks for a bias only where there is one
+  if (const auto* conv = op.get_if<Conv1d>()) has_bias = conv->bias;
+  if (const auto* conv = op.get_if<Conv2d>()) has_bias = conv->bias;
+  if (const auto* linear = op.get_if<Linear>()) has_bias = linear->bias;
   Parameter bias;
   if (has_bias) {
     RUSHLIGHT_TRY_ASSIGN(bias, parameter(network, constant.node, "bias"));
@@ -143,6 +173,31 @@ Result<Tensor> make_bias(const Constant& constant, const Network& network) {
   });
 }
 
+Result<Tensor> make_value(const Node& node, const Network& network) {
+  const auto* numbers = node.op.get_if<rushlight::Constant>();
+  if (numbers == nullptr) {
+    const Tensor* tensor = network.parameters.find(node.parameter(""));
+    if (tensor == nullptr) {
+      return Error::of({.category = Category::model,
+                        .code = "MODEL-MISSING",
+                        .message = "no parameter " + quoted(node.parameter(""))});
+    }
+    return tensor->contiguous();
+  }
+  if (!numbers->integer) {
+    std::vector<float> values(numbers->values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(numbers->values[i]);
+    return Tensor::from_values<float>(values, numbers->shape);
+  }
+  std::vector<std::int64_t> values;
+  // What lies beyond int64 has no number there; torch wraps, nobody means it.
+  constexpr double kBound = 9.2e18;
+  for (const double value : numbers->values) {
+    values.push_back(value > -kBound && value < kBound ? static_cast<std::int64_t>(value) : 0);
+  }
+  return Tensor::from_values<std::int64_t>(values, numbers->shape);
+}
+
 }  // namespace
 
 Result<Tensor> materialise(const Constant& constant, const Network& network) {
@@ -150,8 +205,16 @@ Result<Tensor> materialise(const Constant& constant, const Network& network) {
     case Form::conv_weight:
     case Form::linear_weight:
       return make_weight(constant, network);
+    case Form::transposed_weight:
+      return make_transposed_weight(constant, network);
     case Form::bias:
       return make_bias(constant, network);
+    case Form::parameter: {
+      RUSHLIGHT_TRY_ASSIGN(const Parameter found, parameter(network, constant.node, constant.name));
+      return found.tensor;
+    }
+    case Form::value:
+      return make_value(network.graph.nodes()[constant.node], network);
     case Form::norm_mean:
     case Form::norm_scale:
     case Form::norm_shift:

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string>
 
 #include "runtime/backend.hpp"
 #include "rushlight/result.hpp"
@@ -16,12 +17,15 @@
 namespace rushlight::runtime {
 
 enum class Form : std::uint8_t {
-  conv_weight,    // [out][kh][kw][in / groups]
+  conv_weight,    // [out][kh][kw][in / groups]; of a Conv1d kh is 1, a Conv3d has kd before
   linear_weight,  // [out][in]
-  bias,           // [out] of a Conv2d or Linear
+  bias,           // [out] of a convolution or Linear
   norm_mean,      // [c] each: the three vectors of a NormStep
   norm_scale,     // weight / sqrt(var + eps)
   norm_shift,     // bias
+  transposed_weight,  // [out][kd * kh * kw][in / groups] of a transposed convolution
+  value,          // what a Parameter or Constant node gives, float32 or int64
+  parameter,      // the parameter `name` of the node, as it is
 };
 
 inline constexpr std::size_t kNoNode = std::numeric_limits<std::size_t>::max();
@@ -34,12 +38,13 @@ struct Constant {
   // the order [pixels][channels] in which the data lie.
   std::int64_t channels = 0;
   std::int64_t pixels = 1;
+  std::string name = {};  // Form::parameter: its short name, "in_proj_weight"
 
   friend auto operator<=>(const Constant&, const Constant&) = default;
 };
 
-// The values: float32, in C order. The parameter itself, without a copy, where nothing has to be done.
-// ErrorCode::out_of_memory; ::mismatch when a parameter is absent.
+// The values: float32 (Form::value: as the node says), in C order. The parameter itself, without a copy, where nothing
+// has to be done. ErrorCode::out_of_memory; ::mismatch when a parameter is absent.
 [[nodiscard]] Result<Tensor> materialise(const Constant& constant, const Network& network);
 
 }  // namespace rushlight::runtime

@@ -12,6 +12,7 @@ Uses::Uses(const Draft& draft) : count(draft.shapes.size(), 0), producer(draft.s
     for (const ValueId input : op.inputs) ++count[input];
     if (op.residual != kNoValue) ++count[op.residual];
     producer[op.output] = i;
+    for (const ValueId output : op.more_outputs) producer[output] = i;
   }
   for (const ValueId output : draft.outputs) ++count[output];
 }
@@ -27,8 +28,12 @@ void erase_ops(Draft& draft, const std::vector<bool>& erase) {
 }
 
 Result<Draft> make_draft(const Network& network, std::span<const Shape> input_shapes) {
-  RUSHLIGHT_TRY_ASSIGN(std::vector<Shape> shapes, network.graph.infer_shapes(input_shapes));
-  Draft draft{.network = network, .shapes = std::move(shapes), .ops = {}, .inputs = {}, .outputs = {}};
+  RUSHLIGHT_TRY_ASSIGN(std::vector<EdgeType> types, network.graph.infer_types(input_shapes));
+  Draft draft{.network = network, .shapes = {}, .dtypes = {}, .ops = {}, .inputs = {}, .outputs = {}};
+  for (EdgeType& type : types) {
+    draft.shapes.push_back(std::move(type.shape));
+    draft.dtypes.push_back(type.dtype);
+  }
   const auto value = [](Edge edge) { return static_cast<ValueId>(edge.index); };
   for (const Port& port : network.graph.inputs()) draft.inputs.push_back(value(port.edge));
   for (const Port& port : network.graph.outputs()) draft.outputs.push_back(value(port.edge));
@@ -38,6 +43,7 @@ Result<Draft> make_draft(const Network& network, std::span<const Shape> input_sh
     DraftOp op;
     op.node = i;
     op.output = value(nodes[i].output());
+    for (std::size_t k = 1; k < nodes[i].outputs.size(); ++k) op.more_outputs.push_back(value(nodes[i].outputs[k]));
     for (const Edge edge : nodes[i].inputs) op.inputs.push_back(value(edge));
     draft.ops.push_back(std::move(op));
   }

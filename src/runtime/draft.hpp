@@ -21,6 +21,7 @@ struct DraftOp {
   std::size_t node = 0;  // index into Graph::nodes(): the operator, its attributes and its name
   std::vector<ValueId> inputs;
   ValueId output = kNoValue;
+  std::vector<ValueId> more_outputs;  // of operators that have several: passes leave them alone
   // What passes have merged into it, in the order in which it is applied.
   std::size_t batch_norm = kNoNode;
   ValueId residual = kNoValue;
@@ -30,6 +31,7 @@ struct DraftOp {
 struct Draft {
   const Network& network;
   std::vector<Shape> shapes;  // of each value
+  std::vector<DType> dtypes;  // likewise
   std::vector<DraftOp> ops;   // in an order in which they can run
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;

@@ -9,7 +9,8 @@
 
 namespace rushlight::runtime {
 
-// Whether plans have a step for this node. What has none is computed some other way, or not at all.
+// Whether plans have a step for this node that every optimising backend runs. What has none becomes a GeneralStep, or
+// other steps and GeneralSteps: a backend may lack those.
 [[nodiscard]] bool has_step(const Node& node) noexcept;
 
 // Offsets of buffers are still open. ErrorCode::limit_exceeded for values whose bytes cannot be counted.

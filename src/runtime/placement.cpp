@@ -9,6 +9,7 @@
 
 #include "runtime/arena.hpp"
 #include "runtime/failure.hpp"
+#include "runtime/general.hpp"
 
 namespace rushlight::runtime {
 namespace {
@@ -35,6 +36,26 @@ TensorId read_elsewhere(const Step& step) {
   return kNone;
 }
 
+// The input on whose memory a general operator may write: one that lies as the output does, provided that no other
+// operand sees the same memory in another way. `buffer_of` follows what has been merged so far.
+template <class BufferOf>
+TensorId in_place_input(const Plan& plan, const GeneralStep& step, const BufferOf& buffer_of) {
+  if (!works_in_place(step.op) || step.outputs.size() != 1) return kNone;
+  const Operand& output = step.outputs[0];
+  const auto lies_alike = [&](const Operand& input) {
+    return input.shape == output.shape && input.strides == output.strides &&
+           size_bytes(input.dtype) == size_bytes(output.dtype) && plan.tensors[input.tensor].begin_bytes == 0;
+  };
+  for (const Operand& input : step.inputs) {
+    if (!lies_alike(input) || plan.tensors[input.tensor].place == Place::constant) continue;
+    const bool is_alone = std::all_of(step.inputs.begin(), step.inputs.end(), [&](const Operand& other) {
+      return buffer_of(other.tensor) != buffer_of(input.tensor) || lies_alike(other);
+    });
+    if (is_alone) return input.tensor;
+  }
+  return kNone;
+}
+
 }  // namespace
 
 void share_in_place(Plan& plan) {
@@ -49,15 +70,17 @@ void share_in_place(Plan& plan) {
   std::vector<std::size_t> last_use(plan.buffers.size(), 0);
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const StepTensors used = tensors_of(plan.steps[i]);
-    for (const TensorId input : used.inputs) {
-      if (input != kNone) last_use[plan.tensors[input].buffer] = i;
-    }
-    last_use[plan.tensors[used.output].buffer] = i;
+    for (const TensorId input : used.inputs) last_use[plan.tensors[input].buffer] = i;
+    for (const TensorId output : used.outputs) last_use[plan.tensors[output].buffer] = i;
   }
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
-    const TensorId output = tensors_of(plan.steps[i]).output;
+    const TensorId output = tensors_of(plan.steps[i]).outputs[0];
     const TensorId elsewhere = read_elsewhere(plan.steps[i]);
-    for (const TensorId operand : in_place_candidates(plan.steps[i]).tensors) {
+    Candidates candidates = in_place_candidates(plan.steps[i]);
+    if (const auto* general = std::get_if<GeneralStep>(&plan.steps[i].work)) {
+      candidates.tensors[0] = in_place_input(plan, *general, buffer_of);
+    }
+    for (const TensorId operand : candidates.tensors) {
       if (operand == kNone) continue;
       const std::uint32_t from = buffer_of(operand);
       const std::uint32_t to = buffer_of(output);
@@ -76,7 +99,6 @@ Status place_buffers(Plan& plan, const Limits& limits) {
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const StepTensors tensors = tensors_of(plan.steps[i]);
     const auto touch = [&](TensorId tensor) {
-      if (tensor == kNone) return;
       const std::uint32_t id = plan.tensors[tensor].buffer;
       PlannedBuffer& buffer = plan.buffers[id];
       if (!used[id]) buffer.first_step = i;
@@ -84,7 +106,7 @@ Status place_buffers(Plan& plan, const Limits& limits) {
       buffer.last_step = i;
     };
     for (const TensorId input : tensors.inputs) touch(input);
-    touch(tensors.output);
+    for (const TensorId output : tensors.outputs) touch(output);
   }
   std::vector<Lifetime> lifetimes;
   std::vector<std::uint32_t> owners;
@@ -104,7 +126,7 @@ Status place_buffers(Plan& plan, const Limits& limits) {
     const PlannedBuffer& buffer = plan.buffers[tensor.buffer];
     tensor.place = buffer.place;
     tensor.port = buffer.port;
-    tensor.offset_bytes = buffer.offset_bytes;
+    tensor.offset_bytes = buffer.offset_bytes + tensor.begin_bytes;
   }
   return {};
 }

@@ -5,6 +5,8 @@
 #include <variant>
 
 #include "base/fail.hpp"
+#include "model/describe.hpp"
+#include "model/operator_table.hpp"
 #include "runtime/draft.hpp"
 #include "runtime/lowering.hpp"
 #include "runtime/placement.hpp"
@@ -75,6 +77,16 @@ Words words(const CopyStep&) {
   return {"copy", ""};
 }
 
+Words words(const GeneralStep& step) {
+  return {model::info(step.op)->spec_name.data(), ""};
+}
+
+std::string text(std::span<const Operand> operands) {
+  std::string result;
+  for (const Operand& operand : operands) result += (result.empty() ? "" : ", ") + model::shape_text(operand.shape);
+  return result;
+}
+
 template <class Work>
 constexpr bool kHasEpilogue = requires(const Work& work) {
   work.epilogue;
@@ -93,19 +105,31 @@ bool ends_in_relu(const Work& work) {
 
 }  // namespace
 
-StepTensors tensors_of(const Step& step) noexcept {
+std::int64_t Operand::elements() const noexcept {
+  std::int64_t count = 1;
+  for (const std::int64_t size : shape) count *= size;
+  return count;
+}
+
+StepTensors tensors_of(const Step& step) {
   StepTensors tensors;
   std::visit(
       [&](const auto& work) {
         using Work = std::decay_t<decltype(work)>;
-        if constexpr (requires { work.a; }) {
-          tensors.inputs[0] = work.a;
-          tensors.inputs[1] = work.b;
+        if constexpr (std::is_same_v<Work, GeneralStep>) {
+          for (const Operand& operand : work.inputs) tensors.inputs.push_back(operand.tensor);
+          for (const Operand& operand : work.outputs) tensors.outputs.push_back(operand.tensor);
         } else {
-          tensors.inputs[0] = work.input;
+          if constexpr (requires { work.a; }) {
+            tensors.inputs = {work.a, work.b};
+          } else {
+            tensors.inputs = {work.input};
+          }
+          if constexpr (kHasEpilogue<Work>) {
+            if (work.epilogue.residual != kNone) tensors.inputs.push_back(work.epilogue.residual);
+          }
+          tensors.outputs = {work.output};
         }
-        if constexpr (kHasEpilogue<Work>) tensors.inputs[2] = work.epilogue.residual;
-        tensors.output = work.output;
       },
       step.work);
   return tensors;
@@ -130,12 +154,20 @@ std::string to_string(const Plan& plan) {
     const StepTensors tensors = tensors_of(step);
     std::visit(
         [&](const auto& work) {
+          using Work = std::decay_t<decltype(work)>;
           const Words said = words(work);
-          result += step.name + " " + said.kind + " " + text(plan.tensors[tensors.inputs[0]]) + " -> " +
-                    text(plan.tensors[tensors.output]) + said.details;
-          if (tensors.inputs[2] != kNone) result += " +residual";
+          result += step.name + " " + said.kind + " ";
+          if constexpr (std::is_same_v<Work, GeneralStep>) {
+            result += text(work.inputs) + " -> " + text(work.outputs);
+          } else {
+            result += text(plan.tensors[tensors.inputs[0]]) + " -> " + text(plan.tensors[work.output]);
+          }
+          result += said.details;
+          if constexpr (kHasEpilogue<Work>) {
+            if (work.epilogue.residual != kNone) result += " +residual";
+          }
           if (ends_in_relu(work)) result += " +relu";
-          if (plan.tensors[tensors.output].place == Place::output) result += " (output)";
+          if (plan.tensors[tensors.outputs[0]].place == Place::output) result += " (output)";
           result += '\n';
         },
         step.work);

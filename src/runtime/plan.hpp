@@ -3,6 +3,9 @@
 // Inside, images are NHWC and matrices are rows: every tensor is n x h x w rows of c floats. Batch norms are folded
 // into the layers before them, ReLUs and additions into epilogues, and everything that lives between steps has its
 // place in one arena. make_plan() does all this; a backend packs the constants and runs the steps one after the other.
+//
+// Operators without a step of their own become GeneralSteps, whose operands have any dtype and any strides. What only
+// looks at memory in another way (a permutation, a slice, a reshape where strides allow it) is no step at all.
 #pragma once
 
 #include <cstddef>
@@ -29,9 +32,10 @@ using ConstantId = std::uint32_t;
 inline constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 
 enum class Place : std::uint8_t {
-  arena,   // at offset_bytes of the program's workspace
-  input,   // the caller's buffer of input `port`: never written
-  output,  // the caller's buffer of output `port`; also read, when later steps need the value
+  arena,     // at offset_bytes of the program's workspace
+  input,     // the caller's buffer of input `port`: never written
+  output,    // the caller's buffer of output `port`; also read, when later steps need the value
+  constant,  // the values of constant `port` (Form::value): never written
 };
 
 // A value between steps: n x h x w rows of c floats, element (n, h, w, c) at ((n * H + h) * W + w) * row_stride + c.
@@ -42,8 +46,9 @@ enum class Place : std::uint8_t {
 // its own numbers.
 struct PlannedTensor {
   Place place = Place::arena;
-  std::size_t port = 0;            // of inputs or outputs; 0 in the arena
-  std::uint64_t offset_bytes = 0;  // within the arena, a multiple of kArenaAlignment; 0 in ports
+  std::size_t port = 0;            // of inputs or outputs, or the ConstantId; 0 in the arena
+  std::uint64_t offset_bytes = 0;  // within the arena or port: that of the buffer, and begin_bytes
+  std::uint64_t begin_bytes = 0;   // from the buffer's first byte; not 0 for slices alone
   std::uint32_t buffer = kNone;    // index into Plan::buffers: tensors of one buffer share memory on purpose
   std::int64_t n = 0;
   std::int64_t h = 1;
@@ -60,7 +65,7 @@ struct PlannedTensor {
 // Offsets in the arena are multiples of this: a cache line, an AVX-512 register, and what CUDA's vector loads want.
 inline constexpr std::uint64_t kArenaAlignment = 64;
 
-// A piece of the arena, or a whole port. No two buffers that live at the same time overlap.
+// A piece of the arena, a whole port, or a constant. No two buffers that live at the same time overlap.
 struct PlannedBuffer {
   Place place = Place::arena;
   std::size_t port = 0;
@@ -194,19 +199,40 @@ struct CopyStep {
   TensorId output = kNone;
 };
 
+// An operand of a GeneralStep: `tensor` begins at element 0, and element (i, j, ...) lies i * strides[0] + j *
+// strides[1] + ... elements of the dtype further on. Strides are 0 along dimensions that are expanded. The sizes of the
+// PlannedTensor say nothing.
+struct Operand {
+  TensorId tensor = kNone;
+  DType dtype = DType::f32;
+  Shape shape;
+  Strides strides;
+
+  [[nodiscard]] std::int64_t elements() const noexcept;
+};
+
+// Any operator. Its attributes are those of `op`, which lowering may have changed or made up: an Identity copies from
+// one order of elements to another. In place where works_in_place() says so.
+struct GeneralStep {
+  Operator op;
+  std::size_t node = 0;  // whose parameters
+  std::vector<Operand> inputs;
+  std::vector<Operand> outputs;
+};
+
 struct Step {
   std::variant<ConvStep, LinearStep, NormStep, MaxPoolStep, AvgPoolStep, AdaptiveAvgPoolStep, ReluStep, AddStep,
-               BroadcastAddStep, SoftmaxStep, LayoutStep, CopyStep>
+               BroadcastAddStep, SoftmaxStep, LayoutStep, CopyStep, GeneralStep>
       work;
   std::string name;  // of the node it computes: "layer1.0.conv1"; "input 'image'" for the steps at the borders
 };
 
 // Where a step's operands are, for code that looks at any step: the planner, checks, CUDA graph building.
 struct StepTensors {
-  TensorId inputs[3] = {kNone, kNone, kNone};  // the residual last
-  TensorId output = kNone;
+  std::vector<TensorId> inputs;  // the residual last
+  std::vector<TensorId> outputs;
 };
-[[nodiscard]] StepTensors tensors_of(const Step& step) noexcept;
+[[nodiscard]] StepTensors tensors_of(const Step& step);
 
 struct Plan {
   std::vector<PlannedTensor> tensors;

@@ -6,6 +6,7 @@
 
 #include "base/checked.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "tensor/composite_impl.hpp"
 #include "tensor/layout.hpp"
 
@@ -194,37 +195,41 @@ CompositeTensor::CompositeTensor(std::shared_ptr<const Impl> impl) noexcept : im
 
 Result<CompositeTensor> CompositeTensor::sparse(Layout layout, Shape shape, std::vector<Tensor> parts,
                                                 TensorOptions options) {
-  if (layout > Layout::sparse_bsc)
-    return wrong("sparse tensor", "layout", "a sparse one", std::string(to_string(layout)));
-  RUSHLIGHT_TRY(check_count(layout, parts));
-  RUSHLIGHT_TRY(checked_numel(shape));
-  RUSHLIGHT_TRY(layout == Layout::sparse_coo ? check_coo(shape, parts) : check_compressed(layout, shape, parts));
-  auto impl = std::make_shared<Impl>();
-  impl->layout = layout;
-  impl->dim = static_cast<std::int64_t>(shape.size());
-  impl->shape = std::move(shape);
-  impl->nnz = parts[layout == Layout::sparse_coo ? 0 : 1].shape().back();
-  impl->dtype = parts.back().dtype();
-  impl->options = std::move(options);
-  impl->components = named(layout, std::move(parts));
-  return CompositeTensor(std::move(impl));
+  return or_no_memory([&]() -> Result<CompositeTensor> {
+    if (layout > Layout::sparse_bsc)
+      return wrong("sparse tensor", "layout", "a sparse one", std::string(to_string(layout)));
+    RUSHLIGHT_TRY(check_count(layout, parts));
+    RUSHLIGHT_TRY(checked_numel(shape));
+    RUSHLIGHT_TRY(layout == Layout::sparse_coo ? check_coo(shape, parts) : check_compressed(layout, shape, parts));
+    auto impl = std::make_shared<Impl>();
+    impl->layout = layout;
+    impl->dim = static_cast<std::int64_t>(shape.size());
+    impl->shape = std::move(shape);
+    impl->nnz = parts[layout == Layout::sparse_coo ? 0 : 1].shape().back();
+    impl->dtype = parts.back().dtype();
+    impl->options = std::move(options);
+    impl->components = named(layout, std::move(parts));
+    return CompositeTensor(std::move(impl));
+  });
 }
 
 Result<CompositeTensor> CompositeTensor::nested(Layout layout, std::vector<Tensor> parts, std::int64_t ragged_dim,
                                                 TensorOptions options) {
-  if (layout != Layout::strided && layout != Layout::jagged) {
-    return wrong("nested tensor", "layout", "strided or jagged", std::string(to_string(layout)));
-  }
-  RUSHLIGHT_TRY(check_count(layout, parts));
-  RUSHLIGHT_TRY(check_nested(layout, parts, ragged_dim));
-  auto impl = std::make_shared<Impl>();
-  impl->layout = layout;
-  impl->dtype = parts[0].dtype();
-  impl->dim = layout == Layout::jagged ? parts[0].dim() + 1 : parts[1].dim() == 2 ? parts[1].shape()[1] + 1 : 1;
-  impl->ragged_dim = ragged_dim;
-  impl->options = std::move(options);
-  impl->components = named(layout, std::move(parts));
-  return CompositeTensor(std::move(impl));
+  return or_no_memory([&]() -> Result<CompositeTensor> {
+    if (layout != Layout::strided && layout != Layout::jagged) {
+      return wrong("nested tensor", "layout", "strided or jagged", std::string(to_string(layout)));
+    }
+    RUSHLIGHT_TRY(check_count(layout, parts));
+    RUSHLIGHT_TRY(check_nested(layout, parts, ragged_dim));
+    auto impl = std::make_shared<Impl>();
+    impl->layout = layout;
+    impl->dtype = parts[0].dtype();
+    impl->dim = layout == Layout::jagged ? parts[0].dim() + 1 : parts[1].dim() == 2 ? parts[1].shape()[1] + 1 : 1;
+    impl->ragged_dim = ragged_dim;
+    impl->options = std::move(options);
+    impl->components = named(layout, std::move(parts));
+    return CompositeTensor(std::move(impl));
+  });
 }
 
 Layout CompositeTensor::layout() const noexcept {

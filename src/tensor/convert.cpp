@@ -14,6 +14,7 @@
 
 #include "base/fail.hpp"
 #include "base/float_codes.hpp"
+#include "base/no_memory.hpp"
 #include "tensor/element_cast.hpp"
 #include "tensor/strided_reader.hpp"
 #include "tensor/tensor_impl.hpp"
@@ -367,28 +368,30 @@ void ElementCast::run(const std::byte* from, std::size_t count, std::byte* out) 
 }
 
 Result<Tensor> Tensor::to(DType to) const {
-  if (dtype() == to) return contiguous();
-  RUSHLIGHT_TRY_ASSIGN(const ElementCast cast, ElementCast::find(dtype(), to));
-  if (impl_) RUSHLIGHT_TRY(check_copy(*impl_, to, kMaxCopyBytes));
-  // The bytes first: nothing is allocated for a storage that cannot be read.
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> from, bytes());
-  RUSHLIGHT_TRY_ASSIGN(Tensor converted, Impl::make_dense(to, shape(), options()));
-  if (numel() == 0) return converted;
-  RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> out, converted.mutable_bytes());
+  return or_no_memory([&]() -> Result<Tensor> {
+    if (dtype() == to) return contiguous();
+    RUSHLIGHT_TRY_ASSIGN(const ElementCast cast, ElementCast::find(dtype(), to));
+    if (impl_) RUSHLIGHT_TRY(check_copy(*impl_, to, kMaxCopyBytes));
+    // The bytes first: nothing is allocated for a storage that cannot be read.
+    RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> from, bytes());
+    RUSHLIGHT_TRY_ASSIGN(Tensor converted, Impl::make_dense(to, shape(), options()));
+    if (numel() == 0) return converted;
+    RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> out, converted.mutable_bytes());
 
-  const auto total = static_cast<std::size_t>(numel());
-  if (is_contiguous() && !options().conj && !options().neg) {
-    cast.run(from.data(), total, out.data());
+    const auto total = static_cast<std::size_t>(numel());
+    if (is_contiguous() && !options().conj && !options().neg) {
+      cast.run(from.data(), total, out.data());
+      return converted;
+    }
+    StridedReader reader(from.data(), dtype(), shape(), strides(), options().conj, options().neg);
+    alignas(64) std::array<std::byte, kBlock * kWidest> gathered;
+    for (std::size_t done = 0; done < total; done += kBlock) {
+      const std::size_t count = std::min(kBlock, total - done);
+      reader.read(gathered.data(), count);
+      cast.run(gathered.data(), count, out.data() + done * cast.to_bytes());
+    }
     return converted;
-  }
-  StridedReader reader(from.data(), dtype(), shape(), strides(), options().conj, options().neg);
-  alignas(64) std::array<std::byte, kBlock * kWidest> gathered;
-  for (std::size_t done = 0; done < total; done += kBlock) {
-    const std::size_t count = std::min(kBlock, total - done);
-    reader.read(gathered.data(), count);
-    cast.run(gathered.data(), count, out.data() + done * cast.to_bytes());
-  }
-  return converted;
+  });
 }
 
 }  // namespace rushlight

@@ -8,6 +8,7 @@
 
 #include "base/cpu_features.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "rushlight/device.hpp"
 #include "tensor/layout.hpp"
@@ -81,21 +82,23 @@ Result<std::shared_ptr<Memory>> copy_to_cuda([[maybe_unused]] Memory& source, De
 }  // namespace
 
 Result<Device> Device::parse(std::string_view text) {
-  if (text == "cpu") return cpu();
-  if (text == "meta") return meta();
-  if (text == "cuda") return cuda();
-  if (text.starts_with("cuda:")) {
-    const std::string_view digits = text.substr(5);
-    int index = 0;
-    const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
-    const bool canonical = !digits.empty() && digits[0] != '-' && (digits[0] != '0' || digits.size() == 1);
-    if (problem == std::errc() && end == digits.data() + digits.size() && canonical) return cuda(index);
-  }
-  return Error::of({.category = Category::argument,
-                    .code = "ARG-DEVICE",
-                    .message = quoted(text) + " is no device, expected 'cpu', 'cuda' or 'cuda:N'",
-                    .found = escaped(text),
-                    .expected = "cpu, cuda or cuda:N"});
+  return or_no_memory([&]() -> Result<Device> {
+    if (text == "cpu") return cpu();
+    if (text == "meta") return meta();
+    if (text == "cuda") return cuda();
+    if (text.starts_with("cuda:")) {
+      const std::string_view digits = text.substr(5);
+      int number = 0;
+      const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+      const bool canonical = !digits.empty() && digits[0] != '-' && (digits[0] != '0' || digits.size() == 1);
+      if (problem == std::errc() && end == digits.data() + digits.size() && canonical) return cuda(number);
+    }
+    return Error::of({.category = Category::argument,
+                      .code = "ARG-DEVICE",
+                      .message = quoted(text) + " is no device, expected 'cpu', 'cuda' or 'cuda:N'",
+                      .found = escaped(text),
+                      .expected = "cpu, cuda or cuda:N"});
+  });
 }
 
 std::string to_string(Device device) {
@@ -129,25 +132,27 @@ Result<std::shared_ptr<Memory>> copy_to_device(Memory& source, Device device) {
 }
 
 Result<Tensor> Tensor::to(Device target) const {
-  if (device() == target) return *this;
-  if (target.kind == Device::Kind::meta) {
-    return Impl::view(Storage(make_meta_memory(storage().size_bytes())), dtype(), shape(), strides(), storage_offset(),
-                      options());
-  }
-  // What leaves the host is the elements and no gaps, nor the rest of a storage that others share.
-  Tensor dense = *this;
-  if (device().kind == Device::Kind::cpu) {
-    RUSHLIGHT_TRY_ASSIGN(dense, contiguous());
-    if (dense.storage().size_bytes() != dense.size_bytes()) {
-      RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> elements, dense.bytes());
-      const Shape own(shape().begin(), shape().end());
-      RUSHLIGHT_TRY_ASSIGN(const Tensor copy, Tensor::from_bytes(elements, dtype(), own));
-      dense = Impl::dense(copy.storage(), dtype(), shape(), numel(), options());
+  return or_no_memory([&]() -> Result<Tensor> {
+    if (device() == target) return *this;
+    if (target.kind == Device::Kind::meta) {
+      return Impl::view(Storage(make_meta_memory(storage().size_bytes())), dtype(), shape(), strides(),
+                        storage_offset(), options());
     }
-  }
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Memory> moved, copy_to_device(*dense.storage().memory(), target));
-  return Impl::view(Storage(std::move(moved)), dtype(), dense.shape(), dense.strides(), dense.storage_offset(),
-                    dense.options());
+    // What leaves the host is the elements and no gaps, nor the rest of a storage that others share.
+    Tensor dense = *this;
+    if (device().kind == Device::Kind::cpu) {
+      RUSHLIGHT_TRY_ASSIGN(dense, contiguous());
+      if (dense.storage().size_bytes() != dense.size_bytes()) {
+        RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> elements, dense.bytes());
+        const Shape own(shape().begin(), shape().end());
+        RUSHLIGHT_TRY_ASSIGN(const Tensor copy, Tensor::from_bytes(elements, dtype(), own));
+        dense = Impl::dense(copy.storage(), dtype(), shape(), numel(), options());
+      }
+    }
+    RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Memory> moved, copy_to_device(*dense.storage().memory(), target));
+    return Impl::view(Storage(std::move(moved)), dtype(), dense.shape(), dense.strides(), dense.storage_offset(),
+                      dense.options());
+  });
 }
 
 }  // namespace rushlight

@@ -5,6 +5,7 @@
 
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "rushlight/limits.hpp"
 #include "rushlight/tensor.hpp"
 #include "tensor/layout.hpp"
@@ -69,43 +70,46 @@ std::string_view to_string(Quantizer::Scheme scheme) noexcept {
 }
 
 Result<Tensor> Tensor::dequantize() const {
-  const std::shared_ptr<const Quantizer> quantizer = options().quantizer;
-  if (quantizer == nullptr) {
-    return Error::of({.category = Category::argument,
-                      .code = "ARG-QUANTIZER",
-                      .message = "the tensor of " + std::string(rushlight::to_string(dtype())) + " is not quantised"});
-  }
-  RUSHLIGHT_TRY_ASSIGN(const std::vector<std::int64_t> codes, read_codes(*this));
-  std::vector<float> values(codes.size());
-  if (!quantizer->is_per_channel()) {
-    const auto scale = static_cast<float>(quantizer->scale);
+  return or_no_memory([&]() -> Result<Tensor> {
+    const std::shared_ptr<const Quantizer> quantizer = options().quantizer;
+    if (quantizer == nullptr) {
+      return Error::of(
+          {.category = Category::argument,
+           .code = "ARG-QUANTIZER",
+           .message = "the tensor of " + std::string(rushlight::to_string(dtype())) + " is not quantised"});
+    }
+    RUSHLIGHT_TRY_ASSIGN(const std::vector<std::int64_t> codes, read_codes(*this));
+    std::vector<float> values(codes.size());
+    if (!quantizer->is_per_channel()) {
+      const auto scale = static_cast<float>(quantizer->scale);
+      for (std::size_t i = 0; i < codes.size(); ++i) {
+        // Wraps instead of overflowing where a caller made up a zero point that no file can have.
+        const auto difference = static_cast<std::int64_t>(static_cast<std::uint64_t>(codes[i]) -
+                                                          static_cast<std::uint64_t>(quantizer->zero_point));
+        values[i] = static_cast<float>(difference) * scale;
+      }
+      return from_values<float>(values, Shape(shape().begin(), shape().end()));
+    }
+    const auto axis = static_cast<std::size_t>(quantizer->axis);
+    if (axis >= shape().size()) return wrong_quantizer("the axis lies outside of the shape");
+    const std::int64_t channels = shape()[axis];
+    RUSHLIGHT_TRY_ASSIGN(const std::vector<double> scales, read_parameters(quantizer->scales, "scales", channels));
+    RUSHLIGHT_TRY_ASSIGN(const std::vector<double> zero_points,
+                         read_parameters(quantizer->zero_points, "zero points", channels));
+    std::size_t inner = 1;  // elements between neighbours along the axis
+    for (std::size_t i = axis + 1; i < shape().size(); ++i) inner *= static_cast<std::size_t>(shape()[i]);
+    const bool in_float = quantizer->scheme == Quantizer::Scheme::per_channel_affine_float_qparams;
     for (std::size_t i = 0; i < codes.size(); ++i) {
-      // Wraps instead of overflowing where a caller made up a zero point that no file can have.
-      const auto difference = static_cast<std::int64_t>(static_cast<std::uint64_t>(codes[i]) -
-                                                        static_cast<std::uint64_t>(quantizer->zero_point));
-      values[i] = static_cast<float>(difference) * scale;
+      const std::size_t channel = i / inner % static_cast<std::size_t>(channels);
+      if (in_float) {
+        values[i] = (static_cast<float>(codes[i]) - static_cast<float>(zero_points[channel])) *
+                    static_cast<float>(scales[channel]);
+      } else {
+        values[i] = static_cast<float>((static_cast<double>(codes[i]) - zero_points[channel]) * scales[channel]);
+      }
     }
     return from_values<float>(values, Shape(shape().begin(), shape().end()));
-  }
-  const auto axis = static_cast<std::size_t>(quantizer->axis);
-  if (axis >= shape().size()) return wrong_quantizer("the axis lies outside of the shape");
-  const std::int64_t channels = shape()[axis];
-  RUSHLIGHT_TRY_ASSIGN(const std::vector<double> scales, read_parameters(quantizer->scales, "scales", channels));
-  RUSHLIGHT_TRY_ASSIGN(const std::vector<double> zero_points,
-                       read_parameters(quantizer->zero_points, "zero points", channels));
-  std::size_t inner = 1;  // elements between neighbours along the axis
-  for (std::size_t i = axis + 1; i < shape().size(); ++i) inner *= static_cast<std::size_t>(shape()[i]);
-  const bool in_float = quantizer->scheme == Quantizer::Scheme::per_channel_affine_float_qparams;
-  for (std::size_t i = 0; i < codes.size(); ++i) {
-    const std::size_t channel = i / inner % static_cast<std::size_t>(channels);
-    if (in_float) {
-      values[i] = (static_cast<float>(codes[i]) - static_cast<float>(zero_points[channel])) *
-                  static_cast<float>(scales[channel]);
-    } else {
-      values[i] = static_cast<float>((static_cast<double>(codes[i]) - zero_points[channel]) * scales[channel]);
-    }
-  }
-  return from_values<float>(values, Shape(shape().begin(), shape().end()));
+  });
 }
 
 }  // namespace rushlight

@@ -13,6 +13,7 @@
 #include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/float_codes.hpp"
+#include "base/no_memory.hpp"
 #include "rushlight/limits.hpp"
 #include "tensor/composite_impl.hpp"
 #include "tensor/layout.hpp"
@@ -217,86 +218,90 @@ std::int64_t product(std::span<const std::int64_t> sizes) noexcept {
 }  // namespace
 
 Status CompositeTensor::check_indices() const {
-  switch (layout()) {
-    case Layout::sparse_coo: {
-      RUSHLIGHT_TRY_ASSIGN(const std::vector<std::int64_t> indices, read_indices(components()[0].second));
-      return check_coo(*this, indices);
+  return or_no_memory([&]() -> Status {
+    switch (layout()) {
+      case Layout::sparse_coo: {
+        RUSHLIGHT_TRY_ASSIGN(const std::vector<std::int64_t> indices, read_indices(components()[0].second));
+        return check_coo(*this, indices);
+      }
+      case Layout::strided:
+        return check_strided(*this);
+      case Layout::jagged:
+        return check_jagged(*this);
+      default: {
+        RUSHLIGHT_TRY_ASSIGN(const Compressed read, read_compressed(*this));
+        return check_compressed(*this, read);
+      }
     }
-    case Layout::strided:
-      return check_strided(*this);
-    case Layout::jagged:
-      return check_jagged(*this);
-    default: {
-      RUSHLIGHT_TRY_ASSIGN(const Compressed read, read_compressed(*this));
-      return check_compressed(*this, read);
-    }
-  }
+  });
 }
 
 Result<Tensor> CompositeTensor::to_dense(std::uint64_t max_bytes) const {
-  const std::optional<Add> add = adder(dtype());
-  if (!is_sparse() || !add) {
-    return Error::of({.category = Category::unsup,
-                      .code = "TENSOR-DENSE",
-                      .message = "there is no strided tensor for a " + std::string(rushlight::to_string(layout())) +
-                                 " tensor of " + std::string(rushlight::to_string(dtype()))});
-  }
-  RUSHLIGHT_TRY_ASSIGN(const std::int64_t numel, checked_numel(shape()));
-  const std::uint64_t width = size_bytes(dtype());
-  const std::optional<std::uint64_t> needed = checked_mul(static_cast<std::uint64_t>(numel), width);
-  if (!needed || *needed > max_bytes) {
-    return Error::of({.category = Category::limit,
-                      .code = "TENSOR-MATERIALISE",
-                      .message = "a strided tensor of " + shape_text(shape()) + " takes more than " +
-                                 std::to_string(max_bytes) + " bytes",
-                      .expected = "at most " + std::to_string(max_bytes)});
-  }
-  const Tensor& stored = components().back().second;
-  RUSHLIGHT_TRY_ASSIGN(const Tensor values, stored.contiguous(max_bytes));
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> from, values.bytes());
-  RUSHLIGHT_TRY_ASSIGN(Tensor dense, Tensor::zeros(dtype(), shape()));
-  RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> to, dense.mutable_bytes());
-  const auto put = [&](std::int64_t target, std::int64_t source, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      (*add)(to.data() + static_cast<std::uint64_t>(target + i) * width,
-             from.data() + static_cast<std::uint64_t>(source + i) * width);
+  return or_no_memory([&]() -> Result<Tensor> {
+    const std::optional<Add> add = adder(dtype());
+    if (!is_sparse() || !add) {
+      return Error::of({.category = Category::unsup,
+                        .code = "TENSOR-DENSE",
+                        .message = "there is no strided tensor for a " + std::string(rushlight::to_string(layout())) +
+                                   " tensor of " + std::string(rushlight::to_string(dtype()))});
     }
-  };
-  if (layout() == Layout::sparse_coo) {
-    RUSHLIGHT_TRY_ASSIGN(const std::vector<std::int64_t> indices, read_indices(components()[0].second));
-    RUSHLIGHT_TRY(check_coo(*this, indices));
-    const auto sparse_dim = static_cast<std::size_t>(components()[0].second.shape()[0]);
-    const std::int64_t inner = product(std::span(shape()).subspan(sparse_dim));
-    for (std::int64_t k = 0; k < nnz(); ++k) {
-      std::int64_t target = 0;
-      for (std::size_t d = 0; d < sparse_dim; ++d) {
-        target = target * shape()[d] + indices[d * static_cast<std::size_t>(nnz()) + static_cast<std::size_t>(k)];
+    RUSHLIGHT_TRY_ASSIGN(const std::int64_t numel, checked_numel(shape()));
+    const std::uint64_t width = size_bytes(dtype());
+    const std::optional<std::uint64_t> needed = checked_mul(static_cast<std::uint64_t>(numel), width);
+    if (!needed || *needed > max_bytes) {
+      return Error::of({.category = Category::limit,
+                        .code = "TENSOR-MATERIALISE",
+                        .message = "a strided tensor of " + shape_text(shape()) + " takes more than " +
+                                   std::to_string(max_bytes) + " bytes",
+                        .expected = "at most " + std::to_string(max_bytes)});
+    }
+    const Tensor& stored = components().back().second;
+    RUSHLIGHT_TRY_ASSIGN(const Tensor values, stored.contiguous(max_bytes));
+    RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> from, values.bytes());
+    RUSHLIGHT_TRY_ASSIGN(Tensor dense, Tensor::zeros(dtype(), shape()));
+    RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> to, dense.mutable_bytes());
+    const auto put = [&](std::int64_t target, std::int64_t source, std::int64_t count) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        (*add)(to.data() + static_cast<std::uint64_t>(target + i) * width,
+               from.data() + static_cast<std::uint64_t>(source + i) * width);
       }
-      put(target * inner, k * inner, inner);
+    };
+    if (layout() == Layout::sparse_coo) {
+      RUSHLIGHT_TRY_ASSIGN(const std::vector<std::int64_t> indices, read_indices(components()[0].second));
+      RUSHLIGHT_TRY(check_coo(*this, indices));
+      const auto sparse_dim = static_cast<std::size_t>(components()[0].second.shape()[0]);
+      const std::int64_t inner = product(std::span(shape()).subspan(sparse_dim));
+      for (std::int64_t k = 0; k < nnz(); ++k) {
+        std::int64_t target = 0;
+        for (std::size_t d = 0; d < sparse_dim; ++d) {
+          target = target * shape()[d] + indices[d * static_cast<std::size_t>(nnz()) + static_cast<std::size_t>(k)];
+        }
+        put(target * inner, k * inner, inner);
+      }
+      return dense;
     }
-    return dense;
-  }
-  RUSHLIGHT_TRY_ASSIGN(const Compressed read, read_compressed(*this));
-  RUSHLIGHT_TRY(check_compressed(*this, read));
-  const std::int64_t inner = product(std::span(shape()).subspan(read.batch_dim + 2));
-  const std::int64_t columns = shape()[read.batch_dim + 1];
-  const std::int64_t matrix = shape()[read.batch_dim] * columns;
-  for (std::int64_t batch = 0; batch < read.batches; ++batch) {
-    for (std::int64_t line = 0; line < read.lines; ++line) {
-      const auto at = static_cast<std::size_t>(batch * (read.lines + 1) + line);
-      for (std::int64_t k = read.pointers[at]; k < read.pointers[at + 1]; ++k) {
-        const std::int64_t place = read.places[static_cast<std::size_t>(batch * nnz() + k)];
-        const std::int64_t row = (read.by_rows ? line : place) * read.block[0];
-        const std::int64_t column = (read.by_rows ? place : line) * read.block[1];
-        for (std::int64_t r = 0; r < read.block[0]; ++r) {
-          const std::int64_t target = batch * matrix + (row + r) * columns + column;
-          const std::int64_t source = ((batch * nnz() + k) * read.block[0] + r) * read.block[1];
-          put(target * inner, source * inner, read.block[1] * inner);
+    RUSHLIGHT_TRY_ASSIGN(const Compressed read, read_compressed(*this));
+    RUSHLIGHT_TRY(check_compressed(*this, read));
+    const std::int64_t inner = product(std::span(shape()).subspan(read.batch_dim + 2));
+    const std::int64_t columns = shape()[read.batch_dim + 1];
+    const std::int64_t matrix = shape()[read.batch_dim] * columns;
+    for (std::int64_t batch = 0; batch < read.batches; ++batch) {
+      for (std::int64_t line = 0; line < read.lines; ++line) {
+        const auto at = static_cast<std::size_t>(batch * (read.lines + 1) + line);
+        for (std::int64_t k = read.pointers[at]; k < read.pointers[at + 1]; ++k) {
+          const std::int64_t place = read.places[static_cast<std::size_t>(batch * nnz() + k)];
+          const std::int64_t row = (read.by_rows ? line : place) * read.block[0];
+          const std::int64_t column = (read.by_rows ? place : line) * read.block[1];
+          for (std::int64_t r = 0; r < read.block[0]; ++r) {
+            const std::int64_t target = batch * matrix + (row + r) * columns + column;
+            const std::int64_t source = ((batch * nnz() + k) * read.block[0] + r) * read.block[1];
+            put(target * inner, source * inner, read.block[1] * inner);
+          }
         }
       }
     }
-  }
-  return dense;
+    return dense;
+  });
 }
 
 }  // namespace rushlight

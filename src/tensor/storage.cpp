@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "rushlight/tensor.hpp"
 #include "tensor/memory.hpp"
 
@@ -65,11 +66,11 @@ Integrity Storage::integrity() const noexcept {
 }
 
 Result<std::span<const std::byte>> Storage::bytes() const {
-  return memory_->bytes();
+  return or_no_memory([&]() -> Result<std::span<const std::byte>> { return memory_->bytes(); });
 }
 
 Result<std::span<std::byte>> Storage::mutable_bytes() const {
-  return memory_->mutable_bytes();
+  return or_no_memory([&]() -> Result<std::span<std::byte>> { return memory_->mutable_bytes(); });
 }
 
 }  // namespace rushlight

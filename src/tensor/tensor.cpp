@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "tensor/layout.hpp"
 #include "tensor/memory.hpp"
 #include "tensor/strided_reader.hpp"
@@ -127,53 +128,62 @@ Tensor::Tensor() : impl_(empty_impl()) {}
 Tensor::Tensor(std::shared_ptr<const Impl> impl) noexcept : impl_(std::move(impl)) {}
 
 Result<Tensor> Tensor::zeros(DType dtype, Shape shape) {
-  Result<Tensor> made = Impl::make_dense(dtype, shape);
-  if (!made && made.error().code != ErrorCode::out_of_memory) return callers_mistake(std::move(made).error());
-  return made;
+  return or_no_memory([&]() -> Result<Tensor> {
+    Result<Tensor> made = Impl::make_dense(dtype, shape);
+    if (!made && made.error().code != ErrorCode::out_of_memory) return callers_mistake(std::move(made).error());
+    return made;
+  });
 }
 
 Result<Tensor> Tensor::from_bytes(std::span<const std::byte> bytes, DType dtype, Shape shape) {
-  // Before any memory is asked for: the bytes are what bounds it.
-  Result<std::int64_t> numel = checked_numel(shape);
-  if (!numel) return callers_mistake(std::move(numel).error());
-  const Result<Extent> extent = check_geometry(dtype, shape, contiguous_strides(shape), 0, ~std::uint64_t{0});
-  if (!extent) return callers_mistake(extent.error());
-  const std::uint64_t needed = dense_size_bytes(dtype, *numel);
-  if (bytes.size() != needed) return wrong_length(bytes.size(), needed);
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Memory> memory, make_host_memory(needed));
-  RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> out, memory->mutable_bytes());
-  if (!bytes.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
-  return Impl::dense(Storage(std::move(memory)), dtype, shape, *numel);
+  return or_no_memory([&]() -> Result<Tensor> {
+    // Before any memory is asked for: the bytes are what bounds it.
+    Result<std::int64_t> numel = checked_numel(shape);
+    if (!numel) return callers_mistake(std::move(numel).error());
+    const Result<Extent> extent = check_geometry(dtype, shape, contiguous_strides(shape), 0, ~std::uint64_t{0});
+    if (!extent) return callers_mistake(extent.error());
+    const std::uint64_t needed = dense_size_bytes(dtype, *numel);
+    if (bytes.size() != needed) return wrong_length(bytes.size(), needed);
+    RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Memory> memory, make_host_memory(needed));
+    RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> out, memory->mutable_bytes());
+    if (!bytes.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
+    return Impl::dense(Storage(std::move(memory)), dtype, shape, *numel);
+  });
 }
 
 Result<Tensor> Tensor::from_blob(void* data, std::uint64_t size_bytes, DType dtype, Shape shape, Strides strides,
                                  std::function<void(void*)> deleter) {
-  if (data == nullptr && size_bytes > 0) {
-    return Error::of({.category = Category::argument,
-                      .code = "ARG-BLOB",
-                      .message = "a blob of " + std::to_string(size_bytes) + " bytes has no address"});
-  }
-  // Complex numbers are aligned as their halves, the sub-byte kinds as bytes.
-  const std::uint32_t unit = rushlight::size_bytes(dtype);
-  const std::uint32_t alignment = info(dtype).kind == DTypeKind::complex ? unit / 2 : unit;
-  if (reinterpret_cast<std::uintptr_t>(data) % alignment != 0) {
-    return Error::of({.category = Category::argument,
-                      .code = "ARG-ALIGNMENT",
-                      .message = "a blob of " + std::string(rushlight::to_string(dtype)) +
-                                 " is not aligned to its elements, expected a multiple of " + std::to_string(alignment),
-                      .expected = "a multiple of " + std::to_string(alignment)});
-  }
-  // The geometry is checked before the deleter changes hands: memory that was refused stays the caller's.
-  const Strides used = strides.empty() && !shape.empty() ? contiguous_strides(shape) : std::move(strides);
-  if (const Result<Extent> extent = check_geometry(dtype, shape, used, 0, size_bytes); !extent) {
-    return callers_mistake(extent.error());
-  }
-  return Impl::view(Storage(make_blob_memory(data, size_bytes, std::move(deleter))), dtype, shape, used, 0);
+  return or_no_memory([&]() -> Result<Tensor> {
+    if (data == nullptr && size_bytes > 0) {
+      return Error::of({.category = Category::argument,
+                        .code = "ARG-BLOB",
+                        .message = "a blob of " + std::to_string(size_bytes) + " bytes has no address"});
+    }
+    // Complex numbers are aligned as their halves, the sub-byte kinds as bytes.
+    const std::uint32_t unit = rushlight::size_bytes(dtype);
+    const std::uint32_t alignment = info(dtype).kind == DTypeKind::complex ? unit / 2 : unit;
+    if (reinterpret_cast<std::uintptr_t>(data) % alignment != 0) {
+      return Error::of({.category = Category::argument,
+                        .code = "ARG-ALIGNMENT",
+                        .message = "a blob of " + std::string(rushlight::to_string(dtype)) +
+                                   " is not aligned to its elements, expected a multiple of " +
+                                   std::to_string(alignment),
+                        .expected = "a multiple of " + std::to_string(alignment)});
+    }
+    // The geometry is checked before the deleter changes hands: memory that was refused stays the caller's.
+    const Strides used = strides.empty() && !shape.empty() ? contiguous_strides(shape) : std::move(strides);
+    if (const Result<Extent> extent = check_geometry(dtype, shape, used, 0, size_bytes); !extent) {
+      return callers_mistake(extent.error());
+    }
+    return Impl::view(Storage(make_blob_memory(data, size_bytes, std::move(deleter))), dtype, shape, used, 0);
+  });
 }
 
 Result<Tensor> Tensor::view(Storage storage, DType dtype, Shape shape, Strides strides, std::int64_t storage_offset,
                             TensorOptions options) {
-  return Impl::view(std::move(storage), dtype, shape, strides, storage_offset, options);
+  return or_no_memory([&]() -> Result<Tensor> {
+    return Impl::view(std::move(storage), dtype, shape, strides, storage_offset, options);
+  });
 }
 
 DType Tensor::dtype() const noexcept {
@@ -217,70 +227,78 @@ const Storage& Tensor::storage() const noexcept {
 }
 
 Result<std::span<const std::byte>> Tensor::bytes() const {
-  const Impl& t = get(impl_);
-  if (t.numel == 0) return std::span<const std::byte>{};
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> all, t.storage.bytes());
-  const ByteRange range = byte_range(t);
-  return all.subspan(range.offset, range.size);
+  return or_no_memory([&]() -> Result<std::span<const std::byte>> {
+    const Impl& t = get(impl_);
+    if (t.numel == 0) return std::span<const std::byte>{};
+    RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> all, t.storage.bytes());
+    const ByteRange range = byte_range(t);
+    return all.subspan(range.offset, range.size);
+  });
 }
 
 Result<std::span<std::byte>> Tensor::mutable_bytes() const {
-  const Impl& t = get(impl_);
-  if (t.numel == 0) return std::span<std::byte>{};
-  RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> all, t.storage.mutable_bytes());
-  const ByteRange range = byte_range(t);
-  return all.subspan(range.offset, range.size);
+  return or_no_memory([&]() -> Result<std::span<std::byte>> {
+    const Impl& t = get(impl_);
+    if (t.numel == 0) return std::span<std::byte>{};
+    RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> all, t.storage.mutable_bytes());
+    const ByteRange range = byte_range(t);
+    return all.subspan(range.offset, range.size);
+  });
 }
 
 Result<std::span<const std::byte>> Tensor::dense_bytes(DType expected) const {
-  const Impl& t = get(impl_);
-  if (t.dtype != expected) {
-    const std::string found(rushlight::to_string(t.dtype));
-    const std::string wanted(rushlight::to_string(expected));
-    return Error::of({.category = Category::argument,
-                      .code = "ARG-DTYPE",
-                      .message = "the tensor holds " + found + ", values of " + wanted + " were asked for",
-                      .found = found,
-                      .expected = wanted,
-                      .hint = "convert it with Tensor::to"});
-  }
-  if (!t.plain()) {
-    return Error::of({.category = Category::argument,
-                      .code = "ARG-LAYOUT",
-                      .message = t.contiguous ? "the tensor's storage holds conjugated or negated values"
-                                              : "the tensor is not contiguous",
-                      .hint = "copy it with Tensor::contiguous"});
-  }
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> all, bytes());
-  // Only the caller's own blobs can be misaligned, seen through another dtype than they were lent for.
-  if (reinterpret_cast<std::uintptr_t>(all.data()) % rushlight::size_bytes(expected) != 0) {
-    return Error::of({.category = Category::argument,
-                      .code = "ARG-ALIGNMENT",
-                      .message = "the elements of " + std::string(rushlight::to_string(expected)) +
-                                 " are not aligned in the caller's memory"});
-  }
-  return all;
+  return or_no_memory([&]() -> Result<std::span<const std::byte>> {
+    const Impl& t = get(impl_);
+    if (t.dtype != expected) {
+      const std::string found(rushlight::to_string(t.dtype));
+      const std::string wanted(rushlight::to_string(expected));
+      return Error::of({.category = Category::argument,
+                        .code = "ARG-DTYPE",
+                        .message = "the tensor holds " + found + ", values of " + wanted + " were asked for",
+                        .found = found,
+                        .expected = wanted,
+                        .hint = "convert it with Tensor::to"});
+    }
+    if (!t.plain()) {
+      return Error::of({.category = Category::argument,
+                        .code = "ARG-LAYOUT",
+                        .message = t.contiguous ? "the tensor's storage holds conjugated or negated values"
+                                                : "the tensor is not contiguous",
+                        .hint = "copy it with Tensor::contiguous"});
+    }
+    RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> all, bytes());
+    // Only the caller's own blobs can be misaligned, seen through another dtype than they were lent for.
+    if (reinterpret_cast<std::uintptr_t>(all.data()) % rushlight::size_bytes(expected) != 0) {
+      return Error::of({.category = Category::argument,
+                        .code = "ARG-ALIGNMENT",
+                        .message = "the elements of " + std::string(rushlight::to_string(expected)) +
+                                   " are not aligned in the caller's memory"});
+    }
+    return all;
+  });
 }
 
 Result<Tensor> Tensor::contiguous(std::uint64_t max_bytes) const {
-  const Impl& t = get(impl_);
-  const bool whole_units = t.storage_offset % values_per_unit(t.dtype) == 0;
-  if (t.plain() && whole_units) return *this;
-  RUSHLIGHT_TRY(check_copy(t, t.dtype, max_bytes));
-  if (values_per_unit(t.dtype) != 1) {
-    return Error::of({.category = Category::unsup,
-                      .code = "TENSOR-PACKED",
-                      .message = "a view of " + std::string(rushlight::to_string(t.dtype)) +
-                                 " whose elements do not start a byte or lie apart cannot be copied"});
-  }
-  // The bytes first: nothing is allocated for a storage that cannot be read.
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> from, bytes());
-  RUSHLIGHT_TRY_ASSIGN(Tensor copy, Impl::make_dense(t.dtype, t.shape(), t.options));
-  if (t.numel == 0) return copy;
-  RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> to, copy.mutable_bytes());
-  StridedReader(from.data(), t.dtype, t.shape(), t.strides(), t.options.conj, t.options.neg)
-      .read(to.data(), static_cast<std::size_t>(t.numel));
-  return copy;
+  return or_no_memory([&]() -> Result<Tensor> {
+    const Impl& t = get(impl_);
+    const bool whole_units = t.storage_offset % values_per_unit(t.dtype) == 0;
+    if (t.plain() && whole_units) return *this;
+    RUSHLIGHT_TRY(check_copy(t, t.dtype, max_bytes));
+    if (values_per_unit(t.dtype) != 1) {
+      return Error::of({.category = Category::unsup,
+                        .code = "TENSOR-PACKED",
+                        .message = "a view of " + std::string(rushlight::to_string(t.dtype)) +
+                                   " whose elements do not start a byte or lie apart cannot be copied"});
+    }
+    // The bytes first: nothing is allocated for a storage that cannot be read.
+    RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> from, bytes());
+    RUSHLIGHT_TRY_ASSIGN(Tensor copy, Impl::make_dense(t.dtype, t.shape(), t.options));
+    if (t.numel == 0) return copy;
+    RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> to, copy.mutable_bytes());
+    StridedReader(from.data(), t.dtype, t.shape(), t.strides(), t.options.conj, t.options.neg)
+        .read(to.data(), static_cast<std::size_t>(t.numel));
+    return copy;
+  });
 }
 
 }  // namespace rushlight

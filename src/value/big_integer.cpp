@@ -1,9 +1,11 @@
 #include "value/big_integer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstddef>
+#include <span>
 #include <vector>
 
 namespace rushlight {
@@ -17,9 +19,13 @@ bool is_negative(std::string_view bytes) noexcept {
   return !bytes.empty() && (byte_at(bytes, bytes.size() - 1) & 0x80U) != 0;
 }
 
-// The magnitude in limbs of 32 bits, least significant first, without zeros at the top.
-std::vector<std::uint32_t> magnitude(std::string_view bytes) {
-  std::vector<std::uint32_t> limbs((bytes.size() + 3) / 4, 0);
+constexpr std::size_t limbs_of(std::size_t bytes) noexcept {
+  return (bytes + 3) / 4;
+}
+
+// The magnitude in limbs of 32 bits, least significant first. `limbs` are limbs_of(bytes.size()) zeros; gives how many
+// there are without zeros at the top.
+std::size_t magnitude(std::string_view bytes, std::span<std::uint32_t> limbs) noexcept {
   const bool negative = is_negative(bytes);
   unsigned carry = negative ? 1 : 0;  // -x is ~x + 1
   for (std::size_t i = 0; i < bytes.size(); ++i) {
@@ -28,8 +34,9 @@ std::vector<std::uint32_t> magnitude(std::string_view bytes) {
     limbs[i / 4] |= (byte & 0xFFU) << (8 * (i % 4));
   }
   // Only -2^(8n-1) carries into its top bit, and that is in range.
-  while (!limbs.empty() && limbs.back() == 0) limbs.pop_back();
-  return limbs;
+  std::size_t count = limbs_of(bytes.size());
+  while (count > 0 && limbs[count - 1] == 0) --count;
+  return count;
 }
 
 }  // namespace
@@ -54,7 +61,8 @@ std::optional<std::int64_t> to_int64(std::string_view twos_complement) noexcept 
 
 std::string to_decimal(std::string_view twos_complement) {
   constexpr std::uint32_t kNineDigits = 1'000'000'000;
-  std::vector<std::uint32_t> limbs = magnitude(twos_complement);
+  std::vector<std::uint32_t> limbs(limbs_of(twos_complement.size()), 0);
+  limbs.resize(magnitude(twos_complement, limbs));
   if (limbs.empty()) return "0";
   std::string reversed;
   while (!limbs.empty()) {
@@ -77,7 +85,11 @@ std::string to_decimal(std::string_view twos_complement) {
 }
 
 std::optional<double> to_double(std::string_view twos_complement) noexcept {
-  const std::vector<std::uint32_t> limbs = magnitude(twos_complement);
+  twos_complement = shortest_twos_complement(twos_complement);
+  constexpr std::size_t kMostBytes = 1024 / 8 + 1;  // with the sign
+  if (twos_complement.size() > kMostBytes) return std::nullopt;
+  std::array<std::uint32_t, limbs_of(kMostBytes)> buffer{};
+  const std::span<const std::uint32_t> limbs(buffer.data(), magnitude(twos_complement, buffer));
   if (limbs.empty()) return 0.0;
   const auto bits = static_cast<std::int64_t>(32 * limbs.size()) - std::countl_zero(limbs.back());
   if (bits > 1024) return std::nullopt;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "rushlight/value.hpp"
 #include "value/children.hpp"
@@ -300,44 +301,52 @@ ValueEditor& ValueEditor::operator=(ValueEditor&&) noexcept = default;
 ValueEditor::~ValueEditor() = default;
 
 Status ValueEditor::set(std::string_view path, const Value& value) {
-  impl_->begin_changes();
-  RUSHLIGHT_TRY_ASSIGN(const Impl::Target target,
-                       path.empty() ? Result<Impl::Target>(Impl::Target{}) : impl_->find_target(path));
-  return impl_->put(target, impl_->grafter.graft(*impl_->builder, value));
+  return or_no_memory([&]() -> Status {
+    impl_->begin_changes();
+    RUSHLIGHT_TRY_ASSIGN(const Impl::Target target,
+                         path.empty() ? Result<Impl::Target>(Impl::Target{}) : impl_->find_target(path));
+    return impl_->put(target, impl_->grafter.graft(*impl_->builder, value));
+  });
 }
 
 Status ValueEditor::set(std::span<const PathStep> path, const Value& value) {
-  impl_->begin_changes();
-  RUSHLIGHT_TRY_ASSIGN(const Impl::Target target, impl_->find_target(path));
-  return impl_->put(target, impl_->grafter.graft(*impl_->builder, value));
+  return or_no_memory([&]() -> Status {
+    impl_->begin_changes();
+    RUSHLIGHT_TRY_ASSIGN(const Impl::Target target, impl_->find_target(path));
+    return impl_->put(target, impl_->grafter.graft(*impl_->builder, value));
+  });
 }
 
 Status ValueEditor::append(std::string_view path_of_list, const Value& value) {
-  impl_->begin_changes();
-  RUSHLIGHT_TRY_ASSIGN(const NodeId found, impl_->find_node(path_of_list));
-  const NodeId container = items_holder(impl_->builder->graph(), found);
-  const ValueKind kind = impl_->builder->kind(container);
-  if (kind != ValueKind::list && kind != ValueKind::set && kind != ValueKind::opaque) {
+  return or_no_memory([&]() -> Status {
+    impl_->begin_changes();
+    RUSHLIGHT_TRY_ASSIGN(const NodeId found, impl_->find_node(path_of_list));
+    const NodeId container = items_holder(impl_->builder->graph(), found);
+    const ValueKind kind = impl_->builder->kind(container);
+    if (kind != ValueKind::list && kind != ValueKind::set && kind != ValueKind::opaque) {
+      return Error::of({.category = Category::argument,
+                        .code = "VALUE-APPEND",
+                        .message = quoted(path_of_list) + " is a " + std::string(to_string(kind)) +
+                                   ", nothing can be appended to it",
+                        .found = std::string(to_string(kind)),
+                        .expected = "a list or a set"});
+    }
+    if (impl_->builder->append(container, impl_->grafter.graft(*impl_->builder, value))) return {};
     return Error::of(
         {.category = Category::argument,
-         .code = "VALUE-APPEND",
-         .message = quoted(path_of_list) + " is a " + std::string(to_string(kind)) + ", nothing can be appended to it",
-         .found = std::string(to_string(kind)),
-         .expected = "a list or a set"});
-  }
-  if (impl_->builder->append(container, impl_->grafter.graft(*impl_->builder, value))) return {};
-  return Error::of(
-      {.category = Category::argument,
-       .code = "VALUE-KEY",
-       .message = "a " + std::string(to_string(value.kind())) + " cannot be an item of a set: it is not hashable"});
+         .code = "VALUE-KEY",
+         .message = "a " + std::string(to_string(value.kind())) + " cannot be an item of a set: it is not hashable"});
+  });
 }
 
 Status ValueEditor::erase(std::string_view path) {
-  impl_->begin_changes();
-  Resolution found = resolve(impl_->view(), impl_->root, path);
-  if (!found.found) return impl_->find_node(path).error();
-  RUSHLIGHT_TRY_ASSIGN(const Impl::Target target, impl_->find_target(found.path));
-  return impl_->remove(target);
+  return or_no_memory([&]() -> Status {
+    impl_->begin_changes();
+    Resolution found = resolve(impl_->view(), impl_->root, path);
+    if (!found.found) return impl_->find_node(path).error();
+    RUSHLIGHT_TRY_ASSIGN(const Impl::Target target, impl_->find_target(found.path));
+    return impl_->remove(target);
+  });
 }
 
 Value ValueEditor::value() const {

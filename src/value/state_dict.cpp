@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "value/hash_index.hpp"
 
@@ -41,16 +42,16 @@ struct StateDict::Index {
   }
 };
 
-StateDict::StateDict() : index_(std::make_unique<Index>()) {}
+StateDict::StateDict() = default;
 
 StateDict::StateDict(const StateDict& other)
     : items_(other.items_),
-      index_(std::make_unique<Index>(*other.index_)),
+      index_(other.index_ == nullptr ? nullptr : std::make_unique<Index>(*other.index_)),
       path_(other.path_),
       metadata_(other.metadata_) {}
 
 // A moved-from dict is empty and may be used again.
-StateDict::StateDict(StateDict&& other) noexcept : StateDict() {
+StateDict::StateDict(StateDict&& other) noexcept {
   *this = std::move(other);
 }
 
@@ -70,32 +71,38 @@ StateDict& StateDict::operator=(StateDict&& other) noexcept {
 StateDict::~StateDict() = default;
 
 const Tensor* StateDict::find(std::string_view name) const noexcept {
+  if (index_ == nullptr) return nullptr;
   const auto position = index_->find(items_, name);
   return position ? &items_[*position].second : nullptr;
 }
 
 Result<Tensor> StateDict::at(std::string_view name) const {
-  if (const Tensor* found = find(name)) return *found;
-  std::vector<std::string> names;
-  names.reserve(items_.size());
-  for (const Item& item : items_) names.push_back(item.first);
-  std::string hint;
-  for (const std::string& candidate : nearest(name, names)) {
-    hint += (hint.empty() ? "did you mean " : " or ") + quoted(candidate);
-  }
-  return Error::of(ErrorCode::not_found, {.category = Category::argument,
-                                          .code = "STATE-DICT-NAME",
-                                          .message = "there is no tensor " + quoted(name) + " in the state dict",
-                                          .found = escaped(name),
-                                          .hint = std::move(hint)});
+  return or_no_memory([&]() -> Result<Tensor> {
+    if (const Tensor* found = find(name)) return *found;
+    std::vector<std::string> names;
+    names.reserve(items_.size());
+    for (const Item& item : items_) names.push_back(item.first);
+    std::string hint;
+    for (const std::string& candidate : nearest(name, names)) {
+      hint += (hint.empty() ? "did you mean " : " or ") + quoted(candidate);
+    }
+    return Error::of(ErrorCode::not_found, {.category = Category::argument,
+                                            .code = "STATE-DICT-NAME",
+                                            .message = "there is no tensor " + quoted(name) + " in the state dict",
+                                            .found = escaped(name),
+                                            .hint = std::move(hint)});
+  });
 }
 
 void StateDict::reserve(std::size_t count) {
   items_.reserve(count);
-  if (count > kLinearSearch) index_->by_name.reserve(count);
+  if (count <= kLinearSearch) return;
+  if (index_ == nullptr) index_ = std::make_unique<Index>();
+  index_->by_name.reserve(count);
 }
 
 void StateDict::insert(std::string name, Tensor tensor) {
+  if (index_ == nullptr) index_ = std::make_unique<Index>();
   const std::uint64_t hash = hash_text(name, index_->seed);
   if (const auto known = index_->find(items_, name, hash)) {
     items_[*known].second = std::move(tensor);
@@ -107,6 +114,7 @@ void StateDict::insert(std::string name, Tensor tensor) {
 }
 
 bool StateDict::erase(std::string_view name) {
+  if (index_ == nullptr) return false;
   const auto known = index_->find(items_, name);
   if (!known) return false;
   items_.erase(items_.begin() + *known);

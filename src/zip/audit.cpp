@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/no_memory.hpp"
 #include "checksum/crc32.hpp"
 #include "zip/archive_impl.hpp"
 #include "zip/failure.hpp"
@@ -84,7 +85,7 @@ class CrcWork {
   Status run() {
     const auto one = [this](std::size_t i) { tasks_[i].status = run_task(i); };
     if (executor_ != nullptr && tasks_.size() > 1) {
-      executor_->for_each_index(tasks_.size(), one);
+      for_each_index(*executor_, tasks_.size(), one);
     } else {
       for (std::size_t i = 0; i < tasks_.size(); ++i) one(i);
     }

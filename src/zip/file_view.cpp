@@ -29,7 +29,7 @@ Status Buffer::resize(std::uint64_t size_bytes, std::string_view what) {
   return {};
 }
 
-std::shared_ptr<const void> Buffer::share() && noexcept {
+std::shared_ptr<const void> Buffer::share() && {
   capacity_ = size_ = 0;
   return std::shared_ptr<std::byte[]>(std::move(bytes_));
 }

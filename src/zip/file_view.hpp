@@ -26,7 +26,7 @@ class Buffer {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] std::span<std::byte> span() const noexcept { return {bytes_.get(), size_}; }
   // Gives the memory away, to be kept alive by handles.
-  [[nodiscard]] std::shared_ptr<const void> share() && noexcept;
+  [[nodiscard]] std::shared_ptr<const void> share() &&;
 
  private:
   struct Free {

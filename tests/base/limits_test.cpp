@@ -16,8 +16,8 @@ namespace {
 
 // Every field, in order: a struct of 64-bit numbers and nothing else.
 std::vector<std::uint64_t> fields(const Limits& limits) {
-  static_assert(sizeof(Limits) == 17 * sizeof(std::uint64_t));
-  std::vector<std::uint64_t> values(17);
+  static_assert(sizeof(Limits) == 18 * sizeof(std::uint64_t));
+  std::vector<std::uint64_t> values(18);
   std::memcpy(values.data(), &limits, sizeof limits);
   return values;
 }
@@ -41,6 +41,7 @@ constexpr std::array kNames = {
     "json_bytes",
     "graph_nodes",
     "arena_bytes",
+    "image_pixels",
 };
 
 // "256 MiB", "16 Mi", "10,000,000": as the page writes numbers.
@@ -101,6 +102,7 @@ TEST(Limits, DefaultsAreThoseOfTheSecurityTable) {
   EXPECT_EQ(limits.visited_nodes, rows[9].normal);
   EXPECT_EQ(limits.tensor_dims, rows[11].normal);
   EXPECT_EQ(limits.arena_bytes, rows[16].normal);
+  EXPECT_EQ(limits.image_pixels, rows[17].normal);
 }
 
 TEST(Limits, StrictIsNowhereWiderAndOffIsNowhereNarrower) {

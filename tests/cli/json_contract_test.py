@@ -4,7 +4,9 @@
     json_contract_test.py PROGRAM GOLDEN_DIR EXAMPLES_DIR
 """
 import json
+import math
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import unittest
 
 PROGRAM, GOLDEN, EXAMPLES = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
 FASHION = GOLDEN / "fashion"
+IMAGES = GOLDEN / "images"
 CNN = FASHION / "fashion_cnn.pt"
 LEGACY = GOLDEN / "format" / "modules" / "cnn.legacy.pt"
 CKPT = FASHION / "fashion_ckpt.pt"
@@ -487,6 +490,41 @@ class Envelope(unittest.TestCase):
         self.assertEqual(len(report["outputs"]), 1000)
         self.assertEqual(len(report["outputs"][0]["top"]), 5)
         self.assertGreater(report["accuracy"], 0.88)
+
+    def test_run_of_pictures(self):
+        version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True).stdout
+        for library in ("png", "jpeg"):
+            if [library, "not", "built", "in"] in [line.split() for line in version.splitlines()]:
+                self.skipTest(f"SKIPPED: built without {library}")
+        with tempfile.TemporaryDirectory() as folder:
+            shots = pathlib.Path(folder)
+            for name in ("gray.png", "cmyk.jpg"):
+                shutil.copy(IMAGES / name, shots / name)
+            scores = shots / "scores.bin"
+            size = ["--spec", SPEC, "--resize", "28", "--crop", "28", "--top", "3", "--output", scores]
+            report = self.check("run", 0, CNN, *size, "--images", shots)
+            self.assertEqual(report["items"], 2)
+            self.assertEqual([one["image"] for one in report["outputs"]],
+                             [str(shots / name) for name in ("cmyk.jpg", "gray.png")])
+            for one in report["outputs"]:
+                self.assertEqual(one["shape"], [1, 10])
+                self.assertEqual(len(one["top"]), 3)
+            # A broken one is a finding; the others keep their places.
+            (shots / "broken.png").write_bytes((IMAGES / "gray.png").read_bytes()[:500])
+            report = self.check("run", 1, CNN, *size, "--images", shots)
+            self.assertEqual([len(one["top"]) for one in report["outputs"]], [0, 3, 3])
+            self.assertEqual(report["findings"][0]["category"], "trunc")
+            self.assertEqual(report["findings"][0]["offset"], 33)
+            rows = struct.unpack("<30f", scores.read_bytes()[-120:])
+            self.assertEqual([math.isnan(row) for row in rows], [True] * 10 + [False] * 20)
+            report = self.check("run", 1, CNN, *size, "--image", shots / "broken.png")
+            self.assertEqual(report["findings"][0]["category"], "trunc")
+            for name in ("gray.png", "cmyk.jpg"):
+                (shots / name).unlink()
+            (shots / "another.png").write_bytes(b"no picture")
+            report = self.check("run", 1, CNN, *size, "--images", shots)
+            self.assertEqual(report["outputs"], [])
+            self.assertEqual(len(report["findings"]), 2)
 
     def test_summary(self):
         report = self.check("summary", 0, CNN, "--spec", SPEC)

@@ -7,7 +7,8 @@ A FILE is Markdown or plain text. In it, lines "$ command" are run by a shell, a
 print: standard output first, then standard error, each of its lines after "2> ", then "[exit N]" when N is not 0. In an
 expected line "{*}" stands for any text; a line "..." stands for any lines. In Markdown only fenced blocks that start
 with "$ " count, and an indented or fenced block may end the expectation. All commands of a file run in one folder that
-holds the Fashion-MNIST files, the examples and, in the folder "format", the golden files of all forms. --bless writes what was printed into the file (plain text only).
+holds the Fashion-MNIST files, the examples and, in the folders "format" and "images", the golden
+files of all forms and the golden pictures. --bless writes what was printed into the file (plain text only).
 """
 import argparse
 import os
@@ -74,7 +75,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             for source in sorted((options.golden / "fashion").iterdir()) + sorted(options.examples.glob("*.json")):
                 os.symlink(source.resolve(), os.path.join(folder, source.name))
-            os.symlink((options.golden / "format").resolve(), os.path.join(folder, "format"))
+            for name in ("format", "images"):
+                os.symlink((options.golden / name).resolve(), os.path.join(folder, name))
             for command, expected in cases(text, markdown):
                 # What the reader of a README types from a build or an installed tree.
                 typed = re.sub(r"(?:\./)?build/release/rushlight", "rushlight", command)

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,7 +14,10 @@
 #include "model/operator_table.hpp"
 #include "rushlight/checkpoint.hpp"
 #include "rushlight/npy.hpp"
+#include "rushlight/save.hpp"
 #include "rushlight/source.hpp"
+#include "support/architecture_case.hpp"
+#include "support/test_sink.hpp"
 #include "zip/archive.hpp"
 
 namespace rushlight {
@@ -28,6 +33,15 @@ constexpr std::string_view kFashionSpec = R"({"schema": 1, "input": [1, 28, 28],
 
 Checkpoint open(const std::string& path) {
   return Checkpoint::open(path).value();
+}
+
+// Weights of a squeezenet, in a file without the structure.
+Checkpoint open_squeezenet(const std::string& version) {
+  const auto architecture = test::read_architecture(kGolden + "/architectures", "squeezenet" + version);
+  test::TestSink sink;
+  EXPECT_TRUE(save(test::make_state_dict(architecture), sink));
+  const auto text = std::make_shared<const std::string>(sink.text());
+  return Checkpoint::open(Source::from_memory(std::as_bytes(std::span(*text)), "squeezenet.pt", text)).value();
 }
 
 struct Refusal {
@@ -83,16 +97,37 @@ TEST(LoadModel, WeightsAloneSayNotHowToComputeWithThem) {
   EXPECT_EQ(refused.code, ErrorCode::unsupported);
   EXPECT_EQ(refused.message, "the file holds weights, and nothing that says how to compute with them");
   EXPECT_EQ(refused.hint,
-            "give the structure: a JSON spec (ModelOptions::spec, --spec), or a whole module saved with "
-            "torch.save(model), its own classes mapped by ModelOptions::classes");
+            "give the structure: a named architecture (ModelOptions::arch, --arch), a JSON spec (ModelOptions::spec, "
+            "--spec), or a whole module saved with torch.save(model), its own classes mapped by ModelOptions::classes");
 }
 
-TEST(LoadModel, NoArchitectureIsBuiltInYet) {
-  const Refusal refused = refusal(kGolden + "/fashion/fashion_cnn.pt", {.arch = "resnet18"});
+TEST(LoadModel, AnArchitectureIsBuiltForTheWeights) {
+  const Refusal refused = refusal(kGolden + "/fashion/fashion_cnn.pt", {.arch = "resnet19"});
   EXPECT_EQ(refused.code, ErrorCode::unsupported);
-  EXPECT_EQ(refused.message, "architecture 'resnet18': no architectures are built into this version");
+  EXPECT_EQ(refused.message, "architecture 'resnet19' is none of the 86 that are built in");
   EXPECT_EQ(refusal(kGolden + "/fashion/fashion_cnn.pt", {.arch = "resnet18", .spec = "{}"}).message,
             "give one of arch and spec, not both");
+
+  const Checkpoint small = open_squeezenet("1_1");
+  EXPECT_EQ(load_model(small, {.arch = "squeezenet1_1"})->outputs()[0].name, "logits");
+  const test::ArchitectureCase large = test::read_architecture(kGolden + "/architectures", "squeezenet1_0");
+  EXPECT_TRUE(load_model(small, test::make_state_dict(large), {.arch = "squeezenet1_0"}));
+}
+
+// A guess is named and never run.
+TEST(LoadModel, AnArchitectureThatFitsBetterIsNamed) {
+  const Checkpoint checkpoint = open_squeezenet("1_0");
+  LoadReport report;
+  const Result<Model> model = load_model(checkpoint, {.arch = "squeezenet1_1", .report = &report});
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::mismatch);
+  EXPECT_FALSE(report.ok());
+  EXPECT_TRUE(model.error().finding.hint.ends_with("the names look like those of squeezenet1_0"))
+      << model.error().finding.hint;
+  const Result<Model> bare = load_model(checkpoint);
+  ASSERT_FALSE(bare);
+  EXPECT_TRUE(bare.error().finding.hint.starts_with(
+      "the names look like those of squeezenet1_0 (--arch); or give the structure: a named architecture"));
 }
 
 TEST(LoadModel, ABadSpecComesBeforeTheWeights) {
@@ -139,10 +174,12 @@ TEST(LoadModel, APickledUserClassIsBuiltByTheCaller) {
 TEST(LoadModel, WithoutABuilderTheUserClassIsNamed) {
   const Refusal refused = refusal(kGolden + "/fashion/fashion_module.pt");
   EXPECT_EQ(refused.code, ErrorCode::unsupported);
-  EXPECT_EQ(refused.message, "the module (__main__.Net): this class has no meaning here");
-  EXPECT_EQ(
-      refused.hint,
-      "map '__main__.Net' to a builder in ModelOptions::classes, or describe the network in a JSON spec (--spec)");
+  EXPECT_EQ(refused.message,
+            "the module (__main__.Net): what its forward() computes is not in the file; its children are conv1 "
+            "(Conv2d), bn1 (BatchNorm2d), conv2 (Conv2d), bn2 (BatchNorm2d), fc1 (Linear), fc2 (Linear)");
+  EXPECT_EQ(refused.hint,
+            "map '__main__.Net' to a builder in ModelOptions::classes that does what forward() does (apply_child() "
+            "calls a child), describe the network in a JSON spec (--spec), or name a built-in architecture (--arch)");
 }
 
 TEST(LoadModel, AModuleTakesASpecToo) {
@@ -203,22 +240,42 @@ TEST_P(RefusedModules, SayWhy) {
 INSTANTIATE_TEST_SUITE_P(
     Golden, RefusedModules,
     testing::Values(
-        Refused{"mlp.pt", "layer '3' (torch.nn.modules.activation.Tanh): this class has no meaning here"},
-        Refused{"conv2d.pt",
-                "layer '7' (torch.nn.modules.conv.Conv2d): padding_mode 'reflect' is not built, only 'zeros'"},
         Refused{"pool2d.pt",
                 "layer '2' (torch.nn.modules.pooling.MaxPool2d): return_indices True is not built, only False"},
-        Refused{
-            "norm1d.pt",
-            "layer '3' (torch.nn.modules.batchnorm.BatchNorm1d): track_running_stats False is not built, only True"},
-        Refused{"dataparallel.pt",
-                "layer 'module.3' (torch.nn.modules.activation.Tanh): this class has no meaning here"},
-        Refused{"in_checkpoint.pt", "layer '3' (torch.nn.modules.activation.Tanh): this class has no meaning here"},
-        Refused{"user_class.pt", "the module (my_project.models.TinyNet): this class has no meaning here"},
-        Refused{"containers.pt", "the module (torch.nn.modules.module.Module): this class has no meaning here"},
-        Refused{"lazy.pt", "layer '0' (torch.nn.modules.linear.LazyLinear): this class has no meaning here"},
+        Refused{"embedding.pt",
+                "layer '2' (torch.nn.modules.sparse.Embedding): max_norm 1 is not built, only None: it changes the "
+                "weights when it looks up"},
+        Refused{"norm2d.pt",
+                "layer '6' (torch.nn.modules.normalization.CrossMapLRN2d): this class of torch is not computed here"},
+        Refused{"rnn.pt",
+                "layer '0' (torch.nn.modules.rnn.RNN): it returns a tuple (output, h_n), and what follows it takes a "
+                "tensor"},
+        Refused{"rnn_cells.pt",
+                "layer '2' (torch.nn.modules.rnn.LSTMCell): it returns a tuple (h_1, c_1), and what follows it takes a "
+                "tensor"},
+        Refused{"attention.pt",
+                "layer '0' (torch.nn.modules.activation.MultiheadAttention): it takes 3 inputs, and here it gets 1"},
+        Refused{"bilinear.pt", "layer '0' (torch.nn.modules.linear.Bilinear): it takes 2 inputs, and here it gets 1"},
+        Refused{"transformer.pt",
+                "the module (torch.nn.modules.transformer.Transformer): this class of torch is not computed here"},
+        Refused{"transformer_decoder.pt",
+                "layer '0' (torch.nn.modules.transformer.TransformerDecoderLayer): it takes 2 inputs, and here it gets "
+                "1"},
+        Refused{"unpool.pt", "layer '0' (torch.nn.modules.pooling.MaxUnpool1d): it takes 2 inputs, and here it gets 1"},
+        Refused{"losses.pt", "the module (torch.nn.modules.container.ModuleList): it has no forward() of its own"},
+        Refused{"quantized_dynamic.pt",
+                "layer '0' (torch.ao.nn.quantized.dynamic.modules.linear.Linear): this class of torch is not computed "
+                "here"},
+        Refused{"user_class.pt",
+                "the module (my_project.models.TinyNet): what its forward() computes is not in the file; its children "
+                "are stem (my_project.models.Block, not known either), body (Sequential), head (Linear)"},
+        Refused{"containers.pt", "the module (torch.nn.modules.module.Module): it has no forward() of its own"},
+        Refused{"lazy.pt",
+                "layer '0' (torch.nn.modules.linear.LazyLinear): it was saved before its first forward(), and has no "
+                "parameters yet"},
         Refused{"weight_norm_old.pt",
-                "the module (torch.nn.modules.linear.Linear): its _forward_pre_hooks change what it computes"},
+                "the module (torch.nn.modules.linear.Linear): torch.nn.utils.weight_norm computes its weight anew in "
+                "every forward()"},
         Refused{"list_of_modules.pt", "the file holds weights, and nothing that says how to compute with them"}),
     [](const auto& test) {
       const std::string file = test.param.file;

@@ -3,7 +3,10 @@
 #include <string>
 #include <vector>
 
+#include "rushlight/evaluate.hpp"
 #include "rushlight/graph.hpp"
+#include "rushlight/model.hpp"
+#include "rushlight/state_dict.hpp"
 
 namespace rushlight {
 namespace {
@@ -100,6 +103,49 @@ TEST(Spec, SeveralInputsHaveNames) {
   EXPECT_EQ(graph.inputs()[1].name, "mask");
 }
 
+TEST(Spec, OutputsOfALayerHaveNames) {
+  const Graph graph = good(R"({"schema": 1, "input": [4, 2, 2], "layers": [
+      {"chunk": "halves", "chunks": 2, "dim": 1, "outputs": ["left", "right"]}, {"relu": "a", "input": "right"}]})");
+  ASSERT_EQ(graph.nodes()[0].outputs.size(), 2u);
+  EXPECT_EQ(graph.nodes()[1].inputs, (std::vector<Edge>{graph.nodes()[0].outputs[1]}));
+  const Result<Graph> three = Graph::from_spec(
+      R"({"schema": 1, "input": [4], "layers": [{"chunk": 2, "dim": 1, "outputs": ["a", "b", "c"]}]})");
+  ASSERT_FALSE(three);
+  EXPECT_EQ(three.error().finding.message, "layer 'chunk_0': it gives 2 pieces of [-1, 4], expected 3");
+}
+
+TEST(Spec, ParametersAndConstantsAreValues) {
+  const Graph graph = good(R"({"schema": 1, "input": [3], "layers": [
+      {"parameter": "gamma"}, {"constant": "half", "values": 0.5},
+      {"mul": "scaled", "input": ["input", "gamma"]}, {"mul": "y", "input": ["scaled", "half"]}]})");
+  EXPECT_EQ(graph.nodes()[0].op.get<Parameter>(), Parameter{});
+  EXPECT_EQ(graph.nodes()[1].op.get<Constant>(), (Constant{.values = {0.5}}));
+  ASSERT_EQ(graph.parameters().size(), 1u);
+  EXPECT_EQ(graph.parameters()[0].name, "gamma");
+  StateDict state;
+  state.insert("gamma", Tensor::zeros(DType::f32, {3}).value());
+  const Model model = Model::create(graph, state).value();
+  EXPECT_EQ(model.graph().infer_shapes(std::vector<Shape>{{2, 3}}).value().back(), (Shape{2, 3}));
+}
+
+TEST(Spec, ASampleInsideIsComputed) {
+  const auto with_output = [](const char* values) {
+    const Graph graph = good(R"({"schema": 1, "input": [3], "layers": ["relu"], "selftest": {"inputs":
+        [{"shape": [1, 3], "values": [-1, 0, 2]}], "outputs": [{"shape": [1, 3], "values": )" +
+                             std::string(values) + "}]}}");
+    return self_test(Model::create(graph, StateDict()).value());
+  };
+  EXPECT_EQ(with_output("[0, 0, 2]").value(), 0.0);
+  EXPECT_NEAR(with_output("[0, 0, 2.00002]").value(), 1e-5, 1e-6);
+  const Result<double> wrong = with_output("[0, 0, 2.001]");
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().code, ErrorCode::mismatch);
+  EXPECT_EQ(wrong.error().finding.message, "selftest: output 'output', element 2: expected 2.001, found 2");
+  const Result<double> none = self_test(Model::create(good(with_layers("")), StateDict()).value());
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().finding.message, "the network carries no selftest");
+}
+
 TEST(Spec, TheShapeOfTheInputMayBeLeftOut) {
   EXPECT_TRUE(good(with_layers(R"({"linear": "fc"})", "")).inputs()[0].shape.empty());
 }
@@ -151,8 +197,16 @@ INSTANTIATE_TEST_SUITE_P(
                 "spec: key 'layers' occurs twice"},
         BadSpec{"NoLayers", R"({"schema": 1})", "spec: key 'layers' is missing"},
         BadSpec{"LayersObject", R"({"schema": 1, "layers": {}})", "spec: layers: expected an array, found an object"},
-        BadSpec{"SelfTest", R"({"schema": 1, "layers": [], "selftest": {}})",
-                "spec: 'selftest' is not built into this version", "", ErrorCode::unsupported},
+        BadSpec{"SelfTestWithoutArrays", R"({"schema": 1, "layers": ["relu"], "selftest": {}})",
+                "graph: selftest: expected 1 input, found 0"},
+        BadSpec{"SelfTestKey", R"({"schema": 1, "layers": ["relu"], "selftest": {"input": []}})",
+                "spec: selftest: unknown key 'input'", "did you mean 'inputs'?"},
+        BadSpec{"SelfTestValues",
+                R"({"schema": 1, "layers": ["relu"], "selftest": {"inputs": [{"shape": [2], "values": [1]}],
+                    "outputs": [{"shape": [2], "values": [1, 0]}]}})",
+                "graph: selftest: input 'input': expected as many values as [2] has, found 1"},
+        BadSpec{"SelfTestTolerance", R"({"schema": 1, "layers": ["relu"], "selftest": {"tolerance": 0}})",
+                "graph: selftest: tolerance: expected a number above 0"},
         BadSpec{"DescriptionNumber", R"({"schema": 1, "layers": [], "description": 1})",
                 "spec: description: expected a string, found 1"},
         BadSpec{"InputNumber", R"({"schema": 1, "input": 784, "layers": []})",
@@ -254,8 +308,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "graph: layer 'c': stride: expected 1 with padding 'same', found 2x2"},
         BadSpec{"MaximumAlone", with_layers(R"("maximum")"), "spec: layers[0]: maximum: expected 2 inputs, found 1",
                 "write \"input\": [\"NAME\", \"NAME\"]"},
-        BadSpec{"AddAlone", with_layers(R"("add")"), "layer 'add_0': expected a second input or other, found neither", "",
-                ErrorCode::mismatch},
+        BadSpec{"AddAlone", with_layers(R"("add")"), "layer 'add_0': expected a second input or other, found neither",
+                "", ErrorCode::mismatch},
         BadSpec{"ReluOfTwo", with_layers(R"({"relu": "r", "input": ["input", "input"]})"),
                 "spec: layers[0] 'r': relu: expected 1 input, found 2"},
         BadSpec{"InputUnknown", with_layers(R"({"relu": "act"}, {"relu": "r", "input": "atc"})"),

@@ -210,6 +210,16 @@ std::string schema_text() {
     },
     "labels": {"type": "array", "items": {"type": "string"}},
     "layers": {"type": "array", "items": {"$ref": "#/$defs/layer"}},
+    "selftest": {
+      "type": "object",
+      "properties": {
+        "inputs": {"$ref": "#/$defs/arrays"},
+        "outputs": {"$ref": "#/$defs/arrays"},
+        "tolerance": {"type": "number", "exclusiveMinimum": 0}
+      },
+      "required": ["inputs", "outputs"],
+      "additionalProperties": false
+    },
     "outputs": {"type": "array", "items": {"$ref": "#/$defs/name"}, "minItems": 1, "uniqueItems": true}
   },
   "required": ["schema", "layers"],
@@ -222,6 +232,15 @@ std::string schema_text() {
       "items": {"anyOf": [{"type": "integer", "minimum": 1}, {"const": -1}]},
       "minItems": 1,
       "maxItems": 63
+    },
+    "arrays": {
+      "type": "array",
+      "items": {
+        "type": "object",
+        "properties": {"shape": {"$ref": "#/$defs/integers"}, "values": {"$ref": "#/$defs/numbers"}},
+        "required": ["values"],
+        "additionalProperties": false
+      }
     },
     "pair": {
       "anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}]

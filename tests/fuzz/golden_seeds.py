@@ -23,7 +23,7 @@ def kind_of(path: pathlib.Path, data: bytes) -> str:
         return "gguf"
     if path.suffix == ".safetensors":
         return "safetensors"
-    if path.suffix in (".pgm", ".ppm", ".idx") or path.name.endswith("-ubyte"):
+    if path.suffix in (".pgm", ".ppm", ".idx", ".png", ".jpg") or path.name.endswith("-ubyte"):
         return "image"
     if data[:1] == b"\x80":
         return "pickle"
@@ -41,6 +41,7 @@ WANTED = {
     "safetensors": {"safetensors"},
     "npz": {"npz", "npy"},
     "gguf": {"gguf"},
+    "module": {"zip"},
     "image": {"image"},
     "differential": {"zip", "npz", "legacy", "tar", "npy", "gguf", "safetensors", "pickle"},
 }

@@ -124,7 +124,11 @@ GGUF_KEYS = ["general.alignment", "general.architecture", "GGUF"]
 NPY_WORDS = ["'descr': ", "'fortran_order': True", "'fortran_order': False", "'shape': ", "()", "(0,)", "(1,)", "(2, 3)",
              "(9223372036854775807, 2)", "'|O'", "'|V4'", "[('a', '<i4')]", "'|S3'", "'<U2'", "'<M8[s]'", ".npy"]
 IMAGE_WORDS = [b"P2\n", b"P3\n", b"P5\n", b"P6\n", b"# a\n", b"255\n", b"65535\n", b"4294967296 ",
-               b"\x00\x00\x08\x01", b"\x00\x00\x08\x03", b"\x00\x00\x0d\x02"]
+               b"\x00\x00\x08\x01", b"\x00\x00\x08\x03", b"\x00\x00\x0d\x02",
+               b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf", b"iTXt", b"XML:com.adobe.xmp\x00",
+               b"tiff:Orientation=\"6", b"II*\x00\x08\x00\x00\x00", b"MM\x00*\x00\x00\x00\x08", b"\x12\x01\x03\x00",
+               b"Exif\x00\x00", b"http://ns.adobe.com/xap/1.0/\x00", b"Adobe\x00\x64", b"\xff\xc0", b"\xff\xc2",
+               b"\xff\xc4", b"\xff\xda", b"\xff\xdb", b"\xff\xd9"]
 
 
 def table(path: str, pattern: str) -> list[str]:

@@ -12,6 +12,7 @@ import pathlib
 import struct
 import sys
 import zipfile
+import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 FLOATS = struct.pack("<6f", *range(6))
@@ -206,6 +207,76 @@ def image_seeds():
     yield "no_pictures.idx", struct.pack(">4B4I", 0, 0, 8, 4, 0, 1 << 28, 3, 3)  # of any number of channels
     yield "gzip.idx", b"\x1f\x8b\x08\x00" + bytes(8)
     yield "picture.png", b"\x89PNG\r\n\x1a\n" + bytes(8)
+    yield from png_seeds()
+    yield from jpeg_seeds()
+
+
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(width, height, depth, colour, rows: bytes, before=b"", after=b"", interlace=0) -> bytes:
+    # Stored, not deflated: the same bytes from every version of zlib, and mutations reach the pixels.
+    stored = b"\x78\x01\x01" + struct.pack("<HH", len(rows), len(rows) ^ 0xFFFF) + rows
+    data = stored + struct.pack(">I", zlib.adler32(rows))
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
+    return (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + before + png_chunk(b"IDAT", data) + after +
+            png_chunk(b"IEND", b""))
+
+
+def exif(orientation: int) -> bytes:
+    return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x112, 3, 1, orientation, 0, 0)
+
+
+def png_seeds():
+    for depth in (1, 2, 4, 8, 16):
+        yield f"grey{depth}.png", png(3, 2, depth, 0, (b"\0" + bytes(range((3 * depth + 7) // 8))) * 2)
+    for name, colour, depth, row in (("rgb", 2, 8, 9), ("rgb16", 2, 16, 18), ("grey_alpha", 4, 8, 6),
+                                     ("grey_alpha16", 4, 16, 12), ("rgb_alpha", 6, 8, 12), ("rgb_alpha16", 6, 16, 24)):
+        yield f"{name}.png", png(3, 2, depth, colour, b"\1" + bytes(range(row)) + b"\4" + bytes(range(row)))
+    palette = png_chunk(b"PLTE", bytes(range(9)))
+    yield "palette.png", png(3, 1, 8, 3, b"\0\0\1\2", palette + png_chunk(b"tRNS", b"\0"))
+    yield "palette1.png", png(9, 1, 1, 3, b"\0\xa5\x80", palette)
+    yield "interlaced.png", png(3, 3, 8, 0, b"\0\1\0\3\0\7\x09\0\2\0\x08\0\4\5\6", interlace=1)
+    yield "turned.png", png(3, 1, 8, 0, b"\0\1\2\3", png_chunk(b"eXIf", exif(6)))
+    xmp = b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="8"/>'
+    yield "xmp.png", png(3, 1, 8, 0, b"\0\1\2\3", after=png_chunk(b"iTXt", xmp))
+    yield "bomb.png", png(0x7FFFFFFF, 0x7FFFFFFF, 16, 6, b"\0")
+
+
+def jpeg_segment(marker: int, data: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
+
+
+def jpeg(components: int, scans, frame=0xC0, before=b"", size=(8, 8), sampling=0x11) -> bytes:
+    """Blocks whose every code is one bit: 0 for no difference in the first coefficient, 0 for no others."""
+    def table(kind: int) -> bytes:
+        return bytes([kind]) + bytes([1] + [0] * 15) + b"\0"
+    parts = [b"\xff\xd8", before, jpeg_segment(0xDB, b"\0" + bytes([1] * 64)),
+             jpeg_segment(frame, struct.pack(">BHHB", 8, *size, components) +
+                          b"".join(bytes([i + 1, sampling if i == 0 else 0x11, 0]) for i in range(components))),
+             jpeg_segment(0xC4, table(0x00) + table(0x10))]
+    for which, first, last, bits, data in scans:
+        parts.append(jpeg_segment(0xDA, bytes([len(which)]) + b"".join(bytes([i, 0]) for i in which) +
+                                  bytes([first, last, bits])) + data)
+    return b"".join(parts) + b"\xff\xd9"
+
+
+def jpeg_seeds():
+    yield "grey.jpg", jpeg(1, [([1], 0, 63, 0, b"\x3f")])
+    yield "ycbcr.jpg", jpeg(3, [([1, 2, 3], 0, 63, 0, b"\x03")])
+    yield "halved.jpg", jpeg(3, [([1, 2, 3], 0, 63, 0, b"\x00\x0f")], size=(13, 15), sampling=0x22)
+    yield "cmyk.jpg", jpeg(4, [([1, 2, 3, 4], 0, 63, 0, b"\x00")])
+    adobe = jpeg_segment(0xEE, b"Adobe\0\x64\0\0\0\0\2")
+    yield "ycck.jpg", jpeg(4, [([1, 2, 3, 4], 0, 63, 0, b"\x00")], before=adobe)
+    yield "progressive.jpg", jpeg(1, [([1], 0, 0, 0, b"\x7f"), ([1], 1, 63, 0, b"\x7f")], frame=0xC2)
+    yield "arithmetic.jpg", jpeg(1, [([1], 0, 63, 0, b"\x00\x00")], frame=0xC9)
+    yield "turned.jpg", jpeg(1, [([1], 0, 63, 0, b"\x3f")], before=jpeg_segment(0xE1, b"Exif\0\0" + exif(6)))
+    xmp = b"http://ns.adobe.com/xap/1.0/\0<tiff:Orientation>8</tiff:Orientation>"
+    yield "xmp.jpg", jpeg(1, [([1], 0, 63, 0, b"\x3f")], before=jpeg_segment(0xE1, xmp))
+    restart = jpeg_segment(0xDD, b"\0\1")
+    yield "restarts.jpg", jpeg(1, [([1], 0, 63, 0, b"\x3f\xff\xd0\x3f")], before=restart, size=(8, 16))
+    yield "bomb.jpg", jpeg(1, [([1], 0, 63, 0, b"\x3f")], size=(65000, 65000))
 
 
 def as_bytes(content) -> bytes:

@@ -36,7 +36,12 @@ std::size_t mutate_tar(std::uint8_t* data, std::size_t size, std::size_t max_siz
 std::size_t mutate_files(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed,
                          PlainMutation mutate);
 
-// Any of these, by the first bytes.
+// PNG and JPEG (picture_mutator.cpp): one chunk or segment is changed, left out, doubled or moved; lengths and
+// checksums are made to fit.
+std::size_t mutate_picture(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed,
+                           PlainMutation mutate);
+
+// Any of these but pictures, by the first bytes.
 std::size_t mutate_any(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed, PlainMutation mutate);
 
 class Dice {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "checksum/crc32.hpp"
 #include "fuzz/mutators.hpp"
 #include "fuzz/packed_files.hpp"
 #include "pickle/machine.hpp"
@@ -20,6 +21,8 @@
 
 namespace rushlight::test {
 namespace {
+
+using namespace std::string_literals;
 
 constexpr std::size_t kMaxSize = 65536;
 constexpr unsigned kSeeds = 2000;
@@ -195,14 +198,52 @@ TEST(FilesMutator, ChangesOneFileAndLeavesTheOthers) {
   EXPECT_GT(one, kSeeds / 2);
 }
 
+// --- pictures
+// ------------------------------------------------------------------------------------------------------
+
+// A header and an end, with their checksums.
+constexpr std::string_view kPngWithoutPixels(
+    "\x89PNG\r\n\x1A\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\0\0\0\0\x3A\x7E\x9B\x55\0\0\0\0IEND\xAE\x42\x60\x82", 45);
+
+TEST(PictureMutator, ChecksumsOfChunksAreMadeToFit) {
+  const Bytes bytes = to_bytes(kPngWithoutPixels);
+  unsigned right = 0;
+  for (unsigned seed = 1; seed <= kSeeds; ++seed) {
+    const Bytes mutant = mutant_of(bytes, kMaxSize, seed, flip_first_byte, mutate_picture);
+    if (mutant == bytes || mutant.size() < 20) continue;
+    const auto at = [&](std::size_t i) { return byte_swapped(load_le<std::uint32_t>(mutant.data() + i)); };
+    const std::uint32_t size = at(8);
+    if (mutant.size() < 20 + std::size_t{size}) continue;
+    const std::uint32_t crc = checksum::crc32(ByteSpan(mutant).subspan(12, 4 + std::size_t{size}));
+    right += crc == at(16 + std::size_t{size}) ? 1 : 0;
+  }
+  EXPECT_GT(right, kSeeds / 2);
+}
+
+TEST(PictureMutator, SegmentsAreMadeToFit) {
+  const std::string jpeg =
+      "\xFF\xD8\xFF\xE0\0\x04"
+      "ab"
+      "\xFF\xDA\0\x03"
+      "s"
+      "coded\xFF\xD9"s;
+  unsigned ends = 0;
+  for (unsigned seed = 1; seed <= kSeeds; ++seed) {
+    const Bytes mutant = mutant_of(to_bytes(jpeg), kMaxSize, seed, flip_first_byte, mutate_picture);
+    ends += as_text(mutant).starts_with("\xFF\xD8\xFF") && as_text(mutant).ends_with("\xFF\xD9") ? 1 : 0;
+  }
+  EXPECT_GT(ends, kSeeds / 2);
+}
+
 // --- all of them
 // ------------------------------------------------------------------------------------------------------
 
 TEST(Mutators, StayWithinTheLargestSize) {
   TarFile tar;
   const std::vector<Bytes> inputs = {base_zip().build(), base_pickle(), tar.add("pickle", base_pickle()).build(),
-                                     to_bytes(pack_files({{"a", "b"}}))};
-  for (const auto mutator : {mutate_checkpoint, mutate_pickle, mutate_header, mutate_tar, mutate_files, mutate_any}) {
+                                     to_bytes(pack_files({{"a", "b"}})), to_bytes(kPngWithoutPixels)};
+  for (const auto mutator :
+       {mutate_checkpoint, mutate_pickle, mutate_header, mutate_tar, mutate_files, mutate_picture, mutate_any}) {
     for (const Bytes& bytes : inputs) {
       for (unsigned seed = 1; seed <= kSeeds / 10; ++seed) {
         (void)mutant_of(bytes, bytes.size(), seed, fill_all, mutator);
@@ -213,8 +254,10 @@ TEST(Mutators, StayWithinTheLargestSize) {
 }
 
 TEST(Mutators, TakeAnyBytes) {
-  for (const auto mutator : {mutate_checkpoint, mutate_pickle, mutate_header, mutate_tar, mutate_files, mutate_any}) {
-    for (const char* bytes : {"", "x", "\x93NUMPY", "\x93NUMPY\1\1\1\1\1\1\1", "12345678{", "\x80\2(", "PK\3\4"}) {
+  for (const auto mutator :
+       {mutate_checkpoint, mutate_pickle, mutate_header, mutate_tar, mutate_files, mutate_picture, mutate_any}) {
+    for (const char* bytes : {"", "x", "\x93NUMPY", "\x93NUMPY\1\1\1\1\1\1\1", "12345678{", "\x80\2(", "PK\3\4",
+                              "\x89PNG\r\n\x1A\n", "\xFF\xD8\xFF", "\xFF\xD8\xFF\xDA\x01\x02\x03\xFF"}) {
       for (unsigned seed = 1; seed <= 64; ++seed) (void)mutant_of(to_bytes(bytes), 64, seed, fill_all, mutator);
     }
   }

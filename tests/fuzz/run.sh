@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 usage='usage: tests/fuzz/run.sh MINUTES [-j N] [TARGET[=MINUTES]...]'
-all=(zip pickle checkpoint save salvage legacy tar safetensors npz gguf sets spec image manifest differential)
+all=(zip pickle checkpoint save salvage legacy tar safetensors npz gguf sets spec module image manifest differential)
 minutes=${1:?$usage}
 shift
 jobs=1
@@ -58,7 +58,7 @@ fuzz() {
   local work=build/fuzz/corpus-$target found=build/fuzz/findings-$target log=build/fuzz/$target.log
   local golden=build/fuzz/golden-$target max_len=65536
   case $target in
-    checkpoint | save | salvage | differential | legacy | tar | npz) max_len=16384 ;;  # they do much with each byte
+    checkpoint | save | salvage | differential | legacy | tar | npz | module) max_len=16384 ;;  # they do much with each byte
     spec) max_len=4096 ;;
   esac
   rm -rf "$found" "$golden"  # findings of earlier runs are not this run's
@@ -71,7 +71,7 @@ fuzz() {
     [ ! -d "$folder" ] || seeds+=("$folder")
   done
   local words=$target
-  case $target in legacy | save | salvage | differential) words=checkpoint ;; esac
+  case $target in legacy | save | salvage | differential | module) words=checkpoint ;; esac
   [ ! -f "tests/fuzz/$words.dict" ] || dictionary=("-dict=tests/fuzz/$words.dict")
   "$programs/${target}_fuzzer" "$work" "${seeds[@]}" "${dictionary[@]}" -max_total_time=$((minutes * 60)) \
     -timeout=10 -rss_limit_mb=2048 -max_len=$max_len -print_final_stats=1 -print_funcs=0 -artifact_prefix="$found/" \

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Packs the golden files and writes MANIFEST.json.
 
-    pack.py TESTDATA_DIR [SET ...]    TESTDATA_DIR holds fashion/, format/, torch-releases/ with their READMEs
+    pack.py TESTDATA_DIR [SET ...]    TESTDATA_DIR holds fashion/, format/, images/, torch-releases/ with their READMEs, and what
+                                      make_architectures.py and make_numpy.py write; nets/ is in architectures/
 
 Given names, it packs those sets alone and leaves the others in the manifest as they are.
 Each set becomes SET.tar.xz, the same bytes on every run; CMake unpacks them into <build>/golden. The manifest gives the
@@ -16,8 +17,11 @@ import sys
 import tarfile
 
 SETS = {
+    "architectures": "torchvision 0.29.2's networks: names, shapes, outputs of PyTorch 2.15.0 (make_architectures.py)",
     "fashion": "Fashion-MNIST CNN trained with PyTorch 1.13.1; images MIT licence, Zalando Research",
     "format": "one small file per feature, PyTorch 2.15.0, torchvision 0.29.2, NumPy 2.4.6 (make_format_goldens.py)",
+    "images": "synthetic pictures and their pixels, Pillow 13.0, PyTorch 2.15, torchvision 0.29 (make_image_vectors.py)",
+    "nets": "ten small networks with weights, inputs and outputs, PyTorch 2.15.0 (make_architecture_vectors.py)",
     "numpy": "arrays and scalars of NumPy, PyTorch 1.13.0 with NumPy 1.24.2 and 2.15.0 with 2.4.6 (make_numpy.py)",
     "operators": "operators in their corner cases, PyTorch 2.15.0, torchvision 0.29.2 (make_operator_vectors.py)",
     "operators-more": "what the set operators leaves out, PyTorch 2.15.0, torchvision 0.29.2 (make_operators.py)",

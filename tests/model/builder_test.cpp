@@ -274,5 +274,29 @@ TEST_F(InferShapes, NamesTheInputThatDoesNotFit) {
             "input 'b': output [1099511627776, 1099511627776, 1099511627776] overflows 64 bits");
 }
 
+TEST(Graph, WithOutputsTakesOutputsNodesAndModules) {
+  GraphBuilder g;
+  const Edge x = g.input("x", {-1, 4});
+  const Edge a = g.apply("block.0.fc", Linear{4, 4}, x);
+  const Edge b = g.apply("block.0.act", ReLU{}, a);
+  const Edge c = g.apply("head", Linear{4, 2}, b);
+  g.labels({"cat", "dog"});
+  g.output("scores", c);
+  const Graph graph = g.build().value();
+  const std::vector<std::string> names = {"block.0", "block.0.fc", "scores", "scores"};
+  const Graph other = graph.with_outputs(names).value();
+  ASSERT_EQ(other.outputs().size(), 3u);
+  EXPECT_EQ(other.outputs()[0].edge, b);
+  EXPECT_EQ(other.outputs()[1].edge, a);
+  EXPECT_EQ(other.outputs()[2].edge, c);
+  EXPECT_TRUE(other.labels().empty());
+  const Result<Graph> none = graph.with_outputs(std::vector<std::string>{"haed"});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::not_found);
+  EXPECT_EQ(none.error().finding.message, "there is no layer 'haed' in the network");
+  EXPECT_EQ(none.error().finding.hint, "did you mean 'head'");
+  EXPECT_FALSE(graph.with_outputs({}));
+}
+
 }  // namespace
 }  // namespace rushlight

@@ -181,6 +181,35 @@ TEST(LoadStateDict, BatchCountsBesideBatchNormsAreIgnoredAndOthersAreNot) {
             (std::vector<std::string>{"fc.num_batches_tracked", "num_batches_tracked"}));
 }
 
+TEST(LoadStateDict, WhatAGraphIgnoresIsNotUnexpected) {
+  GraphBuilder g;
+  g.output("y", g.apply("fc", Linear{}, g.input("x")));
+  g.ignore("aux");
+  const Graph graph = g.build().value();
+  EXPECT_EQ(graph.ignored(), std::vector<std::string>{"aux"});
+  StateDict state = state_of({{"fc.weight", {3, 4}}, {"fc.bias", {3}}, {"aux", {1}}, {"aux.fc.weight", {5}}});
+  EXPECT_TRUE(Model::create(graph, state));
+  state.insert("aux1.weight", ramp({1}));
+  EXPECT_EQ(refused(graph, state).report.unexpected, std::vector<std::string>{"aux1.weight"});
+}
+
+TEST(LoadStateDict, BuffersThatFollowFromTheSizeOfAWindowAreIgnored) {
+  GraphBuilder g;
+  const Operator attention = ShiftedWindowAttention{.window_size = 2, .num_heads = 1};
+  g.output("y", g.apply("attn", attention, g.input("x")));
+  const Graph graph = g.build().value();
+  StateDict state = state_of({{"attn.qkv.weight", {6, 2}},
+                              {"attn.qkv.bias", {6}},
+                              {"attn.proj.weight", {2, 2}},
+                              {"attn.proj.bias", {2}},
+                              {"attn.relative_position_bias_table", {9, 1}},
+                              {"attn.relative_position_index", {16}}});
+  EXPECT_TRUE(Model::create(graph, state));
+  // Which only the second version has.
+  state.insert("attn.relative_coords_table", ramp({1, 3, 3, 2}));
+  EXPECT_EQ(refused(graph, state).report.unexpected, std::vector<std::string>{"attn.relative_coords_table"});
+}
+
 TEST(LoadStateDict, WithoutStrictUnexpectedAndMissingNamesAreOnlyReported) {
   StateDict state = cnn_state();
   state.erase("fc.weight");

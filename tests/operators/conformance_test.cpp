@@ -85,6 +85,16 @@ std::string lacks(const runtime::Backend& backend, const Graph& graph) {
   return {};
 }
 
+Status same_bits(const std::vector<Tensor>& outputs, const std::vector<std::vector<std::byte>>& before,
+                 const std::string& who) {
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const auto bytes = outputs[i].bytes().value();
+    if (std::equal(bytes.begin(), bytes.end(), before[i].begin(), before[i].end())) continue;
+    return Error::of({.category = Category::device, .code = "OTHER-BITS", .message = who + " other bits"});
+  }
+  return {};
+}
+
 // As a Session does it, with views as a caller would pass them.
 Result<std::vector<Tensor>> run(const runtime::Backend& backend, const OperatorCase& one) {
   const Graph& graph = one.model.graph();
@@ -114,21 +124,21 @@ Result<std::vector<Tensor>> run(const runtime::Backend& backend, const OperatorC
   }
   RUSHLIGHT_TRY_ASSIGN(const auto weights, backend.make_weights(network));
   RUSHLIGHT_TRY_ASSIGN(const auto program, backend.compile(network, shapes, weights, {}));
+  static const std::unique_ptr<Executor> pool = make_thread_pool(2);
+  runtime::RunOptions two_threads;
+  two_threads.executor = pool.get();
+  RUSHLIGHT_TRY_ASSIGN(const auto threaded, backend.compile(network, shapes, weights, two_threads));
   RUSHLIGHT_TRY(program->run(in, out));
   std::vector<std::vector<std::byte>> first;
   for (const Tensor& output : outputs) {
     const auto bytes = output.bytes().value();
     first.emplace_back(bytes.begin(), bytes.end());
   }
-  // The first run finds fresh memory, the second the values of the first.
+  // The first run finds fresh memory, the second the values of the first; the third has two threads.
   RUSHLIGHT_TRY(program->run(in, out));
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const auto bytes = outputs[i].bytes().value();
-    if (!std::equal(bytes.begin(), bytes.end(), first[i].begin(), first[i].end())) {
-      return Error::of(
-          {.category = Category::device, .code = "SECOND-RUN", .message = "a second run gives other bits"});
-    }
-  }
+  RUSHLIGHT_TRY(same_bits(outputs, first, "a second run gives"));
+  RUSHLIGHT_TRY(threaded->run(in, out));
+  RUSHLIGHT_TRY(same_bits(outputs, first, "two threads give"));
   return outputs;
 }
 

@@ -31,17 +31,19 @@ void expect_sound(const Plan& plan) {
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const StepTensors used = tensors_of(plan.steps[i]);
     for (const runtime::TensorId input : used.inputs) {
-      if (input == runtime::kNone) continue;
       EXPECT_TRUE(written[plan.tensors[input].buffer]) << "step " << i << " reads what nobody wrote";
     }
-    EXPECT_NE(Place::input, plan.tensors[used.output].place) << "step " << i << " writes an input";
-    written[plan.tensors[used.output].buffer] = true;
+    for (const runtime::TensorId output : used.outputs) {
+      EXPECT_NE(Place::input, plan.tensors[output].place) << "step " << i << " writes an input";
+      EXPECT_NE(Place::constant, plan.tensors[output].place) << "step " << i << " writes a constant";
+      written[plan.tensors[output].buffer] = true;
+    }
   }
   for (const PlannedTensor& tensor : plan.tensors) {
     const PlannedBuffer& buffer = plan.buffers[tensor.buffer];
     EXPECT_EQ(buffer.place, tensor.place);
-    EXPECT_EQ(buffer.offset_bytes, tensor.offset_bytes);
-    EXPECT_LE(static_cast<std::uint64_t>(tensor.elements()) * sizeof(float), buffer.size_bytes);
+    EXPECT_EQ(buffer.offset_bytes + tensor.begin_bytes, tensor.offset_bytes);
+    EXPECT_LE(static_cast<std::uint64_t>(tensor.elements()) * sizeof(float) + tensor.begin_bytes, buffer.size_bytes);
   }
   std::vector<const PlannedBuffer*> live;
   std::vector<bool> used(plan.buffers.size(), false);

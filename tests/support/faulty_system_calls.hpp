@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +28,9 @@ class FaultySystemCalls {
     const char* only = nullptr;                // counts and fails calls of this name alone
     std::size_t most_bytes = ~std::size_t{0};  // a pread or write moves no more
     bool writes_nothing = false;               // write returns 0
+    bool full_when_reserved = false;           // others take all room that fallocate left: write gets what was reserved
+    std::optional<std::size_t> flip_byte{};    // the byte, of all that is written, in which a bit is another one
+    bool really_syncs = true;                  // false: fsync says yes at once, for tests of thousands of writes
   };
 
   explicit FaultySystemCalls(Plan plan) {
@@ -49,6 +54,8 @@ class FaultySystemCalls {
     std::vector<std::string> log;
     std::string failed;
     std::uint64_t reserved_bytes = 0;
+    std::map<int, std::size_t> reserved;  // of a descriptor, and not written yet
+    std::size_t written_bytes = 0;
   };
   static State& state() {
     static State state;
@@ -66,6 +73,31 @@ class FaultySystemCalls {
     return true;
   }
 
+  static ssize_t written(int fd, const std::byte* bytes, std::size_t count) {
+    State& s = state();
+    std::size_t& reserved = s.reserved[fd];
+    if (s.plan.full_when_reserved && count > 0) {
+      count = std::min(count, reserved);
+      if (count == 0) {
+        if (s.failed.empty()) s.failed = "write";
+        errno = ENOSPC;
+        return -1;
+      }
+    }
+    std::vector<std::byte> flipped;
+    if (s.plan.flip_byte && *s.plan.flip_byte >= s.written_bytes && *s.plan.flip_byte < s.written_bytes + count) {
+      flipped.assign(bytes, bytes + count);
+      flipped[*s.plan.flip_byte - s.written_bytes] ^= std::byte{1} << (*s.plan.flip_byte % 8);
+      bytes = flipped.data();
+    }
+    const ssize_t moved = io::real_system_calls().write(fd, bytes, count);
+    if (moved > 0) {
+      s.written_bytes += static_cast<std::size_t>(moved);
+      reserved -= std::min(reserved, static_cast<std::size_t>(moved));
+    }
+    return moved;
+  }
+
   static const io::SystemCalls& table() {
     static const io::SystemCalls calls = [] {
       io::SystemCalls c{};
@@ -77,6 +109,7 @@ class FaultySystemCalls {
       };
       // The descriptor is gone whatever close says, as on Linux.
       c.close = [](int fd) {
+        state().reserved.erase(fd);
         const bool failed = fails("close");
         const int error_number = errno;
         const int result = io::real_system_calls().close(fd);
@@ -107,18 +140,23 @@ class FaultySystemCalls {
       };
       c.fallocate = [](int fd, off_t size_bytes) {
         state().reserved_bytes = static_cast<std::uint64_t>(size_bytes);
-        return fails("fallocate") ? -1 : io::real_system_calls().fallocate(fd, size_bytes);
+        if (fails("fallocate")) return -1;
+        state().reserved[fd] = static_cast<std::size_t>(size_bytes);
+        return io::real_system_calls().fallocate(fd, size_bytes);
       };
       c.write = [](int fd, const void* buffer, std::size_t count) -> ssize_t {
         if (fails("write")) return -1;
         if (state().plan.writes_nothing) return 0;
-        return io::real_system_calls().write(fd, buffer, std::min(count, state().plan.most_bytes));
+        return written(fd, static_cast<const std::byte*>(buffer), std::min(count, state().plan.most_bytes));
       };
       c.fchown = [](int fd, uid_t owner, gid_t group) {
         return fails("fchown") ? -1 : io::real_system_calls().fchown(fd, owner, group);
       };
       c.fchmod = [](int fd, unsigned mode) { return fails("fchmod") ? -1 : io::real_system_calls().fchmod(fd, mode); };
-      c.fsync = [](int fd) { return fails("fsync") ? -1 : io::real_system_calls().fsync(fd); };
+      c.fsync = [](int fd) {
+        if (fails("fsync")) return -1;
+        return state().plan.really_syncs ? io::real_system_calls().fsync(fd) : 0;
+      };
       c.renameat = [](int from_folder, const char* from, int to_folder, const char* to) {
         return fails("renameat") ? -1 : io::real_system_calls().renameat(from_folder, from, to_folder, to);
       };

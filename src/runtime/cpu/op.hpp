@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "runtime/cpu/kernels/kernels.hpp"
 #include "runtime/cpu/packed_weights.hpp"
@@ -25,6 +27,12 @@ class Op {
 
   [[nodiscard]] std::size_t task_count() const noexcept { return task_count_; }
   [[nodiscard]] std::size_t scratch_bytes() const noexcept { return scratch_bytes_; }
+  // What a task of another Op of the same step may read of this one's tasks; the program lends it (OpContext::shared).
+  [[nodiscard]] std::size_t shared_bytes() const noexcept { return shared_bytes_; }
+  void set_shared_bytes(std::size_t bytes) noexcept { shared_bytes_ = bytes; }
+  // Whether to ask for failure() after the tasks: of operators that follow numbers from outside.
+  [[nodiscard]] bool can_fail() const noexcept { return can_fail_; }
+  [[nodiscard]] virtual Status failure() const { return {}; }
   // Not worth waking another thread for.
   [[nodiscard]] bool is_small() const noexcept { return operations_ < kSmall; }
 
@@ -34,10 +42,13 @@ class Op {
   std::size_t task_count_ = 0;
   std::size_t scratch_bytes_ = 0;
   double operations_ = 0;  // roughly; an element moved counts as a few
+  bool can_fail_ = false;
 
  private:
   // About 5 us of one core, which is what waking another one costs.
   static constexpr double kSmall = 500'000;
+
+  std::size_t shared_bytes_ = 0;
 };
 
 // What makers of Ops need.
@@ -46,8 +57,11 @@ struct OpContext {
   const Plan& plan;
   const Kernels& kernels;
   CpuWeights& weights;
+  const Limits& limits;
 
   [[nodiscard]] const PlannedTensor& tensor(TensorId id) const { return plan.tensors[id]; }
+  // Stands behind the plan's tensors in the table of addresses: memory that the Ops of one step share.
+  [[nodiscard]] TensorId shared() const { return static_cast<TensorId>(plan.tensors.size()); }
   // Null for kNone.
   [[nodiscard]] Result<std::shared_ptr<const PackedArray>> packed(ConstantId id, Packing packing, std::size_t width = 0,
                                                                   std::size_t groups = 1) const;
@@ -67,6 +81,10 @@ using MadeOp = Result<std::unique_ptr<Op>>;
 [[nodiscard]] MadeOp make_op(const SoftmaxStep& step, const OpContext& context);
 [[nodiscard]] MadeOp make_op(const LayoutStep& step, const OpContext& context);
 [[nodiscard]] MadeOp make_op(const CopyStep& step, const OpContext& context);
+
+// One after the other. `layer` is the step's name, for messages.
+[[nodiscard]] Result<std::vector<std::unique_ptr<Op>>> make_general_ops(const GeneralStep& step, std::string_view layer,
+                                                                        const OpContext& context);
 
 // Items [first, last) of `count`, cut into equal parts of `part` items.
 struct Range {

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -27,36 +29,62 @@ CpuProgram::CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& op
 
 Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan plan, const Kernels& kernels,
                                                   std::shared_ptr<CpuWeights> weights, const RunOptions& options) {
-  const OpContext context{network, plan, kernels, *weights};
+  const OpContext context{network, plan, kernels, *weights, options.limits};
   std::unique_ptr<CpuProgram> program(new CpuProgram(std::move(weights), options));
   program->ops_.reserve(plan.steps.size());
   for (const Step& step : plan.steps) {
-    RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op,
-                         std::visit([&](const auto& work) { return make_op(work, context); }, step.work));
+    if (const auto* general = std::get_if<GeneralStep>(&step.work)) {
+      RUSHLIGHT_TRY_ASSIGN(std::vector<std::unique_ptr<Op>> ops, make_general_ops(*general, step.name, context));
+      std::move(ops.begin(), ops.end(), std::back_inserter(program->ops_));
+      continue;
+    }
+    const auto make = [&](const auto& work) -> MadeOp {
+      if constexpr (std::is_same_v<std::decay_t<decltype(work)>, GeneralStep>) {
+        return std::unique_ptr<Op>();
+      } else {
+        return make_op(work, context);
+      }
+    };
+    RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op, std::visit(make, step.work));
     program->ops_.push_back(std::move(op));
   }
-  RUSHLIGHT_TRY(program->allocate(plan));
+  RUSHLIGHT_TRY(program->allocate(network, plan));
   return std::unique_ptr<Program>(std::move(program));
 }
 
-Status CpuProgram::allocate(const Plan& plan) {
-  for (const std::unique_ptr<Op>& op : ops_) scratch_pitch_ = std::max(scratch_pitch_, op->scratch_bytes());
+Status CpuProgram::allocate(const Network& network, const Plan& plan) {
+  std::size_t shared_bytes = 0;
+  for (const std::unique_ptr<Op>& op : ops_) {
+    scratch_pitch_ = std::max(scratch_pitch_, op->scratch_bytes());
+    shared_bytes = std::max(shared_bytes, op->shared_bytes());
+  }
   scratch_pitch_ = (scratch_pitch_ + kCacheLine - 1) / kCacheLine * kCacheLine;
-  const auto bytes = checked_add<std::uint64_t>(plan.arena_bytes, slots_ * scratch_pitch_);
+  const auto with_shared = checked_add<std::uint64_t>(plan.arena_bytes, shared_bytes);
+  const auto bytes = with_shared ? checked_add<std::uint64_t>(*with_shared, slots_ * scratch_pitch_) : std::nullopt;
   if (!bytes || *bytes > options_.limits.arena_bytes) return arena_too_large(bytes, options_.limits);
   workspace_ = AlignedBuffer::allocate(*bytes);
   if (workspace_.data() == nullptr && *bytes > 0) return no_memory_for(*bytes, "activations");
   workspace_bytes_ = *bytes;
-  scratch_ = workspace_.data() + plan.arena_bytes;
+  scratch_ = workspace_.data() + plan.arena_bytes + shared_bytes;
+  std::vector<std::byte*> values(plan.constants.size(), nullptr);
   for (TensorId id = 0; id < plan.tensors.size(); ++id) {
     const PlannedTensor& tensor = plan.tensors[id];
     if (tensor.place == Place::arena) {
       addresses_.push_back(reinterpret_cast<float*>(workspace_.data() + tensor.offset_bytes));
+    } else if (tensor.place == Place::constant) {
+      if (values[tensor.port] == nullptr) {
+        RUSHLIGHT_TRY_ASSIGN(Tensor value, materialise(plan.constants[tensor.port], network));
+        RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> memory, value.bytes());
+        values[tensor.port] = const_cast<std::byte*>(memory.data());
+        constants_.push_back(std::move(value));
+      }
+      addresses_.push_back(reinterpret_cast<float*>(values[tensor.port] + tensor.offset_bytes));
     } else {
       addresses_.push_back(nullptr);
-      port_tensors_.push_back({id, tensor.place, tensor.port});
+      port_tensors_.push_back({id, tensor.place, tensor.port, tensor.offset_bytes});
     }
   }
+  addresses_.push_back(reinterpret_cast<float*>(workspace_.data() + plan.arena_bytes));
   return {};
 }
 
@@ -64,13 +92,16 @@ Status CpuProgram::run(std::span<const TensorView> inputs, std::span<const Mutab
   for (const PortTensor& port : port_tensors_) {
     if (port.place == Place::input) {
       // Inputs are never written; one table of addresses for all tensors is worth the cast.
-      addresses_[port.tensor] = const_cast<float*>(static_cast<const float*>(inputs[port.port].data));
+      const auto* data = static_cast<const std::byte*>(inputs[port.port].data);
+      addresses_[port.tensor] = reinterpret_cast<float*>(const_cast<std::byte*>(data) + port.offset_bytes);
     } else {
-      addresses_[port.tensor] = static_cast<float*>(outputs[port.port].data);
+      auto* data = static_cast<std::byte*>(outputs[port.port].data);
+      addresses_[port.tensor] = reinterpret_cast<float*>(data + port.offset_bytes);
     }
   }
   for (std::size_t i = 0; i < ops_.size(); ++i) {
     run_op(*ops_[i]);
+    if (ops_[i]->can_fail()) RUSHLIGHT_TRY(ops_[i]->failure());
     if (options_.progress != nullptr && !options_.progress->on_progress("run", i + 1, ops_.size())) {
       return run_was_cancelled();
     }

@@ -29,18 +29,20 @@ class CpuProgram final : public Program {
     TensorId tensor;
     Place place;
     std::size_t port;
+    std::uint64_t offset_bytes;
   };
 
   CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& options);
-  Status allocate(const Plan& plan);
+  Status allocate(const Network& network, const Plan& plan);
   void run_op(const Op& op) noexcept;
 
   std::shared_ptr<CpuWeights> weights_;
   RunOptions options_;
   std::vector<std::unique_ptr<Op>> ops_;
-  std::vector<float*> addresses_;  // of each tensor; those of port tensors are set by run()
+  std::vector<float*> addresses_;  // of each tensor, and of what Ops share; those of port tensors are set by run()
   std::vector<PortTensor> port_tensors_;
-  AlignedBuffer workspace_;  // the arena, then scratch for each slot
+  std::vector<Tensor> constants_;  // that tensors of Place::constant are
+  AlignedBuffer workspace_;        // the arena, what Ops share, then scratch for each slot
   std::byte* scratch_ = nullptr;
   std::size_t scratch_pitch_ = 0;
   std::size_t slots_ = 1;  // tasks that may run at the same time

@@ -10,9 +10,14 @@ namespace {
 bool takes(const Draft& draft, const DraftOp& layer, const Operator& norm) {
   if (layer.batch_norm != kNoNode) return false;
   const Operator& op = draft.node(layer).op;
-  if (norm.is<BatchNorm2d>()) return op.is<Conv2d>();
-  // A Linear's channels are the last dimension, those of a BatchNorm1d the second one.
-  return norm.is<BatchNorm1d>() && op.is<Linear>() && draft.shapes[layer.output].size() == 2;
+  // Statistics of the batch at hand are no constants.
+  if (const auto* two = norm.get_if<BatchNorm2d>()) return two->track_running_stats && op.is<Conv2d>();
+  const auto* one = norm.get_if<BatchNorm1d>();
+  if (one == nullptr || !one->track_running_stats) return false;
+  // A Linear's channels are the last dimension, those of a Conv1d without a batch the first; those of a BatchNorm1d
+  // always the second.
+  const std::size_t rank = draft.shapes[layer.output].size();
+  return (op.is<Linear>() && rank == 2) || (op.is<Conv1d>() && rank == 3);
 }
 
 }  // namespace

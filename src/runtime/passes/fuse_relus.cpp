@@ -8,8 +8,11 @@ namespace rushlight::runtime {
 namespace {
 
 bool has_epilogue(const Operator& op) {
-  return op.is<Conv2d>() || op.is<Linear>() || op.is<BatchNorm1d>() || op.is<BatchNorm2d>() || op.is<Add>() ||
-         op.is<ReLU>();
+  if (const auto* norm = op.get_if<BatchNorm1d>()) return norm->track_running_stats;
+  if (const auto* norm = op.get_if<BatchNorm2d>()) return norm->track_running_stats;
+  if (const auto* norm = op.get_if<BatchNorm3d>()) return norm->track_running_stats;
+  if (const auto* add = op.get_if<Add>()) return add->alpha == 1 && !add->other;
+  return op.is<Conv1d>() || op.is<Conv2d>() || op.is<Linear>() || op.is<ReLU>();
 }
 
 }  // namespace
@@ -24,7 +27,7 @@ void fuse_relus(Draft& draft) {
     const std::size_t producer = uses.producer[value];
     if (producer == kNoNode || uses.count[value] != 1) continue;
     DraftOp& maker = draft.ops[producer];
-    if (!has_epilogue(draft.node(maker).op)) continue;
+    if (!has_epilogue(draft.node(maker).op) || maker.output != value) continue;
     maker.relu = true;  // twice is once
     maker.output = relu.output;
     uses.producer[relu.output] = producer;

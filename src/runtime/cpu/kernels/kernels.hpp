@@ -124,7 +124,14 @@ struct Kernels {
   void (*max_window)(const WindowCall&);
   void (*mean_window)(const WindowCall&);
   void (*norm)(const NormCall&);
+  // Element by element; the output may be the input.
   void (*relu)(const float* input, float* output, std::size_t count);
+  void (*sigmoid)(const float* input, float* output, std::size_t count);
+  void (*silu)(const float* input, float* output, std::size_t count);
+  void (*tanh)(const float* input, float* output, std::size_t count);
+  void (*hardsigmoid)(const float* input, float* output, std::size_t count);
+  void (*hardswish)(const float* input, float* output, std::size_t count);
+  void (*gelu)(const float* input, float* output, std::size_t count);  // the exact one
   void (*add)(const AddCall&);
   void (*softmax)(const SoftmaxCall&);
   void (*transpose)(const TransposeCall&);

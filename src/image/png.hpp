@@ -1,0 +1,14 @@
+// PNG (W3C REC-png-3), through libpng where the build has it.
+#pragma once
+
+#include "image/file_bytes.hpp"
+#include "rushlight/image.hpp"
+
+namespace rushlight::image {
+
+[[nodiscard]] bool is_png(ByteSpan bytes) noexcept;
+
+// uint8 [1 or 3, H, W], turned upright where the options say so; their channels are not looked at.
+[[nodiscard]] Result<Tensor> read_png(const FileBytes& file, const ReadImageOptions& options);
+
+}  // namespace rushlight::image

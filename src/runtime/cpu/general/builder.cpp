@@ -1,0 +1,98 @@
+#include "runtime/cpu/general/builder.hpp"
+
+#include <optional>
+#include <string>
+
+#include "base/checked.hpp"
+#include "base/fail.hpp"
+#include "base/quote.hpp"
+#include "runtime/failure.hpp"
+
+namespace rushlight::runtime::cpu {
+
+void CheckOp::run(std::size_t, float* const* tensors, std::byte*) const noexcept {
+  const void* indices = tensors[bounds_.indices.tensor];
+  const std::int64_t count = bounds_.indices.elements();
+  const Shape& shape = bounds_.indices.shape;
+  bad_place_ = -1;
+  std::int64_t before = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::int64_t place = 0;
+    std::int64_t rest = i;
+    for (std::size_t d = shape.size(); d-- > 0; rest /= shape[d]) place += rest % shape[d] * bounds_.indices.strides[d];
+    const std::int64_t index = index_at(indices, bounds_.indices.dtype, place);
+    const bool is_bad =
+        index < 0 || index >= bounds_.size || (bounds_.ascending && (index < before || (i == 0 && index != 0)));
+    if (is_bad) {
+      bad_index_ = index;
+      bad_place_ = i;
+      return;
+    }
+    before = index;
+  }
+}
+
+Status CheckOp::failure() const {
+  if (bad_place_ < 0) return {};
+  const std::string expected = bounds_.ascending
+                                   ? "offsets that begin at 0 and rise to at most " + std::to_string(bounds_.size - 1)
+                               : bounds_.size == 0 ? "none"
+                                                   : "0 to " + std::to_string(bounds_.size - 1);
+  return Error::of({.category = Category::argument,
+                    .code = "RUN-INDEX",
+                    .message = "layer " + quoted(layer_) + ": " + std::string(bounds_.what) + " " +
+                               std::to_string(bad_index_) + " at element " + std::to_string(bad_place_) +
+                               " lies outside, expected " + expected,
+                    .found = std::to_string(bad_index_),
+                    .expected = expected});
+}
+
+namespace {
+
+Result<Tensor> find_parameter(const Network& network, std::size_t index, std::string_view name) {
+  const Node& node = network.graph.nodes()[index];
+  const Tensor* tensor = network.parameters.find(node.parameter(name));
+  if (tensor != nullptr) return *tensor;
+  return Error::of({.category = Category::model,
+                    .code = "MODEL-MISSING",
+                    .message = "no parameter " + quoted(node.parameter(name))});
+}
+
+}  // namespace
+
+Result<std::span<const float>> Builder::parameter(std::string_view name) const {
+  RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, find_parameter(context_.network, step_.node, name));
+  return tensor.values<float>();
+}
+
+Result<Shape> Builder::parameter_shape(std::string_view name) const {
+  RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, find_parameter(context_.network, step_.node, name));
+  return Shape(tensor.shape().begin(), tensor.shape().end());
+}
+
+std::size_t Builder::share(std::initializer_list<std::size_t> sizes) {
+  constexpr std::size_t kLine = kCacheLine / sizeof(float);
+  std::optional<std::size_t> floats = 1;
+  for (const std::size_t size : sizes) floats = floats ? checked_mul(*floats, size) : floats;
+  const auto rounded = floats ? checked_add(*floats, kLine - 1) : std::nullopt;
+  const auto end = rounded ? checked_add(shared_floats_, *rounded / kLine * kLine) : std::nullopt;
+  if (!end || !checked_mul(*end, sizeof(float))) {
+    is_countable_ = false;
+    return 0;
+  }
+  const std::size_t offset = shared_floats_;
+  shared_floats_ = *end;
+  return offset;
+}
+
+void Builder::check_indices(const Operand& indices, std::int64_t size, bool ascending, std::string_view what) {
+  ops_.push_back(std::make_unique<CheckOp>(CheckOp::Bounds{indices, size, ascending, what}, std::string(layer_)));
+}
+
+Result<Ops> Builder::finish() {
+  if (!is_countable_) return arena_too_large(std::nullopt, context_.limits);
+  if (!ops_.empty()) ops_.front()->set_shared_bytes(shared_floats_ * sizeof(float));
+  return std::move(ops_);
+}
+
+}  // namespace rushlight::runtime::cpu
