@@ -8,7 +8,7 @@ import re
 import sys
 
 ROW = re.compile(r"^([0-9a-f]{4})  ((?:[0-9a-f]{2} ?)+)", re.M)
-RULE = re.compile(r"^\s*(?:[-*]\s*|#+\s*|\|\s*)?\**\[([ZPTCLISAMD]-\d+[a-z]?)\]\**", re.M)
+RULE = re.compile(r"^\s*(?:[-*]\s*|#+\s*|\|\s*)?\**\[([ZPTCLISAMDN]-\d+[a-z]?)\]\**", re.M)
 TEST_NAME = re.compile(r"`((?:[A-Z]\w+)\.(?:\w+))`")
 SOURCE = re.compile(r"\*Sources?:\*")
 FILE_NAME = re.compile(r"`(tests/[\w./-]+\.(?:py|cpp|cmake|sh))`")

@@ -469,7 +469,7 @@ int run(Context& context, const Options& options) {
     Result<Model> tapped = tap(*model, options.tap);
     if (!tapped) return give_up(std::move(tapped).error());
     model = std::move(tapped);
-    notes.push_back(fmt::format("output of {}", quoted(options.tap)));
+    notes.push_back(fmt::format("output of '{}'", escaped(options.tap)));
   }
 
   EvaluateOptions evaluate_options;

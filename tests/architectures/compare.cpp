@@ -50,34 +50,6 @@ std::size_t best_class(std::span<const float> row) {
   return static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
 }
 
-Result<OutputVerdict> judge(const ExpectedOutput& output, const ArchitectureRun& run, const Tensor& have) {
-  OutputVerdict verdict{.name = output.name, .torch_error = output.error};
-  RUSHLIGHT_TRY_ASSIGN(const Tensor expected, read_npy(output.file));
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const double> reference, expected.values<double>());
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const float> all, have.values<float>());
-  const std::vector<float> values =
-      run.every.empty() ? std::vector<float>(all.begin(), all.end()) : thinned(all, shape_of(have), run.every);
-  if (values.size() != reference.size()) {
-    verdict.problem = "has the shape " + shape_text(have.shape()) + ", expected " + shape_text(expected.shape());
-    return verdict;
-  }
-  double largest = 0;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    largest = std::max(largest, std::abs(reference[i]));
-    verdict.error = std::max(verdict.error, distance(values[i], reference[i]));
-  }
-  verdict.error /= largest;
-  if (verdict.error > tolerance(output.error)) verdict.problem = "is off by " + std::to_string(verdict.error);
-  for (std::size_t i = 0; i < run.top1.size(); ++i) {
-    const std::size_t classes = all.size() / run.top1.size();
-    const std::size_t best = best_class(all.subspan(i * classes, classes));
-    if (best != static_cast<std::size_t>(run.top1[i])) {
-      verdict.problem = "has the best class " + std::to_string(best) + ", expected " + std::to_string(run.top1[i]);
-    }
-  }
-  return verdict;
-}
-
 // Of PyTorch's float32 result there are only a few values and the statistics.
 Result<OutputVerdict> judge(const Activation& expected, const Tensor& have) {
   OutputVerdict verdict{.name = expected.module, .torch_error = expected.error};
@@ -116,6 +88,34 @@ Result<std::vector<Tensor>> outputs_of(Graph graph, const ArchitectureRun& run, 
 
 }  // namespace
 
+Result<OutputVerdict> judge_output(const ExpectedOutput& output, const ArchitectureRun& run, const Tensor& have) {
+  OutputVerdict verdict{.name = output.name, .torch_error = output.error};
+  RUSHLIGHT_TRY_ASSIGN(const Tensor expected, read_npy(output.file));
+  RUSHLIGHT_TRY_ASSIGN(const std::span<const double> reference, expected.values<double>());
+  RUSHLIGHT_TRY_ASSIGN(const std::span<const float> all, have.values<float>());
+  const std::vector<float> values =
+      run.every.empty() ? std::vector<float>(all.begin(), all.end()) : thinned(all, shape_of(have), run.every);
+  if (values.size() != reference.size()) {
+    verdict.problem = "has the shape " + shape_text(have.shape()) + ", expected " + shape_text(expected.shape());
+    return verdict;
+  }
+  double largest = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    largest = std::max(largest, std::abs(reference[i]));
+    verdict.error = std::max(verdict.error, distance(values[i], reference[i]));
+  }
+  verdict.error /= largest;
+  if (verdict.error > tolerance(output.error)) verdict.problem = "is off by " + std::to_string(verdict.error);
+  for (std::size_t i = 0; i < run.top1.size(); ++i) {
+    const std::size_t classes = all.size() / run.top1.size();
+    const std::size_t best = best_class(all.subspan(i * classes, classes));
+    if (best != static_cast<std::size_t>(run.top1[i])) {
+      verdict.problem = "has the best class " + std::to_string(best) + ", expected " + std::to_string(run.top1[i]);
+    }
+  }
+  return verdict;
+}
+
 double tolerance(double torch_error) {
   return std::max(4 * torch_error, 2e-5);
 }
@@ -131,7 +131,7 @@ Result<std::vector<OutputVerdict>> compare_run(const ArchitectureRun& run, const
   RUSHLIGHT_TRY_ASSIGN(const std::vector<Tensor> have, outputs_of(std::move(graph), run, weights, options));
   std::vector<OutputVerdict> verdicts;
   for (std::size_t i = 0; i < run.outputs.size(); ++i) {
-    RUSHLIGHT_TRY_ASSIGN(OutputVerdict verdict, judge(run.outputs[i], run, have[i]));
+    RUSHLIGHT_TRY_ASSIGN(OutputVerdict verdict, judge_output(run.outputs[i], run, have[i]));
     verdicts.push_back(std::move(verdict));
   }
   return verdicts;

@@ -23,6 +23,9 @@ struct OutputVerdict {
 // True when all expected outputs are there: the tree has only some.
 [[nodiscard]] bool has_outputs(const ArchitectureRun& run);
 
+[[nodiscard]] Result<OutputVerdict> judge_output(const ExpectedOutput& output, const ArchitectureRun& run,
+                                                 const Tensor& have);
+
 [[nodiscard]] Result<std::vector<OutputVerdict>> compare_run(const ArchitectureRun& run, const StateDict& weights,
                                                              const SessionOptions& options);
 

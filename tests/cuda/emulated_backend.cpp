@@ -9,6 +9,7 @@
 #include "cuda/calls.hpp"
 #include "cuda/emulate_work.hpp"
 #include "runtime/constant.hpp"
+#include "runtime/lowering.hpp"
 #include "runtime/plan.hpp"
 
 namespace rushlight::cuda::emulation {

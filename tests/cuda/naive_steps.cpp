@@ -56,6 +56,9 @@ class Naive {
     }
   }
 
+  // No kernel computes one: no case has it.
+  static void compute(const runtime::GeneralStep&) {}
+
   void compute(const runtime::ConvStep& s) {
     const PlannedTensor& in = tensor(s.input);
     const std::int64_t group_in = in.c / s.groups;

@@ -49,21 +49,9 @@ class SyntheticArchive final : public Source {
   void add_bytes(const std::string& name, std::string_view text) {
     SyntheticStorage stored{.size_bytes = text.size()};
     for (const char c : text) stored.bytes.push_back(static_cast<std::byte>(c));
-    add(name, std::move(stored), 0, 0, static_cast<std::uint32_t>(text.size()));
+    add(name, std::move(stored));
   }
-  // A gzip member with a header of ten bytes: its deflated bytes become a deflated record.
-  void add_gzip(const std::string& name, std::vector<std::byte> file) {
-    const std::uint32_t crc = load_le<std::uint32_t>(file.data() + file.size() - 8);
-    const std::uint32_t size = load_le<std::uint32_t>(file.data() + file.size() - 4);
-    SyntheticStorage deflated;
-    deflated.bytes.assign(file.begin() + 10, file.end() - 8);
-    deflated.size_bytes = deflated.bytes.size();
-    add(name, std::move(deflated), 8, crc, size);
-  }
-  void add_storage(const std::string& key, SyntheticStorage storage) {
-    const auto size = static_cast<std::uint32_t>(storage.size_bytes);
-    add("archive/data/" + key, std::move(storage), 0, 0, size);  // CRC-32 of 0: not computed
-  }
+  void add_storage(const std::string& key, SyntheticStorage storage) { add("archive/data/" + key, std::move(storage)); }
   // Nothing is added afterwards.
   std::shared_ptr<const SyntheticArchive> finish() && {
     const std::uint64_t directory = size_;
@@ -114,9 +102,6 @@ class SyntheticArchive final : public Source {
   struct Record {
     std::string name;
     std::uint64_t offset;
-    std::uint16_t method;
-    std::uint32_t crc;
-    std::uint32_t stored_bytes;
     std::uint32_t size_bytes;
   };
   struct Piece {
@@ -135,17 +120,16 @@ class SyntheticArchive final : public Source {
   // What local headers and the directory have alike, from the flags to the length of the extra field.
   static void put_common(std::vector<std::byte>& bytes, const Record& record) {
     put(bytes, std::uint16_t{0x0800});
-    put(bytes, record.method);
+    put(bytes, std::uint16_t{0});
     put(bytes, std::uint32_t{0});
-    put(bytes, record.crc);
-    put(bytes, record.stored_bytes);
+    put(bytes, std::uint32_t{0});  // CRC-32: not computed
+    put(bytes, record.size_bytes);
     put(bytes, record.size_bytes);
     put(bytes, static_cast<std::uint16_t>(record.name.size()));
     put(bytes, std::uint16_t{0});
   }
-  void add(const std::string& name, SyntheticStorage storage, std::uint16_t method, std::uint32_t crc,
-           std::uint32_t size_bytes) {
-    Record record{name, size_, method, crc, static_cast<std::uint32_t>(storage.size_bytes), size_bytes};
+  void add(const std::string& name, SyntheticStorage storage) {
+    Record record{name, size_, static_cast<std::uint32_t>(storage.size_bytes)};
     std::vector<std::byte> header;
     put(header, std::uint32_t{0x04034B50});
     put(header, std::uint16_t{0});

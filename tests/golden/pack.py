@@ -2,7 +2,8 @@
 """Packs the golden files and writes MANIFEST.json.
 
     pack.py TESTDATA_DIR [SET ...]    TESTDATA_DIR holds fashion/, format/, images/, torch-releases/ with their READMEs, and what
-                                      make_architectures.py and make_numpy.py write; nets/ is in architectures/
+                                      make_architectures.py, make_numpy.py and make_torchvision_modules.py write; nets/
+                                      is in architectures/
 
 Given names, it packs those sets alone and leaves the others in the manifest as they are.
 Each set becomes SET.tar.xz, the same bytes on every run; CMake unpacks them into <build>/golden. The manifest gives the
@@ -26,6 +27,7 @@ SETS = {
     "operators": "operators in their corner cases, PyTorch 2.15.0, torchvision 0.29.2 (make_operator_vectors.py)",
     "operators-more": "what the set operators leaves out, PyTorch 2.15.0, torchvision 0.29.2 (make_operators.py)",
     "torch-releases": "files written by 23 PyTorch releases from 1.0.1 to 2.15.0 (make_release_goldens.py)",
+    "torchvision-modules": "data.pkl of 26 whole models of torchvision 0.29.2, PyTorch 2.15.0 (make_architecture_vectors.py)",
 }
 
 # Too large for the tree: the tests find them in the larger test data.

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string_view>
 #include <vector>
 
 #include "runtime/cpu/kernels/kernels.hpp"
@@ -82,8 +81,8 @@ using MadeOp = Result<std::unique_ptr<Op>>;
 [[nodiscard]] MadeOp make_op(const LayoutStep& step, const OpContext& context);
 [[nodiscard]] MadeOp make_op(const CopyStep& step, const OpContext& context);
 
-// One after the other. `layer` is the step's name, for messages.
-[[nodiscard]] Result<std::vector<std::unique_ptr<Op>>> make_general_ops(const GeneralStep& step, std::string_view layer,
+// They run one after the other.
+[[nodiscard]] Result<std::vector<std::unique_ptr<Op>>> make_general_ops(const GeneralStep& step,
                                                                         const OpContext& context);
 
 // Items [first, last) of `count`, cut into equal parts of `part` items.

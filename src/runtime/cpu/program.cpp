@@ -34,7 +34,7 @@ Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan p
   program->ops_.reserve(plan.steps.size());
   for (const Step& step : plan.steps) {
     if (const auto* general = std::get_if<GeneralStep>(&step.work)) {
-      RUSHLIGHT_TRY_ASSIGN(std::vector<std::unique_ptr<Op>> ops, make_general_ops(*general, step.name, context));
+      RUSHLIGHT_TRY_ASSIGN(std::vector<std::unique_ptr<Op>> ops, make_general_ops(*general, context));
       std::move(ops.begin(), ops.end(), std::back_inserter(program->ops_));
       continue;
     }

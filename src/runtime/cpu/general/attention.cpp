@@ -575,7 +575,7 @@ Status add_shifted_window(Builder& b, const ShiftedWindowAttention& op) {
 Status add_embedding(Builder& b, const Embedding& op) {
   RUSHLIGHT_TRY_ASSIGN(const std::span<const float> table, b.parameter("weight"));
   const Operand& indices = b.input();
-  b.check_indices(indices, op.num_embeddings, false, "index");
+  b.check_indices(indices, op.num_embeddings, false);
   const std::size_t size = size_of(op.embedding_dim);
   b.add_ranges(size_of(indices.elements()), 2 * static_cast<double>(size),
                [=, k = indices.tensor, type = indices.dtype, y = b.output().tensor](Range range, const Frame& frame) {
@@ -601,8 +601,8 @@ Status add_embedding_bag(Builder& b, const EmbeddingBag& op) {
   const std::size_t offset_count = is_matrix ? 0 : size_of(b.input(1).elements());
   const bool is_weighted = b.input_count() == (is_matrix ? 2U : 3U);
   const TensorId weights = is_weighted ? b.input(b.input_count() - 1).tensor : kNone;
-  b.check_indices(indices, op.num_embeddings, false, "index");
-  if (!is_matrix) b.check_indices(b.input(1), static_cast<std::int64_t>(count) + 1, true, "offset");
+  b.check_indices(indices, op.num_embeddings, false);
+  if (!is_matrix) b.check_indices(b.input(1), static_cast<std::int64_t>(count) + 1, true);
   std::int64_t padding = op.padding_idx.value_or(-1);
   if (op.padding_idx && padding < 0) padding += op.num_embeddings;
   const double each =

@@ -6,6 +6,7 @@
 #include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
+#include "model/describe.hpp"
 #include "runtime/failure.hpp"
 
 namespace rushlight::runtime::cpu {
@@ -34,17 +35,9 @@ void CheckOp::run(std::size_t, float* const* tensors, std::byte*) const noexcept
 
 Status CheckOp::failure() const {
   if (bad_place_ < 0) return {};
-  const std::string expected = bounds_.ascending
-                                   ? "offsets that begin at 0 and rise to at most " + std::to_string(bounds_.size - 1)
-                               : bounds_.size == 0 ? "none"
-                                                   : "0 to " + std::to_string(bounds_.size - 1);
-  return Error::of({.category = Category::argument,
-                    .code = "RUN-INDEX",
-                    .message = "layer " + quoted(layer_) + ": " + std::string(bounds_.what) + " " +
-                               std::to_string(bad_index_) + " at element " + std::to_string(bad_place_) +
-                               " lies outside, expected " + expected,
-                    .found = std::to_string(bad_index_),
-                    .expected = expected});
+  Error error = index_outside(bad_index_, bounds_.size);
+  error.finding.message = model::layer_text(node_) + ": " + error.finding.message;
+  return error;
 }
 
 namespace {
@@ -85,8 +78,9 @@ std::size_t Builder::share(std::initializer_list<std::size_t> sizes) {
   return offset;
 }
 
-void Builder::check_indices(const Operand& indices, std::int64_t size, bool ascending, std::string_view what) {
-  ops_.push_back(std::make_unique<CheckOp>(CheckOp::Bounds{indices, size, ascending, what}, std::string(layer_)));
+void Builder::check_indices(const Operand& indices, std::int64_t size, bool ascending) {
+  ops_.push_back(
+      std::make_unique<CheckOp>(CheckOp::Bounds{indices, size, ascending}, context_.network.graph.nodes()[step_.node]));
 }
 
 Result<Ops> Builder::finish() {

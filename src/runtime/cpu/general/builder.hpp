@@ -62,9 +62,8 @@ class CheckOp final : public Op {
     Operand indices;
     std::int64_t size = 0;   // indices are 0 .. size - 1
     bool ascending = false;  // offsets: the first is 0, none is below the one before
-    std::string_view what;   // "an embedding of 10 rows" is too long: "rows"
   };
-  CheckOp(Bounds bounds, std::string layer) : bounds_(std::move(bounds)), layer_(std::move(layer)) {
+  CheckOp(Bounds bounds, const Node& node) : bounds_(std::move(bounds)), node_(node) {
     task_count_ = 1;
     can_fail_ = true;
   }
@@ -73,7 +72,7 @@ class CheckOp final : public Op {
 
  private:
   Bounds bounds_;
-  std::string layer_;
+  const Node& node_;  // of the network, which outlives every program
   mutable std::int64_t bad_index_ = 0;
   mutable std::int64_t bad_place_ = -1;
 };
@@ -82,8 +81,7 @@ using Ops = std::vector<std::unique_ptr<Op>>;
 
 class Builder {
  public:
-  Builder(const GeneralStep& step, const OpContext& context, std::string_view layer)
-      : step_(step), context_(context), layer_(layer) {}
+  Builder(const GeneralStep& step, const OpContext& context) : step_(step), context_(context) {}
 
   [[nodiscard]] const OpContext& context() const noexcept { return context_; }
   [[nodiscard]] const Kernels& kernels() const noexcept { return context_.kernels; }
@@ -119,7 +117,7 @@ class Builder {
     add(parts_of(count, part), operations, scratch_bytes,
         [count, part, f](std::size_t task, const Frame& frame) { f(part_range(task, count, part), frame); });
   }
-  void check_indices(const Operand& indices, std::int64_t size, bool ascending, std::string_view what);
+  void check_indices(const Operand& indices, std::int64_t size, bool ascending);
 
   [[nodiscard]] Result<Ops> finish();
 
@@ -132,7 +130,6 @@ class Builder {
  private:
   const GeneralStep& step_;
   const OpContext& context_;
-  std::string_view layer_;
   Ops ops_;
   std::size_t shared_floats_ = 0;
   bool is_countable_ = true;

@@ -262,6 +262,9 @@ void add_clamp(Builder& b, const Clamp& op) {
   }
   const float low = op.min ? rounded(*op.min) : -kInfinity;
   const float high = op.max ? rounded(*op.max) : kInfinity;
+  if (std::isnan(low) || std::isnan(high)) {
+    return add_unary(b, kCheap, [](float) { return std::numeric_limits<float>::quiet_NaN(); });
+  }
   add_unary(b, kCheap, [=](float x) {
     const float raised = x < low ? low : x;
     return raised > high ? high : raised;

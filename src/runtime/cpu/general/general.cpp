@@ -106,9 +106,8 @@ Family family_of(OperatorKind kind) noexcept {
 
 }  // namespace
 
-Result<std::vector<std::unique_ptr<Op>>> make_general_ops(const GeneralStep& step, std::string_view layer,
-                                                          const OpContext& context) {
-  Builder builder(step, context, layer);
+Result<std::vector<std::unique_ptr<Op>>> make_general_ops(const GeneralStep& step, const OpContext& context) {
+  Builder builder(step, context);
   const bool is_empty = std::all_of(step.outputs.begin(), step.outputs.end(),
                                     [](const Operand& output) { return output.elements() == 0; });
   if (is_empty) return builder.finish();

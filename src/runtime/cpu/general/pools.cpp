@@ -197,7 +197,7 @@ void add_unpool(Builder& b, std::size_t spatial) {
     if (is_spatial) size *= size_of(out[d]);
   }
   const Operand& indices = b.input(1);
-  b.check_indices(indices, static_cast<std::int64_t>(size), false, "index");
+  b.check_indices(indices, static_cast<std::int64_t>(size), false);
   b.add_ranges(planes, static_cast<double>(size + 4 * places),
                [=, x = b.input().tensor, k = indices.tensor, type = indices.dtype, y = b.output().tensor](
                    Range range, const Frame& frame) {

@@ -34,8 +34,9 @@ struct Taps {
   }
 };
 
-// `factor`: the scale_factor if coordinates follow from it, or 0: then the sizes say it.
-Taps taps_of(const Upsample& op, std::ptrdiff_t in, std::ptrdiff_t out, double factor) {
+// `factor`: the scale_factor if coordinates follow from it, or 0: then the sizes say it. `of_picture`: of two spatial
+// dimensions.
+Taps taps_of(const Upsample& op, std::ptrdiff_t in, std::ptrdiff_t out, double factor, bool of_picture) {
   const auto size = static_cast<double>(in);
   double scale = factor > 0 ? 1 / factor : size / static_cast<double>(out);
   if (op.align_corners) scale = out > 1 ? (size - 1) / static_cast<double>(out - 1) : 0;
@@ -49,9 +50,12 @@ Taps taps_of(const Upsample& op, std::ptrdiff_t in, std::ptrdiff_t out, double f
         const float ratio =
             factor > 0 ? static_cast<float>(1 / factor) : static_cast<float>(in) / static_cast<float>(out);
         const float source = std::floor(static_cast<float>(o) * ratio);
-        // torch's own shortcuts, whatever the given factor says (nearest_idx in ATen/native/UpSample.h).
-        const std::ptrdiff_t place_of = out == in ? o : out == 2 * in ? o / 2 : static_cast<std::ptrdiff_t>(source);
-        taps.push(std::min(place_of, in - 1), 1);
+        auto nearest = static_cast<std::ptrdiff_t>(source);
+        // Of pictures, and of neither lines nor volumes, torch's CPU kernels copy equal sizes and double others
+        // whatever the given factor says (nearest_idx in ATen/native/UpSample.h).
+        if (of_picture && out == in) nearest = o;
+        if (of_picture && out == 2 * in) nearest = o / 2;
+        taps.push(std::min(nearest, in - 1), 1);
         continue;
       }
       case InterpolationMode::nearest_exact: {
@@ -96,10 +100,10 @@ Taps taps_of(const Upsample& op, std::ptrdiff_t in, std::ptrdiff_t out, double f
       }
       continue;
     }
-    if (in == out) source = place;  // likewise
+    if (in == out) source = place;  // copied, whatever the given factor says
     source = std::max(source, 0.0);
     const auto low = std::min(static_cast<std::ptrdiff_t>(source), in - 1);
-    const double weight = source - static_cast<double>(low);
+    const double weight = std::min(1.0, source - static_cast<double>(low));
     taps.push(low, 1 - weight);
     taps.push(std::min(low + 1, in - 1), weight);
   }
@@ -122,7 +126,7 @@ void add_upsample(Builder& b, const Upsample& op) {
     }
     const std::size_t dim = i + spatial - 3;
     const double factor = !uses_factors ? 0 : op.scale_factor[op.scale_factor.size() == 1 ? 0 : dim];
-    taps[i] = taps_of(op, in.sizes[i], out.sizes[i], factor);
+    taps[i] = taps_of(op, in.sizes[i], out.sizes[i], factor, spatial == 2);
     each *= static_cast<double>(taps[i].places.size()) / static_cast<double>(out.sizes[i]);
   }
   const std::ptrdiff_t pixels = out.pixels();

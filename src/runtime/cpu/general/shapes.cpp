@@ -248,7 +248,7 @@ void add_index_select(Builder& b, std::int64_t dim_in) {
   }
   const std::size_t count = size_of(indices.elements());
   const std::size_t size = size_of(shape[dim]);
-  b.check_indices(indices, shape[dim], false, "index");
+  b.check_indices(indices, shape[dim], false);
   const std::size_t bytes = inner * size_bytes(from.dtype);
   b.add_ranges(outer * count, static_cast<double>(bytes) / 2 + 8,
                [=, x = from.tensor, k = indices.tensor, type = indices.dtype, y = b.output().tensor](
@@ -266,7 +266,7 @@ void add_gather(Builder& b, std::int64_t dim_in) {
   const Operand& indices = b.input(1);
   const std::size_t rank = from.shape.size();
   const auto dim = size_of(dim_in < 0 ? dim_in + std::max<std::int64_t>(1, static_cast<std::int64_t>(rank)) : dim_in);
-  b.check_indices(indices, rank == 0 ? 1 : from.shape[dim], false, "index");
+  b.check_indices(indices, rank == 0 ? 1 : from.shape[dim], false);
   Strides source = from.strides;
   const std::ptrdiff_t stride = rank == 0 ? 0 : static_cast<std::ptrdiff_t>(source[dim]);
   if (rank > 0) source[dim] = 0;
