@@ -166,8 +166,9 @@ class Report : public testing::Environment {
     for (const auto& [name, row] : rows()) {
       if (row.reference_error && (row.cpu_error || row.cpu_lacks)) ++complete;
     }
-    if (complete != std::size(kFiles)) {
-      std::cout << "REPORT.md is not written: " << complete << " of " << std::size(kFiles) << " files were compared\n";
+    if (complete != std::size(kFiles) || testing::UnitTest::GetInstance()->Failed()) {
+      std::cout << "REPORT.md is not written: " << complete << " of " << std::size(kFiles)
+                << " files were compared, and all tests must pass\n";
       return;
     }
     write(std::filesystem::path(RUSHLIGHT_TESTS_SOURCE_DIR) / "parity" / "REPORT.md");
