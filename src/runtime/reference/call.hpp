@@ -38,8 +38,8 @@ class Scratch {
   // Zeros.
   template <class T>
   requires std::is_trivially_copyable_v<T> std::span<T> take(std::size_t count) {
-    if (count > static_cast<std::size_t>(-1) / (2 * sizeof(T))) throw std::bad_alloc();
-    T* const first = static_cast<T*>(take_bytes(count * sizeof(T)));
+    constexpr std::size_t kMost = static_cast<std::size_t>(-1) / 2;  // more than any machine has: std::bad_alloc
+    T* const first = static_cast<T*>(take_bytes(count > kMost / sizeof(T) ? kMost : count * sizeof(T)));
     for (std::size_t i = 0; i < count; ++i) new (first + i) T();
     return {first, count};
   }
