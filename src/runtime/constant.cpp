@@ -95,10 +95,13 @@ Result<Tensor> make_weight(const Constant& constant, const Network& network) {
   std::int64_t channels = 0;
   std::int64_t pixels = 0;
   if (constant.form == Form::conv_weight) {
-    const std::int64_t height = from.size() == 4 ? from[2] : 1;
     channels = from[1];
-    pixels = height * from.back();
-    shape = {from[0], height, from.back(), from[1]};
+    shape = {from[0]};
+    if (from.size() == 3) shape.push_back(1);
+    shape.insert(shape.end(), from.begin() + 2, from.end());
+    shape.push_back(channels);
+    pixels = 1;
+    for (std::size_t i = 2; i < from.size(); ++i) pixels *= from[i];
   } else {
     pixels = constant.pixels;
     channels = from[1] / pixels;
@@ -127,9 +130,34 @@ Result<Tensor> make_weight(const Constant& constant, const Network& network) {
   return tensor;
 }
 
+// From torch's [in][out / groups][taps], the inputs of one group adjacent.
+Result<Tensor> make_transposed_weight(const Constant& constant, const Network& network) {
+  RUSHLIGHT_TRY_ASSIGN(const Parameter weight, parameter(network, constant.node, "weight"));
+  const Operator& op = network.graph.nodes()[constant.node].op;
+  std::int64_t groups = 1;
+  if (const auto* one = op.get_if<ConvTranspose1d>()) groups = one->groups;
+  if (const auto* two = op.get_if<ConvTranspose2d>()) groups = two->groups;
+  if (const auto* three = op.get_if<ConvTranspose3d>()) groups = three->groups;
+  const std::span<const std::int64_t> from = weight.tensor.shape();
+  const std::int64_t inputs = from[0] / groups;
+  const std::int64_t outputs = from[1];
+  std::int64_t taps = 1;
+  for (std::size_t i = 2; i < from.size(); ++i) taps *= from[i];
+  RUSHLIGHT_TRY_ASSIGN(Tensor tensor, Tensor::zeros(DType::f32, {groups * outputs, taps, inputs}));
+  RUSHLIGHT_TRY_ASSIGN(const std::span<float> out, writable(tensor));
+  const float* value = weight.values.data();
+  for (std::int64_t i = 0; i < from[0]; ++i) {
+    for (std::int64_t o = 0; o < outputs; ++o) {
+      float* const to = out.data() + ((i / inputs * outputs + o) * taps * inputs + i % inputs);
+      for (std::int64_t tap = 0; tap < taps; ++tap) to[tap * inputs] = *value++;
+    }
+  }
+  return tensor;
+}
+
 Result<Tensor> make_bias(const Constant& constant, const Network& network) {
   const Operator& op = network.graph.nodes()[constant.node].op;
-  bool has_bias = false;
+  bool has_bias = true;  // whoever folds no batch norm asks for a bias only where there is one
   if (const auto* conv = op.get_if<Conv1d>()) has_bias = conv->bias;
   if (const auto* conv = op.get_if<Conv2d>()) has_bias = conv->bias;
   if (const auto* linear = op.get_if<Linear>()) has_bias = linear->bias;
@@ -177,6 +205,8 @@ Result<Tensor> materialise(const Constant& constant, const Network& network) {
     case Form::conv_weight:
     case Form::linear_weight:
       return make_weight(constant, network);
+    case Form::transposed_weight:
+      return make_transposed_weight(constant, network);
     case Form::bias:
       return make_bias(constant, network);
     case Form::parameter: {

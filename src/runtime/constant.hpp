@@ -17,12 +17,13 @@
 namespace rushlight::runtime {
 
 enum class Form : std::uint8_t {
-  conv_weight,    // [out][kh][kw][in / groups]; of a Conv1d kh is 1
+  conv_weight,    // [out][kh][kw][in / groups]; of a Conv1d kh is 1, a Conv3d has kd before
   linear_weight,  // [out][in]
   bias,           // [out] of a convolution or Linear
   norm_mean,      // [c] each: the three vectors of a NormStep
   norm_scale,     // weight / sqrt(var + eps)
   norm_shift,     // bias
+  transposed_weight,  // [out][kd * kh * kw][in / groups] of a transposed convolution
   value,          // what a Parameter or Constant node gives, float32 or int64
   parameter,      // the parameter `name` of the node, as it is
 };

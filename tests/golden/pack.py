@@ -22,6 +22,7 @@ SETS = {
     "format": "one small file per feature, PyTorch 2.15.0, torchvision 0.29.2, NumPy 2.4.6 (make_format_goldens.py)",
     "numpy": "arrays and scalars of NumPy, PyTorch 1.13.0 with NumPy 1.24.2 and 2.15.0 with 2.4.6 (make_numpy.py)",
     "operators": "operators in their corner cases, PyTorch 2.15.0, torchvision 0.29.2 (make_operator_vectors.py)",
+    "operators-more": "what the set operators leaves out, PyTorch 2.15.0, torchvision 0.29.2 (make_operators.py)",
     "torch-releases": "files written by 23 PyTorch releases from 1.0.1 to 2.15.0 (make_release_goldens.py)",
 }
 

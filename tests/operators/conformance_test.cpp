@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <sstream>
 #include <string>
@@ -23,6 +24,7 @@
 
 #include "base/cpu_features.hpp"
 #include "base/fail.hpp"
+#include "model/operator_table.hpp"
 #include "operators/compare.hpp"
 #include "operators/operator_case.hpp"
 #include "runtime/backend.hpp"
@@ -83,6 +85,16 @@ std::string lacks(const runtime::Backend& backend, const Graph& graph) {
   return {};
 }
 
+Status same_bits(const std::vector<Tensor>& outputs, const std::vector<std::vector<std::byte>>& before,
+                 const std::string& who) {
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const auto bytes = outputs[i].bytes().value();
+    if (std::equal(bytes.begin(), bytes.end(), before[i].begin(), before[i].end())) continue;
+    return Error::of({.category = Category::device, .code = "OTHER-BITS", .message = who + " other bits"});
+  }
+  return {};
+}
+
 // As a Session does it, with views as a caller would pass them.
 Result<std::vector<Tensor>> run(const runtime::Backend& backend, const OperatorCase& one) {
   const Graph& graph = one.model.graph();
@@ -112,21 +124,21 @@ Result<std::vector<Tensor>> run(const runtime::Backend& backend, const OperatorC
   }
   RUSHLIGHT_TRY_ASSIGN(const auto weights, backend.make_weights(network));
   RUSHLIGHT_TRY_ASSIGN(const auto program, backend.compile(network, shapes, weights, {}));
+  static const std::unique_ptr<Executor> pool = make_thread_pool(2);
+  runtime::RunOptions two_threads;
+  two_threads.executor = pool.get();
+  RUSHLIGHT_TRY_ASSIGN(const auto threaded, backend.compile(network, shapes, weights, two_threads));
   RUSHLIGHT_TRY(program->run(in, out));
   std::vector<std::vector<std::byte>> first;
   for (const Tensor& output : outputs) {
     const auto bytes = output.bytes().value();
     first.emplace_back(bytes.begin(), bytes.end());
   }
-  // The first run finds fresh memory, the second the values of the first.
+  // The first run finds fresh memory, the second the values of the first; the third has two threads.
   RUSHLIGHT_TRY(program->run(in, out));
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const auto bytes = outputs[i].bytes().value();
-    if (!std::equal(bytes.begin(), bytes.end(), first[i].begin(), first[i].end())) {
-      return Error::of(
-          {.category = Category::device, .code = "SECOND-RUN", .message = "a second run gives other bits"});
-    }
-  }
+  RUSHLIGHT_TRY(same_bits(outputs, first, "a second run gives"));
+  RUSHLIGHT_TRY(threaded->run(in, out));
+  RUSHLIGHT_TRY(same_bits(outputs, first, "two threads give"));
   return outputs;
 }
 
@@ -196,7 +208,8 @@ const testing::Environment* const kReport = testing::AddGlobalTestEnvironment(ne
 // --- the test ---
 
 std::optional<std::filesystem::path> find_file(const std::string& name) {
-  std::vector<std::filesystem::path> folders = {std::filesystem::path(RUSHLIGHT_GOLDEN_DIR) / "operators"};
+  const std::filesystem::path golden = RUSHLIGHT_GOLDEN_DIR;
+  std::vector<std::filesystem::path> folders = {golden / "operators", golden / "operators-more"};
   if (const char* const root = std::getenv("RUSHLIGHT_TESTDATA"); root != nullptr && *root != '\0') {
     folders.push_back(std::filesystem::path(root) / "operators");
   }
@@ -287,6 +300,23 @@ TEST_P(Conformance, AgreesWithTorch) {
   row.cpu_lacks = !lacked.empty();
   EXPECT_EQ(is_beyond_cpu(file->name), !lacked.empty())
       << "beyond_cpu.inc lists the files that are not wholly computed";
+}
+
+// A new row of the table wants cases. Parameter and Constant have no inputs: tests/runtime/reference_test.cpp.
+TEST(ConformanceCases, EveryOperatorHasSome) {
+  std::set<OperatorKind> seen = {OperatorKind::Parameter, OperatorKind::Constant};
+  for (const OperatorFile& file : kFiles) {
+    const std::optional<std::filesystem::path> path = find_file(file.name);
+    if (!path) continue;
+    for (const Value& values : read_cases(*path).value()) {
+      const Result<OperatorCase> one = make_case(values);
+      if (!one) continue;
+      for (const Node& node : one->model.graph().nodes()) seen.insert(node.op.kind());
+    }
+  }
+  for (const model::OperatorInfo& row : model::operator_table()) {
+    EXPECT_TRUE(seen.contains(row.kind)) << row.type;
+  }
 }
 
 std::vector<Parameter> parameters(Kind kind) {

@@ -44,6 +44,7 @@ constexpr Alias kAliases[] = {
     {"AlphaDropout", "Dropout"},
     {"FeatureAlphaDropout", "Dropout"},
     {"StochasticDepth", "Dropout"},
+    {"ShiftedWindowAttentionV2", "ShiftedWindowAttention"},
 };
 
 // Attributes that inference ignores, where the operator has none of that name.
@@ -222,6 +223,7 @@ Result<Operator> make_operator(const std::string& module, const Value& attrs) {
     model::writable<Upsample>(op).mode = InterpolationMode::bilinear;
     model::writable<Upsample>(op).align_corners = true;
   }
+  if (module.ends_with("ShiftedWindowAttentionV2")) model::writable<ShiftedWindowAttention>(op).v2 = true;
   if (module == "torchvision.ops.StochasticDepth") {
     RUSHLIGHT_TRY(set_attributes(op, without(attrs, {"mode"})));
   } else if (op.is<Reciprocal>()) {

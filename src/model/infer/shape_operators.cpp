@@ -1,5 +1,6 @@
 // What moves values and computes none: any dtype passes.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -416,6 +417,10 @@ Inferred infer(const Constant& op, const Operands&) {
   if (static_cast<std::uint64_t>(*count) != op.values.size()) {
     return misfit("values: expected " + std::to_string(*count) + " for " + shape_text(op.shape) + ", found " +
                   std::to_string(op.values.size()));
+  }
+  for (const double value : op.values) {
+    if (!op.integer || (std::trunc(value) == value && std::fabs(value) <= 0x1p53)) continue;
+    return misfit("values: expected whole numbers of at most 2^53, found " + std::to_string(value));
   }
   return one(op.shape, op.integer ? DType::i64 : DType::f32);
 }

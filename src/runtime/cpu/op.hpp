@@ -57,6 +57,7 @@ struct OpContext {
   const Plan& plan;
   const Kernels& kernels;
   CpuWeights& weights;
+  const Limits& limits;
 
   [[nodiscard]] const PlannedTensor& tensor(TensorId id) const { return plan.tensors[id]; }
   // Stands behind the plan's tensors in the table of addresses: memory that the Ops of one step share.

@@ -29,7 +29,7 @@ CpuProgram::CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& op
 
 Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan plan, const Kernels& kernels,
                                                   std::shared_ptr<CpuWeights> weights, const RunOptions& options) {
-  const OpContext context{network, plan, kernels, *weights};
+  const OpContext context{network, plan, kernels, *weights, options.limits};
   std::unique_ptr<CpuProgram> program(new CpuProgram(std::move(weights), options));
   program->ops_.reserve(plan.steps.size());
   for (const Step& step : plan.steps) {

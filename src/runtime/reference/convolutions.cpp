@@ -41,8 +41,8 @@ double bias_of(std::span<const float> bias, std::int64_t channel) {
   return bias.empty() ? 0.0 : static_cast<double>(bias[at(channel)]);
 }
 
-// A tap on padding of zeros is left out, so that an infinite weight makes no NaN there. PyTorch's kernels are not of
-// one mind about it.
+// A tap on padding of zeros is a zero that is multiplied, not one that is left out: an infinite weight makes NaN there.
+// PyTorch's own kernels are not of one mind about it.
 template <class Conv>
 Status convolve(const Conv& op, const Call& call) {
   const std::size_t spatial = spatial_of(op.kernel_size);
@@ -62,15 +62,21 @@ Status convolve(const Conv& op, const Call& call) {
   for_each_place(out, [&](std::int64_t n, std::int64_t o, std::int64_t od, std::int64_t oh, std::int64_t ow) {
     const std::int64_t first_channel = o / out_per_group * in_per_group;
     double sum = bias_of(bias, o);
-    std::size_t tap = at(o * in_per_group * kernel.d * kernel.h * kernel.w);
+    const float* tap = weight.data() + o * in_per_group * kernel.d * kernel.h * kernel.w;
     for (std::int64_t i = 0; i < in_per_group; ++i) {
-      for_each_in(kernel, [&](std::int64_t kd, std::int64_t kh, std::int64_t kw) {
-        const auto w = static_cast<double>(weight[tap++]);
+      for (std::int64_t kd = 0; kd < kernel.d; ++kd) {
         const std::int64_t d = padded_source(mode, od * stride.d - before.d + kd * dilation.d, in.d);
-        const std::int64_t h = padded_source(mode, oh * stride.h - before.h + kh * dilation.h, in.h);
-        const std::int64_t v = padded_source(mode, ow * stride.w - before.w + kw * dilation.w, in.w);
-        if (d >= 0 && h >= 0 && v >= 0) sum += x[in.place(n, first_channel + i, d, h, v)] * w;
-      });
+        for (std::int64_t kh = 0; kh < kernel.h; ++kh) {
+          const std::int64_t h = padded_source(mode, oh * stride.h - before.h + kh * dilation.h, in.h);
+          const bool has_row = d >= 0 && h >= 0;
+          const double* const row = has_row ? &x[in.place(n, first_channel + i, d, h, 0)] : nullptr;
+          for (std::int64_t kw = 0; kw < kernel.w; ++kw) {
+            const std::int64_t w = padded_source(mode, ow * stride.w - before.w + kw * dilation.w, in.w);
+            const double value = has_row && w >= 0 ? row[w] : 0.0;
+            sum += value * static_cast<double>(*tap++);
+          }
+        }
+      }
     }
     y[out.place(n, o, od, oh, ow)] = sum;
   });
@@ -170,7 +176,9 @@ Status compute(const Linear&, const Call& call) {
     const std::size_t row = i / out;
     const std::size_t o = i % out;
     double sum = bias_of(bias, static_cast<std::int64_t>(o));
-    for (std::size_t k = 0; k < in; ++k) sum += x[row * in + k] * static_cast<double>(weight[o * in + k]);
+    const double* const from = x.data() + row * in;
+    const float* const factors = weight.data() + o * in;
+    for (std::size_t k = 0; k < in; ++k) sum += from[k] * static_cast<double>(factors[k]);
     y[i] = sum;
   }
   return {};

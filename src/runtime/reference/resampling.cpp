@@ -37,12 +37,15 @@ struct Resize {
   [[nodiscard]] std::int64_t clamped(std::int64_t place) const { return std::clamp<std::int64_t>(place, 0, in - 1); }
 };
 
-// Equal and doubled sizes come before any scale_factor: nearest_idx in ATen/native/UpSample.h.
 std::int64_t nearest(const Resize& resize, std::int64_t i) {
-  if (resize.out == resize.in) return i;
-  if (resize.out == 2 * resize.in) return i / 2;
   const float source = std::floor(static_cast<float>(i) * resize.rounded_scale());
   return std::min(static_cast<std::int64_t>(source), resize.in - 1);
+}
+// Of pictures, and of neither sequences nor volumes, PyTorch's CPU kernels copy equal sizes and double others whatever
+// scale_factor says: nearest_idx in ATen/native/UpSample.h.
+std::int64_t nearest_of_picture(const Resize& resize, std::int64_t i) {
+  if (resize.out == resize.in) return i;
+  return resize.out == 2 * resize.in ? i / 2 : nearest(resize, i);
 }
 std::int64_t nearest_exact(const Resize& resize, std::int64_t i) {
   const double source = (static_cast<double>(i) + 0.5) * static_cast<double>(resize.rounded_scale());
@@ -297,7 +300,7 @@ Status compute(const Upsample& op, const Call& call) {
   const auto fixed = [](std::size_t count) { return [count](const Resize&) { return count; }; };
   switch (op.mode) {
     case InterpolationMode::nearest:
-      resize_to_nearest(call, resizes, nearest);
+      resize_to_nearest(call, resizes, spatial == 2 ? nearest_of_picture : nearest);
       return {};
     case InterpolationMode::nearest_exact:
       resize_to_nearest(call, resizes, nearest_exact);

@@ -1,6 +1,5 @@
 // What moves values and computes none.
 #include <algorithm>
-#include <cmath>
 
 #include "base/fail.hpp"
 #include "runtime/failure.hpp"
@@ -323,7 +322,7 @@ Status compute(const Parameter& op, const Call& call) {
 Status compute(const Constant& op, const Call& call) {
   for (std::size_t i = 0; i < op.values.size(); ++i) {
     const double value = op.values[i];
-    call.output().values[i] = op.integer ? std::trunc(value) : static_cast<double>(static_cast<float>(value));
+    call.output().values[i] = op.integer ? value : static_cast<double>(static_cast<float>(value));
   }
   return {};
 }

@@ -1,9 +1,12 @@
 #include "runtime/cpu/general/builder.hpp"
 
+#include <optional>
 #include <string>
 
+#include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
+#include "runtime/failure.hpp"
 
 namespace rushlight::runtime::cpu {
 
@@ -67,9 +70,18 @@ Result<Shape> Builder::parameter_shape(std::string_view name) const {
   return Shape(tensor.shape().begin(), tensor.shape().end());
 }
 
-std::size_t Builder::share(std::size_t bytes) {
-  const std::size_t offset = shared_bytes_;
-  shared_bytes_ += (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
+std::size_t Builder::share(std::initializer_list<std::size_t> sizes) {
+  constexpr std::size_t kLine = kCacheLine / sizeof(float);
+  std::optional<std::size_t> floats = 1;
+  for (const std::size_t size : sizes) floats = floats ? checked_mul(*floats, size) : floats;
+  const auto rounded = floats ? checked_add(*floats, kLine - 1) : std::nullopt;
+  const auto end = rounded ? checked_add(shared_floats_, *rounded / kLine * kLine) : std::nullopt;
+  if (!end || !checked_mul(*end, sizeof(float))) {
+    is_countable_ = false;
+    return 0;
+  }
+  const std::size_t offset = shared_floats_;
+  shared_floats_ = *end;
   return offset;
 }
 
@@ -78,7 +90,8 @@ void Builder::check_indices(const Operand& indices, std::int64_t size, bool asce
 }
 
 Result<Ops> Builder::finish() {
-  if (!ops_.empty()) ops_.front()->set_shared_bytes(shared_bytes_);
+  if (!is_countable_) return arena_too_large(std::nullopt, context_.limits);
+  if (!ops_.empty()) ops_.front()->set_shared_bytes(shared_floats_ * sizeof(float));
   return std::move(ops_);
 }
 

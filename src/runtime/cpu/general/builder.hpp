@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -30,8 +31,8 @@ struct Frame {
     return at<T>(operand.tensor);
   }
   template <class T = float>
-  [[nodiscard]] T* shared_at(std::size_t offset_bytes) const noexcept {
-    return reinterpret_cast<T*>(shared + offset_bytes);
+  [[nodiscard]] T* shared_at(std::size_t offset_floats) const noexcept {
+    return reinterpret_cast<T*>(shared + offset_floats * sizeof(float));
   }
 };
 
@@ -102,8 +103,8 @@ class Builder {
   [[nodiscard]] Result<Shape> parameter_shape(std::string_view name) const;
   [[nodiscard]] std::size_t node() const noexcept { return step_.node; }
 
-  // Bytes in Frame::shared, aligned to a cache line.
-  [[nodiscard]] std::size_t share(std::size_t bytes);
+  // Floats in Frame::shared, aligned to a cache line: the offset in floats. What cannot be counted fails in finish().
+  [[nodiscard]] std::size_t share(std::initializer_list<std::size_t> sizes);
 
   template <class F>
   void add(std::size_t tasks, double operations, std::size_t scratch_bytes, F f) {
@@ -133,7 +134,8 @@ class Builder {
   const OpContext& context_;
   std::string_view layer_;
   Ops ops_;
-  std::size_t shared_bytes_ = 0;
+  std::size_t shared_floats_ = 0;
+  bool is_countable_ = true;
 };
 
 [[nodiscard]] Status build_elements(Builder& b);

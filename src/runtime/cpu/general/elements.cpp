@@ -531,6 +531,15 @@ bool build_arithmetic(Builder& b) {
       }
       return true;
     case OperatorKind::Pow:
+      // Of a number torch makes roots, which differ from powers at -0 and -inf.
+      if (b.get<Pow>().other == 0.5) {
+        add_unary(b, kCheap, [](float x) { return std::sqrt(x); });
+        return true;
+      }
+      if (b.get<Pow>().other == -0.5) {
+        add_unary(b, kCheap, [](float x) { return rounded(1 / std::sqrt(wide(x))); });
+        return true;
+      }
       add_arithmetic<float>(b, b.get<Pow>().other, false, kDear,
                             [](float x, double y) { return rounded(std::pow(wide(x), y)); });
       return true;

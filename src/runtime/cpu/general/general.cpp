@@ -1,4 +1,5 @@
 // Which family makes the Ops of which operator.
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -108,6 +109,9 @@ Family family_of(OperatorKind kind) noexcept {
 Result<std::vector<std::unique_ptr<Op>>> make_general_ops(const GeneralStep& step, std::string_view layer,
                                                           const OpContext& context) {
   Builder builder(step, context, layer);
+  const bool is_empty = std::all_of(step.outputs.begin(), step.outputs.end(),
+                                    [](const Operand& output) { return output.elements() == 0; });
+  if (is_empty) return builder.finish();
   RUSHLIGHT_TRY(family_of(step.op.kind())(builder));
   return builder.finish();
 }

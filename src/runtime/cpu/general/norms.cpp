@@ -74,8 +74,8 @@ void add_statistics_norm(Builder& b, std::size_t spatial, bool one_set, std::siz
   const std::size_t sets = one_set ? 1 : in.images;
   const std::size_t images = one_set ? in.images : 1;  // of a set
   const std::size_t pixels = in.pixels.count;
-  const std::size_t means = b.share(sets * channels * sizeof(double));
-  const std::size_t scales = b.share(sets * channels * sizeof(double));
+  const std::size_t means = b.share({sets, channels, 2});
+  const std::size_t scales = b.share({sets, channels, 2});
   // Mean and variance of each channel: 16 neighbours at a time.
   constexpr std::size_t kWidth = 16;
   const std::size_t pieces = parts_of(channels, kWidth);
@@ -140,8 +140,8 @@ Status add_instance_norm(Builder& b, const Norm& op, std::size_t spatial) {
   }
   RUSHLIGHT_TRY_ASSIGN(const std::span<const float> running_mean, b.parameter("running_mean"));
   RUSHLIGHT_TRY_ASSIGN(const std::span<const float> running_var, b.parameter("running_var"));
-  const std::size_t means = b.share(channels * sizeof(double));
-  const std::size_t scales = b.share(channels * sizeof(double));
+  const std::size_t means = b.share({channels, 2});
+  const std::size_t scales = b.share({channels, 2});
   b.add(1, 10, 0, [=, eps = op.eps](std::size_t, const Frame& frame) {
     for (std::size_t c = 0; c < channels; ++c) {
       frame.shared_at<double>(means)[c] = wide(running_mean[c]);

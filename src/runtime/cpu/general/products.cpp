@@ -66,13 +66,17 @@ void multiply(const GemmKernel& kernel, const PanelProduct& product) noexcept {
   }
 }
 
-Result<Projection> Projection::make(const Builder& b, std::string weight, std::string bias, std::size_t groups,
-                                    std::size_t zero_group) {
+Result<Projection> Projection::make(const Builder& b, std::string weight, std::string bias) {
+  return make(b, std::move(weight), std::move(bias), Options());
+}
+
+Result<Projection> Projection::make(const Builder& b, std::string weight, std::string bias, const Options& options) {
+  const std::size_t groups = options.groups;
   Projection projection;
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const float> values, b.parameter(weight));
   RUSHLIGHT_TRY_ASSIGN(const Shape shape, b.parameter_shape(weight));
   projection.outputs_ = size_of(shape[0]) / groups;
   projection.depth_ = size_of(shape[1]);
+  projection.in_double_ = options.short_in_double && projection.depth_ <= kShort;
   projection.kernel_ = kernel_for(b.kernels(), projection.outputs_);
   const std::size_t width = projection.kernel_.width;
   projection.panels_ = panels_for(projection.outputs_, width);
@@ -89,8 +93,9 @@ Result<Projection> Projection::make(const Builder& b, std::string weight, std::s
   if (memory->data() == nullptr) return no_memory_for(groups * pitch * sizeof(float), "packed weights");
   std::fill_n(memory->floats(), groups * pitch, 0.0F);
   for (std::size_t group = 0; group < groups; ++group) {
-    if (group == zero_group) continue;
-    std::copy_n(biases.data() + group * projection.outputs_, projection.outputs_, memory->floats() + group * pitch);
+    if (group == options.zero_group) continue;
+    std::copy_n(biases.data() + (options.bias_group + group) * projection.outputs_, projection.outputs_,
+                memory->floats() + group * pitch);
   }
   projection.bias_ = std::move(memory);
   return projection;
@@ -110,7 +115,17 @@ void Projection::run_panel(std::size_t group, std::size_t panel, const float* a,
   product.bias = bias_ == nullptr ? nullptr : bias_->floats() + index * width;
   product.output = output + panel * width;
   product.output_stride = output_stride;
-  multiply(kernel_, product);
+  if (!in_double_) return multiply(kernel_, product);
+  for (std::size_t r = 0; r < rows; ++r) {
+    const float* row = a + static_cast<std::ptrdiff_t>(r) * a_stride;
+    for (std::size_t n = 0; n < product.columns; ++n) {
+      double sum = product.bias == nullptr ? 0.0 : static_cast<double>(product.bias[n]);
+      for (std::size_t k = 0; k < depth_; ++k) {
+        sum += static_cast<double>(row[k]) * static_cast<double>(product.panel[k * width + n]);
+      }
+      product.output[r * output_stride + n] = static_cast<float>(sum);
+    }
+  }
 }
 
 void Projection::run(std::size_t group, const float* a, std::ptrdiff_t a_stride, std::size_t rows, float* output,

@@ -17,6 +17,7 @@ namespace rushlight::runtime::cpu {
 
 inline constexpr std::size_t kProductRows = 96;  // that one call of a kernel takes
 inline constexpr std::size_t kRun = 256;
+inline constexpr std::size_t kShort = 64;
 
 // The kernel whose panels fit this many columns best.
 [[nodiscard]] const GemmKernel& kernel_for(const Kernels& kernels, std::size_t columns) noexcept;
@@ -42,11 +43,17 @@ void multiply(const GemmKernel& kernel, const PanelProduct& product) noexcept;
 // A linear layer that is part of an operator: its weights packed, shared by the sessions of a model.
 class Projection {
  public:
+  struct Options {
+    std::size_t groups = 1;                    // of outputs, packed apart
+    std::size_t zero_group = ~std::size_t{0};  // one whose bias is left out
+    std::size_t bias_group = 0;                // where in the bias the first group begins, in groups
+    bool short_in_double = false;              // sums of at most kShort products: where errors feed back
+  };
+
   Projection() = default;
-  // `weight` [groups * outputs, depth] and, unless it is empty, `bias` [groups * outputs] are names of parameters of
-  // the step's node; the groups of outputs are packed apart. `zero_group`: one whose bias is left out, or `groups`.
-  static Result<Projection> make(const Builder& b, std::string weight, std::string bias, std::size_t groups = 1,
-                                 std::size_t zero_group = ~std::size_t{0});
+  // `weight` [groups * outputs, depth] and, unless it is empty, `bias` are names of parameters of the step's node.
+  static Result<Projection> make(const Builder& b, std::string weight, std::string bias);
+  static Result<Projection> make(const Builder& b, std::string weight, std::string bias, const Options& options);
 
   [[nodiscard]] std::size_t outputs() const noexcept { return outputs_; }
   [[nodiscard]] std::size_t depth() const noexcept { return depth_; }
@@ -63,6 +70,7 @@ class Projection {
   std::size_t outputs_ = 0;
   std::size_t depth_ = 0;
   std::size_t panels_ = 0;  // of a group
+  bool in_double_ = false;
   GemmKernel kernel_;
   std::shared_ptr<const PackedArray> weights_;
   std::shared_ptr<const AlignedBuffer> bias_;  // [groups][panels][width], or null
