@@ -313,10 +313,11 @@ TEST(LoadModel, ANestedUserClassRunsAsTorchRanIt) {
 }
 
 // Files of many layers, each of which torch applied by itself to one input: every one whose class is in our table must
-// compute what torch computed.
+// compute what torch computed. A max pool that gives its indices as well has two outputs: no layer of a sequence.
 struct Family {
   const char* name;
   std::size_t computed;
+  std::size_t refused = 0;
 };
 void PrintTo(const Family& family, std::ostream* out) {
   *out << family.name;
@@ -338,6 +339,7 @@ TEST_P(Families, ComputeWhatTorchComputed) {
   const StateDict all = checkpoint.state_dict().value();
   const Tensor input = read_npy(path + ".input.npy").value();
   std::size_t computed = 0;
+  std::size_t refused = 0;
   const Value layers = checkpoint.root().attr("_modules");
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const auto [key, layer] = layers.entry(i);
@@ -345,7 +347,11 @@ TEST_P(Families, ComputeWhatTorchComputed) {
     SCOPED_TRACE(name);
     if (model::find_torch_class(layer.class_name()) == nullptr) continue;
     const Result<Graph> graph = doors::graph_of_module(layer, {});
-    ASSERT_TRUE(graph) << graph.error().finding.message;
+    if (!graph) {
+      EXPECT_EQ(graph.error().code, ErrorCode::unsupported);
+      ++refused;
+      continue;
+    }
     StateDict own;
     for (const auto& [full, tensor] : all) {
       if (full.starts_with(name + ".")) own.insert(full.substr(name.size() + 1), tensor);
@@ -358,10 +364,11 @@ TEST_P(Families, ComputeWhatTorchComputed) {
     ++computed;
   }
   EXPECT_EQ(computed, GetParam().computed);
+  EXPECT_EQ(refused, GetParam().refused);
 }
 INSTANTIATE_TEST_SUITE_P(
     Golden, Families,
-    testing::Values(Family{"conv2d", 12}, Family{"pool2d", 0}, Family{"norm1d", 15}, Family{"norm2d", 0},
+    testing::Values(Family{"conv2d", 12}, Family{"pool2d", 9, 1}, Family{"norm1d", 15}, Family{"norm2d", 6},
                     Family{"linear", 4}, Family{"activations", 32}, Family{"dropout", 1}, Family{"shape", 10}),
     [](const auto& test) { return std::string(test.param.name); });
 
