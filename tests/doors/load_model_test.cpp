@@ -61,8 +61,11 @@ void expect_close(const Tensor& have, const Tensor& want, double tolerance) {
   const std::span<const float> a = have.values<float>().value();
   const std::span<const float> b = want.values<float>().value();
   double largest = 0;
-  for (const float value : b) largest = std::max(largest, std::abs(static_cast<double>(value)));
+  for (const float value : b) {
+    if (!std::isnan(value)) largest = std::max(largest, std::abs(static_cast<double>(value)));
+  }
   for (std::size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a[i]) && std::isnan(b[i])) continue;  // the root of a negative sum in LPPool2d
     ASSERT_TRUE(std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])) <= tolerance * largest) << i;
   }
 }
@@ -368,7 +371,7 @@ TEST_P(Families, ComputeWhatTorchComputed) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Golden, Families,
-    testing::Values(Family{"conv2d", 12}, Family{"pool2d", 9, 1}, Family{"norm1d", 15}, Family{"norm2d", 6},
+    testing::Values(Family{"conv2d", 12}, Family{"pool2d", 10, 2}, Family{"norm1d", 15}, Family{"norm2d", 6},
                     Family{"linear", 4}, Family{"activations", 32}, Family{"dropout", 1}, Family{"shape", 10}),
     [](const auto& test) { return std::string(test.param.name); });
 
