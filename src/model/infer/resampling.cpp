@@ -30,6 +30,13 @@ std::size_t spatial_rank(InterpolationMode mode, std::size_t found) {
   }
 }
 
+// -1 when the sum of them overflows; size is at least 0.
+std::int64_t padded(std::int64_t size, std::int64_t before, std::int64_t after) {
+  const std::int64_t first = checked_add(size, before).value_or(-1);
+  const bool overflows = first < 0 && before >= 0;
+  return overflows ? -1 : checked_add(first, after).value_or(-1);
+}
+
 }  // namespace
 
 Inferred infer(const Upsample& op, const Operands& operands) {
@@ -179,22 +186,19 @@ Inferred infer(const Pad& op, const Operands& operands) {
     const std::int64_t before = op.pad[2 * i];
     const std::int64_t after = op.pad[2 * i + 1];
     if (size == kUnknown) continue;
-    const auto first = checked_add(size, before);
-    const auto both = first ? checked_add(*first, after) : std::nullopt;
-    const auto cropped_first = checked_add(size, std::min<std::int64_t>(before, 0));
-    const auto cropped = cropped_first ? checked_add(*cropped_first, std::min<std::int64_t>(after, 0)) : std::nullopt;
-    if (!both || !cropped) return overflows(operands.shape());
-    if (*both < 0 || *cropped < 0 || (op.mode != PadMode::constant && *both < 1)) {
+    const std::int64_t both = padded(size, before, after);
+    const std::int64_t cropped = padded(size, std::min<std::int64_t>(before, 0), std::min<std::int64_t>(after, 0));
+    if (both < 0 || cropped < 0 || (op.mode != PadMode::constant && both < 1)) {
       return misfit("pad: nothing is left of " + shape_text(operands.shape()));
     }
     const std::int64_t most = std::max(before, after);
-    const bool fits = op.mode == PadMode::constant || (op.mode == PadMode::reflect && most < *cropped) ||
-                      (op.mode == PadMode::circular && most <= *cropped) ||
-                      (op.mode == PadMode::replicate && *cropped > 0);
+    const bool fits = op.mode == PadMode::constant || (op.mode == PadMode::reflect && most < cropped) ||
+                      (op.mode == PadMode::circular && most <= cropped) ||
+                      (op.mode == PadMode::replicate && cropped > 0);
     if (!fits) {
-      return misfit("pad " + std::to_string(most) + " is too large for a size of " + std::to_string(*cropped));
+      return misfit("pad " + std::to_string(most) + " is too large for a size of " + std::to_string(cropped));
     }
-    size = *both;
+    size = both;
   }
   return one(std::move(shape), operands.dtype());
 }
