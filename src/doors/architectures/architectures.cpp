@@ -220,7 +220,9 @@ Result<Graph> architecture_graph(std::string_view arch, const StateDict& weights
 std::vector<const ArchitectureInfo*> architectures_like(const StateDict& weights) {
   // A net with another head, or a torso without one, is still of its kind.
   constexpr std::size_t kMostMisfits = 10;  // percent
+  constexpr std::size_t kMostNames = 5000;  // the deepest has a third of it
   std::vector<const ArchitectureInfo*> best;
+  if (weights.size() > kMostNames) return best;
   std::size_t fewest = weights.size() * kMostMisfits / 100 + 1;
   for (const Row& row : kRows) {
     const Result<Graph> graph = build(row, weights, false);
