@@ -159,6 +159,7 @@ class RUSHLIGHT_API GraphBuilder {
   void preprocessing(Preprocessing preprocessing);
   /// Arrays for every input and output, of the declared shapes.
   void self_test(SelfTest test);
+  /// For Graph::notes(). What has been noted already is not noted again.
   void note(std::string note);
   /// A name that a state dict may hold and the graph has no use for, and all names below it: "aux1" stands for
   /// "aux1.fc.weight" too, heads that only training runs. A strict load takes them.

@@ -623,7 +623,8 @@ Status read_module_attributes(const Value& module, std::string_view name, Operat
     RUSHLIGHT_TRY(read_attention(module, name, model::writable<MultiheadAttention>(op)));
   }
   if (unknown == nullptr || op.is<Identity>()) return {};
-  for (const auto& [attribute, value] : module.attributes()) {
+  for (const auto& named : module.attributes()) {
+    const std::string_view attribute = named.first;
     const auto is = [&](std::string_view known) { return known == attribute; };
     const auto is_fixed = [&](const Fixed& fixed) { return fixed.attribute == attribute; };
     const auto is_place = [&](const Place& place) {

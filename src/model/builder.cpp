@@ -191,7 +191,8 @@ void GraphBuilder::labels(std::vector<std::string> labels) {
   impl_->graph.labels = std::move(labels);
 }
 void GraphBuilder::note(std::string note) {
-  impl_->graph.notes.push_back(std::move(note));
+  std::vector<std::string>& notes = impl_->graph.notes;
+  if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(std::move(note));
 }
 void GraphBuilder::ignore(std::string name) {
   impl_->graph.ignored.push_back(std::move(name));

@@ -642,6 +642,18 @@ TEST_F(ModulePickle, ATransformerLayersActivationIsAFunctionOrAModule) {
 
 // --- apply_child
 
+TEST_F(ModulePickle, WhatSeveralChildrenHaveToSayIsSaidOnce) {
+  options.classes["__main__.Net"] = [](const Value& module) -> Result<Graph> {
+    GraphBuilder graph;
+    const Edge x = apply_child(graph, module, "a", graph.input("x")).value();
+    graph.output("y", apply_child(graph, module, "b", x).value());
+    return graph.build();
+  };
+  const NodeId act = tree.module("torch.nn.modules.activation.ReLU", {{"training", boolean(true)}});
+  EXPECT_EQ(good(tree.module("__main__.Net", {}, {{"a", act}, {"b", act}})).notes(),
+            (std::vector<std::string>{"stored in training mode; inference means eval"}));
+}
+
 TEST_F(ModulePickle, ABuilderCallsChildrenOfKnownClasses) {
   options.classes["__main__.Net"] = [](const Value& module) -> Result<Graph> {
     GraphBuilder graph;
