@@ -77,7 +77,7 @@ def main() -> int:
     parser.add_argument("--on", choices=["cpu", "reference"], default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("names", nargs="*", metavar="NAME")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     names = options.names or sorted(json.loads((options.vectors / "INDEX.json").read_text())["architectures"])
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in names:
