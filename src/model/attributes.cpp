@@ -97,7 +97,7 @@ constexpr Bound kBounds[] = {
     {"embedding_dim", 0},
     {"embed_dim", 0},
     {"num_heads", 1},
-    {"dim_feedforward", 1},
+
     {"window_size", 1},
     {"shift_size", 0},
     {"input_size", 0},
@@ -154,9 +154,6 @@ class FieldCheck {
     if (std::string problem = missing(value == 0); !problem.empty()) return problem;
     const bool is_bad_eps = info_.name == "eps" && (!(value >= 0) || std::isinf(value));
     if (is_bad_eps) return wrong("eps", "a number from 0 on", number_text(value));
-    if (info_.name == "p" && info_.meaning.starts_with("ignored") && !(value >= 0 && value <= 1)) {
-      return wrong("p", "a number from 0 to 1", number_text(value));
-    }
     return {};
   }
 
@@ -238,7 +235,7 @@ std::string problem_of_attention(const MultiheadAttention& op) {
   return wrong("embed_dim", "a multiple of num_heads " + std::to_string(op.num_heads), std::to_string(op.embed_dim));
 }
 
-// What is wrong with fields beside each other.
+// What is wrong with fields beside each other, or in one operator alone.
 std::string problem_between(const Operator& op) {
   switch (op.kind()) {
     case OperatorKind::Conv1d:
@@ -282,6 +279,10 @@ std::string problem_between(const Operator& op) {
       if (norm.num_channels % norm.num_groups == 0) return {};
       return wrong("num_channels", "a multiple of num_groups " + std::to_string(norm.num_groups),
                    std::to_string(norm.num_channels));
+    }
+    case OperatorKind::Dropout: {
+      const double p = op.get<Dropout>().p;
+      return p >= 0 && p <= 1 ? std::string() : wrong("p", "a number from 0 to 1", number_text(p));
     }
     case OperatorKind::Upsample:
       return problem_of_upsample(op.get<Upsample>());

@@ -18,7 +18,7 @@ struct Operator::Access {
 namespace model {
 namespace {
 
-// "zeros, reflect" as two words; a hyphen where torch has one.
+// "zeros, reflect" as two words.
 template <std::size_t Count>
 consteval std::array<std::string_view, Count> split_words(std::string_view text) {
   std::array<std::string_view, Count> words;
@@ -42,6 +42,7 @@ struct Words;
   };
 #include "rushlight/operator_words.def"
 
+// The one word that is no C++ name.
 constexpr auto kInterpolationModes = [] {
   auto words = Words<InterpolationMode>::kAll;
   words[static_cast<std::size_t>(InterpolationMode::nearest_exact)] = "nearest-exact";

@@ -62,12 +62,6 @@ void list_parameters(const GRU& op, std::vector<ParameterShape>& out) {
   list_recurrent(op, 3, 0, out);
 }
 
-// A scalar has no sizes and a tensor of unknown shape has none either: the tensor decides.
-bool takes_any_shape(const Operator& op) noexcept {
-  const auto* parameter = op.get_if<Parameter>();
-  return parameter != nullptr && parameter->shape.empty();
-}
-
 #define RUSHLIGHT_OPERATOR(Type, spec, torch, min_inputs, max_inputs, max_outputs)        \
   void parameters_of([[maybe_unused]] const Type& op, std::vector<ParameterShape>& out) { \
     static_cast<void>(out);
@@ -148,11 +142,13 @@ void resolve([[maybe_unused]] Op& op, [[maybe_unused]] std::string_view name, [[
   }
 }
 
-// Operators whose parameters may have any rank >= 1 until the first is seen.
+// Operators whose parameters may have any shape until the first is seen. A Parameter that is a scalar stays so: it has
+// no sizes, as one whose shape is not known.
 bool shape_is_open(const Operator& op) noexcept {
   if (const auto* norm = op.get_if<LayerNorm>()) return norm->normalized_shape.empty();
   if (const auto* norm = op.get_if<RMSNorm>()) return norm->normalized_shape.empty();
-  return takes_any_shape(op);
+  const auto* parameter = op.get_if<Parameter>();
+  return parameter != nullptr && parameter->shape.empty();
 }
 
 template <class Op>

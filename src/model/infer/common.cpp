@@ -160,7 +160,7 @@ Result<Picture> picture(const Shape& shape, std::size_t spatial) {
   for (std::size_t i = channels; i < shape.size(); ++i) {
     if (shape[i] == 0) return misfit("expected sizes of at least 1, found " + shape_text(shape));
   }
-  return Picture{channels == 1, channels};
+  return Picture{channels};
 }
 
 Result<Shape> slide(Shape shape, std::size_t first, std::span<const Window> windows) {

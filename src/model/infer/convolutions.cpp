@@ -34,14 +34,21 @@ Status check_pad_mode(PaddingMode mode, std::span<const std::int64_t> sizes, std
   return {};
 }
 
+// Where the channels are. They become those of the output.
+template <class Conv>
+Result<Picture> replace_channels(const Conv& op, std::size_t spatial, Shape& shape) {
+  RUSHLIGHT_TRY_ASSIGN(const Picture image, picture(shape, spatial));
+  RUSHLIGHT_TRY(check_channels(op, shape[image.channels], shape));
+  shape[image.channels] = op.out_channels == kFromWeights ? kUnknown : op.out_channels;
+  return image;
+}
+
 template <class Conv>
 Inferred infer_conv(const Conv& op, const Operands& operands) {
   RUSHLIGHT_TRY(check_float(operands));
   Shape shape = operands.shape();
   const std::vector<std::int64_t> kernel = amounts(op.kernel_size);
-  RUSHLIGHT_TRY_ASSIGN(const Picture image, picture(shape, kernel.size()));
-  RUSHLIGHT_TRY(check_channels(op, shape[image.channels], shape));
-  shape[image.channels] = op.out_channels == kFromWeights ? kUnknown : op.out_channels;
+  RUSHLIGHT_TRY_ASSIGN(const Picture image, replace_channels(op, kernel.size(), shape));
   const std::size_t first = image.channels + 1;
   if (op.padding.kind == PaddingKind::same && op.padding_mode == PaddingMode::zeros) return one(std::move(shape));
   if (op.kernel_size == decltype(op.kernel_size)(kFromWeights)) {
@@ -75,9 +82,7 @@ Inferred infer_transposed(const Conv& op, const Operands& operands) {
   RUSHLIGHT_TRY(check_float(operands));
   Shape shape = operands.shape();
   const std::vector<std::int64_t> kernel = amounts(op.kernel_size);
-  RUSHLIGHT_TRY_ASSIGN(const Picture image, picture(shape, kernel.size()));
-  RUSHLIGHT_TRY(check_channels(op, shape[image.channels], shape));
-  shape[image.channels] = op.out_channels == kFromWeights ? kUnknown : op.out_channels;
+  RUSHLIGHT_TRY_ASSIGN(const Picture image, replace_channels(op, kernel.size(), shape));
   const std::vector<std::int64_t> stride = amounts(op.stride);
   const std::vector<std::int64_t> dilation = amounts(op.dilation);
   const std::vector<std::int64_t> padding = amounts(op.padding);

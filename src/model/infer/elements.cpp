@@ -43,6 +43,11 @@ Inferred infer_binary(const std::optional<double>& other, const Operands& operan
   return one(std::move(shape), result);
 }
 
+Inferred infer_test(const Operands& operands) {
+  RUSHLIGHT_TRY(check_float(operands));
+  return one(operands.shape(), DType::boolean);
+}
+
 // Masks, or numbers as masks.
 Inferred infer_logical(const Operands& operands) {
   RUSHLIGHT_TRY_ASSIGN(Shape shape, broadcast_all(operands));
@@ -77,228 +82,85 @@ Result<Shape> matrix_product(const Shape& a, const Shape& b) {
 
 }  // namespace
 
-Inferred infer(const ReLU&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const ReLU6&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Hardtanh&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const LeakyReLU&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const RReLU&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const ELU&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const SELU&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const CELU&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Threshold&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Sigmoid&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const LogSigmoid&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Tanh&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Hardsigmoid&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Hardswish&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const SiLU&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Mish&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Softplus&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Softsign&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Tanhshrink&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Hardshrink&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Softshrink&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const GELU&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Neg&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Abs&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Sqrt&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Rsqrt&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Exp&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Expm1&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Exp2&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Log&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Log2&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Log10&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Log1p&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Floor&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Ceil&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Round&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Trunc&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Frac&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Reciprocal&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Sign&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Sin&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Cos&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Tan&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Asin&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Acos&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Atan&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Sinh&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Cosh&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Erf&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const Square&, const Operands& operands) {
-  return same(operands);
-}
-Inferred infer(const IsNan&, const Operands& operands) {
-  RUSHLIGHT_TRY(check_float(operands));
-  return one(operands.shape(), DType::boolean);
-}
-Inferred infer(const IsInf&, const Operands& operands) {
-  RUSHLIGHT_TRY(check_float(operands));
-  return one(operands.shape(), DType::boolean);
-}
-Inferred infer(const LogicalNot&, const Operands& operands) {
-  return infer_logical(operands);
-}
-
-Inferred infer(const Add& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::f32);
-}
-Inferred infer(const Sub& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::f32);
-}
-Inferred infer(const Rsub& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::f32);
-}
-Inferred infer(const Mul& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::f32);
-}
-Inferred infer(const Div& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::f32);
-}
-Inferred infer(const Pow& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::f32);
-}
-Inferred infer(const Fmod& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::f32);
-}
-Inferred infer(const Remainder& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::f32);
-}
-Inferred infer(const Maximum&, const Operands& operands) {
-  return infer_binary(std::nullopt, operands, DType::f32);
-}
-Inferred infer(const Minimum&, const Operands& operands) {
-  return infer_binary(std::nullopt, operands, DType::f32);
-}
-Inferred infer(const Atan2&, const Operands& operands) {
-  return infer_binary(std::nullopt, operands, DType::f32);
-}
-Inferred infer(const Equal& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::boolean);
-}
-Inferred infer(const NotEqual& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::boolean);
-}
-Inferred infer(const Less& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::boolean);
-}
-Inferred infer(const LessEqual& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::boolean);
-}
-Inferred infer(const Greater& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::boolean);
-}
-Inferred infer(const GreaterEqual& op, const Operands& operands) {
-  return infer_binary(op.other, operands, DType::boolean);
-}
-Inferred infer(const LogicalAnd&, const Operands& operands) {
-  return infer_logical(operands);
-}
-Inferred infer(const LogicalOr&, const Operands& operands) {
-  return infer_logical(operands);
-}
-Inferred infer(const LogicalXor&, const Operands& operands) {
-  return infer_logical(operands);
-}
+// Many operators have one rule: a row for each.
+#define RUSHLIGHT_INFER(Type, result)                                         \
+  Inferred infer([[maybe_unused]] const Type& op, const Operands& operands) { \
+    return result;                                                            \
+  }
+RUSHLIGHT_INFER(ReLU, same(operands))
+RUSHLIGHT_INFER(ReLU6, same(operands))
+RUSHLIGHT_INFER(Hardtanh, same(operands))
+RUSHLIGHT_INFER(LeakyReLU, same(operands))
+RUSHLIGHT_INFER(RReLU, same(operands))
+RUSHLIGHT_INFER(ELU, same(operands))
+RUSHLIGHT_INFER(SELU, same(operands))
+RUSHLIGHT_INFER(CELU, same(operands))
+RUSHLIGHT_INFER(Threshold, same(operands))
+RUSHLIGHT_INFER(Sigmoid, same(operands))
+RUSHLIGHT_INFER(LogSigmoid, same(operands))
+RUSHLIGHT_INFER(Tanh, same(operands))
+RUSHLIGHT_INFER(Hardsigmoid, same(operands))
+RUSHLIGHT_INFER(Hardswish, same(operands))
+RUSHLIGHT_INFER(SiLU, same(operands))
+RUSHLIGHT_INFER(Mish, same(operands))
+RUSHLIGHT_INFER(Softplus, same(operands))
+RUSHLIGHT_INFER(Softsign, same(operands))
+RUSHLIGHT_INFER(Tanhshrink, same(operands))
+RUSHLIGHT_INFER(Hardshrink, same(operands))
+RUSHLIGHT_INFER(Softshrink, same(operands))
+RUSHLIGHT_INFER(GELU, same(operands))
+RUSHLIGHT_INFER(Neg, same(operands))
+RUSHLIGHT_INFER(Abs, same(operands))
+RUSHLIGHT_INFER(Sqrt, same(operands))
+RUSHLIGHT_INFER(Rsqrt, same(operands))
+RUSHLIGHT_INFER(Exp, same(operands))
+RUSHLIGHT_INFER(Expm1, same(operands))
+RUSHLIGHT_INFER(Exp2, same(operands))
+RUSHLIGHT_INFER(Log, same(operands))
+RUSHLIGHT_INFER(Log2, same(operands))
+RUSHLIGHT_INFER(Log10, same(operands))
+RUSHLIGHT_INFER(Log1p, same(operands))
+RUSHLIGHT_INFER(Floor, same(operands))
+RUSHLIGHT_INFER(Ceil, same(operands))
+RUSHLIGHT_INFER(Round, same(operands))
+RUSHLIGHT_INFER(Trunc, same(operands))
+RUSHLIGHT_INFER(Frac, same(operands))
+RUSHLIGHT_INFER(Reciprocal, same(operands))
+RUSHLIGHT_INFER(Sign, same(operands))
+RUSHLIGHT_INFER(Sin, same(operands))
+RUSHLIGHT_INFER(Cos, same(operands))
+RUSHLIGHT_INFER(Tan, same(operands))
+RUSHLIGHT_INFER(Asin, same(operands))
+RUSHLIGHT_INFER(Acos, same(operands))
+RUSHLIGHT_INFER(Atan, same(operands))
+RUSHLIGHT_INFER(Sinh, same(operands))
+RUSHLIGHT_INFER(Cosh, same(operands))
+RUSHLIGHT_INFER(Erf, same(operands))
+RUSHLIGHT_INFER(Square, same(operands))
+RUSHLIGHT_INFER(IsNan, infer_test(operands))
+RUSHLIGHT_INFER(IsInf, infer_test(operands))
+RUSHLIGHT_INFER(LogicalNot, infer_logical(operands))
+RUSHLIGHT_INFER(LogicalAnd, infer_logical(operands))
+RUSHLIGHT_INFER(LogicalOr, infer_logical(operands))
+RUSHLIGHT_INFER(LogicalXor, infer_logical(operands))
+RUSHLIGHT_INFER(Add, infer_binary(op.other, operands, DType::f32))
+RUSHLIGHT_INFER(Sub, infer_binary(op.other, operands, DType::f32))
+RUSHLIGHT_INFER(Rsub, infer_binary(op.other, operands, DType::f32))
+RUSHLIGHT_INFER(Mul, infer_binary(op.other, operands, DType::f32))
+RUSHLIGHT_INFER(Div, infer_binary(op.other, operands, DType::f32))
+RUSHLIGHT_INFER(Pow, infer_binary(op.other, operands, DType::f32))
+RUSHLIGHT_INFER(Fmod, infer_binary(op.other, operands, DType::f32))
+RUSHLIGHT_INFER(Remainder, infer_binary(op.other, operands, DType::f32))
+RUSHLIGHT_INFER(Maximum, infer_binary(std::nullopt, operands, DType::f32))
+RUSHLIGHT_INFER(Minimum, infer_binary(std::nullopt, operands, DType::f32))
+RUSHLIGHT_INFER(Atan2, infer_binary(std::nullopt, operands, DType::f32))
+RUSHLIGHT_INFER(Equal, infer_binary(op.other, operands, DType::boolean))
+RUSHLIGHT_INFER(NotEqual, infer_binary(op.other, operands, DType::boolean))
+RUSHLIGHT_INFER(Less, infer_binary(op.other, operands, DType::boolean))
+RUSHLIGHT_INFER(LessEqual, infer_binary(op.other, operands, DType::boolean))
+RUSHLIGHT_INFER(Greater, infer_binary(op.other, operands, DType::boolean))
+RUSHLIGHT_INFER(GreaterEqual, infer_binary(op.other, operands, DType::boolean))
+#undef RUSHLIGHT_INFER
 
 Inferred infer(const PReLU& op, const Operands& operands) {
   RUSHLIGHT_TRY(check_float(operands));

@@ -60,7 +60,6 @@ std::optional<std::int64_t> element_count(std::span<const std::int64_t> sizes) n
 // Which dimensions of a picture-like tensor are spatial: [N, C, ...] or [C, ...] with `spatial` of them. Only the batch
 // may be empty.
 struct Picture {
-  bool has_batch;
   std::size_t channels;  // index of the dimension; the spatial ones follow
 };
 Result<Picture> picture(const Shape& shape, std::size_t spatial);
