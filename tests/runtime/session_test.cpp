@@ -413,5 +413,30 @@ TEST(Session, AnInstructionSetCanBeForcedDown) {
   }
 }
 
+TEST(Session, AnEnsembleGivesTheMeanOfItsModels) {
+  const Model first = made_up_model(fashion_net());
+  StateDict other;
+  for (const auto& [name, tensor] : first.state_dict()) {
+    std::vector<float> values = floats_of(tensor);
+    if (name.ends_with("bias")) {
+      for (float& value : values) value += 0.5F;
+    }
+    const std::span<const std::int64_t> shape = tensor.shape();
+    other.insert(name, Tensor::from_values<float>(values, Shape(shape.begin(), shape.end())).value());
+  }
+  const std::vector<Model> models = {first, first.with_state_dict(other).value()};
+  const Tensor x = made_up("x", {2, 1, 28, 28});
+  std::vector<float> mean(20, 0.0F);
+  std::vector<std::vector<float>> each;
+  for (const Model& model : models) {
+    Session session = model.session().value();
+    each.push_back(run_once(session, x));
+    for (std::size_t i = 0; i < mean.size(); ++i) mean[i] += each.back()[i] / 2;
+  }
+  EXPECT_NE(each[0], each[1]);
+  Session session = make_ensemble(models).value().session().value();
+  expect_close(mean, run_once(session, x), 1e-6);
+}
+
 }  // namespace
 }  // namespace rushlight::test
