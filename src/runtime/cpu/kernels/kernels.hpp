@@ -15,6 +15,10 @@ namespace rushlight::runtime::cpu {
 // Panels and vectors of weights are padded with zeros to a multiple of this many floats: the widest panel.
 inline constexpr std::size_t kPanelPadding = 64;
 
+// The longest chain of multiply-adds. The rounding errors of n products summed one after the other grow as sqrt(n); of
+// chains of c, summed in turn, as sqrt(c) + sqrt(n / c).
+inline constexpr std::size_t kGemmChain = 256;
+
 // Products of rows with panels of weights: convolutions, 1x1 convolutions and Linear alike.
 //
 //   output[r][o] = relu(bias[o] + sum over segments s and i < length of rows[s][r][i] * weight[o][s][i] +
@@ -22,8 +26,8 @@ inline constexpr std::size_t kPanelPadding = 64;
 //
 // A row's operands lie in `segments` runs of `segment_length` floats, each with a pointer of its own (XNNPACK's
 // indirection): the taps of a window, with a run of zeros for those outside the image. Weights come in panels of
-// `width` outputs, [segment][i][width]. Every output is one chain of multiply-adds over (s, i) in this order, so it has
-// the same bits whatever the block it is computed in.
+// `width` outputs, [segment][i][width]. Every output is a sum over (s, i) in this order, in chains of kGemmChain
+// multiply-adds that are then added up, so it has the same bits whatever the block it is computed in.
 struct GemmCall {
   const float* const* rows = nullptr;  // [segments][row_pitch]
   std::size_t row_pitch = 0;
