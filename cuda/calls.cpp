@@ -158,7 +158,7 @@ class CallMaker {
       a.residual = address(step.epilogue.residual);
       a.residual_stride = tensor(step.epilogue.residual).row_stride;
     }
-    a.relu = step.epilogue.relu;
+    a.relu = step.epilogue.is_relu();
     a.stores_quads = allows_quads(a);
   }
 

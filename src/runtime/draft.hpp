@@ -8,6 +8,7 @@
 
 #include "runtime/backend.hpp"
 #include "runtime/constant.hpp"
+#include "runtime/plan.hpp"
 #include "rushlight/graph.hpp"
 #include "rushlight/result.hpp"
 
@@ -25,7 +26,7 @@ struct DraftOp {
   // What passes have merged into it, in the order in which it is applied.
   std::size_t batch_norm = kNoNode;
   ValueId residual = kNoValue;
-  bool relu = false;
+  Activation activation = {};
 };
 
 struct Draft {
@@ -57,6 +58,7 @@ void remove_dead(Draft& draft);       // what no output needs
 void drop_identities(Draft& draft);   // Identity and Dropout: their users read what they read
 void fold_batch_norms(Draft& draft);  // into the Conv2d or Linear before them
 void fuse_additions(Draft& draft);    // Add as the residual of the convolution or Linear that runs last before it
-void fuse_relus(Draft& draft);        // ReLU into whatever makes its input
+// ReLU into whatever makes its input, other activations too if `all`.
+void fuse_activations(Draft& draft, bool all);
 
 }  // namespace rushlight::runtime

@@ -464,7 +464,7 @@ class Lowering {
     step.stride = pair_of(conv.stride, 1);
     step.dilation = pair_of(conv.dilation, 1);
     step.groups = conv.groups;
-    step.epilogue.relu = op.relu;
+    step.epilogue.activation = op.activation;
     if (op.residual != kNoValue) step.epilogue.residual = channels_last(op.residual, out);
     step.output = make_images(op.output, out);
     emit(step);
@@ -505,7 +505,7 @@ class Lowering {
     if (linear.bias || op.batch_norm != kNoNode) {
       step.bias = constant({.form = Form::bias, .node = op.node, .batch_norm = op.batch_norm});
     }
-    step.epilogue.relu = op.relu;
+    step.epilogue.activation = op.activation;
     if (op.residual != kNoValue) step.epilogue.residual = dense(op.residual);
     step.output = make_dense(op.output);
     emit(step);
@@ -518,7 +518,7 @@ class Lowering {
     step.mean = constant({.form = Form::norm_mean, .node = op.node});
     step.scale = constant({.form = Form::norm_scale, .node = op.node});
     step.shift = constant({.form = Form::norm_shift, .node = op.node});
-    step.relu = op.relu;
+    step.relu = op.activation.kind == Activation::Kind::relu;
     const Shape& sizes = shape(op.output);
     if (sizes.size() == 2) {
       step.input = rows(op.inputs[0]);
@@ -611,7 +611,7 @@ class Lowering {
     const ValueId b = op.inputs[1];
     if (shape(a) != shape(b)) return lower_broadcast(op);
     AddStep step;
-    step.relu = op.relu;
+    step.relu = op.activation.kind == Activation::Kind::relu;
     const ValueId like = is_channels_last(a) ? a : b;
     if (is_channels_last(like)) {
       const Images images = forms_[like].images;
@@ -628,7 +628,7 @@ class Lowering {
 
   void lower_broadcast(const DraftOp& op) {
     BroadcastAddStep step;
-    step.relu = op.relu;
+    step.relu = op.activation.kind == Activation::Kind::relu;
     step.a = dense(op.inputs[0]);
     step.b = dense(op.inputs[1]);
     step.output = make_dense(op.output);

@@ -92,14 +92,20 @@ constexpr bool kHasEpilogue = requires(const Work& work) {
   work.epilogue;
 };
 
+std::string text(const Activation& activation) {
+  constexpr const char* kWords[] = {"",       " +relu",        " +clamp",     " +sigmoid", " +silu",
+                                    " +tanh", " +hardsigmoid", " +hardswish", " +gelu"};
+  return kWords[static_cast<std::size_t>(activation.kind)];
+}
+
 template <class Work>
-bool ends_in_relu(const Work& work) {
+std::string activation_text(const Work& work) {
   if constexpr (kHasEpilogue<Work>) {
-    return work.epilogue.relu;
+    return text(work.epilogue.activation);
   } else if constexpr (requires { work.relu; }) {
-    return work.relu;
+    return text(Activation::relu_if(work.relu));
   } else {
-    return false;
+    return "";
   }
 }
 
@@ -135,13 +141,14 @@ StepTensors tensors_of(const Step& step) {
   return tensors;
 }
 
-Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shapes, const Limits& limits) {
+Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shapes, const Limits& limits,
+                       const PlanOptions& options) {
   RUSHLIGHT_TRY_ASSIGN(Draft draft, make_draft(network, input_shapes));
   remove_dead(draft);
   drop_identities(draft);
   fold_batch_norms(draft);
   fuse_additions(draft);
-  fuse_relus(draft);
+  fuse_activations(draft, options.fuses_activations);
   RUSHLIGHT_TRY_ASSIGN(Plan plan, lower(draft, limits));
   share_in_place(plan);
   RUSHLIGHT_TRY(place_buffers(plan, limits));
@@ -166,7 +173,7 @@ std::string to_string(const Plan& plan) {
           if constexpr (kHasEpilogue<Work>) {
             if (work.epilogue.residual != kNone) result += " +residual";
           }
-          if (ends_in_relu(work)) result += " +relu";
+          result += activation_text(work);
           if (plan.tensors[tensors.outputs[0]].place == Place::output) result += " (output)";
           result += '\n';
         },

@@ -78,11 +78,24 @@ struct PlannedBuffer {
 // Steps. `output` may have the memory of an input that dies in the step where a comment says "in place"; the kernel
 // then reads an element before it writes the one at the same place.
 
-// What a kernel does to an element before it stores it: y = relu(x + residual), each part optional. The residual has
-// the output's geometry (its row stride may differ). In place: the output may be on the residual's memory.
+// A function of single elements that a step applies before it stores. NaN stays NaN in all of them.
+struct Activation {
+  enum class Kind : std::uint8_t { none, relu, clamp, sigmoid, silu, tanh, hardsigmoid, hardswish, gelu };
+  Kind kind = Kind::none;
+  float low = 0;  // of clamp: ReLU6 and Hardtanh
+  float high = 0;
+
+  [[nodiscard]] static Activation relu_if(bool wanted) noexcept { return {.kind = wanted ? Kind::relu : Kind::none}; }
+  friend bool operator==(const Activation&, const Activation&) = default;
+};
+
+// What a kernel does to an element before it stores it: y = activation(x + residual), each part optional. The residual
+// has the output's geometry (its row stride may differ). In place: the output may be on the residual's memory.
 struct Epilogue {
   TensorId residual = kNone;
-  bool relu = false;  // keeps NaN
+  Activation activation = {};
+
+  [[nodiscard]] bool is_relu() const noexcept { return activation.kind == Activation::Kind::relu; }
 };
 
 // Cross-correlation, torch.nn.Conv2d. Window (oh, ow) covers rows oh * stride.h - padding.h + kh * dilation.h; what
@@ -246,9 +259,15 @@ struct Plan {
   std::uint64_t arena_bytes = 0;  // a multiple of kArenaAlignment
 };
 
+// What a backend's kernels can do beyond what every backend's must.
+struct PlanOptions {
+  bool fuses_activations = false;  // epilogues with other activations than ReLU
+};
+
 // ErrorCode::mismatch when the shapes do not fit the graph, ::limit_exceeded when the arena would exceed
 // limits.arena_bytes.
-[[nodiscard]] Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shapes, const Limits& limits);
+[[nodiscard]] Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shapes, const Limits& limits,
+                                     const PlanOptions& options = {});
 
 // One line a step, for tests and people: "conv1 conv 1x28x28x1 -> 1x28x28x32 k3x3 p1x1 relu".
 [[nodiscard]] std::string to_string(const Plan& plan);

@@ -140,7 +140,7 @@ TEST(EmulatedKernels, NaNAndInfinityInTheInputReachTheOutputsTheyBelongTo) {
   step.stride = 1;
   step.padding = 1;
   step.dilation = 1;
-  step.epilogue.relu = true;
+  step.epilogue.activation = runtime::Activation::relu_if(true);
   const StepCase step_case = builder.build(step, 5e-6);
   EXPECT_EQ(judge(step_case, compute_naively(step_case), emulate_step(step_case)), "");
 }

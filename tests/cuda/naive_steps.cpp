@@ -77,7 +77,7 @@ class Naive {
         }
       }
       if (s.epilogue.residual != kNone) sum += get(s.epilogue.residual, row, o);
-      put(s.output, row, o, sum, s.epilogue.relu);
+      put(s.output, row, o, sum, s.epilogue.is_relu());
     });
   }
 
@@ -87,7 +87,7 @@ class Naive {
       double sum = s.bias == kNone ? 0 : constant(s.bias, o);
       for (std::int64_t i = 0; i < depth; ++i) sum += get(s.input, row, i) * constant(s.weights, o * depth + i);
       if (s.epilogue.residual != kNone) sum += get(s.epilogue.residual, row, o);
-      put(s.output, row, o, sum, s.epilogue.relu);
+      put(s.output, row, o, sum, s.epilogue.is_relu());
     });
   }
 

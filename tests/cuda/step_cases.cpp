@@ -71,7 +71,7 @@ StepCase conv_case(const ConvShape& s, std::uint64_t seed) {
   step.padding = s.padding;
   step.dilation = s.dilation;
   step.groups = s.groups;
-  step.epilogue.relu = s.relu;
+  step.epilogue.activation = runtime::Activation::relu_if(s.relu);
   return b.build(step, kStrict);
 }
 
@@ -86,7 +86,7 @@ StepCase linear_case(std::int64_t rows, std::int64_t inputs, std::int64_t output
   if (b.flip()) step.bias = b.constant(outputs);
   if (b.flip()) step.epilogue.residual = b.tensor(rows, 1, 1, outputs, outputs + b.pick(0, 5));
   step.output = b.output(rows, 1, 1, outputs);
-  step.epilogue.relu = b.flip();
+  step.epilogue.activation = runtime::Activation::relu_if(b.flip());
   return b.build(step, kStrict);
 }
 

@@ -20,6 +20,8 @@ const Kernels& kernels_for([[maybe_unused]] Isa isa) noexcept {
   return baseline_kernels();
 }
 
+constexpr PlanOptions kPlanOptions{.fuses_activations = true};
+
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(Isa isa) : kernels_(kernels_for(isa)), name_("cpu " + std::string(to_string(isa))) {}
@@ -36,7 +38,7 @@ class CpuBackend final : public Backend {
   [[nodiscard]] Result<std::unique_ptr<Program>> compile(const Network& network, std::span<const Shape> input_shapes,
                                                          const std::shared_ptr<PackedWeights>& weights,
                                                          const RunOptions& options) const override {
-    RUSHLIGHT_TRY_ASSIGN(Plan plan, make_plan(network, input_shapes, options.limits));
+    RUSHLIGHT_TRY_ASSIGN(Plan plan, make_plan(network, input_shapes, options.limits, kPlanOptions));
     return CpuProgram::make(network, std::move(plan), kernels_, std::static_pointer_cast<CpuWeights>(weights), options);
   }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "runtime/cpu/epilogue.hpp"
 #include "runtime/cpu/op.hpp"
 #include "runtime/cpu/window_rows.hpp"
 #include "runtime/failure.hpp"
@@ -79,7 +80,8 @@ class GemmOp final : public Op {
     call_.segment_length = rows_.segment_length();
     call_.output_stride = static_cast<std::size_t>(output.row_stride);
     if (residual_ != kNone) call_.residual_stride = static_cast<std::size_t>(context.tensor(residual_).row_stride);
-    call_.relu = step.epilogue.relu;
+    call_.bounds = bounds_of(step.epilogue.activation);
+    activate_ = kernel_of(step.epilogue.activation, context.kernels);
 
     block_rows_ = std::clamp<std::size_t>(kBlockPointers / rows_.segments() / 8 * 8, 8, kBlockRows);
     const std::size_t blocks = parts_of(row_count_, block_rows_);
@@ -114,6 +116,14 @@ class GemmOp final : public Op {
       kernel_.run(call);
       next += call.panel_count;
     }
+    if (activate_ == nullptr) return;
+    const auto column_of = [&](std::size_t panel) {
+      return panel / panels_ * outputs_ + std::min(panel % panels_ * kernel_.width, outputs_);
+    };
+    const std::size_t first = column_of(panels.first);
+    const std::size_t count = column_of(panels.last) - first;
+    activate_rows(activate_, tensors[output_] + rows.first * call.output_stride + first, call.row_count,
+                  call.output_stride, count);
   }
 
  private:
@@ -131,6 +141,7 @@ class GemmOp final : public Op {
   std::size_t part_panels_ = 0;
   std::size_t parts_ = 0;
   GemmCall call_;  // what all tasks have in common
+  ElementKernel activate_ = nullptr;
   std::shared_ptr<const PackedArray> weights_;
   std::shared_ptr<const PackedArray> bias_;
 };
@@ -162,7 +173,8 @@ class DepthwiseOp final : public Op {
     call_.bias = bias_ == nullptr ? nullptr : bias_->data();
     call_.output_stride = static_cast<std::size_t>(output.row_stride);
     if (residual_ != kNone) call_.residual_stride = static_cast<std::size_t>(context.tensor(residual_).row_stride);
-    call_.relu = step.epilogue.relu;
+    call_.bounds = bounds_of(step.epilogue.activation);
+    activate_ = kernel_of(step.epilogue.activation, context.kernels);
     kernel_ = context.kernels.depthwise;
     block_rows_ = std::clamp<std::size_t>(kBlockPointers / rows_.segments(), 8, kBlockRows);
     task_count_ = parts_of(row_count_, block_rows_);
@@ -179,11 +191,14 @@ class DepthwiseOp final : public Op {
     call.output = tensors[output_] + rows.first * call.output_stride;
     if (residual_ != kNone) call.residual = tensors[residual_] + rows.first * call.residual_stride;
     kernel_(call);
+    if (activate_ == nullptr) return;
+    activate_rows(activate_, call.output, call.row_count, call.output_stride, call.channels);
   }
 
  private:
   WindowRows rows_;
   void (*kernel_)(const DepthwiseCall&) = nullptr;
+  ElementKernel activate_ = nullptr;
   TensorId input_ = kNone;
   TensorId output_ = kNone;
   TensorId residual_ = kNone;

@@ -16,12 +16,19 @@ namespace rushlight::runtime::cpu {
 inline constexpr std::size_t kPanelPadding = 64;
 
 // The longest chain of multiply-adds. The rounding errors of n products summed one after the other grow as sqrt(n); of
-// chains of c, summed in turn, as sqrt(c) + sqrt(n / c).
-inline constexpr std::size_t kGemmChain = 256;
+// chains of c, summed in turn, as sqrt(c) + sqrt(n / c). The widest panel's weights of one chain are 32 KiB.
+inline constexpr std::size_t kGemmChain = 128;
+
+// y = clamp(x, low, high), if `active`. NaN stays.
+struct Bounds {
+  bool active = false;
+  float low = 0;
+  float high = 0;
+};
 
 // Products of rows with panels of weights: convolutions, 1x1 convolutions and Linear alike.
 //
-//   output[r][o] = relu(bias[o] + sum over segments s and i < length of rows[s][r][i] * weight[o][s][i] +
+//   output[r][o] = clamp(bias[o] + sum over segments s and i < length of rows[s][r][i] * weight[o][s][i] +
 //   residual[r][o])
 //
 // A row's operands lie in `segments` runs of `segment_length` floats, each with a pointer of its own (XNNPACK's
@@ -43,7 +50,7 @@ struct GemmCall {
   std::size_t output_stride = 0;
   const float* residual = nullptr;  // as output, or null; may be the output itself
   std::size_t residual_stride = 0;
-  bool relu = false;
+  Bounds bounds;
 };
 
 // One weight for each tap and channel: rows as above, a segment is a tap of `channels` floats.
@@ -60,7 +67,7 @@ struct DepthwiseCall {
   std::size_t output_stride = 0;
   const float* residual = nullptr;
   std::size_t residual_stride = 0;
-  bool relu = false;
+  Bounds bounds;
 };
 
 // One window of a pooling: a grid of places, each a row of `channels` floats.
@@ -121,6 +128,9 @@ struct GemmKernel {
   void (*run)(const GemmCall&) = nullptr;
 };
 
+// Element by element; the output may be the input.
+using ElementKernel = void (*)(const float* input, float* output, std::size_t count);
+
 // What one instruction set offers.
 struct Kernels {
   GemmKernel gemm[3];  // the widest first
@@ -128,14 +138,13 @@ struct Kernels {
   void (*max_window)(const WindowCall&);
   void (*mean_window)(const WindowCall&);
   void (*norm)(const NormCall&);
-  // Element by element; the output may be the input.
-  void (*relu)(const float* input, float* output, std::size_t count);
-  void (*sigmoid)(const float* input, float* output, std::size_t count);
-  void (*silu)(const float* input, float* output, std::size_t count);
-  void (*tanh)(const float* input, float* output, std::size_t count);
-  void (*hardsigmoid)(const float* input, float* output, std::size_t count);
-  void (*hardswish)(const float* input, float* output, std::size_t count);
-  void (*gelu)(const float* input, float* output, std::size_t count);  // the exact one
+  ElementKernel relu;
+  ElementKernel sigmoid;
+  ElementKernel silu;
+  ElementKernel tanh;
+  ElementKernel hardsigmoid;
+  ElementKernel hardswish;
+  ElementKernel gelu;  // the exact one
   void (*add)(const AddCall&);
   void (*softmax)(const SoftmaxCall&);
   void (*transpose)(const TransposeCall&);

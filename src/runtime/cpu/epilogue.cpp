@@ -1,0 +1,44 @@
+#include "runtime/cpu/epilogue.hpp"
+
+#include <limits>
+
+namespace rushlight::runtime::cpu {
+
+Bounds bounds_of(const Activation& activation) noexcept {
+  if (activation.kind == Activation::Kind::relu) {
+    return {.active = true, .low = 0, .high = std::numeric_limits<float>::infinity()};
+  }
+  if (activation.kind == Activation::Kind::clamp)
+    return {.active = true, .low = activation.low, .high = activation.high};
+  return {};
+}
+
+ElementKernel kernel_of(const Activation& activation, const Kernels& kernels) noexcept {
+  switch (activation.kind) {
+    case Activation::Kind::sigmoid:
+      return kernels.sigmoid;
+    case Activation::Kind::silu:
+      return kernels.silu;
+    case Activation::Kind::tanh:
+      return kernels.tanh;
+    case Activation::Kind::hardsigmoid:
+      return kernels.hardsigmoid;
+    case Activation::Kind::hardswish:
+      return kernels.hardswish;
+    case Activation::Kind::gelu:
+      return kernels.gelu;
+    case Activation::Kind::none:
+    case Activation::Kind::relu:
+    case Activation::Kind::clamp:
+      break;
+  }
+  return nullptr;
+}
+
+void activate_rows(ElementKernel kernel, float* first, std::size_t rows, std::size_t stride,
+                   std::size_t count) noexcept {
+  if (stride == count) return kernel(first, first, rows * count);
+  for (std::size_t row = 0; row < rows; ++row, first += stride) kernel(first, first, count);
+}
+
+}  // namespace rushlight::runtime::cpu

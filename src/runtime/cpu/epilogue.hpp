@@ -1,0 +1,21 @@
+// Activations of epilogues: clamps while a kernel stores, the others on what it has just stored, while that is in
+// cache.
+#pragma once
+
+#include <cstddef>
+
+#include "runtime/cpu/kernels/kernels.hpp"
+#include "runtime/plan.hpp"
+
+namespace rushlight::runtime::cpu {
+
+// Inactive unless the activation is a clamp.
+[[nodiscard]] Bounds bounds_of(const Activation& activation) noexcept;
+// Null where bounds_of() says it all.
+[[nodiscard]] ElementKernel kernel_of(const Activation& activation, const Kernels& kernels) noexcept;
+
+// `count` elements of each of `rows` rows, in place.
+void activate_rows(ElementKernel kernel, float* first, std::size_t rows, std::size_t stride,
+                   std::size_t count) noexcept;
+
+}  // namespace rushlight::runtime::cpu
