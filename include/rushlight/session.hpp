@@ -12,6 +12,7 @@
 #include "rushlight/export.hpp"
 #include "rushlight/graph.hpp"
 #include "rushlight/limits.hpp"
+#include "rushlight/precision.hpp"
 #include "rushlight/result.hpp"
 #include "rushlight/tensor.hpp"
 
@@ -30,6 +31,7 @@ struct SessionOptions {
   unsigned threads = 1;
   Executor* executor = nullptr;  ///< must outlive the session
   Progress* progress = nullptr;  ///< told after each operator of long runs; may cancel. Must outlive the session
+  Precision precision = Precision::strict;
   Limits limits = {};            ///< arena_bytes bounds the workspace
 };
 

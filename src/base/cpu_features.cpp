@@ -1,5 +1,7 @@
 #include "base/cpu_features.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -94,6 +96,15 @@ Isa choose_isa(const CpuFeatures& features, const char* wanted) noexcept {
 
 Isa usable_isa() noexcept {
   return choose_isa(detect_cpu_features(), std::getenv("RUSHLIGHT_ISA"));
+}
+
+std::size_t l2_cache_bytes() noexcept {
+  constexpr std::size_t kUsual = std::size_t{1} << 20;
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (bytes > 0) return static_cast<std::size_t>(bytes);
+#endif
+  return kUsual;
 }
 
 std::string cpu_brand() {

@@ -1,6 +1,7 @@
 // What the processor can do, asked once where a kernel is chosen.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -33,6 +34,9 @@ struct CpuFeatures {
 [[nodiscard]] Isa usable_isa() noexcept;
 // The rule by itself: what `features` allow, lowered by `wanted` (the variable's value, or null).
 [[nodiscard]] Isa choose_isa(const CpuFeatures& features, const char* wanted) noexcept;
+
+// Bytes of one core's second-level cache; 1 MiB where the system does not say.
+[[nodiscard]] std::size_t l2_cache_bytes() noexcept;
 
 // "AMD EPYC 9554 64-Core Processor"; empty where the processor does not say.
 [[nodiscard]] std::string cpu_brand();

@@ -16,6 +16,7 @@
 #include "rushlight/executor.hpp"
 #include "rushlight/graph.hpp"
 #include "rushlight/limits.hpp"
+#include "rushlight/precision.hpp"
 #include "rushlight/result.hpp"
 #include "rushlight/state_dict.hpp"
 #include "rushlight/tensor.hpp"
@@ -47,6 +48,7 @@ class PackedWeights {
 struct RunOptions {
   Executor* executor = nullptr;  // null: everything on the calling thread
   Progress* progress = nullptr;  // asked after each step: phase "run", in steps
+  Precision precision = Precision::strict;
   Limits limits = {};            // arena_bytes bounds the workspace of one program
 };
 

@@ -342,6 +342,7 @@ Result<Session> Model::session(Device device, const SessionOptions& options) con
                        impl_->packed_weights.get_or_make(backend.name(), make_weights));
   session->weights = std::static_pointer_cast<PackedWeights>(weights);
   session->options.limits = options.limits;
+  session->options.precision = options.precision;
   session->options.progress = options.progress;
   session->options.executor = options.executor;
   if (options.executor == nullptr && options.threads != 1) {

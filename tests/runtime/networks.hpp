@@ -107,12 +107,14 @@ inline Model model_of(Operator op, std::initializer_list<std::pair<std::string, 
 
 // What one backend makes of inputs, without a Session in between.
 inline std::vector<std::vector<float>> run_on(const runtime::Backend& backend, const Model& model,
-                                              std::span<const Tensor> inputs, Executor* executor = nullptr) {
+                                              std::span<const Tensor> inputs, Executor* executor = nullptr,
+                                              Precision precision = Precision::strict) {
   const runtime::Network network{model.graph(), model.state_dict()};
   std::vector<Shape> shapes;
   for (const Tensor& input : inputs) shapes.emplace_back(input.shape().begin(), input.shape().end());
   const auto weights = backend.make_weights(network).value();
-  const auto program = backend.compile(network, shapes, weights, {.executor = executor, .limits = {}}).value();
+  const runtime::RunOptions options{.executor = executor, .precision = precision, .limits = {}};
+  const auto program = backend.compile(network, shapes, weights, options).value();
   const std::vector<Shape> edges = model.graph().infer_shapes(shapes).value();
   std::vector<TensorView> in;
   for (const Tensor& input : inputs) in.push_back({.data = input.bytes().value().data(), .shape = input.shape()});
@@ -165,16 +167,22 @@ inline void expect_close(std::span<const float> expected, std::span<const float>
   }
 }
 
-// Every CPU backend against the reference.
+// Every CPU backend against the reference, in both precisions.
 inline void expect_cpu_fits_reference(const Model& model, std::span<const Tensor> inputs, double tolerance = 2e-6) {
   const auto reference = runtime::reference::make_backend().value();
   const auto expected = run_on(*reference, model, inputs);
   for (const auto& backend : cpu_backends()) {
     SCOPED_TRACE(backend->name());
-    const auto found = run_on(*backend, model, inputs);
-    ASSERT_EQ(expected.size(), found.size());
-    for (std::size_t i = 0; i < expected.size(); ++i) expect_close(expected[i], found[i], tolerance);
-    if (testing::Test::HasFatalFailure()) return;
+    for (const Precision precision : {Precision::strict, Precision::fast}) {
+      const bool is_fast = precision == Precision::fast;
+      SCOPED_TRACE(is_fast ? "fast" : "strict");
+      const auto found = run_on(*backend, model, inputs, nullptr, precision);
+      ASSERT_EQ(expected.size(), found.size());
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        expect_close(expected[i], found[i], is_fast ? std::max(tolerance, 3e-5) : tolerance);
+      }
+      if (testing::Test::HasFatalFailure()) return;
+    }
   }
 }
 inline void expect_cpu_fits_reference(const Model& model, const Tensor& input, double tolerance = 2e-6) {

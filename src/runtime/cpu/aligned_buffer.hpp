@@ -1,6 +1,8 @@
 // Memory for floats and scratch, aligned to a cache line. Says no instead of throwing.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,16 +21,33 @@ class AlignedBuffer {
   static AlignedBuffer allocate(std::uint64_t size_bytes) {
     AlignedBuffer buffer;
     if (size_bytes == 0) return buffer;
-    void* memory = ::operator new (static_cast<std::size_t>(size_bytes), std::align_val_t{kCacheLine}, std::nothrow);
-    buffer.bytes_.reset(static_cast<std::byte*>(memory));
+    const auto size = static_cast<std::size_t>(size_bytes);
+    const bool is_large = size_bytes >= kLargeBytes;
+    const std::align_val_t alignment{is_large ? kHugePage : kCacheLine};
+    buffer.bytes_ = {static_cast<std::byte*>(::operator new(size, alignment, std::nothrow)), Free{alignment}};
+#if defined(MADV_HUGEPAGE)
+    // Weights are read once from end to end: with small pages the walks through page tables cost a tenth of the time.
+    // Advice alone: what the system makes of it changes nothing but speed.
+    if (is_large && buffer.data() != nullptr) {
+      static_cast<void>(madvise(buffer.data(), size / kHugePage * kHugePage, MADV_HUGEPAGE));
+    }
+#endif
     return buffer;
   }
-  [[nodiscard]] std::byte* data() const noexcept { return bytes_.get(); }
-  [[nodiscard]] float* floats() const noexcept { return reinterpret_cast<float*>(bytes_.get()); }
+  [[nodiscard]] std::byte* data() const noexcept {
+    return bytes_.get();
+  }
+  [[nodiscard]] float* floats() const noexcept {
+    return reinterpret_cast<float*>(bytes_.get());
+  }
 
  private:
+  static constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  static constexpr std::uint64_t kLargeBytes = 2 * kHugePage;
+
   struct Free {
-    void operator()(std::byte* bytes) const noexcept { ::operator delete (bytes, std::align_val_t{kCacheLine}); }
+    std::align_val_t alignment;
+    void operator()(std::byte* bytes) const noexcept { ::operator delete(bytes, alignment); }
   };
   std::unique_ptr<std::byte, Free> bytes_;
 };

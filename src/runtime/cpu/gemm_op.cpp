@@ -5,8 +5,10 @@
 
 #include "base/fail.hpp"
 #include "runtime/cpu/epilogue.hpp"
+#include "runtime/cpu/gemm_choice.hpp"
 #include "runtime/cpu/op.hpp"
 #include "runtime/cpu/window_rows.hpp"
+#include "runtime/cpu/winograd.hpp"
 #include "runtime/failure.hpp"
 
 namespace rushlight::runtime::cpu {
@@ -17,28 +19,8 @@ namespace {
 constexpr std::size_t kBlockRows = 96;
 // Pointers of one block stay within a part of L1.
 constexpr std::size_t kBlockPointers = 4096;
-// A panel is read once for each tile of rows: it should stay in L2.
-constexpr std::size_t kPanelBytes = 640 * 1024;
 // With fewer blocks than this, panels are cut too, so that more threads find work.
 constexpr std::size_t kEnoughTasks = 16;
-
-// The widest panels, unless narrower ones waste less on padding. Narrow tiles do a little less for each load.
-const GemmKernel& choose_kernel(const Kernels& kernels, std::size_t depth, std::size_t outputs) {
-  constexpr double kCost[] = {1.0, 1.02, 1.15};
-  const GemmKernel* best = nullptr;
-  double best_cost = 0;
-  for (std::size_t i = 0; i < std::size(kernels.gemm); ++i) {
-    const GemmKernel& kernel = kernels.gemm[i];
-    if (kernel.run == nullptr) continue;
-    double cost = kCost[i] * static_cast<double>(panels_for(outputs, kernel.width) * kernel.width);
-    if (depth * kernel.width * sizeof(float) > kPanelBytes) cost *= 1.5;
-    if (best == nullptr || cost < best_cost) {
-      best = &kernel;
-      best_cost = cost;
-    }
-  }
-  return *best;
-}
 
 // Rows of the input at a fixed distance: Linear, and 1x1 convolutions with stride 1.
 struct AdjacentRows {
@@ -71,7 +53,7 @@ class GemmOp final : public Op {
     row_count_ = static_cast<std::size_t>(output.rows());
     outputs_ = static_cast<std::size_t>(output.c) / groups;
     depth_ = rows_.segments() * rows_.segment_length();
-    kernel_ = choose_kernel(context.kernels, depth_, outputs_);
+    kernel_ = choose_gemm(context.kernels, outputs_);
     panels_ = panels_for(outputs_, kernel_.width);
     RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, Packing::panels, kernel_.width, groups));
     RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector, kernel_.width, groups));
@@ -214,6 +196,11 @@ class DepthwiseOp final : public Op {
 MadeOp make_op(const ConvStep& step, const OpContext& context) {
   const PlannedTensor& input = context.tensor(step.input);
   const PlannedTensor& output = context.tensor(step.output);
+  const ConvAlgorithm algorithm = choose_conv_algorithm(step, input, output, context.options.precision);
+  if (algorithm != ConvAlgorithm::direct) {
+    RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op, make_winograd_op(step, algorithm, context));
+    if (op != nullptr) return op;
+  }
   const bool pointwise = step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0};
   if (pointwise && input.h == output.h && input.w == output.w) {
     const AdjacentRows rows{static_cast<std::size_t>(input.row_stride),

@@ -56,7 +56,8 @@ struct OpContext {
   const Plan& plan;
   const Kernels& kernels;
   CpuWeights& weights;
-  const Limits& limits;
+  const RunOptions& options;
+  std::size_t slots = 1;  // tasks that may run at the same time; what is computed must not depend on it
 
   [[nodiscard]] const PlannedTensor& tensor(TensorId id) const { return plan.tensors[id]; }
   // Stands behind the plan's tensors in the table of addresses: memory that the Ops of one step share.

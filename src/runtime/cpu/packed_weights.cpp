@@ -8,6 +8,7 @@
 #include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
+#include "runtime/cpu/winograd.hpp"
 #include "runtime/failure.hpp"
 
 namespace rushlight::runtime::cpu {
@@ -79,6 +80,13 @@ Result<std::shared_ptr<PackedArray>> pack(const PackedForm& form, const Network&
       return pack_panels(tensor, values, form);
     case Packing::depthwise:
       return pack_depthwise(tensor, values);
+    case Packing::winograd2:
+    case Packing::winograd4: {
+      const auto outputs = static_cast<std::size_t>(tensor.shape()[0]);
+      const ConvAlgorithm algorithm =
+          form.packing == Packing::winograd4 ? ConvAlgorithm::winograd4 : ConvAlgorithm::winograd2;
+      return pack_winograd(values, outputs, values.size() / outputs / 9, form.width, algorithm);
+    }
     case Packing::vector:
       break;
   }

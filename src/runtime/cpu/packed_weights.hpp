@@ -17,6 +17,8 @@ namespace rushlight::runtime::cpu {
 enum class Packing : std::uint8_t {
   vector,     // padded with zeros to kPanelPadding
   panels,     // [group][panel][k][width], the last panel of each group padded with zeros (GemmCall)
+  winograd2,  // [panel][position][in][width] for F(2x2, 3x3) (winograd.hpp)
+  winograd4,  // likewise for F(4x4, 3x3)
   depthwise,  // [tap][channels, padded to kPanelPadding] (DepthwiseCall)
 };
 
@@ -32,6 +34,7 @@ struct PackedForm {
 // Immutable once made.
 struct PackedArray {
   AlignedBuffer memory;
+  bool is_usual = true;  // of Winograd's packings: no weight is infinite, NaN or huge
   [[nodiscard]] const float* data() const noexcept { return memory.floats(); }
 };
 

@@ -29,8 +29,9 @@ CpuProgram::CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& op
 
 Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan plan, const Kernels& kernels,
                                                   std::shared_ptr<CpuWeights> weights, const RunOptions& options) {
-  const OpContext context{network, plan, kernels, *weights, options.limits};
+  CpuWeights& shared_weights = *weights;
   std::unique_ptr<CpuProgram> program(new CpuProgram(std::move(weights), options));
+  const OpContext context{network, plan, kernels, shared_weights, options, program->slots_};
   program->ops_.reserve(plan.steps.size());
   for (const Step& step : plan.steps) {
     if (const auto* general = std::get_if<GeneralStep>(&step.work)) {

@@ -450,7 +450,7 @@ Status add_shifted_window(Builder& b, const ShiftedWindowAttention& op) {
   const auto per_head = squared ? checked_mul(*squared, op.num_heads) : std::nullopt;
   const auto per_image = area ? checked_mul(*area, height * width) : std::nullopt;
   if (!per_head || !per_image || *per_head > kMostPlaces || *per_image > kMostPlaces) {
-    return arena_too_large(std::nullopt, b.context().limits);
+    return arena_too_large(std::nullopt, b.context().options.limits);
   }
   const std::int64_t down = (height + window.h - 1) / window.h;
   const std::int64_t across = (width + window.w - 1) / window.w;

@@ -84,7 +84,7 @@ void Builder::check_indices(const Operand& indices, std::int64_t size, bool asce
 }
 
 Result<Ops> Builder::finish() {
-  if (!is_countable_) return arena_too_large(std::nullopt, context_.limits);
+  if (!is_countable_) return arena_too_large(std::nullopt, context_.options.limits);
   if (!ops_.empty()) ops_.front()->set_shared_bytes(shared_floats_ * sizeof(float));
   return std::move(ops_);
 }

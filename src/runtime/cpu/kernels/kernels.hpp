@@ -70,6 +70,51 @@ struct DepthwiseCall {
   Bounds bounds;
 };
 
+// Tiles of a picture on their way to products: output[position][tile][c] = (B^T d B)[position] for each channel c, d
+// being the tile's pixels. F(2x2, 3x3) has 4 x 4 of them, F(4x4, 3x3) 6 x 6; as many are the positions.
+struct WinogradInputCall {
+  const float* const* pixels = nullptr;  // [tile][pixels], rows of `channels` floats
+  std::size_t tile_count = 0;
+  std::size_t channels = 0;
+  float* output = nullptr;
+  std::size_t position_pitch = 0;  // floats from one position to the next
+  // Per tile: a value is infinite, NaN or so large that its square overflows. Sums of such values tell nothing about
+  // the output pixels that do not depend on them.
+  bool* odd = nullptr;
+};
+
+// Where a tile's output pixels go: the first one, counted in rows of the output, and how many there are.
+struct WinogradTile {
+  std::size_t pixel = 0;
+  unsigned rows = 0;
+  unsigned columns = 0;
+};
+
+// And back: output[pixel][c] = clamp((A^T m A)[pixel] + bias[c] + residual[pixel][c]), m being
+// input[position][tile][c].
+struct WinogradOutputCall {
+  const float* input = nullptr;
+  std::size_t position_pitch = 0;
+  std::size_t width = 0;  // floats from one tile to the next
+  const WinogradTile* tiles = nullptr;
+  const bool* odd = nullptr;  // tiles to leave out
+  std::size_t tile_count = 0;
+  std::size_t line = 0;         // output pixels in a line of the picture
+  std::size_t columns = 0;      // outputs to store, at most `width`
+  const float* bias = nullptr;  // padded; or null
+  float* output = nullptr;      // of pixel 0
+  std::size_t output_stride = 0;
+  const float* residual = nullptr;
+  std::size_t residual_stride = 0;
+  Bounds bounds;
+};
+
+// F(m x m, 3x3).
+struct WinogradKernels {
+  void (*input)(const WinogradInputCall&);
+  void (*output)(const WinogradOutputCall&);
+};
+
 // One window of a pooling: a grid of places, each a row of `channels` floats.
 struct WindowCall {
   const float* first = nullptr;
@@ -133,7 +178,9 @@ using ElementKernel = void (*)(const float* input, float* output, std::size_t co
 
 // What one instruction set offers.
 struct Kernels {
-  GemmKernel gemm[3];  // the widest first
+  GemmKernel gemm[3];         // the widest first
+  WinogradKernels winograd2;  // F(2x2, 3x3)
+  WinogradKernels winograd4;  // F(4x4, 3x3)
   void (*depthwise)(const DepthwiseCall&);
   void (*max_window)(const WindowCall&);
   void (*mean_window)(const WindowCall&);

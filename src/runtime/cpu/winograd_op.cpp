@@ -1,0 +1,299 @@
+// A 3x3 convolution by Winograd's minimal filtering: block after block of tiles through transform, products, transform.
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "base/cpu_features.hpp"
+#include "base/fail.hpp"
+#include "runtime/cpu/aligned_buffer.hpp"
+#include "runtime/cpu/epilogue.hpp"
+#include "runtime/cpu/gemm_choice.hpp"
+#include "runtime/cpu/op.hpp"
+#include "runtime/cpu/winograd.hpp"
+#include "runtime/failure.hpp"
+
+namespace rushlight::runtime::cpu {
+namespace {
+
+// Rows of a product come in sixes at best; and with fewer of them the weights of a panel are read for too little.
+constexpr std::size_t kLeastBlockTiles = 24;
+constexpr std::size_t kMostBlockTiles = 192;
+// Arrays in scratch begin a cache line off a multiple of 4 KiB from each other, or all would fall on the same lines.
+constexpr std::size_t kSkewFloats = 16;
+
+class WinogradOp final : public Op {
+ public:
+  WinogradOp(ConvAlgorithm algorithm, const OpContext& context)
+      : kernels_(algorithm == ConvAlgorithm::winograd4 ? context.kernels.winograd4 : context.kernels.winograd2),
+        side_(winograd_outputs(algorithm)),
+        tile_side_(winograd_tile(algorithm)),
+        positions_(tile_side_ * tile_side_) {}
+
+  // False where the weights are not usual ones.
+  Result<bool> init(const ConvStep& step, ConvAlgorithm algorithm, const OpContext& context) {
+    const PlannedTensor& input = context.tensor(step.input);
+    const PlannedTensor& output = context.tensor(step.output);
+    input_ = step.input;
+    output_ = step.output;
+    residual_ = step.epilogue.residual;
+    channels_ = static_cast<std::size_t>(input.c);
+    outputs_ = static_cast<std::size_t>(output.c);
+    gemm_ = choose_gemm(context.kernels, outputs_);
+    panels_ = panels_for(outputs_, gemm_.width);
+    const Packing packing = algorithm == ConvAlgorithm::winograd4 ? Packing::winograd4 : Packing::winograd2;
+    RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, packing, gemm_.width));
+    if (!weights_->is_usual) return false;
+    RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector, gemm_.width));
+    RUSHLIGHT_TRY(find_plain_weights(step, context));
+    zeros_ = AlignedBuffer::allocate(channels_ * sizeof(float));
+    if (zeros_.data() == nullptr) return no_memory_for(channels_ * sizeof(float), "zeros");
+    std::fill_n(zeros_.floats(), channels_, 0.0F);
+
+    in_height_ = input.h;
+    in_width_ = input.w;
+    in_stride_ = static_cast<std::size_t>(input.row_stride);
+    padding_ = step.padding;
+    out_height_ = static_cast<std::size_t>(output.h);
+    out_width_ = static_cast<std::size_t>(output.w);
+    out_stride_ = static_cast<std::size_t>(output.row_stride);
+    if (residual_ != kNone) residual_stride_ = static_cast<std::size_t>(context.tensor(residual_).row_stride);
+    bounds_ = bounds_of(step.epilogue.activation);
+    activate_ = kernel_of(step.epilogue.activation, context.kernels);
+    tiles_down_ = parts_of(out_height_, side_);
+    tiles_across_ = parts_of(out_width_, side_);
+    tiles_ = static_cast<std::size_t>(output.n) * tiles_down_ * tiles_across_;
+    cut_tasks(context.slots);
+    operations_ = 18.0 * static_cast<double>(output.rows()) * static_cast<double>(channels_ * outputs_);
+    return true;
+  }
+
+  void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
+    const Range tiles = part_range(task / parts_, tiles_, block_tiles_);
+    const Range panels = part_range(task % parts_, panels_, part_panels_);
+    const std::size_t count = tiles.last - tiles.first;
+    const Scratch scratch = scratch_in(memory);
+    place_tiles(tiles, tensors[input_], scratch);
+    kernels_.input({.pixels = scratch.pixels,
+                    .tile_count = count,
+                    .channels = channels_,
+                    .output = scratch.transformed,
+                    .position_pitch = transformed_pitch_,
+                    .odd = scratch.odd});
+    for (std::size_t t = 0; t < count; ++t) scratch.rows[t] = scratch.transformed + t * channels_;
+    GemmCall gemm;
+    gemm.rows = scratch.rows;
+    gemm.row_pitch = gemm.row_count = count;
+    gemm.segments = 1;
+    gemm.segment_length = channels_;
+    gemm.panel_count = 1;
+    gemm.columns = gemm.output_stride = gemm_.width;
+    WinogradOutputCall output;
+    output.input = scratch.products;
+    output.position_pitch = products_pitch_;
+    output.width = gemm_.width;
+    output.tiles = scratch.tiles;
+    output.odd = scratch.odd;
+    output.tile_count = count;
+    output.line = out_width_;
+    output.output_stride = out_stride_;
+    output.residual_stride = residual_stride_;
+    output.bounds = bounds_;
+    for (std::size_t panel = panels.first; panel < panels.last; ++panel) {
+      const float* weights = weights_->data() + panel * positions_ * channels_ * gemm_.width;
+      for (std::size_t position = 0; position < positions_; ++position) {
+        gemm.row_shift = position * transformed_pitch_;
+        gemm.weights = weights + position * channels_ * gemm_.width;
+        gemm.output = scratch.products + position * products_pitch_;
+        gemm_.run(gemm);
+      }
+      const std::size_t column = panel * gemm_.width;
+      output.columns = std::min(gemm_.width, outputs_ - column);
+      output.bias = bias_ == nullptr ? nullptr : bias_->data() + column;
+      output.output = tensors[output_] + column;
+      output.residual = residual_ == kNone ? nullptr : tensors[residual_] + column;
+      kernels_.output(output);
+    }
+    const std::size_t first = panels.first * gemm_.width;
+    const std::size_t last = std::min(outputs_, panels.last * gemm_.width);
+    for (std::size_t t = 0; t < count; ++t) {
+      if (scratch.odd[t]) compute_plainly(scratch, t, {first, last}, tensors);
+    }
+    if (activate_ == nullptr) return;
+    for (std::size_t t = 0; t < count; ++t) {
+      const WinogradTile& tile = scratch.tiles[t];
+      for (std::size_t h = 0; h < tile.rows; ++h) {
+        float* const line = tensors[output_] + (tile.pixel + h * out_width_) * out_stride_ + first;
+        activate_rows(activate_, line, tile.columns, out_stride_, last - first);
+      }
+    }
+  }
+
+ private:
+  struct Scratch {
+    float* transformed;  // [position][tile][in]
+    float* products;     // [position][tile][width]
+    float* window;       // [in][tap]
+    const float** pixels;
+    const float** rows;
+    WinogradTile* tiles;
+    bool* odd;
+  };
+
+  // Weights as the model has them, for what compute_plainly() does.
+  Status find_plain_weights(const ConvStep& step, const OpContext& context) {
+    const Constant& weights = context.plan.constants[step.weights];
+    RUSHLIGHT_TRY_ASSIGN(
+        plain_, materialise({.form = Form::parameter, .node = weights.node, .name = "weight"}, context.network));
+    RUSHLIGHT_TRY_ASSIGN(plain_weights_, plain_.values<float>());
+    if (weights.batch_norm == kNoNode) return {};
+    RUSHLIGHT_TRY_ASSIGN(scale_, materialise({.form = Form::norm_scale, .node = weights.batch_norm}, context.network));
+    RUSHLIGHT_TRY_ASSIGN(scales_, scale_.values<float>());
+    return {};
+  }
+
+  // Blocks of tiles whose transforms fit half of L2, of about equal size; where those are few, panels are cut too. The
+  // transform of the input is then done once more for each part.
+  void cut_tasks(std::size_t slots) {
+    const std::size_t tile_bytes = positions_ * (channels_ + gemm_.width) * sizeof(float);
+    const std::size_t most = std::clamp(l2_cache_bytes() / 2 / tile_bytes, kLeastBlockTiles, kMostBlockTiles);
+    // Nearly one block is one.
+    const std::size_t blocks = tiles_ <= most + most / 4 ? 1 : parts_of(tiles_, most);
+    block_tiles_ = parts_of(parts_of(tiles_, blocks), 6) * 6;
+    const std::size_t all_blocks = parts_of(tiles_, block_tiles_);
+    const std::size_t wanted = slots <= 1 ? 1 : parts_of(2 * slots, all_blocks);
+    part_panels_ = parts_of(panels_, std::min(wanted, panels_));
+    parts_ = parts_of(panels_, part_panels_);
+    task_count_ = all_blocks * parts_;
+    transformed_pitch_ = block_tiles_ * channels_ + kSkewFloats;
+    products_pitch_ = block_tiles_ * gemm_.width + kSkewFloats;
+    scratch_bytes_ = static_cast<std::size_t>(lay_out(nullptr).second);
+  }
+
+  // Where the arrays lie from `memory` on, and how many bytes they take.
+  [[nodiscard]] std::pair<Scratch, std::uintptr_t> lay_out(std::byte* memory) const noexcept {
+    std::uintptr_t used = 0;
+    const auto take = [&](std::size_t bytes) {
+      const std::uintptr_t at = used;
+      used += (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
+      return reinterpret_cast<std::uintptr_t>(memory) + at;
+    };
+    Scratch scratch;
+    scratch.transformed = reinterpret_cast<float*>(take(positions_ * transformed_pitch_ * sizeof(float)));
+    scratch.products = reinterpret_cast<float*>(take(positions_ * products_pitch_ * sizeof(float)));
+    scratch.window = reinterpret_cast<float*>(take(9 * channels_ * sizeof(float)));
+    scratch.pixels = reinterpret_cast<const float**>(take(block_tiles_ * positions_ * sizeof(float*)));
+    scratch.rows = reinterpret_cast<const float**>(take(block_tiles_ * sizeof(float*)));
+    scratch.tiles = reinterpret_cast<WinogradTile*>(take(block_tiles_ * sizeof(WinogradTile)));
+    scratch.odd = reinterpret_cast<bool*>(take(block_tiles_));
+    return {scratch, used};
+  }
+  [[nodiscard]] Scratch scratch_in(std::byte* memory) const noexcept { return lay_out(memory).first; }
+
+  // Output pixels of each tile, and pointers to its input pixels.
+  void place_tiles(const Range& tiles, const float* input, const Scratch& scratch) const noexcept {
+    const float** pixel = scratch.pixels;
+    for (std::size_t t = tiles.first; t < tiles.last; ++t) {
+      const std::size_t across = t % tiles_across_ * side_;
+      const std::size_t down = t / tiles_across_ % tiles_down_ * side_;
+      const std::size_t image = t / tiles_across_ / tiles_down_;
+      scratch.tiles[t - tiles.first] = {.pixel = (image * out_height_ + down) * out_width_ + across,
+                                        .rows = static_cast<unsigned>(std::min(side_, out_height_ - down)),
+                                        .columns = static_cast<unsigned>(std::min(side_, out_width_ - across))};
+      for (std::size_t y = 0; y < tile_side_; ++y) {
+        const std::int64_t h = static_cast<std::int64_t>(down + y) - padding_.h;
+        const bool row_inside = h >= 0 && h < in_height_;
+        const std::int64_t line = (static_cast<std::int64_t>(image) * in_height_ + h) * in_width_;
+        for (std::size_t x = 0; x < tile_side_; ++x) {
+          const std::int64_t w = static_cast<std::int64_t>(across + x) - padding_.w;
+          const bool inside = row_inside && w >= 0 && w < in_width_;
+          *pixel++ = inside ? input + static_cast<std::size_t>(line + w) * in_stride_ : zeros_.floats();
+        }
+      }
+    }
+  }
+
+  // The outputs of a tile with infinities, NaN or enormous values in its input, as the definition says: each value
+  // reaches the outputs it belongs to and no others. Rare, so that simple code does.
+  void compute_plainly(const Scratch& scratch, std::size_t t, Range outputs, float* const* tensors) const noexcept {
+    const WinogradTile& tile = scratch.tiles[t];
+    const float* const* pixels = scratch.pixels + t * positions_;
+    for (std::size_t h = 0; h < tile.rows; ++h) {
+      for (std::size_t w = 0; w < tile.columns; ++w) {
+        for (std::size_t tap = 0; tap < 9; ++tap) {
+          const float* const x = pixels[(h + tap / 3) * tile_side_ + w + tap % 3];
+          for (std::size_t c = 0; c < channels_; ++c) scratch.window[c * 9 + tap] = x[c];
+        }
+        const std::size_t pixel = tile.pixel + h * out_width_ + w;
+        for (std::size_t o = outputs.first; o < outputs.last; ++o) {
+          float value = dot(plain_weights_.data() + o * 9 * channels_, scratch.window);
+          if (!scales_.empty()) value *= scales_[o];
+          if (bias_ != nullptr) value += bias_->data()[o];
+          if (residual_ != kNone) value += tensors[residual_][pixel * residual_stride_ + o];
+          if (bounds_.active) {
+            value = value < bounds_.low ? bounds_.low : value;
+            value = value > bounds_.high ? bounds_.high : value;
+          }
+          tensors[output_][pixel * out_stride_ + o] = value;
+        }
+      }
+    }
+  }
+
+  [[nodiscard]] float dot(const float* a, const float* b) const noexcept {
+    constexpr std::size_t kSums = 9;
+    float sums[kSums] = {};
+    for (std::size_t i = 0; i < channels_; ++i) {
+      for (std::size_t k = 0; k < kSums; ++k) sums[k] += a[i * kSums + k] * b[i * kSums + k];
+    }
+    float sum = 0;
+    for (const float part : sums) sum += part;
+    return sum;
+  }
+
+  WinogradKernels kernels_;
+  std::size_t side_;       // output pixels along a side of a tile
+  std::size_t tile_side_;  // input pixels
+  std::size_t positions_;
+  GemmKernel gemm_;
+  TensorId input_ = kNone;
+  TensorId output_ = kNone;
+  TensorId residual_ = kNone;
+  std::size_t channels_ = 0;
+  std::size_t outputs_ = 0;
+  std::size_t panels_ = 0;
+  std::int64_t in_height_ = 0, in_width_ = 0;
+  std::size_t in_stride_ = 0;
+  IntPair padding_;
+  std::size_t out_height_ = 0, out_width_ = 0;
+  std::size_t out_stride_ = 0;
+  std::size_t residual_stride_ = 0;
+  Bounds bounds_;
+  ElementKernel activate_ = nullptr;
+  std::size_t tiles_down_ = 0, tiles_across_ = 0;
+  std::size_t tiles_ = 0;
+  std::size_t block_tiles_ = 0;
+  std::size_t part_panels_ = 0;
+  std::size_t parts_ = 0;
+  std::size_t transformed_pitch_ = 0;  // floats
+  std::size_t products_pitch_ = 0;
+  std::shared_ptr<const PackedArray> weights_;
+  std::shared_ptr<const PackedArray> bias_;
+  Tensor plain_;  // [out][in][3][3]
+  std::span<const float> plain_weights_;
+  Tensor scale_;  // of a folded batch norm
+  std::span<const float> scales_;
+  AlignedBuffer zeros_;
+};
+
+}  // namespace
+
+MadeOp make_winograd_op(const ConvStep& step, ConvAlgorithm algorithm, const OpContext& context) {
+  auto op = std::make_unique<WinogradOp>(algorithm, context);
+  RUSHLIGHT_TRY_ASSIGN(const bool is_usual, op->init(step, algorithm, context));
+  if (!is_usual) return std::unique_ptr<Op>();
+  return std::unique_ptr<Op>(std::move(op));
+}
+
+}  // namespace rushlight::runtime::cpu
