@@ -86,45 +86,34 @@ Result<Tensor> make_vector(std::size_t size, F&& value) {
   return tensor;
 }
 
-// Weights: each output's [channels][pixels] becomes [pixels][channels], times the scale of a folded batch norm. For a
-// convolution the channels are those of one group and the pixels are the window's taps.
+// Weights: each output's [channels][pixels] becomes [pixels][channels], times the scale of a folded batch norm.
 Result<Tensor> make_weight(const Constant& constant, const Network& network) {
-  RUSHLIGHT_TRY_ASSIGN(const Parameter weight, parameter(network, constant.node, "weight"));
+  RUSHLIGHT_TRY_ASSIGN(const WeightSource weight, find_weight(constant, network));
   const std::span<const std::int64_t> from = weight.tensor.shape();
   Shape shape(from.begin(), from.end());
-  std::int64_t channels = 0;
-  std::int64_t pixels = 0;
   if (constant.form == Form::conv_weight) {
-    channels = from[1];
     shape = {from[0]};
     if (from.size() == 3) shape.push_back(1);
     shape.insert(shape.end(), from.begin() + 2, from.end());
-    shape.push_back(channels);
-    pixels = 1;
-    for (std::size_t i = 2; i < from.size(); ++i) pixels *= from[i];
-  } else {
-    pixels = constant.pixels;
-    channels = from[1] / pixels;
+    shape.push_back(from[1]);
   }
-  const bool moves = channels > 1 && pixels > 1;
-  if (!moves && constant.batch_norm == kNoNode) {
+  const bool moves = weight.channels > 1 && weight.pixels > 1;
+  if (!moves && weight.scales.empty()) {
     return Tensor::view(weight.tensor.storage(), DType::f32, shape, contiguous_strides(shape),
                         weight.tensor.storage_offset());
   }
   RUSHLIGHT_TRY_ASSIGN(Tensor tensor, Tensor::zeros(DType::f32, shape));
   RUSHLIGHT_TRY_ASSIGN(const std::span<float> out, writable(tensor));
-  BatchNorm norm;
-  if (constant.batch_norm != kNoNode) {
-    RUSHLIGHT_TRY_ASSIGN(norm, BatchNorm::read(network, constant.batch_norm));
-  }
-  const std::int64_t row = channels * pixels;
-  for (std::int64_t o = 0; o < from[0]; ++o) {
-    const Eigen::Map<const RowMajor> source(weight.values.data() + o * row, channels, pixels);
-    Eigen::Map<RowMajor> target(out.data() + o * row, pixels, channels);
-    if (constant.batch_norm == kNoNode) {
+  const auto channels = static_cast<Eigen::Index>(weight.channels);
+  const auto pixels = static_cast<Eigen::Index>(weight.pixels);
+  for (std::size_t o = 0; o < weight.outputs; ++o) {
+    const std::size_t row = o * weight.channels * weight.pixels;
+    const Eigen::Map<const RowMajor> source(weight.values.data() + row, channels, pixels);
+    Eigen::Map<RowMajor> target(out.data() + row, pixels, channels);
+    if (weight.scales.empty()) {
       target = source.transpose();
     } else {
-      target = (source.transpose().cast<double>() * norm.scale(static_cast<std::size_t>(o))).cast<float>();
+      target = (source.transpose().cast<double>() * weight.scales[o]).cast<float>();
     }
   }
   return tensor;
@@ -199,6 +188,28 @@ Result<Tensor> make_value(const Node& node, const Network& network) {
 }
 
 }  // namespace
+
+Result<WeightSource> find_weight(const Constant& constant, const Network& network) {
+  RUSHLIGHT_TRY_ASSIGN(Parameter weight, parameter(network, constant.node, "weight"));
+  WeightSource source;
+  const std::span<const std::int64_t> shape = weight.tensor.shape();
+  std::int64_t pixels = constant.pixels;
+  std::int64_t channels = shape[1] / pixels;
+  if (constant.form == Form::conv_weight) {
+    channels = shape[1];
+    pixels = 1;
+    for (std::size_t i = 2; i < shape.size(); ++i) pixels *= shape[i];
+  }
+  source.outputs = static_cast<std::size_t>(shape[0]);
+  source.channels = static_cast<std::size_t>(channels);
+  source.pixels = static_cast<std::size_t>(pixels);
+  source.values = weight.values;
+  source.tensor = std::move(weight.tensor);
+  if (constant.batch_norm == kNoNode) return source;
+  RUSHLIGHT_TRY_ASSIGN(const BatchNorm norm, BatchNorm::read(network, constant.batch_norm));
+  for (std::size_t o = 0; o < source.outputs; ++o) source.scales.push_back(norm.scale(o));
+  return source;
+}
 
 Result<Tensor> materialise(const Constant& constant, const Network& network) {
   switch (constant.form) {

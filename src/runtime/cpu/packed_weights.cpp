@@ -24,7 +24,11 @@ Result<std::shared_ptr<PackedArray>> allocate(std::size_t rows, std::size_t colu
   auto array = std::make_shared<PackedArray>();
   if (bytes) array->memory = AlignedBuffer::allocate(*bytes);
   if (array->memory.data() == nullptr) return no_memory_for(bytes.value_or(UINT64_MAX), "packed weights");
-  std::fill_n(array->memory.floats(), *count, 0.0F);
+  return array;
+}
+Result<std::shared_ptr<PackedArray>> allocate_zeros(std::size_t rows, std::size_t columns) {
+  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, allocate(rows, columns));
+  std::fill_n(array->memory.floats(), rows * columns, 0.0F);
   return array;
 }
 
@@ -32,29 +36,74 @@ Result<std::shared_ptr<PackedArray>> allocate(std::size_t rows, std::size_t colu
 Result<std::shared_ptr<PackedArray>> pack_vector(std::span<const float> values, const PackedForm& form) {
   const std::size_t outputs = values.size() / form.groups;
   const std::size_t pitch = form.width == 0 ? outputs : panels_for(outputs, form.width) * form.width;
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, allocate(1, round_up(form.groups * pitch, kPanelPadding)));
+  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array,
+                       allocate_zeros(1, round_up(form.groups * pitch, kPanelPadding)));
   for (std::size_t group = 0; group < form.groups; ++group) {
     std::copy_n(values.data() + group * outputs, outputs, array->memory.floats() + group * pitch);
   }
   return array;
 }
 
-// From [groups * outputs][k].
-Result<std::shared_ptr<PackedArray>> pack_panels(const Tensor& tensor, std::span<const float> values,
-                                                 const PackedForm& form) {
-  const std::size_t all_outputs = static_cast<std::size_t>(tensor.shape()[0]);
-  const std::size_t depth = values.size() / all_outputs;
-  const std::size_t outputs = all_outputs / form.groups;
+// Outputs [first, first + count) as one panel [pixel][channel][width].
+//
+// Some channels of all outputs at a time go through a buffer that stays in L1: rows of a panel that are a power of two
+// apart would fall on the same lines of the cache.
+class PanelPacker {
+ public:
+  PanelPacker(const WeightSource& weight, std::size_t width)
+      : weight_(weight),
+        width_(width),
+        stripe_(std::clamp<std::size_t>(kBufferFloats / (weight.pixels * width), 1,
+                                        std::max<std::size_t>(1, weight.channels))),
+        buffer_(stripe_ * weight.pixels * width, 0.0F),
+        scales_(width, 1.0) {}
+
+  void run(std::size_t first, std::size_t count, float* panel) {
+    for (std::size_t o = 0; o < count && !weight_.scales.empty(); ++o) scales_[o] = weight_.scales[first + o];
+    for (std::size_t c = 0; c < weight_.channels; c += stripe_) {
+      const std::size_t channels = std::min(stripe_, weight_.channels - c);
+      const std::size_t rows = channels * weight_.pixels;
+      for (std::size_t o = 0; o < count; ++o) {
+        const float* const from = weight_.values.data() + ((first + o) * weight_.channels + c) * weight_.pixels;
+        for (std::size_t row = 0; row < rows; ++row) buffer_[row * width_ + o] = from[row];
+      }
+      for (std::size_t row = 0; row < rows; ++row) {
+        const std::size_t channel = c + row / weight_.pixels;
+        const std::size_t pixel = row % weight_.pixels;
+        store(buffer_.data() + row * width_, count, panel + (pixel * weight_.channels + channel) * width_);
+      }
+    }
+  }
+
+ private:
+  void store(const float* from, std::size_t count, float* to) const {
+    if (weight_.scales.empty()) {
+      std::copy_n(from, count, to);
+    } else {
+      for (std::size_t o = 0; o < count; ++o) to[o] = static_cast<float>(static_cast<double>(from[o]) * scales_[o]);
+    }
+    std::fill(to + count, to + width_, 0.0F);
+  }
+
+  static constexpr std::size_t kBufferFloats = 6144;
+
+  const WeightSource& weight_;
+  std::size_t width_;
+  std::size_t stripe_;  // channels
+  std::vector<float> buffer_;
+  std::vector<double> scales_;
+};
+
+Result<std::shared_ptr<PackedArray>> pack_panels(const WeightSource& weight, const PackedForm& form) {
+  const std::size_t depth = weight.channels * weight.pixels;
+  const std::size_t outputs = weight.outputs / form.groups;
   const std::size_t panels = panels_for(outputs, form.width);
   RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, allocate(form.groups * panels * form.width, depth));
   float* panel = array->memory.floats();
+  PanelPacker packer(weight, form.width);
   for (std::size_t group = 0; group < form.groups; ++group) {
     for (std::size_t first = 0; first < outputs; first += form.width, panel += depth * form.width) {
-      const std::size_t count = std::min(form.width, outputs - first);
-      const float* from = values.data() + (group * outputs + first) * depth;
-      for (std::size_t o = 0; o < count; ++o) {
-        for (std::size_t k = 0; k < depth; ++k) panel[k * form.width + o] = from[o * depth + k];
-      }
+      packer.run(group * outputs + first, std::min(form.width, outputs - first), panel);
     }
   }
   return array;
@@ -65,7 +114,7 @@ Result<std::shared_ptr<PackedArray>> pack_depthwise(const Tensor& tensor, std::s
   const std::size_t channels = static_cast<std::size_t>(tensor.shape()[0]);
   const std::size_t taps = values.size() / channels;
   const std::size_t pitch = round_up(channels, kPanelPadding);
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, allocate(taps, pitch));
+  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, allocate_zeros(taps, pitch));
   for (std::size_t c = 0; c < channels; ++c) {
     for (std::size_t t = 0; t < taps; ++t) array->memory.floats()[t * pitch + c] = values[c * taps + t];
   }
@@ -73,34 +122,42 @@ Result<std::shared_ptr<PackedArray>> pack_depthwise(const Tensor& tensor, std::s
 }
 
 Result<std::shared_ptr<PackedArray>> pack(const PackedForm& form, const Network& network) {
+  const bool is_weight = form.constant.form == Form::conv_weight || form.constant.form == Form::linear_weight;
+  if (is_weight && form.packing != Packing::depthwise) {
+    RUSHLIGHT_TRY_ASSIGN(const WeightSource weight, find_weight(form.constant, network));
+    if (form.packing == Packing::panels) return pack_panels(weight, form);
+    return pack_winograd(weight, form.width,
+                         form.packing == Packing::winograd4 ? ConvAlgorithm::winograd4 : ConvAlgorithm::winograd2);
+  }
   RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, materialise(form.constant, network));
   RUSHLIGHT_TRY_ASSIGN(const std::span<const float> values, tensor.values<float>());
-  switch (form.packing) {
-    case Packing::panels:
-      return pack_panels(tensor, values, form);
-    case Packing::depthwise:
-      return pack_depthwise(tensor, values);
-    case Packing::winograd2:
-    case Packing::winograd4: {
-      const auto outputs = static_cast<std::size_t>(tensor.shape()[0]);
-      const ConvAlgorithm algorithm =
-          form.packing == Packing::winograd4 ? ConvAlgorithm::winograd4 : ConvAlgorithm::winograd2;
-      return pack_winograd(values, outputs, values.size() / outputs / 9, form.width, algorithm);
-    }
-    case Packing::vector:
-      break;
-  }
-  return pack_vector(values, form);
+  if (form.packing == Packing::depthwise) return pack_depthwise(tensor, values);
+  if (form.packing == Packing::vector) return pack_vector(values, form);
+  // Other matrices, as they are: [outputs][...].
+  WeightSource matrix;
+  matrix.tensor = tensor;
+  matrix.values = values;
+  matrix.outputs = static_cast<std::size_t>(tensor.shape()[0]);
+  matrix.channels = matrix.outputs == 0 ? 0 : values.size() / matrix.outputs;
+  matrix.pixels = 1;
+  return pack_panels(matrix, form);
 }
 
 }  // namespace
 
 Result<std::shared_ptr<const PackedArray>> CpuWeights::get(const PackedForm& form, const Network& network) {
-  const std::lock_guard lock(mutex_);
-  if (const auto found = arrays_.find(form); found != arrays_.end()) return found->second;
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const PackedArray> array, pack(form, network));
-  arrays_.emplace(form, array);
-  return array;
+  std::shared_ptr<Entry> entry;
+  {
+    const std::lock_guard lock(mutex_);
+    std::shared_ptr<Entry>& found = entries_[form];
+    if (found == nullptr) found = std::make_shared<Entry>();
+    entry = found;
+  }
+  const std::lock_guard lock(entry->mutex);
+  if (entry->array == nullptr) {
+    RUSHLIGHT_TRY_ASSIGN(entry->array, pack(form, network));
+  }
+  return entry->array;
 }
 
 }  // namespace rushlight::runtime::cpu

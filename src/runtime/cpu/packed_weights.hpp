@@ -40,12 +40,17 @@ struct PackedArray {
 
 class CpuWeights final : public PackedWeights {
  public:
-  // The constant in this form, made at the first call. Others wait meanwhile.
+  // The constant in this form, made at the first call. Others who want the same wait meanwhile.
   [[nodiscard]] Result<std::shared_ptr<const PackedArray>> get(const PackedForm& form, const Network& network);
 
  private:
-  std::mutex mutex_;
-  std::map<PackedForm, std::shared_ptr<const PackedArray>> arrays_;
+  struct Entry {
+    std::mutex mutex;
+    std::shared_ptr<const PackedArray> array;
+  };
+
+  std::mutex mutex_;  // of the map alone
+  std::map<PackedForm, std::shared_ptr<Entry>> entries_;
 };
 
 // Outputs of one group, and of all of them, when they are cut into panels.

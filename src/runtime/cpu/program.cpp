@@ -10,6 +10,7 @@
 
 #include "base/checked.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "runtime/failure.hpp"
 
 namespace rushlight::runtime::cpu {
@@ -17,6 +18,23 @@ namespace {
 
 // More threads than this find nothing to do in one operator, and each slot has its scratch.
 constexpr std::size_t kMostSlots = 256;
+
+using Ops = std::vector<std::unique_ptr<Op>>;
+
+Result<Ops> make_ops(const Step& step, const OpContext& context) {
+  if (const auto* general = std::get_if<GeneralStep>(&step.work)) return make_general_ops(*general, context);
+  const auto make = [&](const auto& work) -> MadeOp {
+    if constexpr (std::is_same_v<std::decay_t<decltype(work)>, GeneralStep>) {
+      return std::unique_ptr<Op>();
+    } else {
+      return make_op(work, context);
+    }
+  };
+  RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op, std::visit(make, step.work));
+  Ops ops;
+  ops.push_back(std::move(op));
+  return ops;
+}
 
 }  // namespace
 
@@ -32,22 +50,25 @@ Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan p
   CpuWeights& shared_weights = *weights;
   std::unique_ptr<CpuProgram> program(new CpuProgram(std::move(weights), options));
   const OpContext context{network, plan, kernels, shared_weights, options, program->slots_};
-  program->ops_.reserve(plan.steps.size());
-  for (const Step& step : plan.steps) {
-    if (const auto* general = std::get_if<GeneralStep>(&step.work)) {
-      RUSHLIGHT_TRY_ASSIGN(std::vector<std::unique_ptr<Op>> ops, make_general_ops(*general, context));
-      std::move(ops.begin(), ops.end(), std::back_inserter(program->ops_));
-      continue;
+  // Packing weights is most of the work, and each step's are its own.
+  std::vector<Ops> made(plan.steps.size());
+  std::vector<Status> statuses(plan.steps.size());
+  const auto make = [&](std::size_t i) {
+    Result<Ops> ops = make_ops(plan.steps[i], context);
+    if (ops) {
+      made[i] = *std::move(ops);
+    } else {
+      statuses[i] = std::move(ops).error();
     }
-    const auto make = [&](const auto& work) -> MadeOp {
-      if constexpr (std::is_same_v<std::decay_t<decltype(work)>, GeneralStep>) {
-        return std::unique_ptr<Op>();
-      } else {
-        return make_op(work, context);
-      }
-    };
-    RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op, std::visit(make, step.work));
-    program->ops_.push_back(std::move(op));
+  };
+  if (options.executor == nullptr) {
+    for (std::size_t i = 0; i < plan.steps.size(); ++i) make(i);
+  } else {
+    for_each_index(*options.executor, plan.steps.size(), make);
+  }
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    RUSHLIGHT_TRY(std::move(statuses[i]));
+    std::move(made[i].begin(), made[i].end(), std::back_inserter(program->ops_));
   }
   RUSHLIGHT_TRY(program->allocate(network, plan));
   return std::unique_ptr<Program>(std::move(program));

@@ -12,7 +12,6 @@
 namespace rushlight::runtime::cpu {
 namespace {
 
-using Filter = Eigen::Matrix<double, 3, 3>;
 template <int T>
 using Transform = Eigen::Matrix<double, T, 3>;
 
@@ -44,25 +43,71 @@ Transform<6> g_of_f4() {
 // these stay finite.
 constexpr double kMostWeight = 1099511627776.0;  // 2^40
 
+// G g G^T for a run of outputs, in double.
 template <int T>
-bool transform(const Transform<T>& g, std::span<const float> weights, std::size_t outputs, std::size_t inputs,
-               std::size_t width, float* to) {
-  constexpr std::size_t kPositions = static_cast<std::size_t>(T) * T;
-  bool is_usual = true;
-  for (std::size_t o = 0; o < outputs; ++o) {
-    float* const first = to + o / width * kPositions * inputs * width + o % width;
-    for (std::size_t i = 0; i < inputs; ++i) {
-      Filter filter;
-      for (std::size_t tap = 0; tap < 9; ++tap) {
-        const float weight = weights[(o * 9 + tap) * inputs + i];
-        filter(static_cast<Eigen::Index>(tap / 3), static_cast<Eigen::Index>(tap % 3)) = static_cast<double>(weight);
+class FilterTransform {
+ public:
+  static constexpr std::size_t kRun = 16;
+  static constexpr std::size_t kSide = static_cast<std::size_t>(T);
+  static constexpr std::size_t kPositions = kSide * kSide;
+  using Lanes = double[kRun];
+
+  explicit FilterTransform(const Transform<T>& g) {
+    for (int row = 0; row < T; ++row) {
+      for (int column = 0; column < 3; ++column) g_[row][column] = g(row, column);
+    }
+  }
+
+  Lanes taps[9] = {};
+  Lanes moved[kPositions];
+
+  void run() noexcept {
+    Lanes half[kSide * 3];  // G g
+    for (std::size_t row = 0; row < kSide; ++row) {
+      for (std::size_t column = 0; column < 3; ++column) {
+        combine(g_[row], taps[column], taps[3 + column], taps[6 + column], half[row * 3 + column]);
       }
-      const Eigen::Matrix<double, T, T> moved = g * filter * g.transpose();
-      if (!(moved.cwiseAbs().maxCoeff() < kMostWeight)) is_usual = false;
-      for (std::size_t position = 0; position < kPositions; ++position) {
-        const auto row = static_cast<Eigen::Index>(position / T);
-        const auto column = static_cast<Eigen::Index>(position % T);
-        first[(position * inputs + i) * width] = static_cast<float>(moved(row, column));
+    }
+    for (std::size_t row = 0; row < kSide; ++row) {
+      for (std::size_t column = 0; column < kSide; ++column) {
+        combine(g_[column], half[row * 3], half[row * 3 + 1], half[row * 3 + 2], moved[row * kSide + column]);
+      }
+    }
+  }
+
+ private:
+  static void combine(const double (&g)[3], const Lanes& a, const Lanes& b, const Lanes& c, Lanes& to) noexcept {
+    for (std::size_t i = 0; i < kRun; ++i) to[i] = g[0] * a[i] + g[1] * b[i] + g[2] * c[i];
+  }
+
+  double g_[kSide][3];
+};
+
+template <int T>
+bool transform(const Transform<T>& g, const WeightSource& weight, std::size_t width, float* to) {
+  using Filters = FilterTransform<T>;
+  Filters filters(g);
+  const std::size_t inputs = weight.channels;
+  bool is_usual = true;
+  for (std::size_t first = 0; first < weight.outputs; first += width, to += Filters::kPositions * inputs * width) {
+    const std::size_t in_panel = std::min(width, weight.outputs - first);
+    for (std::size_t o = 0; o < in_panel; o += Filters::kRun) {
+      const std::size_t count = std::min(Filters::kRun, in_panel - o);
+      for (std::size_t input = 0; input < inputs; ++input) {
+        for (std::size_t i = 0; i < count; ++i) {
+          const float* const from = weight.values.data() + ((first + o + i) * inputs + input) * 9;
+          const double scale = weight.scales.empty() ? 1.0 : weight.scales[first + o + i];
+          for (std::size_t tap = 0; tap < 9; ++tap) filters.taps[tap][i] = static_cast<double>(from[tap]) * scale;
+        }
+        filters.run();
+        for (std::size_t position = 0; position < Filters::kPositions; ++position) {
+          const auto& moved = filters.moved[position];
+          float* const place = to + (position * inputs + input) * width + o;
+          for (std::size_t i = 0; i < count; ++i) {
+            is_usual &= std::abs(moved[i]) < kMostWeight;  // not so NaN
+            place[i] = static_cast<float>(moved[i]);
+          }
+        }
       }
     }
   }
@@ -113,20 +158,23 @@ ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& i
   return best;
 }
 
-Result<std::shared_ptr<PackedArray>> pack_winograd(std::span<const float> weights, std::size_t outputs,
-                                                   std::size_t inputs, std::size_t width, ConvAlgorithm algorithm) {
+Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, std::size_t width,
+                                                   ConvAlgorithm algorithm) {
   const std::size_t positions = winograd_tile(algorithm) * winograd_tile(algorithm);
-  const auto columns = checked_mul(panels_for(outputs, width) * width, inputs);
+  const auto columns = checked_mul(panels_for(weight.outputs, width) * width, weight.channels);
   const auto count = columns ? checked_mul(*columns, positions) : std::nullopt;
   const auto bytes = count ? checked_mul(*count, sizeof(float)) : std::nullopt;
   auto array = std::make_shared<PackedArray>();
   if (bytes) array->memory = AlignedBuffer::allocate(*bytes);
   if (array->memory.data() == nullptr) return no_memory_for(bytes.value_or(UINT64_MAX), "packed weights");
-  std::fill_n(array->memory.floats(), *count, 0.0F);
   float* const to = array->memory.floats();
-  array->is_usual = algorithm == ConvAlgorithm::winograd4
-                        ? transform<6>(g_of_f4(), weights, outputs, inputs, width, to)
-                        : transform<4>(g_of_f2(), weights, outputs, inputs, width, to);
+  // The last panel's padding.
+  if (weight.outputs % width != 0) {
+    const std::size_t panel = *count / panels_for(weight.outputs, width);
+    std::fill_n(to + *count - panel, panel, 0.0F);
+  }
+  array->is_usual = algorithm == ConvAlgorithm::winograd4 ? transform<6>(g_of_f4(), weight, width, to)
+                                                          : transform<4>(g_of_f2(), weight, width, to);
   return array;
 }
 

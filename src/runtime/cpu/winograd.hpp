@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <span>
 
 #include "runtime/backend.hpp"
 #include "runtime/cpu/op.hpp"
@@ -30,10 +29,9 @@ enum class ConvAlgorithm : std::uint8_t { direct, winograd2, winograd4 };
 [[nodiscard]] ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& input,
                                                   const PlannedTensor& output, Precision precision) noexcept;
 
-// [panel][position][in][width] from weights [out][3][3][in]; G g G^T in double. `is_usual` becomes false where a weight
-// is not finite or so large that products could overflow that the direct way would not form.
-[[nodiscard]] Result<std::shared_ptr<PackedArray>> pack_winograd(std::span<const float> weights, std::size_t outputs,
-                                                                 std::size_t inputs, std::size_t width,
+// [panel][position][in][width] from the weights of 3x3 windows; G g G^T in double. `is_usual` becomes false where a
+// weight is not finite or so large that products could overflow that the direct way would not form.
+[[nodiscard]] Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, std::size_t width,
                                                                  ConvAlgorithm algorithm);
 
 // Null where the weights are not usual ones: then the direct way it is.
