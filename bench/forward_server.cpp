@@ -1,0 +1,126 @@
+// Rushlight for bench/rivals/forward.py: one network in one process, which runs when it is asked. Through the public
+// face alone, as any program would.
+//
+//   bench_forward_server WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS SIZE...
+//
+// INPUT and OUTPUT are raw float32; SIZE... is the shape of the input, the batch first. It writes the first result and
+// prints a line of JSON; then, for every line "WARM RUNS" on its standard input, it runs WARM times unmeasured and RUNS
+// times measured, and prints a line of JSON: the nanoseconds of each. bench/rivals/engines.py is the same for others.
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "rushlight/rushlight.hpp"
+
+namespace rl = rushlight;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+long long nanoseconds_since(Clock::time_point begin) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin).count();
+}
+
+[[noreturn]] void give_up(const std::string& message) {
+  std::fprintf(stderr, "bench_forward_server: %s\n", message.c_str());
+  std::exit(1);
+}
+
+template <class T>
+T checked(rl::Result<T> result) {
+  if (!result) give_up(to_string(result.error()));
+  return *std::move(result);
+}
+
+std::string read_file(const char* path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) give_up(std::string("cannot read ") + path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// Memory of this process that belongs to no file.
+long anonymous_kib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssAnon:")) return std::strtol(line.c_str() + 8, nullptr, 10);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 8) give_up("WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS SIZE...");
+  rl::ModelOptions options;
+  if (std::strcmp(argv[2], "--arch") == 0) {
+    options.arch = argv[3];
+  } else {
+    options.spec = read_file(argv[3]);
+  }
+  const std::string pixels = read_file(argv[4]);
+  rl::SessionOptions how;
+  how.threads = static_cast<unsigned>(std::strtoul(argv[6], nullptr, 10));
+  rl::Shape shape;
+  std::size_t count = 1;
+  for (int i = 7; i < argc; ++i) {
+    shape.push_back(std::strtoll(argv[i], nullptr, 10));
+    count *= static_cast<std::size_t>(shape.back());
+  }
+  std::vector<float> input(count);
+  if (pixels.size() != count * sizeof(float)) give_up("INPUT has another size");
+  std::memcpy(input.data(), pixels.data(), pixels.size());
+
+  const long before_kib = anonymous_kib();
+  const Clock::time_point begin = Clock::now();
+  const rl::Checkpoint checkpoint = checked(rl::Checkpoint::open(argv[1]));
+  const rl::Model model = checked(rl::load_model(checkpoint, options));
+  rl::Session session = checked(model.session(rl::Device::cpu(), how));
+  const rl::Shape output_shape = checked(session.output_shapes(std::span(&shape, 1))).at(0);
+  std::size_t outputs = 1;
+  for (const std::int64_t size : output_shape) outputs *= static_cast<std::size_t>(size);
+  std::vector<float> output(outputs);
+  const rl::TensorView in{.data = input.data(), .shape = shape};
+  const rl::MutableTensorView out{.data = output.data(), .shape = output_shape};
+  const auto run = [&] {
+    const rl::Status ran = session.run(std::span(&in, 1), std::span(&out, 1));
+    if (!ran) give_up(to_string(ran.error()));
+  };
+  run();
+  const long long taken = nanoseconds_since(begin);
+
+  std::ofstream file(argv[5], std::ios::binary);
+  file.write(reinterpret_cast<const char*>(output.data()), static_cast<std::streamsize>(outputs * sizeof(float)));
+  if (!file.flush()) give_up(std::string("cannot write ") + argv[5]);
+  std::printf("{\"version\": \"%s\", \"file_to_first_result_ns\": %lld, \"anonymous_kib_before\": %ld, ",
+              std::string(rl::version_string()).c_str(), taken, before_kib);
+  std::printf("\"workspace_bytes\": %llu}\n", static_cast<unsigned long long>(session.workspace_bytes()));
+  std::fflush(stdout);
+
+  std::vector<long long> samples;
+  for (long warm = 0, runs = 0; std::scanf("%ld %ld", &warm, &runs) == 2;) {
+    samples.assign(static_cast<std::size_t>(runs), 0);
+    for (long i = 0; i < warm; ++i) run();
+    for (long long& sample : samples) {
+      const Clock::time_point start = Clock::now();
+      run();
+      sample = nanoseconds_since(start);
+    }
+    const char* separator = "[";
+    for (const long long sample : samples) {
+      std::printf("%s%lld", separator, sample);
+      separator = ", ";
+    }
+    std::printf("]\n");
+    std::fflush(stdout);
+  }
+  return 0;
+}

@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+"""Tables and a chart of what forward.py measured: the section of bench/README.md, and results/rivals-forward.svg.
+
+    bench/rivals/forward_report.py [RESULT.json]     of the newest result, unless one is named
+    bench/rivals/forward_report.py --check           fails where the section or the chart is not what this makes of it
+
+Nobody types a figure: between the two markers everything is written here.
+"""
+import argparse
+import json
+import math
+import pathlib
+import re
+import statistics
+import sys
+
+BENCH = pathlib.Path(__file__).resolve().parent.parent
+RESULTS = BENCH / "results"
+CHART = RESULTS / "rivals-forward.svg"
+BEGIN, END = "<!-- rivals-forward: begin -->", "<!-- rivals-forward: end -->"
+ENGINES = ("onnxruntime", "openvino", "ncnn")  # the others that only run networks
+TITLES = {"rushlight": "Rushlight", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "ncnn": "ncnn",
+          "torch": "PyTorch", "torch-channels-last": "channels last", "torch-frozen": "frozen",
+          "torch-compile": "compiled"}
+
+
+def newest():
+    """By date, then by number: 2026-11-27-rivals-forward-2 is later than 2026-11-27-rivals-forward."""
+    def key(path):
+        return path.stem[:10], int((re.search(r"-forward-(\d+)$", path.stem) or [0, 1])[1])
+
+    found = sorted(RESULTS.glob("*-rivals-forward*.json"), key=key)
+    return found[-1] if found else None
+
+
+def milliseconds(nanoseconds):
+    value = nanoseconds / 1e6
+    return f"{value:.4f}" if value < 0.1 else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def megabytes(count):
+    return f"{count / 1e6:.3g}" if count < 1e9 else f"{count / 1e6:.0f}"
+
+
+class Block:
+    """One network, batch and number of threads: everybody's samples."""
+
+    def __init__(self, rows):
+        self.rounds = {row["rival"]: row["rounds_ns"] for row in rows}
+        self.medians = {rival: statistics.median(sum(rounds, [])) for rival, rounds in self.rounds.items()}
+
+    def ratio(self, rival):
+        return self.medians[rival] / self.medians["rushlight"]
+
+    def spread(self, rival):
+        """Of the ratio, from round to round."""
+        ratios = [statistics.median(theirs) / statistics.median(ours)
+                  for theirs, ours in zip(self.rounds[rival], self.rounds["rushlight"])]
+        return min(ratios), max(ratios)
+
+    def best(self, rivals):
+        here = [rival for rival in rivals if rival in self.medians]
+        return min(here, key=self.medians.get) if here and "rushlight" in self.medians else None
+
+
+def blocks_of(document):
+    grouped = {}
+    for row in document["blocks"]:
+        grouped.setdefault((row["threads"], row["batch"]), {}).setdefault(row["net"], []).append(row)
+    return {key: {net: Block(rows) for net, rows in nets.items()} for key, nets in grouped.items()}
+
+
+def table(head, rows):
+    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def rivals_in(rows):
+    present = {row["rival"] for row in rows}
+    return [rival for rival in TITLES if rival in present]
+
+
+def against(block, rivals):
+    best = block.best(rivals)
+    if best is None:
+        return "-"
+    low, high = block.spread(best)
+    return f"**{block.ratio(best):.2f}** ({low:.2f} to {high:.2f})"
+
+
+def speed_tables(document):
+    titles = document["nets"]
+    for (threads, batch), nets in sorted(blocks_of(document).items()):
+        rivals = [rival for rival in TITLES if any(rival in block.medians for block in nets.values())]
+        rows = []
+        for net, block in nets.items():
+            cells = [milliseconds(block.medians[rival]) if rival in block.medians else "-" for rival in rivals]
+            rows.append([titles[net]["title"], *cells, against(block, ENGINES), against(block, ["torch"])])
+        yield f"Batch {batch}, {threads} thread{'s' if threads > 1 else ''}, milliseconds:\n"
+        yield table(["", *(TITLES[rival] for rival in rivals), "best engine / ours", "PyTorch / ours"], rows)
+
+
+def first_table(document):
+    rows, rivals = [], rivals_in(document["first_results"])
+    threads = min((row["threads"] for row in document["first_results"]), default=1)
+    for net, facts in document["nets"].items():
+        found = {row["rival"]: row for row in document["first_results"]
+                 if row["net"] == net and row["threads"] == threads}
+        if found:
+            cells = [" / ".join(milliseconds(statistics.median(found[rival][key])) for key in ("file_ns", "process_ns"))
+                     if rival in found else "-" for rival in rivals]
+            rows.append([facts["title"], *cells])
+    if rows:
+        yield ("From the file to the first result, milliseconds, and from the start of the process, imports and all "
+               f"({threads} thread{'s' if threads > 1 else ''}, batch 1):\n")
+        yield table(["", *(TITLES[rival] for rival in rivals)], rows)
+
+
+def memory_table(document):
+    rows, rivals = [], rivals_in(document["memory"])
+    for net, facts in document["nets"].items():
+        found = {row["rival"]: row for row in document["memory"] if row["net"] == net}
+        if found:
+            grown = {rival: (row["anonymous_kib_peak"] - row["anonymous_kib_before"]) * 1024
+                     for rival, row in found.items()}
+            rows.append([facts["title"], megabytes(facts["weights_bytes"]),
+                         *(megabytes(grown[rival]) if rival in grown else "-" for rival in rivals)])
+    if rows:
+        yield "Peak of anonymous memory above what the process had before it opened the file, MB (batch 1, 1 thread):\n"
+        yield table(["", "file", *(TITLES[rival] for rival in rivals)], rows)
+
+
+def size_table(document):
+    rows = []
+    for rival, files in document["binary_bytes"].items():
+        sizes = {name: size for name, size in files.items() if size and "cuda" not in name}
+        if not sizes:
+            continue
+        largest = max(sizes, key=sizes.get)
+        total = sizes[largest] if rival == "rushlight" else sum(sizes.values())
+        rows.append([TITLES[rival], megabytes(total), f"`{largest}`" if len(sizes) == 1 or rival == "rushlight"
+                     else f"{len(sizes)} libraries, the largest `{largest}`"])
+    if rows:
+        yield "Native code, MB: one static program that runs networks, and the libraries that others map, without those for GPUs:\n"
+        yield table(["", "MB", "of"], rows)
+
+
+def error_sentence(document):
+    worst = {}
+    for row in document["blocks"]:
+        worst[row["rival"]] = max(worst.get(row["rival"], 0), row["against_double"])
+    listed = ", ".join(f"{TITLES[rival]} {worst[rival]:.1e}" for rival in TITLES if rival in worst)
+    return f"Largest error of all networks against PyTorch in double, relative to the largest output: {listed}.\n"
+
+
+def skipped_list(document):
+    whole = {}
+    for row in document["skipped"]:
+        where = " ".join([TITLES.get(row["rival"], row["rival"]), *(str(row[key]) for key in ("net",) if key in row)])
+        whole.setdefault(where, row["why"])
+    if whole:
+        yield "Skipped:\n"
+        yield "".join(f"- {where}: {why}\n" for where, why in whole.items())
+
+
+def section(path, document):
+    facts = document["machine"]
+    busy = max((row["processors_busy_with_others"] for row in document["blocks"]), default=0)
+    rounds = max(len(row["rounds_ns"]) for row in document["blocks"])
+    versions = ", ".join(f"{TITLES[rival]} {version}" for rival, version in document["versions"].items()
+                         if not rival.startswith("torch-"))
+    commit = (document["commit"] or "unknown")[:12] + (" with changes" if document["uncommitted_changes"] else "")
+    yield (f"[{path.name}](results/{path.name}), {document['date'][:10]}, commit {commit}: {facts['cpu']}, "
+           f"{facts['processors_usable']} processors{' of a virtual machine' if facts['virtual'] else ''}, "
+           f"{' '.join(facts['isa'])}. {versions}. Medians of {rounds} interleaved rounds; in brackets the smallest and "
+           "the largest ratio of one round. The others are called from Python: the first row is what a call costs. "
+           "ncnn knows no batches and takes one image after the other.\n")
+    if busy > 0.1:
+        yield f"**Other programs kept up to {busy:.1f} processors busy meanwhile: not to be quoted.**\n"
+    yield f"![best engine / ours](results/{CHART.name})\n"
+    for part in (speed_tables, first_table, memory_table, size_table):
+        yield from part(document)
+    yield error_sentence(document)
+    yield from skipped_list(document)
+
+
+# --- the chart ---
+
+def chart(document):
+    """Bars of the ratios on a logarithmic axis, for the smallest batch and number of threads."""
+    blocks = blocks_of(document)
+    threads, batch = min(blocks)
+    rows = []
+    for net, block in blocks[threads, batch].items():
+        title = document["nets"][net]["title"]
+        for rivals, colour in ((ENGINES, "#2f6f9f"), (["torch"], "#c98a2b")):
+            best = block.best(rivals)
+            if best and net != "one_number":  # which says what a call costs, not what a network does
+                rows.append((title, TITLES[best], block.ratio(best), block.spread(best), colour))
+                title = ""
+    left, width, line, top = 300, 420, 18, 46
+    most = max(2.0, *(row[3][1] for row in rows)) if rows else 2.0
+    least = min(0.5, *(row[3][0] for row in rows)) if rows else 0.5
+
+    def x(ratio):
+        return left + width * (math.log(ratio) - math.log(least)) / (math.log(most) - math.log(least))
+
+    height = top + line * len(rows) + 30
+    total = left + width + 150
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{total}" height="{height}" '
+           f'viewBox="0 0 {total} {height}" font-family="sans-serif" font-size="12">',
+           f'<rect width="{total}" height="{height}" fill="#ffffff"/>',
+           f'<text x="10" y="20" font-size="14">How many times as long others take: batch {batch}, {threads} '
+           f'thread{"s" if threads > 1 else ""}, fp32</text>']
+    for i, (title, rival, ratio, (low, high), colour) in enumerate(rows):
+        y = top + i * line
+        begin, end = sorted((x(1), x(ratio)))
+        out += [f'<text x="{left - 10}" y="{y + 12}" text-anchor="end">{title}</text>' if title else "",
+                f'<rect x="{begin:.1f}" y="{y + 2}" width="{end - begin:.1f}" height="{line - 6}" fill="{colour}"/>',
+                f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y + line / 2 - 1}" y2="{y + line / 2 - 1}" '
+                'stroke="#222222"/>',
+                f'<text x="{max(x(high), x(1)) + 6:.1f}" y="{y + 12}">{ratio:.2f} {rival}</text>']
+    out += [f'<line x1="{x(1):.1f}" x2="{x(1):.1f}" y1="{top - 6}" y2="{height - 24}" stroke="#222222"/>',
+            f'<text x="{x(1):.1f}" y="{height - 8}" text-anchor="middle">1 = Rushlight</text>', "</svg>"]
+    return "\n".join(part for part in out if part) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("result", nargs="?", type=pathlib.Path, help="by default the newest of bench/results")
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    parser.add_argument("--print", action="store_true", help="print the section, write nothing")
+    arguments = parser.parse_args()
+    path = arguments.result or newest()
+    if path is None:
+        text, picture = "Not measured yet.\n", None
+    else:
+        document = json.loads(path.read_text())
+        text, picture = "\n".join(section(path, document)), chart(document)
+    if arguments.print:
+        print(text)
+        return
+    readme = BENCH / "README.md"
+    before = readme.read_text()
+    head, begin, rest = before.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"{readme.name} lacks the markers {BEGIN} and {END}")
+    after = f"{head}{BEGIN}\n{text}{END}{tail}"
+    stands = CHART.read_text() if CHART.exists() else None
+    if arguments.check:
+        if after != before or picture != stands:
+            sys.exit("bench/README.md is not what bench/rivals/forward_report.py makes of the newest result: run it")
+        return
+    readme.write_text(after)
+    if picture is not None:
+        CHART.write_text(picture)
+
+
+if __name__ == "__main__":
+    main()
