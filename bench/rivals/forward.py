@@ -36,7 +36,7 @@ from run import free_path, machine, output_of, without_folder  # noqa: E402
 
 # Rival -> the packages it wants besides torch. Rushlight is the first.
 EXPORT = ["onnx", "onnxscript"]
-RIVALS = {"rushlight": [], "onnxruntime": ["onnxruntime", *EXPORT], "openvino": ["openvino", *EXPORT],
+RIVALS = {"rushlight": [], "rushlight-fast": [], "onnxruntime": ["onnxruntime", *EXPORT], "openvino": ["openvino", *EXPORT],
           "ncnn": ["ncnn", "pnnx"], "torch": [], "torch-channels-last": [], "torch-frozen": [], "torch-compile": []}
 NEEDS_FILE = {"onnxruntime": "onnx-b{batch}", "openvino": "onnx-b{batch}", "ncnn": "ncnn"}
 PACKAGE_FOLDERS = {"onnxruntime": "onnxruntime", "openvino": "openvino", "ncnn": "ncnn", "torch": "torch"}
@@ -121,10 +121,10 @@ class Child:
         self.result.unlink(missing_ok=True)
         self.errors_path = folder / f"{rival}.log"
         net = NETS[name]
-        if rival == "rushlight":
+        if rival in ("rushlight", "rushlight-fast"):
             structure = ["--arch", net.arch] if net.arch else ["--spec", folder / "spec.json"]
             command = [settings.server, folder / "weights.pt", *structure, folder / f"input-b{batch}.f32", self.result,
-                       threads, batch, *net.item]
+                       threads, "fast" if rival == "rushlight-fast" else "strict", batch, *net.item]
         else:
             command = [settings.environment.python, HERE / "engines.py", rival, name, folder, batch, threads]
         self.began = time.perf_counter_ns()

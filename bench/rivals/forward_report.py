@@ -19,7 +19,7 @@ RESULTS = BENCH / "results"
 CHART = RESULTS / "rivals-forward.svg"
 BEGIN, END = "<!-- rivals-forward: begin -->", "<!-- rivals-forward: end -->"
 ENGINES = ("onnxruntime", "openvino", "ncnn")  # the others that only run networks
-TITLES = {"rushlight": "Rushlight", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "ncnn": "ncnn",
+TITLES = {"rushlight": "Rushlight", "rushlight-fast": "Rushlight, fast", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "ncnn": "ncnn",
           "torch": "PyTorch", "torch-channels-last": "channels last", "torch-frozen": "frozen",
           "torch-compile": "compiled"}
 
