@@ -273,7 +273,10 @@ class CallMaker {
     return {};
   }
   // Backend::lacks() says so before anybody plans; what is left are copies of other dtypes than float32.
-  Status make(const runtime::GeneralStep&) {
+  Status make(const runtime::GeneralStep&) { return no_kernel(); }
+  // Plans made without PlanOptions::stripe_cache_bytes have none.
+  Status make(const runtime::StripeStep&) { return no_kernel(); }
+  [[nodiscard]] Status no_kernel() const {
     return Error::of({.category = Category::unsup,
                       .code = "DEVICE-OPERATOR",
                       .message = "layer " + quoted(step_->name) + ": there is no CUDA kernel for this operator yet",

@@ -21,6 +21,7 @@ struct Candidates {
 
 Candidates in_place_candidates(const Step& step) {
   if (const auto* conv = std::get_if<ConvStep>(&step.work)) return {{conv->epilogue.residual, kNone}};
+  if (const auto* stripes = std::get_if<StripeStep>(&step.work)) return {{stripes->end().epilogue.residual, kNone}};
   if (const auto* linear = std::get_if<LinearStep>(&step.work)) return {{linear->epilogue.residual, kNone}};
   if (const auto* norm = std::get_if<NormStep>(&step.work)) return {{norm->input, kNone}};
   if (const auto* relu = std::get_if<ReluStep>(&step.work)) return {{relu->input, kNone}};
@@ -32,6 +33,7 @@ Candidates in_place_candidates(const Step& step) {
 // What a convolution or a Linear reads at other places than where it writes.
 TensorId read_elsewhere(const Step& step) {
   if (const auto* conv = std::get_if<ConvStep>(&step.work)) return conv->input;
+  if (const auto* stripes = std::get_if<StripeStep>(&step.work)) return stripes->first.input;
   if (const auto* linear = std::get_if<LinearStep>(&step.work)) return linear->input;
   return kNone;
 }

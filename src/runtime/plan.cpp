@@ -9,6 +9,7 @@
 #include "model/operator_table.hpp"
 #include "runtime/draft.hpp"
 #include "runtime/lowering.hpp"
+#include "runtime/passes/fuse_stripes.hpp"
 #include "runtime/placement.hpp"
 
 namespace rushlight::runtime {
@@ -37,6 +38,10 @@ Words words(const ConvStep& step) {
   if (!(step.dilation == IntPair{1})) details += " d" + text(step.dilation);
   if (step.groups != 1) details += " groups=" + std::to_string(step.groups);
   return {"conv", details};
+}
+Words words(const StripeStep& step) {
+  const std::string last = step.last ? " then" + words(*step.last).details : "";
+  return {"stripes", words(step.first).details + " then" + words(step.depthwise).details + last};
 }
 Words words(const LinearStep&) {
   return {"linear", ""};
@@ -102,6 +107,8 @@ template <class Work>
 std::string activation_text(const Work& work) {
   if constexpr (kHasEpilogue<Work>) {
     return text(work.epilogue.activation);
+  } else if constexpr (std::is_same_v<Work, StripeStep>) {
+    return text(work.end().epilogue.activation);
   } else if constexpr (requires { work.relu; }) {
     return text(Activation::relu_if(work.relu));
   } else {
@@ -122,7 +129,11 @@ StepTensors tensors_of(const Step& step) {
   std::visit(
       [&](const auto& work) {
         using Work = std::decay_t<decltype(work)>;
-        if constexpr (std::is_same_v<Work, GeneralStep>) {
+        if constexpr (std::is_same_v<Work, StripeStep>) {
+          tensors.inputs = {work.first.input};
+          if (work.end().epilogue.residual != kNone) tensors.inputs.push_back(work.end().epilogue.residual);
+          tensors.outputs = {work.end().output};
+        } else if constexpr (std::is_same_v<Work, GeneralStep>) {
           for (const Operand& operand : work.inputs) tensors.inputs.push_back(operand.tensor);
           for (const Operand& operand : work.outputs) tensors.outputs.push_back(operand.tensor);
         } else {
@@ -150,6 +161,7 @@ Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shap
   fuse_additions(draft);
   fuse_activations(draft, options.fuses_activations);
   RUSHLIGHT_TRY_ASSIGN(Plan plan, lower(draft, limits));
+  if (options.stripe_cache_bytes > 0) fuse_stripes(plan, options.stripe_cache_bytes);
   share_in_place(plan);
   RUSHLIGHT_TRY(place_buffers(plan, limits));
   return plan;
@@ -167,11 +179,13 @@ std::string to_string(const Plan& plan) {
           if constexpr (std::is_same_v<Work, GeneralStep>) {
             result += text(work.inputs) + " -> " + text(work.outputs);
           } else {
-            result += text(plan.tensors[tensors.inputs[0]]) + " -> " + text(plan.tensors[work.output]);
+            result += text(plan.tensors[tensors.inputs[0]]) + " -> " + text(plan.tensors[tensors.outputs[0]]);
           }
           result += said.details;
           if constexpr (kHasEpilogue<Work>) {
             if (work.epilogue.residual != kNone) result += " +residual";
+          } else if constexpr (std::is_same_v<Work, StripeStep>) {
+            if (work.end().epilogue.residual != kNone) result += " +residual";
           }
           result += activation_text(work);
           if (plan.tensors[tensors.outputs[0]].place == Place::output) result += " (output)";

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -112,6 +113,17 @@ struct ConvStep {
   IntPair dilation;
   std::int64_t groups = 1;
   Epilogue epilogue;
+};
+
+// Layers that run one stripe of picture rows after the other, so that what is between them stays in cache: any
+// convolution, a depthwise one on its output, and perhaps a 1x1 one on that. Only the last has a residual; the tensors
+// in between have no memory of their own in the plan. In place as `last` says.
+struct StripeStep {
+  ConvStep first;
+  ConvStep depthwise;
+  std::optional<ConvStep> last;
+
+  [[nodiscard]] const ConvStep& end() const noexcept { return last ? *last : depthwise; }
 };
 
 // output[row][o] = bias[o] + sum over i of input[row][i] * weights[o][i].
@@ -234,8 +246,8 @@ struct GeneralStep {
 };
 
 struct Step {
-  std::variant<ConvStep, LinearStep, NormStep, MaxPoolStep, AvgPoolStep, AdaptiveAvgPoolStep, ReluStep, AddStep,
-               BroadcastAddStep, SoftmaxStep, LayoutStep, CopyStep, GeneralStep>
+  std::variant<ConvStep, StripeStep, LinearStep, NormStep, MaxPoolStep, AvgPoolStep, AdaptiveAvgPoolStep, ReluStep,
+               AddStep, BroadcastAddStep, SoftmaxStep, LayoutStep, CopyStep, GeneralStep>
       work;
   std::string name;  // of the node it computes: "layer1.0.conv1"; "input 'image'" for the steps at the borders
 };
@@ -262,6 +274,8 @@ struct Plan {
 // What a backend's kernels can do beyond what every backend's must.
 struct PlanOptions {
   bool fuses_activations = false;  // epilogues with other activations than ReLU
+  // StripeSteps, where what they keep from memory is more than a part of a cache of this size; 0: none.
+  std::uint64_t stripe_cache_bytes = 0;
 };
 
 // ErrorCode::mismatch when the shapes do not fit the graph, ::limit_exceeded when the arena would exceed

@@ -56,8 +56,9 @@ class Naive {
     }
   }
 
-  // No kernel computes one: no case has it.
+  // No kernel computes one of these: no case has them.
   static void compute(const runtime::GeneralStep&) {}
+  static void compute(const runtime::StripeStep&) {}
 
   void compute(const runtime::ConvStep& s) {
     const PlannedTensor& in = tensor(s.input);

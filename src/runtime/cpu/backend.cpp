@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "base/cpu_features.hpp"
 #include "base/fail.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
 #include "runtime/cpu/packed_weights.hpp"
@@ -20,8 +21,6 @@ const Kernels& kernels_for([[maybe_unused]] Isa isa) noexcept {
   return baseline_kernels();
 }
 
-constexpr PlanOptions kPlanOptions{.fuses_activations = true};
-
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(Isa isa) : kernels_(kernels_for(isa)), name_("cpu " + std::string(to_string(isa))) {}
@@ -38,7 +37,8 @@ class CpuBackend final : public Backend {
   [[nodiscard]] Result<std::unique_ptr<Program>> compile(const Network& network, std::span<const Shape> input_shapes,
                                                          const std::shared_ptr<PackedWeights>& weights,
                                                          const RunOptions& options) const override {
-    RUSHLIGHT_TRY_ASSIGN(Plan plan, make_plan(network, input_shapes, options.limits, kPlanOptions));
+    RUSHLIGHT_TRY_ASSIGN(Plan plan, make_plan(network, input_shapes, options.limits,
+                                              {.fuses_activations = true, .stripe_cache_bytes = l2_cache_bytes()}));
     return CpuProgram::make(network, std::move(plan), kernels_, std::static_pointer_cast<CpuWeights>(weights), options);
   }
 

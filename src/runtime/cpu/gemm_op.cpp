@@ -38,7 +38,7 @@ struct AdjacentRows {
 };
 
 template <class Rows>
-class GemmOp final : public Op {
+class GemmOp final : public RowsOp {
  public:
   explicit GemmOp(Rows rows) : rows_(std::move(rows)) {}
 
@@ -79,11 +79,26 @@ class GemmOp final : public Op {
   }
 
   void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept override {
-    const Range rows = part_range(task / parts_, row_count_, block_rows_);
-    const Range panels = part_range(task % parts_, groups_ * panels_, part_panels_);
+    run_block(part_range(task / parts_, row_count_, block_rows_),
+              part_range(task % parts_, groups_ * panels_, part_panels_), tensors[input_], tensors[output_],
+              residual_ == kNone ? nullptr : tensors[residual_], scratch);
+  }
+  void run_rows(Range rows, const float* input, float* output, const float* residual,
+                std::byte* scratch) const noexcept override {
+    for (std::size_t first = rows.first; first < rows.last; first += block_rows_) {
+      run_block({first, std::min(rows.last, first + block_rows_)}, {0, groups_ * panels_}, input, output, residual,
+                scratch);
+    }
+  }
+
+ private:
+  void run_block(Range rows, Range panels, const float* input, float* output, const float* residual,
+                 std::byte* scratch) const noexcept {
     GemmCall call = call_;
     call.row_count = call.row_pitch = rows.last - rows.first;
-    call.rows = rows_.fill(tensors[input_], rows.first, call.row_count, scratch);
+    call.rows = rows_.fill(input, rows.first, call.row_count, scratch);
+    output += rows.first * call.output_stride;
+    if (residual != nullptr) residual += rows.first * call.residual_stride;
     for (std::size_t next = panels.first; next < panels.last;) {
       const std::size_t group = next / panels_;
       const std::size_t panel = next % panels_;
@@ -93,8 +108,8 @@ class GemmOp final : public Op {
       call.columns = std::min(outputs_ - panel * kernel_.width, call.panel_count * kernel_.width);
       call.weights = weights_->data() + next * depth_ * kernel_.width;
       call.bias = bias_ == nullptr ? nullptr : bias_->data() + next * kernel_.width;
-      call.output = tensors[output_] + rows.first * call.output_stride + column;
-      call.residual = residual_ == kNone ? nullptr : tensors[residual_] + rows.first * call.residual_stride + column;
+      call.output = output + column;
+      call.residual = residual == nullptr ? nullptr : residual + column;
       kernel_.run(call);
       next += call.panel_count;
     }
@@ -104,11 +119,9 @@ class GemmOp final : public Op {
     };
     const std::size_t first = column_of(panels.first);
     const std::size_t count = column_of(panels.last) - first;
-    activate_rows(activate_, tensors[output_] + rows.first * call.output_stride + first, call.row_count,
-                  call.output_stride, count);
+    activate_rows(activate_, output + first, call.row_count, call.output_stride, count);
   }
 
- private:
   Rows rows_;
   TensorId input_ = kNone;
   TensorId output_ = kNone;
@@ -128,99 +141,48 @@ class GemmOp final : public Op {
   std::shared_ptr<const PackedArray> bias_;
 };
 
+using MadeRowsOp = Result<std::unique_ptr<RowsOp>>;
+
 template <class Rows, class Step>
-MadeOp make_gemm(Rows rows, const Step& step, std::size_t groups, const OpContext& context) {
+MadeRowsOp make_gemm(Rows rows, const Step& step, std::size_t groups, const OpContext& context) {
   auto op = std::make_unique<GemmOp<Rows>>(std::move(rows));
   RUSHLIGHT_TRY(op->init(step, groups, context));
-  return std::unique_ptr<Op>(std::move(op));
+  return std::unique_ptr<RowsOp>(std::move(op));
 }
-
-// One channel in, one channel out, for each group.
-class DepthwiseOp final : public Op {
- public:
-  explicit DepthwiseOp(WindowRows rows) : rows_(std::move(rows)) {}
-
-  Status init(const ConvStep& step, const OpContext& context) {
-    const PlannedTensor& output = context.tensor(step.output);
-    input_ = step.input;
-    output_ = step.output;
-    residual_ = step.epilogue.residual;
-    row_count_ = static_cast<std::size_t>(output.rows());
-    RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, Packing::depthwise));
-    RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector));
-    call_.taps = rows_.segments();
-    call_.channels = static_cast<std::size_t>(output.c);
-    call_.weights = weights_->data();
-    call_.weight_stride = parts_of(call_.channels, kPanelPadding) * kPanelPadding;
-    call_.bias = bias_ == nullptr ? nullptr : bias_->data();
-    call_.output_stride = static_cast<std::size_t>(output.row_stride);
-    if (residual_ != kNone) call_.residual_stride = static_cast<std::size_t>(context.tensor(residual_).row_stride);
-    call_.bounds = bounds_of(step.epilogue.activation);
-    activate_ = kernel_of(step.epilogue.activation, context.kernels);
-    kernel_ = context.kernels.depthwise;
-    block_rows_ = std::clamp<std::size_t>(kBlockPointers / rows_.segments(), 8, kBlockRows);
-    task_count_ = parts_of(row_count_, block_rows_);
-    scratch_bytes_ = rows_.scratch_bytes(block_rows_);
-    operations_ = 4.0 * static_cast<double>(row_count_) * static_cast<double>(call_.taps * call_.channels);
-    return {};
-  }
-
-  void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept override {
-    const Range rows = part_range(task, row_count_, block_rows_);
-    DepthwiseCall call = call_;
-    call.row_count = call.row_pitch = rows.last - rows.first;
-    call.rows = rows_.fill(tensors[input_], rows.first, call.row_count, scratch);
-    call.output = tensors[output_] + rows.first * call.output_stride;
-    if (residual_ != kNone) call.residual = tensors[residual_] + rows.first * call.residual_stride;
-    kernel_(call);
-    if (activate_ == nullptr) return;
-    activate_rows(activate_, call.output, call.row_count, call.output_stride, call.channels);
-  }
-
- private:
-  WindowRows rows_;
-  void (*kernel_)(const DepthwiseCall&) = nullptr;
-  ElementKernel activate_ = nullptr;
-  TensorId input_ = kNone;
-  TensorId output_ = kNone;
-  TensorId residual_ = kNone;
-  std::size_t row_count_ = 0;
-  std::size_t block_rows_ = 0;
-  DepthwiseCall call_;
-  std::shared_ptr<const PackedArray> weights_;
-  std::shared_ptr<const PackedArray> bias_;
-};
 
 }  // namespace
 
 MadeOp make_op(const ConvStep& step, const OpContext& context) {
-  const PlannedTensor& input = context.tensor(step.input);
-  const PlannedTensor& output = context.tensor(step.output);
-  const ConvAlgorithm algorithm = choose_conv_algorithm(step, input, output, context.options.precision);
+  const ConvAlgorithm algorithm =
+      choose_conv_algorithm(step, context.tensor(step.input), context.tensor(step.output), context.options.precision);
   if (algorithm != ConvAlgorithm::direct) {
     RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op, make_winograd_op(step, algorithm, context));
     if (op != nullptr) return op;
   }
+  RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op, make_rows_op(step, context));
+  return op;
+}
+
+Result<std::unique_ptr<RowsOp>> make_rows_op(const ConvStep& step, const OpContext& context) {
+  const PlannedTensor& input = context.tensor(step.input);
+  const PlannedTensor& output = context.tensor(step.output);
   const bool pointwise = step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0};
   if (pointwise && input.h == output.h && input.w == output.w) {
     const AdjacentRows rows{static_cast<std::size_t>(input.row_stride),
                             static_cast<std::size_t>(input.c / step.groups)};
     return make_gemm(rows, step, static_cast<std::size_t>(step.groups), context);
   }
+  if (step.groups == input.c && step.groups == output.c && step.groups > 1) return make_depthwise_op(step, context);
   WindowRows rows;
   if (!rows.init(step, input, output)) return no_memory_for(static_cast<std::uint64_t>(input.c) * 4, "zeros");
-  if (step.groups == input.c && step.groups == output.c && step.groups > 1) {
-    auto op = std::make_unique<DepthwiseOp>(std::move(rows));
-    RUSHLIGHT_TRY(op->init(step, context));
-    return std::unique_ptr<Op>(std::move(op));
-  }
   return make_gemm(std::move(rows), step, static_cast<std::size_t>(step.groups), context);
 }
 
 MadeOp make_op(const LinearStep& step, const OpContext& context) {
   const PlannedTensor& input = context.tensor(step.input);
   const AdjacentRows rows{static_cast<std::size_t>(input.row_stride), static_cast<std::size_t>(input.c)};
-  return make_gemm(rows, step, 1, context);
+  RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op, make_gemm(rows, step, 1, context));
+  return op;
 }
 
 }  // namespace rushlight::runtime::cpu

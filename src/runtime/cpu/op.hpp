@@ -13,6 +13,19 @@
 
 namespace rushlight::runtime::cpu {
 
+// Items [first, last) of `count`, cut into equal parts of `part` items.
+struct Range {
+  std::size_t first;
+  std::size_t last;
+};
+[[nodiscard]] constexpr std::size_t parts_of(std::size_t count, std::size_t part) noexcept {
+  return (count + part - 1) / part;
+}
+[[nodiscard]] constexpr Range part_range(std::size_t task, std::size_t count, std::size_t part) noexcept {
+  const std::size_t first = task * part;
+  return {first, count - first < part ? count : first + part};
+}
+
 // Tasks are independent of each other and cut by shapes alone, never by the number of threads.
 class Op {
  public:
@@ -32,6 +45,7 @@ class Op {
   // Whether to ask for failure() after the tasks: of operators that follow numbers from outside.
   [[nodiscard]] bool can_fail() const noexcept { return can_fail_; }
   [[nodiscard]] virtual Status failure() const { return {}; }
+  [[nodiscard]] double operations() const noexcept { return operations_; }
   // Not worth waking another thread for.
   [[nodiscard]] bool is_small() const noexcept { return operations_ < kSmall; }
 
@@ -48,6 +62,15 @@ class Op {
   static constexpr double kSmall = 500'000;
 
   std::size_t shared_bytes_ = 0;
+};
+
+// An Op whose output rows (pixels, counted through the batch) can be computed in any pieces.
+class RowsOp : public Op {
+ public:
+  // Row i of the output goes to output + i * its stride, and so for the residual; input pixels likewise. What the rows
+  // do not read need not be there. `scratch` is as for run().
+  virtual void run_rows(Range rows, const float* input, float* output, const float* residual,
+                        std::byte* scratch) const noexcept = 0;
 };
 
 // What makers of Ops need.
@@ -70,6 +93,11 @@ struct OpContext {
 using MadeOp = Result<std::unique_ptr<Op>>;
 
 [[nodiscard]] MadeOp make_op(const ConvStep& step, const OpContext& context);
+// A convolution as it is computed directly.
+[[nodiscard]] Result<std::unique_ptr<RowsOp>> make_rows_op(const ConvStep& step, const OpContext& context);
+// One channel in, one channel out, for each group.
+[[nodiscard]] Result<std::unique_ptr<RowsOp>> make_depthwise_op(const ConvStep& step, const OpContext& context);
+[[nodiscard]] MadeOp make_op(const StripeStep& step, const OpContext& context);
 [[nodiscard]] MadeOp make_op(const LinearStep& step, const OpContext& context);
 [[nodiscard]] MadeOp make_op(const NormStep& step, const OpContext& context);
 [[nodiscard]] MadeOp make_op(const MaxPoolStep& step, const OpContext& context);
@@ -85,18 +113,5 @@ using MadeOp = Result<std::unique_ptr<Op>>;
 // They run one after the other.
 [[nodiscard]] Result<std::vector<std::unique_ptr<Op>>> make_general_ops(const GeneralStep& step,
                                                                         const OpContext& context);
-
-// Items [first, last) of `count`, cut into equal parts of `part` items.
-struct Range {
-  std::size_t first;
-  std::size_t last;
-};
-[[nodiscard]] constexpr std::size_t parts_of(std::size_t count, std::size_t part) noexcept {
-  return (count + part - 1) / part;
-}
-[[nodiscard]] constexpr Range part_range(std::size_t task, std::size_t count, std::size_t part) noexcept {
-  const std::size_t first = task * part;
-  return {first, count - first < part ? count : first + part};
-}
 
 }  // namespace rushlight::runtime::cpu

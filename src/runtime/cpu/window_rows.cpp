@@ -11,24 +11,16 @@ namespace {
 constexpr std::ptrdiff_t kFewChannels = 16;
 constexpr std::ptrdiff_t kLongestJoinedRun = 64;
 
-// Output pixels in order, row by row and image by image.
-struct Pixel {
-  std::ptrdiff_t image;
-  std::ptrdiff_t h;
-  std::ptrdiff_t w;
-
-  Pixel(std::size_t index, std::ptrdiff_t height, std::ptrdiff_t width) noexcept
-      : image(static_cast<std::ptrdiff_t>(index) / (height * width)),
-        h(static_cast<std::ptrdiff_t>(index) / width % height),
-        w(static_cast<std::ptrdiff_t>(index) % width) {}
-  void advance(std::ptrdiff_t height, std::ptrdiff_t width) noexcept {
-    if (++w < width) return;
-    w = 0;
-    if (++h < height) return;
-    h = 0;
-    ++image;
-  }
+// Pixels [first, last) of those whose position first + i * step lies in [0, size), i < count.
+struct Inside {
+  std::ptrdiff_t first;
+  std::ptrdiff_t last;
 };
+Inside inside(std::ptrdiff_t start, std::ptrdiff_t step, std::ptrdiff_t count, std::ptrdiff_t size) noexcept {
+  const std::ptrdiff_t first = start < 0 ? (-start + step - 1) / step : 0;
+  const std::ptrdiff_t last = start < size ? (size - start + step - 1) / step : 0;
+  return {std::min(first, count), std::clamp(last, std::min(first, count), count)};
+}
 
 }  // namespace
 
@@ -66,58 +58,79 @@ std::size_t WindowRows::scratch_bytes(std::size_t rows) const noexcept {
 const float* const* WindowRows::fill(const float* input, std::size_t first, std::size_t rows,
                                      std::byte* scratch) const noexcept {
   const auto pointers = reinterpret_cast<const float**>(scratch);
-  if (joined_) {
-    fill_joined(input, first, rows, pointers, reinterpret_cast<float*>(scratch + rows * segments_ * sizeof(float*)));
-  } else {
-    fill_taps(input, first, rows, pointers);
+  auto* copies = reinterpret_cast<float*>(scratch + rows * segments_ * sizeof(float*));
+  // Neighbours of one line of the output at a time: their windows are neighbours too.
+  auto pixel = static_cast<std::ptrdiff_t>(first);
+  const auto end = static_cast<std::ptrdiff_t>(first + rows);
+  const float** to = pointers;
+  while (pixel < end) {
+    Line line;
+    line.w = pixel % out_width_;
+    line.h = pixel / out_width_ % out_height_;
+    line.image = pixel / out_width_ / out_height_;
+    line.count = std::min(end - pixel, out_width_ - line.w);
+    if (joined_) {
+      copies = fill_joined(input, line, rows, to, copies);
+    } else {
+      fill_taps(input, line, rows, to);
+    }
+    to += line.count;
+    pixel += line.count;
   }
   return pointers;
 }
 
-void WindowRows::fill_taps(const float* input, std::size_t first, std::size_t rows,
-                           const float** pointers) const noexcept {
-  Pixel pixel(first, out_height_, out_width_);
-  for (std::size_t row = 0; row < rows; ++row, pixel.advance(out_height_, out_width_)) {
-    const float** tap = pointers + row;
-    for (std::ptrdiff_t kh = 0; kh < kernel_h_; ++kh) {
-      const std::ptrdiff_t h = pixel.h * stride_h_ - padding_h_ + kh * dilation_h_;
-      const bool row_inside = h >= 0 && h < height_;
-      const std::ptrdiff_t line = (pixel.image * height_ + h) * width_;
-      std::ptrdiff_t w = pixel.w * stride_w_ - padding_w_;
-      for (std::ptrdiff_t kw = 0; kw < kernel_w_; ++kw, w += dilation_w_, tap += rows) {
-        const bool inside = row_inside && w >= 0 && w < width_;
-        *tap = inside ? input + (line + w) * pixel_stride_ : zeros_.floats();
-      }
+void WindowRows::fill_taps(const float* input, const Line& line, std::size_t pitch, const float** to) const noexcept {
+  for (std::ptrdiff_t kh = 0; kh < kernel_h_; ++kh) {
+    const std::ptrdiff_t h = line.h * stride_h_ - padding_h_ + kh * dilation_h_;
+    const bool row_inside = h >= 0 && h < height_;
+    const std::ptrdiff_t row = (line.image * height_ + h) * width_;
+    std::ptrdiff_t w = line.w * stride_w_ - padding_w_;
+    for (std::ptrdiff_t kw = 0; kw < kernel_w_; ++kw, w += dilation_w_, to += pitch) {
+      const Inside columns = row_inside ? inside(w, stride_w_, line.count, width_) : Inside{0, 0};
+      const float* const zeros = zeros_.floats();
+      std::fill(to, to + columns.first, zeros);
+      const float* from = input + (row + w + columns.first * stride_w_) * pixel_stride_;
+      const std::ptrdiff_t step = stride_w_ * pixel_stride_;
+      for (std::ptrdiff_t i = columns.first; i < columns.last; ++i, from += step) to[i] = from;
+      std::fill(to + columns.last, to + line.count, zeros);
     }
   }
 }
 
-void WindowRows::fill_joined(const float* input, std::size_t first, std::size_t rows, const float** pointers,
-                             float* copies) const noexcept {
-  Pixel pixel(first, out_height_, out_width_);
-  for (std::size_t row = 0; row < rows; ++row, pixel.advance(out_height_, out_width_)) {
-    const float** tap = pointers + row;
-    const std::ptrdiff_t w = pixel.w * stride_w_ - padding_w_;
-    const std::ptrdiff_t before = std::clamp<std::ptrdiff_t>(-w, 0, kernel_w_);  // taps left of the input
-    const std::ptrdiff_t after = std::clamp<std::ptrdiff_t>(width_ - w, before, kernel_w_);
-    for (std::ptrdiff_t kh = 0; kh < kernel_h_; ++kh, tap += rows) {
-      const std::ptrdiff_t h = pixel.h * stride_h_ - padding_h_ + kh * dilation_h_;
-      if (h < 0 || h >= height_ || before == after) {
-        *tap = zeros_.floats();
-        continue;
-      }
-      const std::ptrdiff_t line = (pixel.image * height_ + h) * width_;
-      if (before == 0 && after == kernel_w_) {
-        *tap = input + (line + w) * pixel_stride_;
-        continue;
-      }
-      std::fill_n(copies, segment_length_, 0.0F);
-      std::memcpy(copies + before * pixel_stride_, input + (line + w + before) * pixel_stride_,
-                  static_cast<std::size_t>((after - before) * pixel_stride_) * sizeof(float));
-      *tap = copies;
-      copies += segment_length_;
+float* WindowRows::fill_joined(const float* input, const Line& line, std::size_t pitch, const float** to,
+                               float* copies) const noexcept {
+  const std::ptrdiff_t w = line.w * stride_w_ - padding_w_;
+  // Windows that lie inside as a whole: their first column does, and their last one.
+  const Inside begin = inside(w, stride_w_, line.count, width_);
+  const Inside end = inside(w + kernel_w_ - 1, stride_w_, line.count, width_);
+  const Inside whole{std::min(begin.first, end.last), std::max(std::min(begin.first, end.last), end.last)};
+  for (std::ptrdiff_t kh = 0; kh < kernel_h_; ++kh, to += pitch) {
+    const std::ptrdiff_t h = line.h * stride_h_ - padding_h_ + kh * dilation_h_;
+    if (h < 0 || h >= height_) {
+      std::fill(to, to + line.count, zeros_.floats());
+      continue;
     }
+    const float* const row = input + (line.image * height_ + h) * width_ * pixel_stride_;
+    const auto copy = [&](std::ptrdiff_t i) {
+      const std::ptrdiff_t at = w + i * stride_w_;
+      const std::ptrdiff_t before = std::clamp<std::ptrdiff_t>(-at, 0, kernel_w_);  // taps left of the input
+      const std::ptrdiff_t after = std::clamp<std::ptrdiff_t>(width_ - at, before, kernel_w_);
+      std::fill_n(copies, segment_length_, 0.0F);
+      if (before < after) {
+        std::memcpy(copies + before * pixel_stride_, row + (at + before) * pixel_stride_,
+                    static_cast<std::size_t>((after - before) * pixel_stride_) * sizeof(float));
+      }
+      to[i] = copies;
+      copies += segment_length_;
+    };
+    for (std::ptrdiff_t i = 0; i < whole.first; ++i) copy(i);
+    const float* from = row + (w + whole.first * stride_w_) * pixel_stride_;
+    const std::ptrdiff_t step = stride_w_ * pixel_stride_;
+    for (std::ptrdiff_t i = whole.first; i < whole.last; ++i, from += step) to[i] = from;
+    for (std::ptrdiff_t i = whole.last; i < line.count; ++i) copy(i);
   }
+  return copies;
 }
 
 }  // namespace rushlight::runtime::cpu

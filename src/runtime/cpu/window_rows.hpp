@@ -27,9 +27,18 @@ class WindowRows {
   const float* const* fill(const float* input, std::size_t first, std::size_t rows, std::byte* scratch) const noexcept;
 
  private:
-  void fill_taps(const float* input, std::size_t first, std::size_t rows, const float** pointers) const noexcept;
-  void fill_joined(const float* input, std::size_t first, std::size_t rows, const float** pointers,
-                   float* copies) const noexcept;
+  // Neighbours in a line of the output.
+  struct Line {
+    std::ptrdiff_t image = 0;
+    std::ptrdiff_t h = 0;
+    std::ptrdiff_t w = 0;  // of the first one
+    std::ptrdiff_t count = 0;
+  };
+  // The pointers of one segment are `pitch` apart from those of the next.
+  void fill_taps(const float* input, const Line& line, std::size_t pitch, const float** to) const noexcept;
+  // Returns where the next copies go.
+  float* fill_joined(const float* input, const Line& line, std::size_t pitch, const float** to,
+                     float* copies) const noexcept;
 
   std::ptrdiff_t height_ = 0;  // of the input
   std::ptrdiff_t width_ = 0;

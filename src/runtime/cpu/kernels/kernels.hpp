@@ -70,6 +70,28 @@ struct DepthwiseCall {
   Bounds bounds;
 };
 
+// The same for neighbours in one line of the output, windows of 3, 5 or 7 adjacent columns with stride 1 or 2 and of at
+// most kDepthwiseLines lines.
+inline constexpr std::size_t kDepthwiseLines = 8;
+struct DepthwiseLineCall {
+  const float* const* lines = nullptr;  // input lines of the window, each its first pixel; null: zeros
+  const float* zeros = nullptr;         // a pixel of them
+  std::size_t line_count = 0;
+  std::ptrdiff_t width = 0;          // of a line, in pixels; what lies beside it is zero
+  std::ptrdiff_t column_stride = 0;  // floats from pixel to pixel
+  std::ptrdiff_t first_column = 0;   // of the first output's window; may be negative
+  std::size_t outputs = 0;
+  const float* weights = nullptr;  // [line][column][weight_stride]
+  std::size_t weight_stride = 0;
+  const float* bias = nullptr;  // or null
+  std::size_t channels = 0;
+  float* output = nullptr;
+  std::size_t output_stride = 0;
+  const float* residual = nullptr;
+  std::size_t residual_stride = 0;
+  Bounds bounds;
+};
+
 // Tiles of a picture on their way to products: output[position][tile][c] = (B^T d B)[position] for each channel c, d
 // being the tile's pixels. F(2x2, 3x3) has 4 x 4 of them, F(4x4, 3x3) 6 x 6; as many are the positions.
 struct WinogradInputCall {
@@ -182,6 +204,7 @@ struct Kernels {
   WinogradKernels winograd2;  // F(2x2, 3x3)
   WinogradKernels winograd4;  // F(4x4, 3x3)
   void (*depthwise)(const DepthwiseCall&);
+  void (*depthwise_line[3][2])(const DepthwiseLineCall&);  // [(columns - 3) / 2][stride - 1]
   void (*max_window)(const WindowCall&);
   void (*mean_window)(const WindowCall&);
   void (*norm)(const NormCall&);

@@ -1,0 +1,136 @@
+// StripeStep: a stripe of picture rows goes through all its layers before the next one begins.
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "base/cpu_features.hpp"
+#include "base/fail.hpp"
+#include "runtime/cpu/aligned_buffer.hpp"
+#include "runtime/cpu/op.hpp"
+
+namespace rushlight::runtime::cpu {
+namespace {
+
+// What lies between two layers: a stripe's rows of pictures, in scratch.
+struct Between {
+  std::size_t height = 0;
+  std::size_t width = 0;
+  std::size_t channels = 0;
+
+  explicit Between(const PlannedTensor& tensor)
+      : height(static_cast<std::size_t>(tensor.h)),
+        width(static_cast<std::size_t>(tensor.w)),
+        channels(static_cast<std::size_t>(tensor.c)) {}
+  [[nodiscard]] std::size_t row_floats() const noexcept { return width * channels; }
+};
+
+// Where element 0 of all pictures would be if a buffer held them all, from `skipped` floats on.
+float* before(float* buffer, std::size_t skipped) noexcept {
+  return reinterpret_cast<float*>(reinterpret_cast<std::uintptr_t>(buffer) - skipped * sizeof(float));
+}
+
+class StripeOp final : public Op {
+ public:
+  StripeOp(const StripeStep& step, const OpContext& context)
+      : step_(step),
+        images_(static_cast<std::size_t>(context.tensor(step.first.output).n)),
+        wide_(context.tensor(step.first.output)),
+        narrow_(context.tensor(step.depthwise.output)) {}
+
+  Status init(const OpContext& context) {
+    RUSHLIGHT_TRY_ASSIGN(first_, make_rows_op(step_.first, context));
+    RUSHLIGHT_TRY_ASSIGN(depthwise_, make_rows_op(step_.depthwise, context));
+    if (step_.last) {
+      RUSHLIGHT_TRY_ASSIGN(last_, make_rows_op(*step_.last, context));
+    }
+    output_ = step_.end().output;
+    residual_ = step_.end().epilogue.residual;
+    const ConvStep& window = step_.depthwise;
+    reach_ = static_cast<std::size_t>((window.kernel.h - 1) * window.dilation.h + 1);
+    stride_ = static_cast<std::size_t>(window.stride.h);
+    cut_stripes(context.slots);
+    operations_ = first_->operations() + depthwise_->operations() + (last_ ? last_->operations() : 0);
+    return {};
+  }
+
+  void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
+    const std::size_t image = task / stripes_;
+    const Range rows = part_range(task % stripes_, narrow_.height, stripe_rows_);
+    const Range wide_rows = needed(rows);
+    auto* const wide = reinterpret_cast<float*>(memory);
+    auto* const narrow = reinterpret_cast<float*>(memory + wide_bytes_);
+    std::byte* const scratch = memory + wide_bytes_ + narrow_bytes_;
+    float* const wide_base = before(wide, (image * wide_.height + wide_rows.first) * wide_.row_floats());
+    const auto pixels = [&](const Between& between, const Range& r) {
+      return Range{(image * between.height + r.first) * between.width,
+                   (image * between.height + r.last) * between.width};
+    };
+    first_->run_rows(pixels(wide_, wide_rows), tensors[step_.first.input], wide_base, nullptr, scratch);
+    const Range out = pixels(narrow_, rows);
+    const float* const residual = residual_ == kNone ? nullptr : tensors[residual_];
+    if (last_ == nullptr) return depthwise_->run_rows(out, wide_base, tensors[output_], residual, scratch);
+    float* const narrow_base = before(narrow, (image * narrow_.height + rows.first) * narrow_.row_floats());
+    depthwise_->run_rows(out, wide_base, narrow_base, nullptr, scratch);
+    last_->run_rows(out, narrow_base, tensors[output_], residual, scratch);
+  }
+
+ private:
+  // The rows of the first layer's output that these rows of the depthwise one read.
+  [[nodiscard]] Range needed(const Range& rows) const noexcept {
+    const auto padding = static_cast<std::size_t>(step_.depthwise.padding.h);
+    const std::size_t first = rows.first * stride_;
+    const std::size_t end = (rows.last - 1) * stride_ + reach_;
+    const auto inside = [&](std::size_t row) { return std::min(row < padding ? 0 : row - padding, wide_.height); };
+    return {inside(first), inside(end)};
+  }
+
+  // As many rows as half of L2 holds. Neighbours compute what both read twice.
+  void cut_stripes(std::size_t slots) {
+    const std::size_t narrow_row = last_ == nullptr ? 0 : narrow_.row_floats() * sizeof(float);
+    const std::size_t wide_row = wide_.row_floats() * sizeof(float);
+    const std::size_t a_row = stride_ * wide_row + narrow_row;
+    const std::size_t fixed = reach_ * wide_row;
+    const std::size_t budget = l2_cache_bytes() / 2;
+    const std::size_t most = std::clamp<std::size_t>(budget > fixed ? (budget - fixed) / a_row : 0, 4, 1024);
+    const std::size_t wanted = slots <= 1 ? 1 : parts_of(2 * slots, std::max<std::size_t>(1, images_));
+    const std::size_t stripes =
+        std::clamp<std::size_t>(std::max(parts_of(narrow_.height, most), wanted), 1, narrow_.height);
+    stripe_rows_ = parts_of(narrow_.height, stripes);
+    stripes_ = parts_of(narrow_.height, stripe_rows_);
+    task_count_ = images_ * stripes_;
+    const std::size_t wide_rows = std::min(wide_.height, (stripe_rows_ - 1) * stride_ + reach_);
+    wide_bytes_ = in_lines(wide_rows * wide_row);
+    narrow_bytes_ = in_lines(stripe_rows_ * narrow_row);
+    scratch_bytes_ =
+        wide_bytes_ + narrow_bytes_ +
+        std::max({first_->scratch_bytes(), depthwise_->scratch_bytes(), last_ ? last_->scratch_bytes() : 0});
+  }
+  static std::size_t in_lines(std::size_t bytes) noexcept { return parts_of(bytes, kCacheLine) * kCacheLine; }
+
+  StripeStep step_;
+  std::size_t images_;
+  Between wide_;    // the first layer's output
+  Between narrow_;  // the depthwise layer's
+  std::unique_ptr<RowsOp> first_;
+  std::unique_ptr<RowsOp> depthwise_;
+  std::unique_ptr<RowsOp> last_;  // or null
+  TensorId output_ = kNone;
+  TensorId residual_ = kNone;
+  std::size_t reach_ = 1;  // rows from the first one a window reads to the last one
+  std::size_t stride_ = 1;
+  std::size_t stripe_rows_ = 1;
+  std::size_t stripes_ = 1;  // of one image
+  std::size_t wide_bytes_ = 0;
+  std::size_t narrow_bytes_ = 0;
+};
+
+}  // namespace
+
+MadeOp make_op(const StripeStep& step, const OpContext& context) {
+  auto op = std::make_unique<StripeOp>(step, context);
+  RUSHLIGHT_TRY(op->init(context));
+  return std::unique_ptr<Op>(std::move(op));
+}
+
+}  // namespace rushlight::runtime::cpu

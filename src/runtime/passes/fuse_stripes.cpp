@@ -1,0 +1,113 @@
+#include "runtime/passes/fuse_stripes.hpp"
+
+#include <cstddef>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace rushlight::runtime {
+namespace {
+
+constexpr std::size_t kNoStep = static_cast<std::size_t>(-1);
+
+// Who makes and who reads each buffer, as long as one does each.
+struct BufferUse {
+  std::size_t maker = kNoStep;
+  std::size_t reader = kNoStep;
+  std::size_t count = 0;  // operands that lie in it
+};
+
+class Stripes {
+ public:
+  Stripes(Plan& plan, std::uint64_t cache_bytes) : plan_(plan), cache_bytes_(cache_bytes), uses_(plan.buffers.size()) {
+    for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+      const StepTensors tensors = tensors_of(plan.steps[i]);
+      for (const TensorId tensor : tensors.inputs) {
+        BufferUse& use = uses_[plan.tensors[tensor].buffer];
+        use.reader = i;
+        ++use.count;
+      }
+      for (const TensorId tensor : tensors.outputs) {
+        BufferUse& use = uses_[plan.tensors[tensor].buffer];
+        use.maker = i;
+        ++use.count;
+      }
+    }
+  }
+
+  void run() {
+    std::vector<bool> erase(plan_.steps.size(), false);
+    for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+      const auto* depthwise = std::get_if<ConvStep>(&plan_.steps[i].work);
+      if (depthwise == nullptr || !is_depthwise(*depthwise)) continue;
+      const std::size_t before = maker_of(depthwise->input);
+      const ConvStep* first = conv_at(before);
+      if (first == nullptr || erase[before] || !may_come_first(*first) || depthwise->epilogue.residual != kNone)
+        continue;
+      StripeStep stripes{.first = *first, .depthwise = *depthwise, .last = {}};
+      erase[before] = true;
+      const std::size_t after = reader_of(depthwise->output);
+      const ConvStep* last = conv_at(after);
+      if (last != nullptr && is_pointwise(*last)) {
+        stripes.last = *last;
+        erase[i] = true;
+        plan_.steps[after].work = std::move(stripes);
+      } else {
+        plan_.steps[i].work = std::move(stripes);
+      }
+    }
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+      if (erase[i]) continue;
+      if (kept != i) plan_.steps[kept] = std::move(plan_.steps[i]);
+      ++kept;
+    }
+    plan_.steps.resize(kept);
+  }
+
+ private:
+  // The step that makes what only one other step reads, and the other way round; kNoStep otherwise.
+  [[nodiscard]] std::size_t maker_of(TensorId tensor) const { return between(tensor) ? use_of(tensor).maker : kNoStep; }
+  [[nodiscard]] std::size_t reader_of(TensorId tensor) const {
+    return between(tensor) ? use_of(tensor).reader : kNoStep;
+  }
+  [[nodiscard]] const BufferUse& use_of(TensorId tensor) const { return uses_[plan_.tensors[tensor].buffer]; }
+  [[nodiscard]] bool between(TensorId tensor) const {
+    const BufferUse& use = use_of(tensor);
+    const PlannedTensor& planned = plan_.tensors[tensor];
+    return plan_.buffers[planned.buffer].place == Place::arena && use.count == 2 && use.maker != kNoStep &&
+           use.reader != kNoStep && planned.begin_bytes == 0 && planned.is_dense();
+  }
+  [[nodiscard]] const ConvStep* conv_at(std::size_t step) const {
+    return step == kNoStep ? nullptr : std::get_if<ConvStep>(&plan_.steps[step].work);
+  }
+  [[nodiscard]] bool is_depthwise(const ConvStep& step) const {
+    const PlannedTensor& input = plan_.tensors[step.input];
+    return step.groups > 1 && step.groups == input.c && step.groups == plan_.tensors[step.output].c;
+  }
+  [[nodiscard]] bool is_pointwise(const ConvStep& step) const {
+    const PlannedTensor& input = plan_.tensors[step.input];
+    const PlannedTensor& output = plan_.tensors[step.output];
+    return step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0} && step.groups == 1 &&
+           input.h == output.h && input.w == output.w;
+  }
+  [[nodiscard]] bool may_come_first(const ConvStep& step) const {
+    const PlannedTensor& output = plan_.tensors[step.output];
+    const auto image_bytes = static_cast<std::uint64_t>(output.h * output.w * output.c) * sizeof(float);
+    // Others may have faster ways of their own than row by row.
+    const bool is_plain = step.kernel == IntPair{1} || step.stride != IntPair{1};
+    return step.groups == 1 && step.epilogue.residual == kNone && is_plain && image_bytes > cache_bytes_ / 4;
+  }
+
+  Plan& plan_;
+  std::uint64_t cache_bytes_;
+  std::vector<BufferUse> uses_;
+};
+
+}  // namespace
+
+void fuse_stripes(Plan& plan, std::uint64_t cache_bytes) {
+  Stripes(plan, cache_bytes).run();
+}
+
+}  // namespace rushlight::runtime
