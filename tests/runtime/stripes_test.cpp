@@ -1,0 +1,141 @@
+// Depthwise convolutions, alone and in stripes with the layers around them.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "runtime/networks.hpp"
+#include "runtime/plan.hpp"
+
+namespace rushlight::test {
+namespace {
+
+Conv2d pointwise(std::int64_t in, std::int64_t out) {
+  return {.in_channels = in, .out_channels = out, .kernel_size = 1};
+}
+Conv2d depthwise(std::int64_t channels, IntPair kernel, IntPair stride) {
+  return {.in_channels = channels,
+          .out_channels = channels,
+          .kernel_size = kernel,
+          .stride = stride,
+          .padding = Padding(kernel.h / 2, kernel.w / 2),
+          .groups = channels};
+}
+
+TEST(CpuDepthwise, WindowsStridesAndEdgesOfLines) {
+  for (const std::int64_t kernel : {1, 2, 3, 4, 5, 7, 9}) {
+    for (const std::int64_t stride : {1, 2, 3}) {
+      for (const std::int64_t width : {1, 2, 3, 4, 5, 6, 9, 14, 17}) {
+        Conv2d op = depthwise(21, {3, kernel}, stride);
+        SCOPED_TRACE(std::to_string(kernel) + " columns, stride " + std::to_string(stride) + ", width " +
+                     std::to_string(width));
+        expect_cpu_fits_reference(made_up_model(graph_of(op)), made_up("input", {2, 21, 7, width}));
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(CpuDepthwise, ChannelsAroundTheEdgesOfVectors) {
+  for (const std::int64_t channels : {2, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 48, 72}) {
+    SCOPED_TRACE(channels);
+    expect_cpu_fits_reference(made_up_model(graph_of(depthwise(channels, 5, 2))),
+                              made_up("input", {1, channels, 11, 13}));
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(CpuDepthwise, TallWindowsDilationAndUnequalPadding) {
+  Conv2d tall = depthwise(19, {11, 3}, 1);
+  expect_cpu_fits_reference(made_up_model(graph_of(tall)), made_up("input", {1, 19, 12, 9}));
+  Conv2d dilated = depthwise(19, 3, 1);
+  dilated.dilation = {3, 1};
+  dilated.padding = Padding(3, 1);
+  expect_cpu_fits_reference(made_up_model(graph_of(dilated)), made_up("input", {2, 19, 12, 9}));
+  dilated.dilation = {1, 2};
+  expect_cpu_fits_reference(made_up_model(graph_of(dilated)), made_up("input", {2, 19, 12, 9}));
+  Conv2d bare = depthwise(19, 3, 1);
+  bare.padding = Padding::valid();
+  bare.bias = false;
+  expect_cpu_fits_reference(made_up_model(graph_of(bare)), made_up("input", {2, 19, 12, 9}));
+}
+
+struct Block {
+  std::int64_t in = 8;
+  std::int64_t wide = 24;
+  std::int64_t out = 8;
+  IntPair kernel = 3;
+  IntPair stride = 1;
+  bool stem = false;      // a 3x3 convolution with stride 2 comes first, not a 1x1 one
+  bool last = true;       // a 1x1 convolution follows
+  bool residual = false;  // the input is added at the end
+  bool tap = false;       // somebody else reads what lies in between
+};
+
+Graph graph_of_block(const Block& block) {
+  GraphBuilder g;
+  const Edge input = g.input("x");
+  Conv2d first = pointwise(block.in, block.wide);
+  if (block.stem) {
+    first.kernel_size = 3;
+    first.stride = 2;
+    first.padding = 1;
+  }
+  Edge x = g.apply("first_relu", ReLU6{}, g.apply("first", first, input));
+  const Edge between = x;
+  x = g.apply("depth_silu", SiLU{}, g.apply("depth", depthwise(block.wide, block.kernel, block.stride), x));
+  if (block.last) x = g.apply("last", pointwise(block.wide, block.out), x);
+  if (block.residual) x = g.apply("add", Add{}, x, input);
+  g.output("y", x);
+  if (block.tap) g.output("between", between);
+  return g.build().value();
+}
+
+std::string planned(const Block& block, const Shape& shape) {
+  const StateDict none;
+  const Graph graph = graph_of_block(block);
+  const runtime::PlanOptions options{.fuses_activations = true, .stripe_cache_bytes = 1024};
+  return to_string(runtime::make_plan({graph, none}, std::span(&shape, 1), {}, options).value());
+}
+
+TEST(Stripes, ArePlannedWhereNobodyElseReadsWhatLiesBetween) {
+  const Shape shape{1, 8, 20, 20};
+  EXPECT_NE(std::string::npos,
+            planned({.residual = true}, shape)
+                .find("last stripes 1x20x20x8 -> 1x20x20x8 k1x1 s1x1 p0x0 then k3x3 s1x1 p1x1 groups=24 then k1x1 s1x1 "
+                      "p0x0 +residual\n"));
+  EXPECT_NE(std::string::npos, planned({.stride = 2, .last = false}, shape)
+                                   .find("depth stripes 1x20x20x8 -> 1x10x10x24 k1x1 s1x1 p0x0 then k3x3 s2x2 p1x1 "
+                                         "groups=24 +silu\n"));
+  EXPECT_EQ(std::string::npos, planned({.tap = true}, shape).find("stripes"));
+}
+
+// Large enough for stripes on any machine: what lies between is larger than its L2.
+TEST(Stripes, GiveWhatTheLayersGiveOneByOne) {
+  const std::int64_t wide = 72;
+  const auto pixels = static_cast<std::int64_t>(l2_cache_bytes() / 4 / sizeof(float) / wide) + 1;
+  std::int64_t side = 1;
+  while (side * side < pixels) ++side;
+  for (const Block& block : std::vector<Block>{{.wide = wide, .residual = true},
+                                               {.wide = wide, .out = 20, .kernel = 5, .stride = 2},
+                                               {.wide = wide, .kernel = {7, 3}, .last = false},
+                                               {.wide = wide, .kernel = {3, 4}, .stride = {2, 1}},
+                                               {.wide = wide, .stem = true}}) {
+    const std::int64_t height = block.stem ? 2 * side : side;
+    const Shape shape{2, block.in, height, height + 3};
+    const Model model = made_up_model(graph_of_block(block));
+    const Tensor x = made_up("input", shape);
+    const auto expected = run_on(*runtime::reference::make_backend().value(), model, std::span(&x, 1))[0];
+    const auto pool = make_thread_pool(3);
+    for (const auto& backend : cpu_backends()) {
+      SCOPED_TRACE(backend->name());
+      const auto found = run_on(*backend, model, std::span(&x, 1))[0];
+      expect_close(expected, found, 4e-6);
+      EXPECT_EQ(found, run_on(*backend, model, std::span(&x, 1), pool.get())[0]) << "with three threads";
+      if (HasFailure()) return;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rushlight::test
