@@ -19,7 +19,9 @@ namespace {
 
 // Rows of a product come in sixes at best; and with fewer of them the weights of a panel are read for too little.
 constexpr std::size_t kLeastBlockTiles = 24;
-constexpr std::size_t kMostBlockTiles = 192;
+constexpr std::size_t kMostBlockTiles = 384;
+// Scratch of a thread.
+constexpr std::size_t kMostBlockBytes = std::size_t{8} << 20;
 // Arrays in scratch begin a cache line off a multiple of 4 KiB from each other, or all would fall on the same lines.
 constexpr std::size_t kSkewFloats = 16;
 
@@ -153,13 +155,32 @@ class WinogradOp final : public Op {
     return {};
   }
 
-  // Blocks of tiles whose transforms fit half of L2, of about equal size; where those are few, panels are cut too. The
-  // transform of the input is then done once more for each part.
+  // Blocks of tiles of about equal size, as many as move the fewest bytes to and from beyond L2: each block reads all
+  // weights; what L2 cannot hold of a block, transformed tiles are written once and read by each panel, products are
+  // written and read. Where blocks are few, panels are cut too; the transform of the input is then done once more for
+  // each part.
   void cut_tasks(std::size_t slots) {
-    const std::size_t tile_bytes = positions_ * (channels_ + gemm_.width) * sizeof(float);
-    const std::size_t most = std::clamp(l2_cache_bytes() / 2 / tile_bytes, kLeastBlockTiles, kMostBlockTiles);
-    // Nearly one block is one.
-    const std::size_t blocks = tiles_ <= most + most / 4 ? 1 : parts_of(tiles_, most);
+    const std::size_t tile_bytes = positions_ * channels_ * sizeof(float);
+    const std::size_t product_bytes = positions_ * gemm_.width * sizeof(float);
+    const std::size_t weight_bytes = positions_ * channels_ * panels_ * gemm_.width * sizeof(float);
+    const std::size_t l2_bytes = l2_cache_bytes();
+    const std::size_t fewest =
+        parts_of(tiles_, std::clamp<std::size_t>(kMostBlockBytes / tile_bytes, 6, kMostBlockTiles));
+    const std::size_t most = std::max(fewest, parts_of(tiles_, kLeastBlockTiles));
+    std::size_t blocks = fewest;
+    std::size_t least_bytes = SIZE_MAX;
+    for (std::size_t count = fewest; count <= most; ++count) {
+      const bool stays = parts_of(tiles_, count) * (tile_bytes + product_bytes) <= l2_bytes / 2;
+      // Weights come from memory, the others from the next cache.
+      const std::size_t weights = 2 * (weight_bytes <= l2_bytes / 2 ? weight_bytes : count * weight_bytes);
+      const std::size_t moved = tiles_ * ((1 + panels_) * tile_bytes + 2 * panels_ * product_bytes);
+      const std::size_t bytes = weights + (stays ? 0 : moved);
+      if (bytes < least_bytes) {
+        least_bytes = bytes;
+        blocks = count;
+      }
+      if (stays) break;
+    }
     block_tiles_ = parts_of(parts_of(tiles_, blocks), 6) * 6;
     const std::size_t all_blocks = parts_of(tiles_, block_tiles_);
     const std::size_t wanted = slots <= 1 ? 1 : parts_of(2 * slots, all_blocks);
