@@ -74,9 +74,43 @@ std::size_t place_of(std::int64_t dim, std::size_t rank) {
   return static_cast<std::size_t>(dim < 0 ? dim + static_cast<std::int64_t>(rank) : dim);
 }
 
+// Where an image value goes that becomes a part of another one's channels.
+struct ChannelSlice {
+  ValueId whole = kNoValue;
+  std::int64_t channel = 0;
+};
+
+// Channels of concatenated images are written where they belong in the first place. Dense blocks concatenate the same
+// values again and again, each time one more: seen from the last Cat, the others are its first channels.
+std::vector<ChannelSlice> plan_slices(const Draft& draft) {
+  std::vector<ChannelSlice> slices(draft.shapes.size());
+  std::vector<bool> is_output(draft.shapes.size(), false);
+  for (const ValueId output : draft.outputs) is_output[output] = true;
+  const Uses uses(draft);
+  for (std::size_t i = draft.ops.size(); i-- > 0;) {
+    const DraftOp& op = draft.ops[i];
+    const auto* cat = draft.node(op).op.get_if<Cat>();
+    const Shape& shape = draft.shapes[op.output];
+    if (cat == nullptr || draft.dtypes[op.output] != DType::f32 || shape.size() < 3 || shape.size() > 4) continue;
+    if (place_of(cat->dim, shape.size()) != 1) continue;
+    const ChannelSlice own = slices[op.output];
+    std::int64_t channel = own.whole == kNoValue ? 0 : own.channel;
+    for (const ValueId input : op.inputs) {
+      // Inputs of the graph are the caller's, outputs go to the caller.
+      const bool is_ours = uses.producer[input] != kNoNode && !is_output[input] && draft.shapes[input][1] > 0;
+      if (slices[input].whole == kNoValue && is_ours) {
+        slices[input] = {own.whole == kNoValue ? op.output : own.whole, channel};
+      }
+      channel += draft.shapes[input][1];
+    }
+  }
+  return slices;
+}
+
 class Lowering {
  public:
-  explicit Lowering(const Draft& draft) : draft_(draft), forms_(draft.shapes.size()) {}
+  explicit Lowering(const Draft& draft)
+      : draft_(draft), forms_(draft.shapes.size()), slices_(plan_slices(draft)), wholes_(draft.shapes.size(), kNone) {}
 
   // nullopt when the bytes of a value cannot be counted.
   std::optional<Plan> run() {
@@ -147,6 +181,26 @@ class Lowering {
   TensorId make_images(ValueId value, const Images& images) {
     forms_[value].images = images;
     return forms_[value].channels_last = image_tensor(images, make_buffer(value));
+  }
+  // The same for steps that leave gaps between pixels: a slice of the value that this one becomes a part of.
+  TensorId make_slice(ValueId value, const Images& images) {
+    const ChannelSlice& slice = slices_[value];
+    if (slice.whole == kNoValue) return make_images(value, images);
+    const Images whole = images_of(shape(slice.whole), shape(slice.whole).size() - 2);
+    if (whole.n != images.n || whole.h != images.h || whole.w != images.w) return make_images(value, images);
+    if (wholes_[slice.whole] == kNone) wholes_[slice.whole] = make_buffer(slice.whole);
+    const std::uint32_t buffer = wholes_[slice.whole];
+    const TensorId tensor = image_tensor(images, buffer, slice.channel);
+    plan_.tensors[tensor].row_stride = whole.c;
+    forms_[value].view = View{buffer, slice.channel, slice_strides(value, whole)};
+    return tensor;
+  }
+  [[nodiscard]] Strides slice_strides(ValueId value, const Images& whole) const {
+    Strides strides = channels_last_strides(shape(value), 1);
+    for (std::size_t i = 0; i < strides.size(); ++i) {
+      if (i != 1) strides[i] = strides[i] / shape(value)[1] * whole.c;
+    }
+    return strides;
   }
   [[nodiscard]] std::uint32_t buffer_of(TensorId tensor) const { return plan_.tensors[tensor].buffer; }
   // In floats, from the buffer's beginning.
@@ -302,6 +356,16 @@ class Lowering {
     return output;
   }
 
+  // The same without gaps between pixels.
+  TensorId dense_images(ValueId value, const Images& images) {
+    const TensorId tensor = channels_last(value, images);
+    if (plan_.tensors[tensor].is_dense()) return tensor;
+    const Operand from = operand(value);
+    const TensorId copy = image_tensor(images, make_buffer(value));
+    emit_copy(from, {copy, DType::f32, shape(value), *image_strides(shape(value), images)});
+    return copy;
+  }
+
   // As rows of the last dimension, which may lie apart.
   TensorId rows(ValueId value) {
     const Forms& forms = forms_[value];
@@ -398,6 +462,8 @@ class Lowering {
         return lower_op(op, kind.get<Repeat>());
       case OperatorKind::Flip:
         return lower_op(op, kind.get<Flip>());
+      case OperatorKind::Cat:
+        return lower_op(op, kind.get<Cat>());
       case OperatorKind::Stack:
         return lower_op(op, kind.get<Stack>());
       case OperatorKind::PixelShuffle:
@@ -466,7 +532,7 @@ class Lowering {
     step.groups = conv.groups;
     step.epilogue.activation = op.activation;
     if (op.residual != kNoValue) step.epilogue.residual = channels_last(op.residual, out);
-    step.output = make_images(op.output, out);
+    step.output = make_slice(op.output, out);
     emit(step);
   }
 
@@ -526,7 +592,7 @@ class Lowering {
     } else {
       const Images images = images_of(sizes, sizes.size() - 2);
       step.input = channels_last(op.inputs[0], images);
-      step.output = make_images(op.output, images);
+      step.output = make_slice(op.output, images);
     }
     emit(step);
   }
@@ -544,7 +610,7 @@ class Lowering {
     const std::size_t spatial = spatial_dimensions(draft_.node(op).op, shape(op.output).size());
     Pool step;
     step.input = channels_last(op.inputs[0], images_of(shape(op.inputs[0]), spatial));
-    step.output = make_images(op.output, images_of(shape(op.output), spatial));
+    step.output = make_slice(op.output, images_of(shape(op.output), spatial));
     return step;
   }
 
@@ -615,8 +681,8 @@ class Lowering {
     const ValueId like = is_channels_last(a) ? a : b;
     if (is_channels_last(like)) {
       const Images images = forms_[like].images;
-      step.a = channels_last(a, images);
-      step.b = channels_last(b, images);
+      step.a = dense_images(a, images);
+      step.b = dense_images(b, images);
       step.output = make_images(op.output, images);
     } else {
       step.a = dense(a);
@@ -899,6 +965,47 @@ class Lowering {
     emit(std::move(step));
   }
 
+  void lower_op(const DraftOp& op, const Cat& cat) {
+    const ChannelSlice own = slices_[op.output].whole == kNoValue ? ChannelSlice{op.output, 0} : slices_[op.output];
+    std::uint32_t buffer = wholes_[own.whole];
+    std::int64_t channel = own.channel;
+    // All of them already where they belong, perhaps in a larger value that begins as this one does.
+    const std::optional<ChannelSlice> found = whole_of(op);
+    if (found) {
+      buffer = wholes_[found->whole];
+      channel = found->channel;
+    } else if (buffer == kNone) {
+      return lower_general(op, cat);
+    }
+    const Images whole = images_of(shape(found ? found->whole : own.whole), shape(op.output).size() - 2);
+    std::int64_t at = channel;
+    for (const ValueId input : op.inputs) {
+      const std::int64_t channels = shape(input)[1];
+      if (!found && channels > 0 && !lies_in(input, own.whole, at)) {
+        const Operand from = operand(input);
+        emit_copy(from, operand_on(buffer, at, DType::f32, shape(input), slice_strides(input, whole)));
+      }
+      at += channels;
+    }
+    set_view(op.output, {buffer, channel, slice_strides(op.output, whole)});
+  }
+  [[nodiscard]] bool lies_in(ValueId value, ValueId whole, std::int64_t channel) const {
+    const std::optional<View>& view = forms_[value].view;
+    return view && slices_[value].whole == whole && slices_[value].channel == channel &&
+           view->buffer == wholes_[whole] && view->offset == channel;
+  }
+  // Where the inputs of a Cat lie one behind the other.
+  [[nodiscard]] std::optional<ChannelSlice> whole_of(const DraftOp& op) const {
+    const ChannelSlice first = slices_[op.inputs[0]];
+    if (first.whole == kNoValue || wholes_[first.whole] == kNone) return std::nullopt;
+    std::int64_t channel = first.channel;
+    for (const ValueId input : op.inputs) {
+      if (!lies_in(input, first.whole, channel)) return std::nullopt;
+      channel += shape(input)[1];
+    }
+    return first;
+  }
+
   void lower_op(const DraftOp& op, const Stack& stack) {
     GeneralStep step;
     const std::size_t rank = shape(op.output).size();
@@ -967,7 +1074,9 @@ class Lowering {
   }
 
   const Draft& draft_;
-  std::vector<Forms> forms_;  // of each value
+  std::vector<Forms> forms_;           // of each value
+  std::vector<ChannelSlice> slices_;   // likewise
+  std::vector<std::uint32_t> wholes_;  // the buffers of values that others are slices of
   Plan plan_;
   std::map<Constant, ConstantId> constants_;
   std::string name_;          // of the node that is lowered

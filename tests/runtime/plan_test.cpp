@@ -95,6 +95,45 @@ TEST(Plan, ResidualBlocksAddInTheConvolutionThatRunsLast) {
       << text;
 }
 
+TEST(Plan, ConcatenatedChannelsAreWrittenWhereTheyBelong) {
+  // Three layers of a dense block: each reads all that was there before it.
+  GraphBuilder g;
+  Edge x = g.apply("first", conv3x3(3, 8), g.input("x"));
+  for (int layer = 0; layer < 3; ++layer) {
+    const std::string name = "layer" + std::to_string(layer);
+    x = g.apply(name + ".cat", Cat{.dim = 1}, x, g.apply(name, conv3x3(8 + 4 * layer, 4), x));
+  }
+  g.output("y", g.apply("last", conv3x3(20, 2), x));
+  const Graph graph = g.build().value();
+  const std::string text = text_of(graph, {{2, 3, 6, 6}});
+  EXPECT_EQ(std::string::npos, text.find("cat")) << text;
+  EXPECT_NE(std::string::npos, text.find("layer2 conv 2x6x6x16 -> 2x6x6x4 k3x3")) << text;
+  expect_sound(plan_of(graph, {{2, 3, 6, 6}}));
+  expect_cpu_fits_reference(made_up_model(graph), made_up("x", {2, 3, 6, 6}), 1e-5);
+}
+
+TEST(Plan, AdditionsOfSlicesAddTheirElementsAlone) {
+  GraphBuilder g;
+  const Edge conv = g.apply("conv", conv3x3(3, 8), g.input("x"));
+  const std::vector<Edge> halves = g.apply("halves", Chunk{.chunks = 2, .dim = 1}, std::span(&conv, 1), 2);
+  g.output("y", g.apply("relu", ReLU{}, g.apply("sum", Add{}, halves[0], halves[1])));
+  expect_cpu_fits_reference(made_up_model(g.build().value()), made_up("x", {2, 3, 6, 5}));
+}
+
+TEST(Plan, WhatCannotBeWrittenInPlaceIsCopiedIntoAConcatenation) {
+  // The graph's own input, a value twice, one that is an output, and one that lies in torch's order.
+  GraphBuilder g;
+  const Edge x = g.input("x");
+  const Edge y = g.apply("conv", conv3x3(3, 4), x);
+  const Edge z = g.apply("other", conv3x3(3, 5), x);
+  const Edge rows = g.apply("softmax", Softmax{.dim = 3}, x);
+  g.output("y", g.apply("cat", Cat{.dim = 1}, {x, y, y, z, rows}));
+  g.output("z", z);
+  const Graph graph = g.build().value();
+  expect_sound(plan_of(graph, {{2, 3, 6, 5}}));
+  expect_cpu_fits_reference(made_up_model(graph), made_up("x", {2, 3, 6, 5}), 1e-5);
+}
+
 TEST(Plan, ABatchNormWithAnotherReaderOfItsInputStays) {
   GraphBuilder g;
   const Edge conv = g.apply("conv", conv3x3(2, 4), g.input("x"));
@@ -235,7 +274,7 @@ Graph random_graph(std::mt19937& random) {
     const std::string name = "n" + std::to_string(i);
     const Edge x = images[pick(images.size())];
     const Edge last = images.back();
-    switch (pick(9)) {
+    switch (pick(11)) {
       case 0:
       case 1:
         images.push_back(g.apply(name, conv3x3(kChannels, kChannels), last));
@@ -256,6 +295,22 @@ Graph random_graph(std::mt19937& random) {
       case 7:
         images.push_back(g.apply(name, Softmax{.dim = static_cast<std::int64_t>(pick(4))}, x));
         break;
+      case 8: {
+        const Edge joined = g.apply(name + ".cat", Cat{.dim = 1}, {last, x, images[pick(images.size())]});
+        images.push_back(g.apply(name, conv3x3(3 * kChannels, kChannels), joined));
+        break;
+      }
+      case 9: {
+        // A dense block: all values so far, then one more.
+        const Edge one = g.apply(name + ".one", conv3x3(kChannels, kChannels), x);
+        const Edge two = g.apply(name + ".cat2", Cat{.dim = 1}, {x, one});
+        const Edge new_one = g.apply(name + ".two", conv3x3(2 * kChannels, kChannels), two);
+        const bool nested = pick(2) == 0;
+        const Edge three = g.apply(name + ".cat3", Cat{.dim = 1}, {nested ? two : x, new_one});
+        const Edge end = pick(2) == 0 ? g.apply(name + ".relu", ReLU{}, three) : three;
+        images.push_back(g.apply(name, conv3x3((nested ? 3 : 2) * kChannels, kChannels), end));
+        break;
+      }
       default:
         images.push_back(g.apply(name, Dropout{}, x));
     }
