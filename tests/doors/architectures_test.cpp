@@ -119,7 +119,7 @@ TEST(Architectures, TheInputSizeIsThatOfThePublishedWeights) {
       EXPECT_EQ(info.input_size, IntPair(520));
       continue;
     }
-    const Shape& shape = test::read_architecture(kFolder, std::string(info.name)).runs[0].input.shape;
+    const Shape shape = test::read_architecture(kFolder, std::string(info.name)).runs[0].input.shape;
     EXPECT_EQ(info.input_size, IntPair(shape[2], shape[3])) << info.name;
   }
   EXPECT_EQ(find_architecture("resnet19"), nullptr);

@@ -84,8 +84,9 @@ Status CpuProgram::allocate(const Network& network, const Plan& plan) {
   const auto with_shared = checked_add<std::uint64_t>(plan.arena_bytes, shared_bytes);
   const auto bytes = with_shared ? checked_add<std::uint64_t>(*with_shared, slots_ * scratch_pitch_) : std::nullopt;
   if (!bytes || *bytes > options_.limits.arena_bytes) return arena_too_large(bytes, options_.limits);
-  workspace_ = AlignedBuffer::allocate(*bytes);
-  if (workspace_.data() == nullptr && *bytes > 0) return no_memory_for(*bytes, "activations");
+  // Where nothing lies addresses are still added to: no null pointer goes that way, from here or from run().
+  workspace_ = AlignedBuffer::allocate(std::max<std::uint64_t>(*bytes, kCacheLine));
+  if (workspace_.data() == nullptr) return no_memory_for(*bytes, "activations");
   workspace_bytes_ = *bytes;
   scratch_ = workspace_.data() + plan.arena_bytes + shared_bytes;
   std::vector<std::byte*> values(plan.constants.size(), nullptr);
@@ -97,7 +98,7 @@ Status CpuProgram::allocate(const Network& network, const Plan& plan) {
       if (values[tensor.port] == nullptr) {
         RUSHLIGHT_TRY_ASSIGN(Tensor value, materialise(plan.constants[tensor.port], network));
         RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> memory, value.bytes());
-        values[tensor.port] = const_cast<std::byte*>(memory.data());
+        values[tensor.port] = memory.empty() ? workspace_.data() : const_cast<std::byte*>(memory.data());
         constants_.push_back(std::move(value));
       }
       addresses_.push_back(reinterpret_cast<float*>(values[tensor.port] + tensor.offset_bytes));
@@ -112,14 +113,10 @@ Status CpuProgram::allocate(const Network& network, const Plan& plan) {
 
 Status CpuProgram::run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) {
   for (const PortTensor& port : port_tensors_) {
-    if (port.place == Place::input) {
-      // Inputs are never written; one table of addresses for all tensors is worth the cast.
-      const auto* data = static_cast<const std::byte*>(inputs[port.port].data);
-      addresses_[port.tensor] = reinterpret_cast<float*>(const_cast<std::byte*>(data) + port.offset_bytes);
-    } else {
-      auto* data = static_cast<std::byte*>(outputs[port.port].data);
-      addresses_[port.tensor] = reinterpret_cast<float*>(data + port.offset_bytes);
-    }
+    // Inputs are never written; one table of addresses for all tensors is worth the cast.
+    void* const data = port.place == Place::input ? const_cast<void*>(inputs[port.port].data) : outputs[port.port].data;
+    std::byte* const first = data == nullptr ? workspace_.data() : static_cast<std::byte*>(data);
+    addresses_[port.tensor] = reinterpret_cast<float*>(first + port.offset_bytes);
   }
   for (std::size_t i = 0; i < ops_.size(); ++i) {
     run_op(*ops_[i]);
