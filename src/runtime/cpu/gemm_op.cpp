@@ -53,9 +53,12 @@ class GemmOp final : public RowsOp {
     row_count_ = static_cast<std::size_t>(output.rows());
     outputs_ = static_cast<std::size_t>(output.c) / groups;
     depth_ = rows_.segments() * rows_.segment_length();
-    kernel_ = choose_gemm(context.kernels, outputs_);
+    const GemmChoice choice = choose_gemm(context.kernels, outputs_, groups == 1);
+    kernel_ = choice.kernel;
+    last_kernel_ = choice.last;
     panels_ = panels_for(outputs_, kernel_.width);
-    RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, Packing::panels, kernel_.width, groups));
+    const std::size_t last_width = last_kernel_.width == kernel_.width ? 0 : last_kernel_.width;
+    RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, Packing::panels, kernel_.width, groups, last_width));
     RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector, kernel_.width, groups));
 
     call_.segments = rows_.segments();
@@ -104,13 +107,15 @@ class GemmOp final : public RowsOp {
       const std::size_t panel = next % panels_;
       const std::size_t column = group * outputs_ + panel * kernel_.width;
       call.row_shift = group * call.segment_length;
-      call.panel_count = std::min(panels_ - panel, panels.last - next);
+      const bool is_last = panel + 1 == panels_;
+      // The last panel has a kernel of its own.
+      call.panel_count = is_last ? 1 : std::min(panels_ - 1 - panel, panels.last - next);
       call.columns = std::min(outputs_ - panel * kernel_.width, call.panel_count * kernel_.width);
       call.weights = weights_->data() + next * depth_ * kernel_.width;
       call.bias = bias_ == nullptr ? nullptr : bias_->data() + next * kernel_.width;
       call.output = output + column;
       call.residual = residual == nullptr ? nullptr : residual + column;
-      kernel_.run(call);
+      (is_last ? last_kernel_ : kernel_).run(call);
       next += call.panel_count;
     }
     if (activate_ == nullptr) return;
@@ -131,6 +136,7 @@ class GemmOp final : public RowsOp {
   std::size_t outputs_ = 0;  // of one group
   std::size_t depth_ = 0;    // products a output
   GemmKernel kernel_;
+  GemmKernel last_kernel_;
   std::size_t panels_ = 0;  // of one group
   std::size_t block_rows_ = 0;
   std::size_t part_panels_ = 0;

@@ -87,7 +87,8 @@ struct OpContext {
   [[nodiscard]] TensorId shared() const { return static_cast<TensorId>(plan.tensors.size()); }
   // Null for kNone.
   [[nodiscard]] Result<std::shared_ptr<const PackedArray>> packed(ConstantId id, Packing packing, std::size_t width = 0,
-                                                                  std::size_t groups = 1) const;
+                                                                  std::size_t groups = 1,
+                                                                  std::size_t last_width = 0) const;
 };
 
 using MadeOp = Result<std::unique_ptr<Op>>;

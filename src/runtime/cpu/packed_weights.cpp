@@ -98,13 +98,20 @@ Result<std::shared_ptr<PackedArray>> pack_panels(const WeightSource& weight, con
   const std::size_t depth = weight.channels * weight.pixels;
   const std::size_t outputs = weight.outputs / form.groups;
   const std::size_t panels = panels_for(outputs, form.width);
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, allocate(form.groups * panels * form.width, depth));
+  const std::size_t last_width = form.last_width == 0 ? form.width : form.last_width;
+  const std::size_t columns = panels == 0 ? 0 : (panels - 1) * form.width + last_width;
+  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, allocate(form.groups * columns, depth));
   float* panel = array->memory.floats();
   PanelPacker packer(weight, form.width);
+  PanelPacker last(weight, last_width);
   for (std::size_t group = 0; group < form.groups; ++group) {
-    for (std::size_t first = 0; first < outputs; first += form.width, panel += depth * form.width) {
-      packer.run(group * outputs + first, std::min(form.width, outputs - first), panel);
+    for (std::size_t i = 0; i + 1 < panels; ++i, panel += depth * form.width) {
+      packer.run(group * outputs + i * form.width, form.width, panel);
     }
+    if (panels == 0) continue;
+    const std::size_t done = (panels - 1) * form.width;
+    last.run(group * outputs + done, outputs - done, panel);
+    panel += depth * last_width;
   }
   return array;
 }

@@ -25,8 +25,9 @@ enum class Packing : std::uint8_t {
 struct PackedForm {
   Constant constant;
   Packing packing = Packing::vector;
-  std::size_t width = 0;   // of panels
-  std::size_t groups = 1;  // of panels, and of vectors that go with them: each group is padded on its own
+  std::size_t width = 0;       // of panels
+  std::size_t groups = 1;      // of panels, and of vectors that go with them: each group is padded on its own
+  std::size_t last_width = 0;  // of the last panel, if it is another one: of one group alone
 
   friend auto operator<=>(const PackedForm&, const PackedForm&) = default;
 };

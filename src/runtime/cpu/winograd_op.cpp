@@ -42,7 +42,7 @@ class WinogradOp final : public Op {
     residual_ = step.epilogue.residual;
     channels_ = static_cast<std::size_t>(input.c);
     outputs_ = static_cast<std::size_t>(output.c);
-    gemm_ = choose_gemm(context.kernels, outputs_);
+    gemm_ = choose_gemm(context.kernels, outputs_, false).kernel;
     panels_ = panels_for(outputs_, gemm_.width);
     const Packing packing = algorithm == ConvAlgorithm::winograd4 ? Packing::winograd4 : Packing::winograd2;
     RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, packing, gemm_.width));
