@@ -134,19 +134,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   };
 
   const Answer answer = ask(by_path(FileAccess::mapped, nullptr), limits, nullptr);
-  require_same(answer, ask(by_path(FileAccess::pread, nullptr), limits, pool.get()));
-  require_same(answer, ask(by_path(FileAccess::pread, pool.get()), limits, nullptr));
+  require_same(answer, ask(by_path(FileAccess::pread, nullptr), limits, pool));
+  require_same(answer, ask(by_path(FileAccess::pread, pool), limits, nullptr));
   // A Source from memory has no folder: sets differ there, and they have a target of their own.
   const bool is_alone = answer.refusal.find("SHARD-") == std::string::npos;
   if (is_alone) {
     require_same(answer,
-                 ask(from_memory([&](LoadOptions& options) { options.executor = pool.get(); }), limits, pool.get()));
+                 ask(from_memory([&](LoadOptions& options) { options.executor = pool; }), limits, pool));
   }
 
   VerifyOptions verify_options;
   verify_options.limits = limits;
   const std::string alone = verdict(verify(file.path(), verify_options));
-  verify_options.executor = pool.get();
+  verify_options.executor = pool;
   verify_options.access = FileAccess::pread;
   require(alone == verdict(verify(file.path(), verify_options)));
 
