@@ -139,8 +139,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // A Source from memory has no folder: sets differ there, and they have a target of their own.
   const bool is_alone = answer.refusal.find("SHARD-") == std::string::npos;
   if (is_alone) {
-    require_same(answer,
-                 ask(from_memory([&](LoadOptions& options) { options.executor = pool; }), limits, pool));
+    require_same(answer, ask(from_memory([&](LoadOptions& options) { options.executor = pool; }), limits, pool));
   }
 
   VerifyOptions verify_options;
