@@ -116,7 +116,7 @@ Result<Row> measure(Context& context, const Options& options, const std::string&
   if (!model) return std::move(model).error();
   Row row;
   row.precision = precision;
-  row.threads = threads;
+  row.threads = threads == 0 ? make_thread_pool(0)->concurrency() : threads;
   row.load_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   BenchmarkOptions how;
   Result<Device> device = Device::parse(options.device);
@@ -126,7 +126,7 @@ Result<Row> measure(Context& context, const Options& options, const std::string&
   how.seconds = options.seconds.value_or(2);
   how.layers = options.layers;
   how.session.precision = precision == "fast" ? Precision::fast : Precision::strict;
-  how.session.threads = static_cast<unsigned>(threads);
+  how.session.threads = static_cast<unsigned>(row.threads);
   how.session.limits = context.limits;
   ProgressBar progress;
   how.progress = &progress;

@@ -552,6 +552,7 @@ class Envelope(unittest.TestCase):
                              "RUN-INPUT-SHAPE")
         row = self.check("bench", 0, CNN, *quick, "--input", "3,1,28,28")["results"][0]
         self.assertEqual(row["batch"], 3)
+        self.assertGreaterEqual(self.check("bench", 0, CNN, *quick, "--threads", "0")["results"][0]["threads"], 1)
         self.assertNotIn("layers", row)
         rows = self.check("bench", 0, CNN, *quick, "--precision", "strict,fast", "--layers")["results"]
         self.assertEqual([row["precision"] for row in rows], ["strict", "fast"])
