@@ -16,6 +16,7 @@ Writes bench/results/YYYY-MM-DD-rivals-forward.json with every sample; forward_r
 import argparse
 import array
 import datetime
+import hashlib
 import json
 import math
 import os
@@ -400,12 +401,21 @@ def stripped_size(program):
 
 
 def prepare(settings, name):
-    say(f"{name}: weights, inputs, exports")
+    """What engines.py made for this network; made again when its sources, or the batches, are others."""
     folder = settings.folder / name
+    batches = sorted({1, *settings.batches})
+    made_by = hashlib.sha256(b"".join((HERE / file).read_bytes() for file in ("nets.py", "engines.py"))).hexdigest()
+    stamp = folder / "made_by.json"
+    if stamp.exists() and stamp.read_text() == json.dumps([made_by, batches]):
+        return json.loads((folder / "facts.json").read_text())
+    say(f"{name}: weights, inputs, exports")
+    for export in folder.glob("model*"):
+        export.unlink()
     done = subprocess.run([settings.environment.python, HERE / "engines.py", "prepare", name, folder,
-                           *map(str, sorted({1, *settings.batches}))], capture_output=True, text=True, check=False)
+                           *map(str, batches)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{name}: {done.stderr.strip().splitlines()[-1:]}")
+    stamp.write_text(json.dumps([made_by, batches]))
     return json.loads((folder / "facts.json").read_text())
 
 
