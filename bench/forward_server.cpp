@@ -6,6 +6,9 @@
 // INPUT and OUTPUT are raw float32; SIZE... is the shape of the input, the batch first. It writes the first result and
 // prints a line of JSON; then, for every line "WARM RUNS" on its standard input, it runs WARM times unmeasured and RUNS
 // times measured, and prints a line of JSON: the nanoseconds of each. bench/rivals/engines.py is the same for others.
+// At the end it prints how many times memory was asked for within all measured runs.
+#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -21,6 +24,47 @@
 #include "rushlight/rushlight.hpp"
 
 namespace rl = rushlight;
+
+#if defined(__GLIBC__)
+// Every way to the heap goes through these (tests/runtime/allocation_test.cpp): counted while `counting`.
+namespace {
+std::atomic<bool> counting{false};
+std::atomic<unsigned long> allocations{0};
+
+void count_one() {
+  if (counting.load(std::memory_order_relaxed)) ++allocations;
+}
+}  // namespace
+
+extern "C" {
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* old, std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+
+__attribute__((visibility("default"))) void* malloc(std::size_t size) {
+  count_one();
+  return __libc_malloc(size);
+}
+__attribute__((visibility("default"))) void* calloc(std::size_t count, std::size_t size) {
+  count_one();
+  return __libc_calloc(count, size);
+}
+__attribute__((visibility("default"))) void* realloc(void* old, std::size_t size) {
+  count_one();
+  return __libc_realloc(old, size);
+}
+__attribute__((visibility("default"))) void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  count_one();
+  return __libc_memalign(alignment, size);
+}
+__attribute__((visibility("default"))) int posix_memalign(void** out, std::size_t alignment, std::size_t size) {
+  count_one();
+  *out = __libc_memalign(alignment, size);
+  return *out == nullptr ? ENOMEM : 0;
+}
+}
+#endif
 
 namespace {
 
@@ -107,14 +151,22 @@ int main(int argc, char** argv) {
   std::fflush(stdout);
 
   std::vector<long long> samples;
+  [[maybe_unused]] unsigned long measured = 0;
   for (long warm = 0, runs = 0; std::scanf("%ld %ld", &warm, &runs) == 2;) {
     samples.assign(static_cast<std::size_t>(runs), 0);
     for (long i = 0; i < warm; ++i) run();
+#if defined(__GLIBC__)
+    measured += samples.size();
+    counting = true;
+#endif
     for (long long& sample : samples) {
       const Clock::time_point start = Clock::now();
       run();
       sample = nanoseconds_since(start);
     }
+#if defined(__GLIBC__)
+    counting = false;
+#endif
     const char* separator = "[";
     for (const long long sample : samples) {
       std::printf("%s%lld", separator, sample);
@@ -123,5 +175,8 @@ int main(int argc, char** argv) {
     std::printf("]\n");
     std::fflush(stdout);
   }
+#if defined(__GLIBC__)
+  std::printf("{\"runs\": %lu, \"allocations\": %lu}\n", measured, allocations.load());
+#endif
   return 0;
 }

@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
 """Inference by Rushlight and its rivals, side by side: fp32, the same weights, inputs and number of threads.
 
-    bench/rivals/forward.py                                     everything: hours, on a machine that does nothing else
-    bench/rivals/forward.py --nets resnet18,mlp --batches 1 --threads 1 --rounds 3
-    bench/rivals/forward.py --python .../bin/python             a Python that has torch and torchvision already
+    forward.py                                                  everything: hours, on a machine that does nothing else
+    forward.py --nets resnet18,mlp --batches 1 --threads 1 --rounds 3
+    forward.py --python .../bin/python                          on a Python that has torch and torchvision already
 
 Needs a build of `cmake --workflow --preset bench`. What it lacks it installs into a virtual environment under the build
 directory; a rival that cannot be had is skipped, and the reason is in the report. Each rival is a process of its own
 that stays for the whole block (a network, a batch, a number of threads) and is asked in turn, in another order every
-round; all others are stopped by a signal meanwhile, so that nobody's waiting threads take the processor. Before anything
-is timed its output is compared with PyTorch's, in float32 and in double.
+round; all others are stopped by a signal meanwhile, so that nobody's waiting threads take the processor. Before it is
+timed its output is compared with PyTorch's, in float32 and in double.
 
 Writes bench/results/YYYY-MM-DD-rivals-forward.json with every sample; forward_report.py makes the tables and the chart.
 """
 import argparse
 import array
 import datetime
+import hashlib
 import json
 import math
 import os
@@ -36,8 +37,9 @@ from run import free_path, machine, output_of, without_folder  # noqa: E402
 
 # Rival -> the packages it wants besides torch. Rushlight is the first.
 EXPORT = ["onnx", "onnxscript"]
-RIVALS = {"rushlight": [], "rushlight-fast": [], "onnxruntime": ["onnxruntime", *EXPORT], "openvino": ["openvino", *EXPORT],
-          "ncnn": ["ncnn", "pnnx"], "torch": [], "torch-channels-last": [], "torch-frozen": [], "torch-compile": []}
+RIVALS = {"rushlight": [], "rushlight-fast": [], "onnxruntime": ["onnxruntime", *EXPORT],
+          "openvino": ["openvino", *EXPORT], "ncnn": ["ncnn", "pnnx"], "torch": [], "torch-channels-last": [],
+          "torch-frozen": [], "torch-compile": []}
 NEEDS_FILE = {"onnxruntime": "onnx-b{batch}", "openvino": "onnx-b{batch}", "ncnn": "ncnn"}
 PACKAGE_FOLDERS = {"onnxruntime": "onnxruntime", "openvino": "openvino", "ncnn": "ncnn", "torch": "torch"}
 # A rival whose output is further from PyTorch's than this, relative to the largest value, computes something else.
@@ -78,7 +80,8 @@ class Environment:
         (pathlib.Path(ours) / "borrowed.pth").write_text(theirs + "\n")
 
     def has(self, package):
-        return subprocess.run([self.python, "-c", f"import {package}"], capture_output=True, check=False).returncode == 0
+        done = subprocess.run([self.python, "-c", f"import {package}"], capture_output=True, check=False)
+        return done.returncode == 0
 
     def pip(self, *words, quiet=False):
         done = subprocess.run([self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *words],
@@ -164,14 +167,22 @@ class Child:
         self.signal(signal.SIGCONT)
 
     def end(self):
+        """What it says at its end: Rushlight how often its runs asked for memory."""
         self.go()
-        self.process.stdin.close()
+        last = {}
+        try:
+            self.process.stdin.close()
+            if self.rival.startswith("rushlight"):
+                last = json.loads(self.process.stdout.readline() or "{}")
+        except (OSError, json.JSONDecodeError):
+            pass
         self.process.stdout.close()
         try:
             self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             self.signal(signal.SIGKILL)
             self.process.wait()
+        return last
 
     def libraries(self, package):
         """The sizes of the package's own libraries that the process has mapped."""
@@ -231,8 +242,10 @@ def relative_error(found, expected):
 
 def check(child, folder, batch):
     found = read_array(child.result, "f")
-    errors = {"against_torch": relative_error(found, read_array(folder / f"torch-b{batch}.f32", "f")),
-              "against_double": relative_error(found, read_array(folder / f"double-b{batch}.f64", "d"))}
+    torch = read_array(folder / f"torch-b{batch}.f32", "f")
+    exact = read_array(folder / f"double-b{batch}.f64", "d")
+    errors = {"against_torch": relative_error(found, torch), "against_double": relative_error(found, exact),
+              "torch_against_double": relative_error(torch, exact)}
     if not errors["against_torch"] <= LARGEST_ERROR:
         raise Failed(f"its output is {errors['against_torch']:.1e} off PyTorch's")
     return errors
@@ -244,7 +257,7 @@ class Measurement:
     def __init__(self, settings):
         self.settings = settings
         self.skipped = []
-        self.blocks, self.first_results, self.memory = [], [], []
+        self.blocks, self.first_results, self.memory, self.allocations = [], [], [], []
         self.libraries, self.versions = {}, {}
 
     def skip(self, why, **where):
@@ -288,8 +301,10 @@ class Measurement:
         try:
             self.measure(children, name, batch, threads)
         finally:
-            for child in children.values():
-                child.end()
+            for rival, child in children.items():
+                last = child.end()
+                if last.get("runs"):
+                    self.allocations.append({"net": name, "batch": batch, "threads": threads, "rival": rival, **last})
 
     def measure(self, children, name, batch, threads):
         # How many runs fill a turn, from the fastest of the first few.
@@ -320,7 +335,8 @@ class Measurement:
             median = statistics.median(sum(rounds, []))
             ratio = f"{median / ours:6.2f} x" if ours else ""
             say(f"{name:16} b={batch} t={threads}  {rival:20} {median / 1e6:10.4f} ms  {ratio}  "
-                f"error {children[rival].errors['against_double']:.1e}")
+                f"error {children[rival].errors['against_double']:.1e}, PyTorch's "
+                f"{children[rival].errors['torch_against_double']:.1e}")
         if others > 0.1:
             say(f"note: other programs kept {others:.1f} processors busy; these figures are not to be quoted")
 
@@ -385,12 +401,21 @@ def stripped_size(program):
 
 
 def prepare(settings, name):
-    say(f"{name}: weights, inputs, exports")
+    """What engines.py made for this network; made again when its sources, or the batches, are others."""
     folder = settings.folder / name
+    batches = sorted({1, *settings.batches})
+    made_by = hashlib.sha256(b"".join((HERE / file).read_bytes() for file in ("nets.py", "engines.py"))).hexdigest()
+    stamp = folder / "made_by.json"
+    if stamp.exists() and stamp.read_text() == json.dumps([made_by, batches]):
+        return json.loads((folder / "facts.json").read_text())
+    say(f"{name}: weights, inputs, exports")
+    for export in folder.glob("model*"):
+        export.unlink()
     done = subprocess.run([settings.environment.python, HERE / "engines.py", "prepare", name, folder,
-                           *map(str, sorted({1, *settings.batches}))], capture_output=True, text=True, check=False)
+                           *map(str, batches)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{name}: {done.stderr.strip().splitlines()[-1:]}")
+    stamp.write_text(json.dumps([made_by, batches]))
     return json.loads((folder / "facts.json").read_text())
 
 
@@ -414,6 +439,8 @@ def parse_arguments():
     parser.add_argument("--python", help="a Python with torch and torchvision, to build the environment upon")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "bench" / "results", help="where to write")
     parser.add_argument("--dry-run", action="store_true", help="print, write no file")
+    parser.add_argument("--evidence", action="store_true", help="write what does not hang on the time: errors, "
+                        "allocations within runs and sizes, into tests/evidence instead")
     arguments = parser.parse_args()
     for word, known, what in ((arguments.nets, NETS, "network"), (arguments.rivals, RIVALS, "rival")):
         unknown = [name for name in word if name not in known]
@@ -457,7 +484,6 @@ def main():
         sys.exit("nothing was measured")
 
     changes = output_of("git", "status", "--porcelain", "--", ".", ":!bench/results", ":!bench/README.md")
-    program = settings.build / "rushlight"
     document = {
         "schema": 1,
         "name": "rivals-forward",
@@ -471,12 +497,23 @@ def main():
         "blocks": measurement.blocks,
         "first_results": measurement.first_results,
         "memory": measurement.memory,
-        "binary_bytes": {"rushlight": {"bench_forward_server, stripped": stripped_size(settings.server),
-                                       **({"rushlight, stripped": stripped_size(program)} if program.is_file() else {})},
+        "allocations": measurement.allocations,
+        "binary_bytes": {"rushlight": {f"{path.name}, stripped": stripped_size(path)
+                                       for path in (settings.server, settings.build / "rushlight") if path.is_file()},
                          **measurement.libraries},
         "skipped": measurement.skipped,
     }
     if settings.dry_run:
+        return
+    if settings.evidence:
+        for key in ("first_results", "memory"):
+            del document[key]
+        document["name"] = "inference"
+        document["blocks"] = [{key: value for key, value in block.items() if key not in ("rounds_ns",)
+                               and not key.startswith("processors")} for block in measurement.blocks]
+        path = free_path(ROOT / "tests" / "evidence", document["name"])
+        path.write_text(json.dumps(document, indent=1) + "\n")
+        say(f"written: {path.name}")
         return
     settings.results.mkdir(parents=True, exist_ok=True)
     path = free_path(settings.results, document["name"])

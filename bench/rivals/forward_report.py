@@ -19,9 +19,9 @@ RESULTS = BENCH / "results"
 CHART = RESULTS / "rivals-forward.svg"
 BEGIN, END = "<!-- rivals-forward: begin -->", "<!-- rivals-forward: end -->"
 ENGINES = ("onnxruntime", "openvino", "ncnn")  # the others that only run networks
-TITLES = {"rushlight": "Rushlight", "rushlight-fast": "Rushlight, fast", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "ncnn": "ncnn",
-          "torch": "PyTorch", "torch-channels-last": "channels last", "torch-frozen": "frozen",
-          "torch-compile": "compiled"}
+TITLES = {"rushlight": "Rushlight", "rushlight-fast": "Rushlight, fast", "onnxruntime": "ONNX Runtime",
+          "openvino": "OpenVINO", "ncnn": "ncnn", "torch": "PyTorch", "torch-channels-last": "channels last",
+          "torch-frozen": "frozen", "torch-compile": "compiled"}
 
 
 def newest():
@@ -49,13 +49,12 @@ class Block:
         self.rounds = {row["rival"]: row["rounds_ns"] for row in rows}
         self.medians = {rival: statistics.median(sum(rounds, [])) for rival, rounds in self.rounds.items()}
 
-    def ratio(self, rival):
-        return self.medians[rival] / self.medians["rushlight"]
+    def ratio(self, rival, ours="rushlight"):
+        return self.medians[rival] / self.medians[ours]
 
-    def spread(self, rival):
+    def spread(self, rival, ours="rushlight"):
         """Of the ratio, from round to round."""
-        ratios = [statistics.median(theirs) / statistics.median(ours)
-                  for theirs, ours in zip(self.rounds[rival], self.rounds["rushlight"])]
+        ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(self.rounds[rival], self.rounds[ours])]
         return min(ratios), max(ratios)
 
     def best(self, rivals):
@@ -80,24 +79,27 @@ def rivals_in(rows):
     return [rival for rival in TITLES if rival in present]
 
 
-def against(block, rivals):
+def against(block, rivals, ours):
     best = block.best(rivals)
-    if best is None:
+    if best is None or ours not in block.medians:
         return "-"
-    low, high = block.spread(best)
-    return f"**{block.ratio(best):.2f}** ({low:.2f} to {high:.2f})"
+    low, high = block.spread(best, ours)
+    return f"**{block.ratio(best, ours):.2f}** ({low:.2f} to {high:.2f})"
 
 
 def speed_tables(document):
     titles = document["nets"]
+    modes = [mode for mode in ("rushlight", "rushlight-fast") if mode in rivals_in(document["blocks"])]
     for (threads, batch), nets in sorted(blocks_of(document).items()):
         rivals = [rival for rival in TITLES if any(rival in block.medians for block in nets.values())]
         rows = []
         for net, block in nets.items():
             cells = [milliseconds(block.medians[rival]) if rival in block.medians else "-" for rival in rivals]
-            rows.append([titles[net]["title"], *cells, against(block, ENGINES), against(block, ["torch"])])
+            ratios = [against(block, theirs, ours) for ours in modes for theirs in (ENGINES, ["torch"])]
+            rows.append([titles[net]["title"], *cells, *ratios])
         yield f"Batch {batch}, {threads} thread{'s' if threads > 1 else ''}, milliseconds:\n"
-        yield table(["", *(TITLES[rival] for rival in rivals), "best engine / ours", "PyTorch / ours"], rows)
+        heads = [f"{theirs} / {TITLES[ours]}" for ours in modes for theirs in ("best engine", "PyTorch")]
+        yield table(["", *(TITLES[rival] for rival in rivals), *heads], rows)
 
 
 def first_table(document):
@@ -141,7 +143,8 @@ def size_table(document):
         rows.append([TITLES[rival], megabytes(total), f"`{largest}`" if len(sizes) == 1 or rival == "rushlight"
                      else f"{len(sizes)} libraries, the largest `{largest}`"])
     if rows:
-        yield "Native code, MB: one static program that runs networks, and the libraries that others map, without those for GPUs:\n"
+        yield ("Native code, MB: one static program that runs networks, and the libraries that others map, without "
+               "those for GPUs:\n")
         yield table(["", "MB", "of"], rows)
 
 
@@ -151,6 +154,13 @@ def error_sentence(document):
         worst[row["rival"]] = max(worst.get(row["rival"], 0), row["against_double"])
     listed = ", ".join(f"{TITLES[rival]} {worst[rival]:.1e}" for rival in TITLES if rival in worst)
     return f"Largest error of all networks against PyTorch in double, relative to the largest output: {listed}.\n"
+
+
+def allocation_sentence(document):
+    rows = document.get("allocations", [])
+    if rows:
+        runs, made = sum(row["runs"] for row in rows), sum(row["allocations"] for row in rows)
+        yield f"Rushlight asked for memory {made:,} times within its {runs:,} measured runs.\n"
 
 
 def skipped_list(document):
@@ -168,12 +178,12 @@ def section(path, document):
     busy = max((row["processors_busy_with_others"] for row in document["blocks"]), default=0)
     rounds = max(len(row["rounds_ns"]) for row in document["blocks"])
     versions = ", ".join(f"{TITLES[rival]} {version}" for rival, version in document["versions"].items()
-                         if not rival.startswith("torch-"))
+                         if "-" not in rival)
     commit = (document["commit"] or "unknown")[:12] + (" with changes" if document["uncommitted_changes"] else "")
     yield (f"[{path.name}](results/{path.name}), {document['date'][:10]}, commit {commit}: {facts['cpu']}, "
            f"{facts['processors_usable']} processors{' of a virtual machine' if facts['virtual'] else ''}, "
-           f"{' '.join(facts['isa'])}. {versions}. Medians of {rounds} interleaved rounds; in brackets the smallest and "
-           "the largest ratio of one round. The others are called from Python: the first row is what a call costs. "
+           f"{' '.join(facts['isa'])}. {versions}. Medians of {rounds} interleaved rounds; in brackets the smallest "
+           "and the largest ratio of one round. The others are called from Python: the first row is what a call costs. "
            "ncnn knows no batches and takes one image after the other.\n")
     if busy > 0.1:
         yield f"**Other programs kept up to {busy:.1f} processors busy meanwhile: not to be quoted.**\n"
@@ -181,6 +191,7 @@ def section(path, document):
     for part in (speed_tables, first_table, memory_table, size_table):
         yield from part(document)
     yield error_sentence(document)
+    yield from allocation_sentence(document)
     yield from skipped_list(document)
 
 

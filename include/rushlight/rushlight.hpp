@@ -3,6 +3,7 @@
 #pragma once
 
 #include "rushlight/architectures.hpp"
+#include "rushlight/benchmark.hpp"
 #include "rushlight/checkpoint.hpp"
 #include "rushlight/composite_tensor.hpp"
 #include "rushlight/convert.hpp"

@@ -70,7 +70,12 @@ void add_shared_options(OptionTable& table, Context& context) {
                                       : ColorChoice::automatic;
   };
   table.add("--color", set_color, "auto, always or never").one_of({"auto", "always", "never"}).in("Output");
-  table.add("--threads", &context.threads, "threads to use, 0 for all processors").at_least(0).at_most(1024).in("Work");
+  if (!table.has("--threads")) {  // bench takes several numbers of them
+    table.add("--threads", &context.threads, "threads to use, 0 for all processors")
+        .at_least(0)
+        .at_most(1024)
+        .in("Work");
+  }
   table.add("--strict", &context.strict, "warnings count as errors").in("Checks");
   const auto set_limits = [&context](const std::string& name) {
     context.limits = name == "strict" ? Limits::strict() : name == "off" ? Limits::off() : Limits{};

@@ -2,11 +2,13 @@
 // options.cpp sees the argument parser's header, which takes seconds to compile.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -49,6 +51,11 @@ class OptionTable {
   Option& add(std::string names, Option::Target target, std::string help = {}) {
     return options_.emplace_back(
         Option{.names = std::move(names), .target = std::move(target), .help = std::move(help)});
+  }
+
+  // Whether an option of exactly these names is there: "--threads".
+  [[nodiscard]] bool has(std::string_view names) const {
+    return std::any_of(options_.begin(), options_.end(), [&](const Option& option) { return option.names == names; });
   }
 
   // Sets what the options point at. The message of what is wrong, or nullopt.

@@ -10,6 +10,7 @@
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "model/describe.hpp"
+#include "model/macs.hpp"
 #include "model/parameters.hpp"
 #include "model/visit_operator.hpp"
 #include "rushlight/session.hpp"
@@ -96,31 +97,6 @@ std::string detail_of(const Op&) {
   return {};
 }
 
-// 0 where a size is not known. Shape inference has checked that the product fits.
-std::int64_t elements(std::span<const std::int64_t> shape) noexcept {
-  std::int64_t product = 1;
-  for (const std::int64_t size : shape) {
-    if (size == -1) return 0;
-    product *= size;
-  }
-  return product;
-}
-
-// Multiply-adds of one output element; what is folded or element-wise counts nothing.
-std::int64_t macs_per_element(const Conv2d& op) noexcept {
-  return op.in_channels / op.groups * op.kernel_size.h * op.kernel_size.w;
-}
-std::int64_t macs_per_element(const Linear& op) noexcept {
-  return op.in_features;
-}
-template <class Op>
-std::int64_t macs_per_element(const Op&) noexcept {
-  return 0;
-}
-
-std::int64_t saturating_mul(std::int64_t a, std::int64_t b) noexcept {
-  return checked_mul(a, b).value_or(std::numeric_limits<std::int64_t>::max());
-}
 std::int64_t saturating_add(std::int64_t a, std::int64_t b) noexcept {
   return checked_add(a, b).value_or(std::numeric_limits<std::int64_t>::max());
 }
@@ -153,15 +129,16 @@ Result<std::vector<Shape>> declared_shapes(const Model& model) {
   return shapes;
 }
 
-SummaryRow row_of(const Model& model, const Node& node, const Shape& output) {
+SummaryRow row_of(const Model& model, const Node& node, std::span<const Shape> edges) {
+  const Shape& output = edges[static_cast<std::size_t>(node.output().index)];
   SummaryRow row;
   row.name = node.name;
   row.type = std::string(model::info(node.op)->type);
   row.output = output;
-  model::visit_operator(node.op, [&](const auto& op) {
-    row.detail = detail_of(op);
-    row.macs = saturating_mul(elements(output), macs_per_element(op));
-  });
+  std::span<const std::int64_t> input;
+  if (!node.inputs.empty()) input = edges[static_cast<std::size_t>(node.inputs[0].index)];
+  row.macs = model::macs_of(node.op, input, output);
+  model::visit_operator(node.op, [&](const auto& op) { row.detail = detail_of(op); });
   for (const model::ParameterShape& parameter : model::parameter_shapes(node.op)) {
     std::string name = node.parameter(parameter.name);
     if (const Tensor* tensor = model.state_dict().find(name); tensor != nullptr) {
@@ -197,7 +174,7 @@ Result<Summary> summarize(const Model& model, std::vector<Shape> input_shapes) {
   RUSHLIGHT_TRY_ASSIGN(const std::vector<Shape> shapes, model.graph().infer_shapes(input_shapes));
   Summary summary;
   for (const Node& node : model.graph().nodes()) {
-    summary.rows.push_back(row_of(model, node, shapes[static_cast<std::size_t>(node.output().index)]));
+    summary.rows.push_back(row_of(model, node, shapes));
     summary.macs = saturating_add(summary.macs, summary.rows.back().macs);
   }
   summary.parameters = distinct_parameters(model);

@@ -38,6 +38,9 @@ class PackedWeightsCache {
 }  // namespace model
 
 struct Model::Impl {
+  // For what stands beside Model in the library and makes sessions of its own.
+  static const std::shared_ptr<const Impl>& of(const Model& model) noexcept { return model.impl_; }
+
   Graph graph;                       // every attribute is known, unless parameters are missing
   StateDict parameters;              // float32, C order, host memory, checked; in graph order; tied ones share
   std::vector<std::string> missing;  // names without a tensor: such a model has no sessions

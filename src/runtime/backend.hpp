@@ -44,12 +44,21 @@ class PackedWeights {
   PackedWeights() = default;
 };
 
+struct StepTimes;
+
 // What a session lends to its programs. The pointers may be null and outlive the programs.
 struct RunOptions {
   Executor* executor = nullptr;  // null: everything on the calling thread
   Progress* progress = nullptr;  // asked after each step: phase "run", in steps
   Precision precision = Precision::strict;
-  Limits limits = {};            // arena_bytes bounds the workspace of one program
+  Limits limits = {};               // arena_bytes bounds the workspace of one program
+  StepTimes* step_times = nullptr;  // where to write how long each step took (step_times.hpp); by default nobody asks
+};
+
+// The most that a device can do; 0 where nobody has measured it.
+struct DeviceSpeed {
+  double operations_per_second = 0;  // of float32, two for a multiply-add
+  double bytes_per_second = 0;       // read from memory
 };
 
 // One network, compiled for fixed shapes of the inputs, with its workspace. Belongs to one thread at a time.
@@ -98,6 +107,9 @@ class Backend {
                                                                  std::span<const Shape> input_shapes,
                                                                  const std::shared_ptr<PackedWeights>& weights,
                                                                  const RunOptions& options) const = 0;
+
+  // Measured now, with this executor's threads (null: with the calling one): takes some tenths of a second.
+  [[nodiscard]] virtual DeviceSpeed measure_speed(Executor*) const { return {}; }
 
  protected:
   Backend() = default;

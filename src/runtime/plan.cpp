@@ -167,6 +167,10 @@ Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shap
   return plan;
 }
 
+std::string_view kind_text(const Step& step) {
+  return std::visit([](const auto& work) -> std::string_view { return words(work).kind; }, step.work);
+}
+
 std::string to_string(const Plan& plan) {
   std::string result;
   for (const Step& step : plan.steps) {

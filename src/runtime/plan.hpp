@@ -283,6 +283,9 @@ struct PlanOptions {
 [[nodiscard]] Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shapes, const Limits& limits,
                                      const PlanOptions& options = {});
 
+// "conv"; of a GeneralStep the operator's name in specs.
+[[nodiscard]] std::string_view kind_text(const Step& step);
+
 // One line a step, for tests and people: "conv1 conv 1x28x28x1 -> 1x28x28x32 k3x3 p1x1 relu".
 [[nodiscard]] std::string to_string(const Plan& plan);
 

@@ -12,6 +12,7 @@
 #include "model/operator_table.hpp"
 #include "runtime/backend.hpp"
 #include "runtime/devices.hpp"
+#include "runtime/make_session.hpp"
 
 namespace rushlight {
 
@@ -314,18 +315,23 @@ Result<std::vector<Tensor>> Session::run(std::span<const Tensor> input_tensors) 
 }
 
 Result<Session> Model::session(Device device, const SessionOptions& options) const {
-  if (!impl_->missing.empty()) {
-    const std::size_t others = impl_->missing.size() - 1;
+  return runtime::make_session(impl_, device, options, nullptr);
+}
+
+Result<Session> runtime::make_session(const std::shared_ptr<const Model::Impl>& model, Device device,
+                                      const SessionOptions& options, StepTimes* step_times) {
+  if (!model->missing.empty()) {
+    const std::size_t others = model->missing.size() - 1;
     return Error::of(ErrorCode::mismatch, {.category = Category::model,
                                            .code = "MODEL-MISSING",
-                                           .message = "the model lacks parameter " + quoted(impl_->missing.front()) +
+                                           .message = "the model lacks parameter " + quoted(model->missing.front()) +
                                                       (others == 0 ? "" : " and " + std::to_string(others) + " more")});
   }
   auto session = std::make_unique<Session::Impl>();
-  session->model = impl_;
+  session->model = model;
   RUSHLIGHT_TRY_ASSIGN(session->backend, runtime::make_backend(device, options.implementation));
   const Backend& backend = *session->backend;
-  for (const Node& node : graph().nodes()) {
+  for (const Node& node : model->graph.nodes()) {
     const std::string reason = backend.lacks(node);
     if (reason.empty()) continue;
     return Error::of(
@@ -339,12 +345,13 @@ Result<Session> Model::session(Device device, const SessionOptions& options) con
     return std::shared_ptr<void>(std::move(made));
   };
   RUSHLIGHT_TRY_ASSIGN(const std::shared_ptr<void> weights,
-                       impl_->packed_weights.get_or_make(backend.name(), make_weights));
+                       model->packed_weights.get_or_make(backend.name(), make_weights));
   session->weights = std::static_pointer_cast<PackedWeights>(weights);
   session->options.limits = options.limits;
   session->options.precision = options.precision;
   session->options.progress = options.progress;
   session->options.executor = options.executor;
+  session->options.step_times = step_times;
   if (options.executor == nullptr && options.threads != 1) {
     session->own_pool = make_thread_pool(options.threads);
     session->options.executor = session->own_pool.get();
@@ -352,7 +359,7 @@ Result<Session> Model::session(Device device, const SessionOptions& options) con
   // Where only the batch is open, one item is planned now: weights are packed here and not at the first run, and what
   // does not fit is said here.
   std::vector<Shape> one_item;
-  for (const Port& port : inputs()) {
+  for (const Port& port : session->inputs()) {
     const bool known = !port.shape.empty() && std::all_of(port.shape.begin() + 1, port.shape.end(),
                                                           [](std::int64_t size) { return size >= 0; });
     if (!known) break;
@@ -360,7 +367,7 @@ Result<Session> Model::session(Device device, const SessionOptions& options) con
     if (one_item.back()[0] < 0) one_item.back()[0] = 1;
   }
   Session result(std::move(session));
-  if (one_item.size() == inputs().size()) RUSHLIGHT_TRY(result.prepare(one_item));
+  if (one_item.size() == result.inputs().size()) RUSHLIGHT_TRY(result.prepare(one_item));
   return result;
 }
 

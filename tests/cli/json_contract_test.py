@@ -526,6 +526,44 @@ class Envelope(unittest.TestCase):
             self.assertEqual(report["outputs"], [])
             self.assertEqual(len(report["findings"]), 2)
 
+    def test_bench(self):
+        quick = ["--spec", SPEC, "--seconds", "0"]
+        report = self.check("bench", 0, CNN, *quick, "--batch", "1,4", "--threads", "1,2", "--layers")
+        self.assertEqual([(row["threads"], row["batch"]) for row in report["results"]],
+                         [(1, 1), (1, 4), (2, 1), (2, 4)])
+        for row in report["results"]:
+            self.assertEqual((row["precision"], row["device"], row["runs"]), ("strict", "cpu", 3))
+            self.assertIn(row["isa"], ("avx512", "avx2", "baseline"))
+            self.assertEqual(row["macs"], 4241152 * row["batch"])
+            for name in ("median_ms", "min_ms", "p10_ms", "p95_ms", "p99_ms", "images_per_second", "gflops",
+                         "percent_of_peak", "load_ms", "first_result_ms"):
+                self.assertGreater(row[name], 0, name)
+            self.assertGreater(row["machine"]["gflops"], 0)
+            self.assertGreater(row["machine"]["read_gb_per_second"], 0)
+            self.assertEqual(sum(step["macs"] for step in row["layers"]), row["macs"])
+            fc2 = next(step for step in row["layers"] if step["name"] == "fc2")
+            self.assertEqual((fc2["kind"], fc2["bytes"]), ("linear", 4 * (1280 + 10 + 138 * row["batch"])))
+            pool = next(step for step in row["layers"] if step["kind"] == "maxpool")
+            self.assertEqual((pool["macs"], pool["gflops"], pool["percent_of_peak"]), (0, None, None))
+        with tempfile.TemporaryDirectory() as folder:
+            rows = pathlib.Path(folder) / "x.npy"
+            rows.write_bytes(npy([0.5] * 784))
+            self.assertEqual(self.check("bench", 2, CNN, *quick, "--input", rows)["findings"][0]["code"],
+                             "RUN-INPUT-SHAPE")
+        row = self.check("bench", 0, CNN, *quick, "--input", "3,1,28,28")["results"][0]
+        self.assertEqual(row["batch"], 3)
+        self.assertGreaterEqual(self.check("bench", 0, CNN, *quick, "--threads", "0")["results"][0]["threads"], 1)
+        self.assertNotIn("layers", row)
+        rows = self.check("bench", 0, CNN, *quick, "--precision", "strict,fast", "--layers")["results"]
+        self.assertEqual([row["precision"] for row in rows], ["strict", "fast"])
+        for row in rows:
+            chosen = {step["algorithm"] for step in row["layers"] if step["kind"] == "conv"}
+            self.assertLessEqual(chosen, {None, "winograd 2x2", "winograd 4x4"})
+        self.assertEqual(self.check("bench", 1, CNN, *quick, "--precision", "strict,int8")["findings"][0]["code"],
+                         "UNSUP-OPTION")
+        self.assertEqual(self.check("bench", 2, CNN, *quick, "--input", "1,,28")["findings"][0]["code"], "ARG-SHAPE")
+        self.check("bench", 2, CNN, "--spec", SPEC, "--seconds", "-1")
+
     def test_summary(self):
         report = self.check("summary", 0, CNN, "--spec", SPEC)
         self.assertEqual(report["parameters"], 421834)
@@ -538,7 +576,7 @@ class Envelope(unittest.TestCase):
     def test_a_missing_file_is_not_looked_at(self):
         for verb, more in (("list", []), ("verify", []), ("hash", []), ("scan", []), ("show", ["x"]), ("stats", []),
                            ("du", []), ("doctor", []), ("diff", [CNN]), ("manifest", ["--in-place"]),
-                           ("summary", []), ("run", ["--input", "x.npy"])):
+                           ("summary", []), ("bench", []), ("run", ["--input", "x.npy"])):
             self.check(verb, 3, "/nonexistent/model.pt", *more)
 
     def test_a_file_of_another_kind_is_a_finding(self):

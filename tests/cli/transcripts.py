@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Runs transcripts of the program and compares what it prints.
 
-    transcripts.py --program RUSHLIGHT --golden DIR --examples DIR [--bless] FILE...
+    transcripts.py --program RUSHLIGHT --golden DIR --examples DIR [--also DIR] [--bless] FILE...
 
 A FILE is Markdown or plain text. In it, lines "$ command" are run by a shell, and the lines below are what the command must
 print: standard output first, then standard error, each of its lines after "2> ", then "[exit N]" when N is not 0. In an
 expected line "{*}" stands for any text; a line "..." stands for any lines. In Markdown only fenced blocks that start
 with "$ " count, and an indented or fenced block may end the expectation. All commands of a file run in one folder that
-holds the Fashion-MNIST files, the examples and, in the folders "format" and "images", the golden
+holds the Fashion-MNIST files, the examples, those of the folder --also and, in the folders "format" and "images", the golden
 files of all forms and the golden pictures. --bless writes what was printed into the file (plain text only).
 """
 import argparse
@@ -63,6 +63,7 @@ def main() -> int:
     arguments.add_argument("--program", type=pathlib.Path, required=True)
     arguments.add_argument("--golden", type=pathlib.Path, required=True)
     arguments.add_argument("--examples", type=pathlib.Path, required=True)
+    arguments.add_argument("--also", type=pathlib.Path)
     arguments.add_argument("--bless", action="store_true")
     arguments.add_argument("files", type=pathlib.Path, nargs="+")
     options = arguments.parse_args()
@@ -73,7 +74,8 @@ def main() -> int:
         markdown = file.suffix == ".md"
         blessed = [line for line in text.splitlines() if line.startswith("#")][:1]
         with tempfile.TemporaryDirectory() as folder:
-            for source in sorted((options.golden / "fashion").iterdir()) + sorted(options.examples.glob("*.json")):
+            also = sorted(options.also.iterdir()) if options.also and options.also.is_dir() else []
+            for source in [*sorted((options.golden / "fashion").iterdir()), *sorted(options.examples.glob("*.json")), *also]:
                 os.symlink(source.resolve(), os.path.join(folder, source.name))
             for name in ("format", "images"):
                 os.symlink((options.golden / name).resolve(), os.path.join(folder, name))

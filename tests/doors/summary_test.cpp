@@ -104,6 +104,29 @@ TEST(Summary, AGroupedConvolutionMultipliesOnlyWithinItsGroups) {
   EXPECT_EQ(summary.parameters, 8 * 2 * 9 + 8);
 }
 
+TEST(Summary, ConvolutionsOfEveryKindCountTheirMultiplications) {
+  const auto macs = [](Operator op, const Shape& item) {
+    GraphBuilder g;
+    Shape shape = item;
+    shape.insert(shape.begin(), -1);
+    g.output("y", g.apply("layer", std::move(op), g.input("x", shape)));
+    const Graph graph = g.build().value();
+    StateDict state;
+    for (const ParameterSpec& parameter : graph.parameters()) {
+      state.insert(parameter.name, Tensor::zeros(DType::f32, parameter.shape).value());
+    }
+    return summarize(Model::create(graph, state).value()).value().macs;
+  };
+  EXPECT_EQ(macs(Conv1d{4, 8, 3}, {4, 10}), 8 * 8 * 4 * 3);
+  EXPECT_EQ(macs(Conv3d{2, 6, 3}, {2, 5, 5, 5}), 27 * 6 * 2 * 27);
+  // Each element of the input meets each weight of its channel once.
+  EXPECT_EQ(macs(ConvTranspose1d{4, 8, 3, 2}, {4, 10}), 4 * 10 * 8 * 3);
+  EXPECT_EQ(macs(ConvTranspose2d{.in_channels = 4, .out_channels = 8, .kernel_size = 2, .stride = 2, .groups = 2},
+                 {4, 5, 6}),
+            4 * 5 * 6 * 4 * 4);
+  EXPECT_EQ(macs(ConvTranspose3d{2, 3, 2}, {2, 4, 4, 4}), 2 * 64 * 3 * 8);
+}
+
 TEST(Summary, OpenShapesMustBeGiven) {
   const Graph graph = Sequential{ReLU{}}.graph({3, -1, 8}).value();
   const Model model = Model::create(graph, {}).value();

@@ -1,7 +1,7 @@
 // Every operator on every backend against what PyTorch computes, in the corners that a careful adversary would choose.
 // The files lie in tests/golden; the largest are found through the environment variable RUSHLIGHT_TESTDATA.
 //
-// With RUSHLIGHT_BLESS=1 a run of all tests writes tests/parity/REPORT.md.
+// With RUSHLIGHT_BLESS=1 a run of all tests writes tests/parity/REPORT.md, and CONFORMANCE.md.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -317,6 +317,156 @@ TEST(ConformanceCases, EveryOperatorHasSome) {
   }
   for (const model::OperatorInfo& row : model::operator_table()) {
     EXPECT_TRUE(seen.contains(row.kind)) << row.type;
+  }
+}
+
+// --- the table of attributes ---
+
+// What an attribute holds, for telling values apart.
+template <class Field>
+std::string value_text(const Field& field) {
+  if constexpr (std::is_same_v<Field, model::WordField>) {
+    return std::string(field.get());
+  } else if constexpr (std::is_same_v<Field, std::string>) {
+    return field;
+  } else if constexpr (std::is_arithmetic_v<Field>) {
+    std::ostringstream text;
+    text << std::setprecision(17) << field;
+    return text.str();
+  } else if constexpr (std::is_same_v<Field, IntPair>) {
+    return value_text(field.h) + "x" + value_text(field.w);
+  } else if constexpr (std::is_same_v<Field, IntTriple>) {
+    return value_text(field.d) + "x" + value_text(field.h) + "x" + value_text(field.w);
+  } else if constexpr (requires { field.amount; }) {
+    return std::to_string(static_cast<int>(field.kind)) + ":" + value_text(field.amount);
+  } else if constexpr (requires { field.has_value(); }) {
+    return field ? value_text(*field) : "none";
+  } else {
+    std::string text;
+    for (const auto value : field) text += value_text(value) + ",";
+    return text;
+  }
+}
+
+struct AttributeUse {
+  std::string name{};
+  std::string standard{};  // the table's default
+  std::size_t cases = 0;
+  std::set<std::string> values{};
+};
+
+struct OperatorUse {
+  std::size_t cases = 0;
+  std::size_t on_reference = 0;
+  std::size_t on_cpu = 0;  // on every instruction set
+  std::vector<AttributeUse> attributes;
+};
+
+std::vector<AttributeUse> unused_attributes(const model::OperatorInfo& row) {
+  std::vector<AttributeUse> uses;
+  Operator standard = model::make_operator(row);
+  model::for_each_attribute(standard, [&](const model::AttributeInfo& info, auto& field) {
+    uses.push_back({.name = std::string(info.name), .standard = value_text(field)});
+  });
+  return uses;
+}
+
+bool computes(Kind kind, const Node& node) {
+  static const std::map<Kind, std::vector<std::shared_ptr<const runtime::Backend>>> backends = {
+      {Kind::reference, backends_of(Kind::reference)}, {Kind::cpu, backends_of(Kind::cpu)}};
+  const auto& asked = backends.at(kind);
+  return std::all_of(asked.begin(), asked.end(), [&](const auto& backend) { return backend->lacks(node).empty(); });
+}
+
+void count_use(OperatorUse& use, const Node& node) {
+  ++use.cases;
+  if (computes(Kind::reference, node)) ++use.on_reference;
+  if (computes(Kind::cpu, node)) ++use.on_cpu;
+  Operator op = node.op;
+  auto attribute = use.attributes.begin();
+  model::for_each_attribute(op, [&](const model::AttributeInfo&, auto& field) {
+    const std::string text = value_text(field);
+    if (text != attribute->standard) ++attribute->cases;
+    attribute->values.insert(text);
+    ++attribute;
+  });
+}
+
+std::string table_row(const model::OperatorInfo& row, const OperatorUse& use) {
+  const auto backend = [&](std::size_t computed) {
+    return computed == use.cases ? std::to_string(computed)
+                                 : std::to_string(computed) + ", `unsupported` " + std::to_string(use.cases - computed);
+  };
+  std::string text = "| " + std::string(row.spec_name) + " | " + std::to_string(use.cases) + " | " +
+                     backend(use.on_reference) + " | " + backend(use.on_cpu) + " |";
+  for (const AttributeUse& attribute : use.attributes) {
+    const std::string separator = text.ends_with('|') ? " " : ", ";
+    text += separator + (attribute.cases == 0 ? "*" + attribute.name + "*" : attribute.name) + " " +
+            std::to_string(attribute.cases) + "/" + std::to_string(attribute.values.size());
+  }
+  return text + " |";
+}
+
+constexpr std::string_view kTableHead =
+    "# Operators, attributes, backends\n\n"
+    "Written by `operators_test` with `RUSHLIGHT_BLESS=1` and `RUSHLIGHT_TESTDATA` set; a test holds it to the cases.\n"
+    "Each case is compared with what PyTorch 2.15 computes, on the reference and with every instruction set of the "
+    "CPU\n"
+    "backend (`REPORT.md` has the errors).\n\n"
+    "`cases` counts the cases with the operator, a backend's column those it computes: the others it refuses as\n"
+    "`unsupported`. Of `stride 60/7`, 60 is the number of cases in which the attribute is not torch's default (of one\n"
+    "without a default: is given), and 7 the number of values it takes in all of them. In *italics*: no case changes "
+    "it.\n"
+    "`parameter` and `constant` have no inputs and tests of their own.\n\n"
+    "| operator | cases | reference | cpu | attributes |\n|---|--:|--:|--:|---|\n";
+
+// "adaptive_avg_pool1d" is the file of adaptiveavgpool1d.
+std::string without_underscores(std::string_view name) {
+  std::string text(name);
+  std::erase(text, '_');
+  return text;
+}
+
+// A new row of the table wants cases, and so does a new attribute. Parameter and Constant have no inputs:
+// tests/runtime/reference_test.cpp.
+TEST(ConformanceCases, TheTableOfAttributesIsTheirs) {
+  std::map<OperatorKind, OperatorUse> uses;
+  for (const model::OperatorInfo& row : model::operator_table()) uses[row.kind].attributes = unused_attributes(row);
+  std::set<std::string> missing;
+  for (const OperatorFile& file : kFiles) {
+    const std::optional<std::filesystem::path> path = find_file(file.name);
+    if (!path) {
+      missing.insert(without_underscores(file.name));
+      continue;
+    }
+    for (const Value& values : read_cases(*path).value()) {
+      const Result<OperatorCase> one = make_case(values);
+      if (!one) continue;
+      std::set<OperatorKind> counted;
+      for (const Node& node : one->model.graph().nodes()) {
+        if (counted.insert(node.op.kind()).second) count_use(uses[node.op.kind()], node);
+      }
+    }
+  }
+  std::string table(kTableHead);
+  for (const model::OperatorInfo& row : model::operator_table()) table += table_row(row, uses[row.kind]) + "\n";
+  const std::filesystem::path path = std::filesystem::path(RUSHLIGHT_TESTS_SOURCE_DIR) / "parity" / "CONFORMANCE.md";
+  const char* const bless = std::getenv("RUSHLIGHT_BLESS");
+  if (missing.empty() && bless != nullptr && std::string_view(bless) == "1") std::ofstream(path) << table;
+  std::ifstream file(path);
+  std::istringstream expected(table);
+  std::string found_line;
+  std::string expected_line;
+  while (std::getline(expected, expected_line)) {
+    ASSERT_TRUE(std::getline(file, found_line)) << "CONFORMANCE.md ends before: " << expected_line;
+    const std::string name = expected_line.substr(0, expected_line.find(" |", 2));
+    if (name.starts_with("| ") && missing.contains(name.substr(2))) continue;
+    EXPECT_EQ(expected_line, found_line) << "RUSHLIGHT_BLESS=1 writes CONFORMANCE.md anew";
+  }
+  EXPECT_FALSE(std::getline(file, found_line)) << "CONFORMANCE.md has more: " << found_line;
+  for (const std::string& name : missing) {
+    std::cout << "SKIPPED: the row of " << name
+              << ": its file is not in tests/golden, and RUSHLIGHT_TESTDATA has none\n";
   }
 }
 

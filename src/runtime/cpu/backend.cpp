@@ -8,6 +8,7 @@
 #include "runtime/cpu/kernels/kernels.hpp"
 #include "runtime/cpu/packed_weights.hpp"
 #include "runtime/cpu/program.hpp"
+#include "runtime/cpu/speed.hpp"
 #include "runtime/plan.hpp"
 
 namespace rushlight::runtime::cpu {
@@ -40,6 +41,10 @@ class CpuBackend final : public Backend {
     RUSHLIGHT_TRY_ASSIGN(Plan plan, make_plan(network, input_shapes, options.limits,
                                               {.fuses_activations = true, .stripe_cache_bytes = l2_cache_bytes()}));
     return CpuProgram::make(network, std::move(plan), kernels_, std::static_pointer_cast<CpuWeights>(weights), options);
+  }
+
+  [[nodiscard]] DeviceSpeed measure_speed(Executor* executor) const override {
+    return cpu::measure_speed(kernels_, executor);
   }
 
  private:

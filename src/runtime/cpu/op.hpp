@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "runtime/cpu/kernels/kernels.hpp"
@@ -46,6 +47,8 @@ class Op {
   [[nodiscard]] bool can_fail() const noexcept { return can_fail_; }
   [[nodiscard]] virtual Status failure() const { return {}; }
   [[nodiscard]] double operations() const noexcept { return operations_; }
+  // For people, where there was a choice: "winograd 2x2". Of the Ops of a step the first that says something speaks.
+  [[nodiscard]] virtual std::string_view algorithm() const noexcept { return {}; }
   // Not worth waking another thread for.
   [[nodiscard]] bool is_small() const noexcept { return operations_ < kSmall; }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <iterator>
 #include <optional>
 #include <type_traits>
@@ -12,6 +13,7 @@
 #include "base/fail.hpp"
 #include "base/no_memory.hpp"
 #include "runtime/failure.hpp"
+#include "runtime/step_times.hpp"
 
 namespace rushlight::runtime::cpu {
 namespace {
@@ -49,6 +51,7 @@ Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan p
                                                   std::shared_ptr<CpuWeights> weights, const RunOptions& options) {
   CpuWeights& shared_weights = *weights;
   std::unique_ptr<CpuProgram> program(new CpuProgram(std::move(weights), options));
+  if (options.step_times != nullptr) options.step_times->steps = describe_steps(network, plan);
   const OpContext context{network, plan, kernels, shared_weights, options, program->slots_};
   // Packing weights is most of the work, and each step's are its own.
   std::vector<Ops> made(plan.steps.size());
@@ -69,6 +72,7 @@ Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan p
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     RUSHLIGHT_TRY(std::move(statuses[i]));
     std::move(made[i].begin(), made[i].end(), std::back_inserter(program->ops_));
+    program->note_step(i);
   }
   RUSHLIGHT_TRY(program->allocate(network, plan));
   return std::unique_ptr<Program>(std::move(program));
@@ -118,12 +122,42 @@ Status CpuProgram::run(std::span<const TensorView> inputs, std::span<const Mutab
     std::byte* const first = data == nullptr ? workspace_.data() : static_cast<std::byte*>(data);
     addresses_[port.tensor] = reinterpret_cast<float*>(first + port.offset_bytes);
   }
+  if (options_.step_times != nullptr) return run_timed();
   for (std::size_t i = 0; i < ops_.size(); ++i) {
     run_op(*ops_[i]);
-    if (ops_[i]->can_fail()) RUSHLIGHT_TRY(ops_[i]->failure());
-    if (options_.progress != nullptr && !options_.progress->on_progress("run", i + 1, ops_.size())) {
-      return run_was_cancelled();
-    }
+    RUSHLIGHT_TRY(finish_op(i));
+  }
+  return {};
+}
+
+Status CpuProgram::finish_op(std::size_t index) {
+  if (ops_[index]->can_fail()) RUSHLIGHT_TRY(ops_[index]->failure());
+  if (options_.progress != nullptr && !options_.progress->on_progress("run", index + 1, ops_.size())) {
+    return run_was_cancelled();
+  }
+  return {};
+}
+
+void CpuProgram::note_step(std::size_t step) {
+  if (options_.step_times == nullptr) return;
+  for (std::size_t i = step_of_op_.size(); i < ops_.size(); ++i) {
+    std::string& algorithm = options_.step_times->steps[step].algorithm;
+    if (algorithm.empty()) algorithm = ops_[i]->algorithm();
+  }
+  step_of_op_.resize(ops_.size(), step);
+}
+
+Status CpuProgram::run_timed() {
+  using Clock = std::chrono::steady_clock;
+  std::vector<TimedStep>& steps = options_.step_times->steps;
+  for (TimedStep& step : steps) step.nanoseconds = 0;
+  Clock::time_point before = Clock::now();
+  for (std::size_t i = 0; i < ops_.size(); ++i) {
+    run_op(*ops_[i]);
+    RUSHLIGHT_TRY(finish_op(i));
+    const Clock::time_point now = Clock::now();
+    steps[step_of_op_[i]].nanoseconds += static_cast<std::uint64_t>((now - before) / std::chrono::nanoseconds(1));
+    before = now;
   }
   return {};
 }

@@ -35,10 +35,15 @@ class CpuProgram final : public Program {
   CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& options);
   Status allocate(const Network& network, const Plan& plan);
   void run_op(const Op& op) noexcept;
+  // What comes after an operator: its failure, and what the progress says about going on.
+  [[nodiscard]] Status finish_op(std::size_t index);
+  Status run_timed();
+  void note_step(std::size_t step);  // that the operators made since the last call belong to
 
   std::shared_ptr<CpuWeights> weights_;
   RunOptions options_;
   std::vector<std::unique_ptr<Op>> ops_;
+  std::vector<std::size_t> step_of_op_;  // for step_times alone; empty otherwise
   std::vector<float*> addresses_;  // of each tensor, and of what Ops share; those of port tensors are set by run()
   std::vector<PortTensor> port_tensors_;
   std::vector<Tensor> constants_;  // that tensors of Place::constant are

@@ -71,6 +71,10 @@ class WinogradOp final : public Op {
     return true;
   }
 
+  [[nodiscard]] std::string_view algorithm() const noexcept override {
+    return side_ == 4 ? "winograd 4x4" : "winograd 2x2";
+  }
+
   void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
     const Range tiles = part_range(task / parts_, tiles_, block_tiles_);
     const Range panels = part_range(task % parts_, panels_, part_panels_);

@@ -218,6 +218,9 @@ struct Kernels {
   void (*add)(const AddCall&);
   void (*softmax)(const SoftmaxCall&);
   void (*transpose)(const TransposeCall&);
+  // What the machine can do at most (kernels/speed.inc).
+  std::size_t (*multiply_adds)(std::size_t rounds, float* numbers);
+  float (*sum)(const float* from, std::size_t count);
 };
 
 // One function for each object file; the same code, other flags. Call only what the processor has.

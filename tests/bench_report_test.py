@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""The tables that bench/rivals/forward_report.py makes, of made-up samples; and bench/README.md is what it makes of the
+newest result.
+
+    bench_report_test.py SOURCE_DIR
+"""
+import pathlib
+import subprocess
+import sys
+import unittest
+import xml.etree.ElementTree
+
+ROOT = pathlib.Path(sys.argv[1])
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "bench" / "rivals"))
+import forward_report  # noqa: E402
+
+
+def block(rival, *rounds):
+    return {"net": "mlp", "batch": 1, "threads": 1, "rival": rival, "against_torch": 1e-7, "against_double": 2e-7,
+            "processors_busy_with_others": 0.0, "rounds_ns": [list(samples) for samples in rounds]}
+
+
+def document():
+    return {"date": "2026-01-02T03:04:05+00:00", "commit": "0123456789abcdef", "uncommitted_changes": False,
+            "machine": {"cpu": "Processor", "processors_usable": 2, "virtual": False, "isa": ["avx2"]},
+            "versions": {"rushlight": "0.1.0", "torch": "2.15.0", "torch-frozen": "2.15.0"},
+            "nets": {"mlp": {"title": "MLP", "weights_bytes": 400_000}},
+            "blocks": [block("rushlight", (2000, 2000), (1000, 3000)),
+                       block("onnxruntime", (6000, 6000), (9000, 9000)),
+                       block("openvino", (5000, 5000), (8000, 8000)),
+                       block("torch", (20_000, 20_000), (20_000, 20_000))],
+            "first_results": [{"net": "mlp", "threads": 1, "rival": "rushlight", "file_ns": [1_000_000, 3_000_000],
+                               "process_ns": [4_000_000, 4_000_000]}],
+            "memory": [{"net": "mlp", "rival": "rushlight", "anonymous_kib_before": 1000, "anonymous_kib_peak": 2000}],
+            "allocations": [{"net": "mlp", "batch": 1, "threads": 1, "rival": "rushlight", "runs": 1000,
+                             "allocations": 0}],
+            "binary_bytes": {"rushlight": {"rushlight, stripped": 7_000_000},
+                             "torch": {"libtorch_cpu.so": 500_000_000, "libtorch_cuda.so": 900_000_000}},
+            "skipped": [{"rival": "ncnn", "net": "mlp", "why": "there is none"}]}
+
+
+class Report(unittest.TestCase):
+    def test_ratios_are_of_medians_to_the_best_engine(self):
+        text = "\n".join(forward_report.section(pathlib.Path("x.json"), document()))
+        self.assertIn("| MLP | 0.0020 | 0.0075 | 0.0065 | 0.0200 | **3.25** (2.50 to 4.00) | "
+                      "**10.00** (10.00 to 10.00) |", text)
+        self.assertIn("| MLP | 2 / 4 |", text)
+        self.assertIn("| MLP | 0.4 | 1.02 |", text)
+        self.assertIn("| PyTorch | 500 | `libtorch_cpu.so` |", text)
+        self.assertIn("asked for memory 0 times within its 1,000 measured runs", text)
+        self.assertIn("- ncnn mlp: there is none", text)
+        self.assertNotIn("not to be quoted", text)
+
+    def test_a_busy_machine_is_said(self):
+        busy = document()
+        busy["blocks"][1]["processors_busy_with_others"] = 0.7
+        self.assertIn("up to 0.7 processors busy", "\n".join(forward_report.section(pathlib.Path("x.json"), busy)))
+
+    def test_the_chart_is_a_picture(self):
+        root = xml.etree.ElementTree.fromstring(forward_report.chart(document()))
+        texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+        self.assertIn("3.25 OpenVINO", texts)
+        self.assertIn("10.00 PyTorch", texts)
+
+    def test_the_page_is_that_of_the_newest_result(self):
+        done = subprocess.run([sys.executable, ROOT / "bench" / "rivals" / "forward_report.py", "--check"],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
