@@ -190,7 +190,7 @@ std::int64_t distinct_parameters(const Model& model) {
 
 }  // namespace
 
-Result<Summary> summarize(const Model& model, std::vector<Shape> input_shapes) {
+Result<Summary> summarize(const Model& model, std::vector<Shape> input_shapes, const Limits& limits) {
   if (input_shapes.empty()) {
     RUSHLIGHT_TRY_ASSIGN(input_shapes, declared_shapes(model));
   }
@@ -203,7 +203,7 @@ Result<Summary> summarize(const Model& model, std::vector<Shape> input_shapes) {
   summary.parameters = distinct_parameters(model);
   summary.notes = model.graph().notes();
   if (model.missing().empty()) {
-    RUSHLIGHT_TRY_ASSIGN(Session session, model.session());
+    RUSHLIGHT_TRY_ASSIGN(Session session, model.session(Device::cpu(), {.limits = limits}));
     RUSHLIGHT_TRY(session.prepare(input_shapes));
     summary.workspace_bytes = session.workspace_bytes();
   } else {

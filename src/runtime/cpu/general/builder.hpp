@@ -104,6 +104,10 @@ class Builder {
   // Floats in Frame::shared, aligned to a cache line: the offset in floats. What cannot be counted fails in finish().
   [[nodiscard]] std::size_t share(std::initializer_list<std::size_t> sizes);
 
+  // To be asked before an Op computes a table that it keeps, of so many elements of so many bytes: limits.arena_bytes
+  // bounds all tables of a program together with its activations. ErrorCode::limit_exceeded, with the layer's name.
+  [[nodiscard]] Status claim_table(std::initializer_list<std::size_t> sizes);
+
   template <class F>
   void add(std::size_t tasks, double operations, std::size_t scratch_bytes, F f) {
     auto op = std::make_unique<TaskOp<F>>(tasks, operations, scratch_bytes, context_.shared(), std::move(f));
