@@ -166,7 +166,7 @@ Result<Returned> ModuleCaller::call_stock(Operator op, const Value& module, cons
   const auto uses_batch = [&](const auto* norm) { return norm != nullptr && !norm->track_running_stats; };
   if (uses_batch(op.get_if<BatchNorm1d>()) || uses_batch(op.get_if<BatchNorm2d>()) ||
       uses_batch(op.get_if<BatchNorm3d>())) {
-    batch_statistics_.push_back(name);
+    note_once(batch_statistics_, name);
   }
   const std::span<const std::string_view> names = tuple_names(row.kind);
   const std::size_t count = std::max<std::size_t>(names.size(), 1);
@@ -228,7 +228,8 @@ Result<Returned> ModuleCaller::call_builder(const ModuleBuilder& build, const Va
     RUSHLIGHT_TRY(charge(full));
     std::vector<Edge> node_inputs;
     for (const Edge edge : node.inputs) node_inputs.push_back(ours(edge));
-    const std::vector<Edge> outputs = apply(full, node.op, node_inputs, node.outputs.size());
+    const std::optional<std::string> owner = node.module ? std::optional(joined(name, *node.module)) : std::nullopt;
+    const std::vector<Edge> outputs = apply(full, node.op, node_inputs, node.outputs.size(), owner);
     for (std::size_t i = 0; i < outputs.size(); ++i) ours(node.outputs[i]) = outputs[i];
   }
   for (const std::string& note : inner.notes()) builder_.note(note);
@@ -236,8 +237,12 @@ Result<Returned> ModuleCaller::call_builder(const ModuleBuilder& build, const Va
   return Returned(ours(inner.outputs()[0].edge));
 }
 
+void ModuleCaller::note_once(std::vector<std::string>& names, const std::string& name) {
+  if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+}
+
 std::vector<Edge> ModuleCaller::apply(const std::string& name, Operator op, std::span<const Edge> inputs,
-                                      std::size_t outputs) {
+                                      std::size_t outputs, const std::optional<std::string>& module) {
   std::string full = name;
   const bool keeps_name = name.empty() || model::info(op)->has_parameters;
   if (const std::uint32_t before = used_names_[name]++; before > 0 && !keeps_name) {
@@ -255,7 +260,8 @@ std::vector<Edge> ModuleCaller::apply(const std::string& name, Operator op, std:
   if (type.ends_with("2d")) spatial = std::uint8_t{2};
   if (type.ends_with("3d")) spatial = std::uint8_t{3};
   if (op.is<Flatten>() || op.is<Reshape>()) spatial.reset();
-  std::vector<Edge> edges = builder_.apply(std::move(full), std::move(op), inputs, outputs);
+  std::vector<Edge> edges = module ? builder_.apply_shared(std::move(full), *module, std::move(op), inputs, outputs)
+                                   : builder_.apply(std::move(full), std::move(op), inputs, outputs);
   for (const Edge edge : edges) {
     if (spatial) spatial_dimensions_[edge.index] = *spatial;
   }
@@ -439,8 +445,9 @@ std::vector<std::string> Forward::children(std::string_view of) {
   for (std::size_t i = 0; i < modules.size() && !failed(); ++i) {
     const std::pair<Value, Value> entry = modules.entry(i);
     const std::optional<std::string_view> key = entry.first.as_string();
-    if (!key) {
-      fail(wrong_attribute(name_, module_, "_modules", "names as keys", entry.first));
+    if (!key || key->empty() || key->find('.') != std::string_view::npos) {
+      // torch's register_module() refuses them, since they would be the names of other modules too.
+      fail(wrong_attribute(name_, module_, "_modules", "names without dots as keys", entry.first));
     } else if (!entry.second.is_none()) {  // register_module("downsample", None)
       names.push_back(joined(of, *key));
     }

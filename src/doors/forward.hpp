@@ -7,6 +7,7 @@
 #include <functional>
 #include <initializer_list>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -63,10 +64,12 @@ class ModuleCaller {
 
   // module(inputs), its parameters named `name`.weight and so on.
   [[nodiscard]] Result<Returned> call(const Value& module, const std::string& name, std::span<const Edge> inputs);
-  // Of an operator without a module. Names of those without parameters get "_1" and so on where they come again.
-  std::vector<Edge> apply(const std::string& name, Operator op, std::span<const Edge> inputs, std::size_t outputs = 1);
+  // Of an operator without a module. A name that comes again gets "_1" and so on; parameters keep theirs, and are those
+  // of `module` where one is given.
+  std::vector<Edge> apply(const std::string& name, Operator op, std::span<const Edge> inputs, std::size_t outputs = 1,
+                          const std::optional<std::string>& module = {});
   // A child that is computed in training only: an auxiliary head.
-  void leave_out(const std::string& name) { left_out_.push_back(name); }
+  void leave_out(const std::string& name) { note_once(left_out_, name); }
   // A name of the state dict that forward() has no use for.
   void ignore(const std::string& name) {
     ++visited_;
@@ -92,8 +95,10 @@ class ModuleCaller {
   const ModelOptions& options_;
   std::uint64_t depth_ = 0;
   std::uint64_t visited_ = 0;
+  static void note_once(std::vector<std::string>& names, const std::string& name);
+
   std::map<std::string, std::uint32_t, std::less<>> used_names_;
-  std::map<std::int32_t, std::uint8_t> spatial_dimensions_;  // of edges whose number is known
+  std::map<std::int32_t, std::uint8_t> spatial_dimensions_;       // of edges whose number is known
   // What write_notes() tells.
   bool training_ = false;
   std::vector<std::string> left_out_;

@@ -21,9 +21,7 @@ struct Parameter {
 };
 
 Result<Parameter> parameter(const Network& network, std::size_t node, std::string_view name) {
-  // The node of a lone layer has no name, and its parameters no prefix.
-  const std::string& prefix = network.graph.nodes()[node].name;
-  const std::string full_name = prefix.empty() ? std::string(name) : prefix + "." + std::string(name);
+  const std::string full_name = network.graph.nodes()[node].parameter(name);
   const Tensor* tensor = network.parameters.find(full_name);
   if (tensor == nullptr) {
     return Error::of(

@@ -293,7 +293,9 @@ class Lowering {
     emit(std::move(step));
   }
 
-  ConstantId constant(const Constant& wanted) {
+  ConstantId constant(Constant wanted) {
+    wanted.node = draft_.weights_node[wanted.node];
+    if (wanted.batch_norm != kNoNode) wanted.batch_norm = draft_.weights_node[wanted.batch_norm];
     const auto [place, is_new] = constants_.try_emplace(wanted, static_cast<ConstantId>(plan_.constants.size()));
     if (is_new) plan_.constants.push_back(wanted);
     return place->second;
@@ -544,6 +546,7 @@ class Lowering {
     GeneralStep step;
     step.op = without;
     step.node = op.node;
+    step.weights_node = draft_.weights_node[op.node];
     step.inputs.push_back(padded(op.inputs[0], conv));
     step.outputs.push_back(make_picture(op.output, 3));
     emit(std::move(step));
@@ -939,6 +942,7 @@ class Lowering {
     GeneralStep step;
     step.op = kind;
     step.node = op.node;
+    step.weights_node = draft_.weights_node[op.node];
     const std::vector<ValueId> outputs = outputs_of(op);
     switch (arrangement_of(kind)) {
       case Arrangement::elements:

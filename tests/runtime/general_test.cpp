@@ -271,13 +271,6 @@ TEST(General, TheWorkspaceOfAttentionCountsAgainstTheLimit) {
   EXPECT_EQ("LIMIT-ARENA-BYTES", program.error().finding.code);
 }
 
-// A graph of one operator on one input.
-Graph graph_of(std::string name, Operator op) {
-  GraphBuilder g;
-  g.output("y", g.apply(std::move(name), std::move(op), g.input("x")));
-  return g.build().value();
-}
-
 // For one shape, where everything but inputs and outputs may take `arena_bytes`.
 Status compiles_within(std::uint64_t arena_bytes, const Graph& graph, const Shape& shape) {
   const Model model = made_up_model(graph);
@@ -293,7 +286,7 @@ TEST(General, TablesCountAgainstTheLimitAndTheirLayerIsNamed) {
   constexpr std::int64_t kHuge = std::int64_t{1} << 31;
   for (const InterpolationMode mode : {InterpolationMode::nearest, InterpolationMode::nearest_exact,
                                        InterpolationMode::linear, InterpolationMode::area}) {
-    const Status status = compiles_within(1 << 20, graph_of("up", Upsample{.size = {kHuge}, .mode = mode}), {1, 1, 4});
+    const Status status = compiles_within(1 << 20, graph_of(Upsample{.size = {kHuge}, .mode = mode}, "up"), {1, 1, 4});
     ASSERT_FALSE(status);
     EXPECT_EQ("LIMIT-ARENA-BYTES", status.error().finding.code);
     EXPECT_EQ(
@@ -304,8 +297,8 @@ TEST(General, TablesCountAgainstTheLimitAndTheirLayerIsNamed) {
   }
   // Shrinking: the few outputs see all of a huge input.
   const Operator shrink = Upsample{.size = {2, 2}, .mode = InterpolationMode::bicubic, .antialias = true};
-  EXPECT_FALSE(compiles_within(1 << 20, graph_of("down", shrink), {1, 1, 4, kHuge / 4}));
-  EXPECT_TRUE(compiles_within(1 << 20, graph_of("down", shrink), {1, 1, 40, 400}));
+  EXPECT_FALSE(compiles_within(1 << 20, graph_of(shrink, "down"), {1, 1, 4, kHuge / 4}));
+  EXPECT_TRUE(compiles_within(1 << 20, graph_of(shrink, "down"), {1, 1, 40, 400}));
   // A few layers that fit one by one.
   GraphBuilder g;
   Edge x = g.input("x");
@@ -320,7 +313,7 @@ TEST(General, TablesCountAgainstTheLimitAndTheirLayerIsNamed) {
 
   // The bias of a window is as large as the square of its area, the windows cover more than the image.
   const ShiftedWindowAttention swin{.dim = 2, .window_size = 64, .shift_size = 3, .num_heads = 1};
-  const Status window = compiles_within(1 << 25, graph_of("swin", swin), {1, 4, 4, 2});
+  const Status window = compiles_within(1 << 25, graph_of(swin, "swin"), {1, 4, 4, 2});
   ASSERT_FALSE(window);
   EXPECT_TRUE(window.error().finding.message.starts_with("layer 'swin': its tables")) << window.error().finding.message;
 }
@@ -329,9 +322,9 @@ TEST(General, PaddingAndRollingKeepNoTables) {
   constexpr std::int64_t kMost = (std::int64_t{1} << 31) - 1;
   for (const PadMode mode : {PadMode::constant, PadMode::reflect, PadMode::replicate, PadMode::circular}) {
     const Operator pad = Pad{.pad = {kMost, kMost, 1, 0}, .mode = mode};
-    EXPECT_TRUE(compiles_within(1 << 10, graph_of("pad", pad), {1, 2, 2, kMost + 1}));
+    EXPECT_TRUE(compiles_within(1 << 10, graph_of(pad, "pad"), {1, 2, 2, kMost + 1}));
   }
-  EXPECT_TRUE(compiles_within(1 << 10, graph_of("roll", Roll{.shifts = {-7, 3}, .dims = {0, 1}}), {3, kMost}));
+  EXPECT_TRUE(compiles_within(1 << 10, graph_of(Roll{.shifts = {-7, 3}, .dims = {0, 1}}, "roll"), {3, kMost}));
 }
 
 // Lines that are cut into pieces, in every order of memory.
@@ -348,7 +341,7 @@ TEST(General, LongLinesArePaddedAndRolledPieceByPiece) {
   operators.push_back(Roll{.shifts = {16383, -1}, .dims = {2, 1}});
   operators.push_back(Roll{.shifts = {-3 * kLong - 5}, .dims = {-1}});
   for (const Operator& op : operators) {
-    expect_cpu_fits_reference(made_up_model(graph_of("move", op)), made_up("input", {2, 3, kLong}), 0);
+    expect_cpu_fits_reference(made_up_model(graph_of(op, "move")), made_up("input", {2, 3, kLong}), 0);
     // The line lies across, and the memory of the operand is another's.
     GraphBuilder g;
     const Edge turned = g.apply("", Transpose{.dim0 = 1, .dim1 = 2}, g.input("x"));

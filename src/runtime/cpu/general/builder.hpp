@@ -99,7 +99,8 @@ class Builder {
   [[nodiscard]] Result<std::span<const float>> parameter(std::string_view name) const;
 
   [[nodiscard]] Result<Shape> parameter_shape(std::string_view name) const;
-  [[nodiscard]] std::size_t node() const noexcept { return step_.node; }
+  // Constant::node of its packed parameters.
+  [[nodiscard]] std::size_t weights_node() const noexcept { return step_.weights_node; }
 
   // Floats in Frame::shared, aligned to a cache line: the offset in floats. What cannot be counted fails in finish().
   [[nodiscard]] std::size_t share(std::initializer_list<std::size_t> sizes);
