@@ -23,8 +23,6 @@ constexpr std::size_t kListedNames = 4;
 
 constexpr Edge kNothing{-1};
 
-constexpr std::string_view kSyncBatchNorm = "torch.nn.modules.batchnorm.SyncBatchNorm";
-
 // Modules that return a tuple: what its items are called.
 constexpr std::string_view kRnnTuple[] = {"output", "h_n"};
 constexpr std::string_view kLstmTuple[] = {"output", "h_n", "c_n"};
@@ -52,8 +50,7 @@ std::string_view last_part(std::string_view class_name) noexcept {
 }
 
 bool is_known(std::string_view class_name) noexcept {
-  return find_stock_module(class_name) != nullptr || find_forward(class_name) != nullptr ||
-         class_name == kSyncBatchNorm;
+  return find_stock_module(class_name) != nullptr || find_forward(class_name) != nullptr;
 }
 
 // "'a', 'b', 'c', 'd' and 3 more".
@@ -142,9 +139,7 @@ Result<Returned> ModuleCaller::call_entered(const Value& module, const std::stri
   if (!is_known(class_name)) return unknown_class(module, name);
   RUSHLIGHT_TRY(check_hooks(module, name));
   if (const ForwardClass* known = find_forward(class_name)) return call_forward(*known, module, name, inputs);
-  const model::OperatorInfo& row =
-      class_name == kSyncBatchNorm ? model::info(batch_norm_of(inputs)) : *find_stock_module(class_name);
-  return call_stock(model::make_operator(row), module, name, inputs);
+  return call_stock(model::make_operator(*find_stock_module(class_name)), module, name, inputs);
 }
 
 Result<Returned> ModuleCaller::call_stock(Operator op, const Value& module, const std::string& name,
@@ -165,7 +160,7 @@ Result<Returned> ModuleCaller::call_stock(Operator op, const Value& module, cons
   }
   const auto uses_batch = [&](const auto* norm) { return norm != nullptr && !norm->track_running_stats; };
   if (uses_batch(op.get_if<BatchNorm1d>()) || uses_batch(op.get_if<BatchNorm2d>()) ||
-      uses_batch(op.get_if<BatchNorm3d>())) {
+      uses_batch(op.get_if<BatchNorm3d>()) || uses_batch(op.get_if<SyncBatchNorm>())) {
     note_once(batch_statistics_, name);
   }
   const std::span<const std::string_view> names = tuple_names(row.kind);
@@ -248,32 +243,8 @@ std::vector<Edge> ModuleCaller::apply(const std::string& name, Operator op, std:
   if (const std::uint32_t before = used_names_[name]++; before > 0 && !keeps_name) {
     full += "_" + std::to_string(before);
   }
-  // The number of spatial dimensions follows from what has it in its name: SyncBatchNorm has not.
-  const std::string_view type = model::info(op)->type;
-  std::optional<std::uint8_t> spatial;
-  if (!inputs.empty()) {
-    if (const auto found = spatial_dimensions_.find(inputs[0].index); found != spatial_dimensions_.end()) {
-      spatial = found->second;
-    }
-  }
-  if (type.ends_with("1d")) spatial = std::uint8_t{1};
-  if (type.ends_with("2d")) spatial = std::uint8_t{2};
-  if (type.ends_with("3d")) spatial = std::uint8_t{3};
-  if (op.is<Flatten>() || op.is<Reshape>()) spatial.reset();
-  std::vector<Edge> edges = module ? builder_.apply_shared(std::move(full), *module, std::move(op), inputs, outputs)
-                                   : builder_.apply(std::move(full), std::move(op), inputs, outputs);
-  for (const Edge edge : edges) {
-    if (spatial) spatial_dimensions_[edge.index] = *spatial;
-  }
-  return edges;
-}
-
-// A wrong choice is no wrong result: the norms want so many dimensions, and shape inference says so.
-OperatorKind ModuleCaller::batch_norm_of(std::span<const Edge> inputs) const {
-  const auto found = inputs.empty() ? spatial_dimensions_.end() : spatial_dimensions_.find(inputs[0].index);
-  if (found == spatial_dimensions_.end()) return OperatorKind::BatchNorm1d;
-  if (found->second == 2) return OperatorKind::BatchNorm2d;
-  return found->second == 3 ? OperatorKind::BatchNorm3d : OperatorKind::BatchNorm1d;
+  return module ? builder_.apply_shared(std::move(full), *module, std::move(op), inputs, outputs)
+                : builder_.apply(std::move(full), std::move(op), inputs, outputs);
 }
 
 Error ModuleCaller::unknown_class(const Value& module, const std::string& name) const {
@@ -339,8 +310,8 @@ void Forward::wrong(std::string_view attribute, std::string_view expected) {
   fail(wrong_attribute(name_, module_, attribute, expected, module_.attr(attribute)));
 }
 
-void Forward::unsupported(std::string why) {
-  fail(unsupported_module(name_, module_, std::move(why)));
+void Forward::unsupported(std::string why, std::string hint) {
+  fail(unsupported_module(name_, module_, std::move(why), std::move(hint)));
 }
 
 Value Forward::child(std::string_view path) const {

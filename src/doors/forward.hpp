@@ -40,6 +40,8 @@ struct ForwardClass {
   // What it is called with.
   std::size_t min_inputs = 1;
   std::size_t max_inputs = 1;
+  // Torch's names of the inputs, where there are several: "tgt memory".
+  std::string_view input_names = {};
 };
 
 // nullptr for classes that are not known, and for layers that are one operator (find_stock_module).
@@ -88,7 +90,6 @@ class ModuleCaller {
   void ignore_other_tensors(const Value& module, const std::string& name, const Operator& op);
   Result<Returned> call_forward(const ForwardClass& known, const Value& module, const std::string& name,
                                 std::span<const Edge> inputs);
-  [[nodiscard]] OperatorKind batch_norm_of(std::span<const Edge> inputs) const;
   [[nodiscard]] Error unknown_class(const Value& module, const std::string& name) const;
 
   GraphBuilder& builder_;
@@ -98,7 +99,6 @@ class ModuleCaller {
   static void note_once(std::vector<std::string>& names, const std::string& name);
 
   std::map<std::string, std::uint32_t, std::less<>> used_names_;
-  std::map<std::int32_t, std::uint8_t> spatial_dimensions_;       // of edges whose number is known
   // What write_notes() tells.
   bool training_ = false;
   std::vector<std::string> left_out_;
@@ -158,7 +158,7 @@ class Forward {
 
   // As MODULE-ATTRIBUTE and MODULE-UNSUPPORTED, about this module.
   void wrong(std::string_view attribute, std::string_view expected);
-  void unsupported(std::string why);
+  void unsupported(std::string why, std::string hint = {});
 
   [[nodiscard]] const Value& module() const noexcept { return module_; }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }

@@ -106,6 +106,7 @@ std::vector<std::string_view> unread_buffers(const Operator& op) {
     case OperatorKind::BatchNorm1d:
     case OperatorKind::BatchNorm2d:
     case OperatorKind::BatchNorm3d:
+    case OperatorKind::SyncBatchNorm:
     case OperatorKind::InstanceNorm1d:
     case OperatorKind::InstanceNorm2d:
     case OperatorKind::InstanceNorm3d:

@@ -45,6 +45,7 @@ class BatchNorm {
     if (const auto* one = op.get_if<BatchNorm1d>()) look_at(*one);
     if (const auto* two = op.get_if<BatchNorm2d>()) look_at(*two);
     if (const auto* three = op.get_if<BatchNorm3d>()) look_at(*three);
+    if (const auto* any = op.get_if<SyncBatchNorm>()) look_at(*any);
     RUSHLIGHT_TRY_ASSIGN(norm.mean_, parameter(network, node, "running_mean"));
     RUSHLIGHT_TRY_ASSIGN(norm.var_, parameter(network, node, "running_var"));
     if (affine) {

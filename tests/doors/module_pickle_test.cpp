@@ -498,7 +498,7 @@ TEST_F(ModulePickle, TheModeOfAnRnnIsItsNonlinearity) {
             "the module (torch.nn.modules.rnn.RNN): mode: expected 'RNN_TANH' or 'RNN_RELU', found 'LSTM'");
 }
 
-TEST_F(ModulePickle, ASyncBatchNormHasTheDimensionsOfWhatIsBeforeIt) {
+TEST_F(ModulePickle, ASyncBatchNormTakesAnyNumberOfDimensions) {
   const auto sync = [&] {
     return tree.module("torch.nn.modules.batchnorm.SyncBatchNorm",
                        {{"num_features", integer(8)}, {"process_group", none()}});
@@ -508,8 +508,8 @@ TEST_F(ModulePickle, ASyncBatchNormHasTheDimensionsOfWhatIsBeforeIt) {
                                             {"2", sync()},
                                             {"3", tree.module("torch.nn.modules.flatten.Flatten")},
                                             {"4", sync()}}));
-  EXPECT_EQ(graph.nodes()[2].op.get<BatchNorm2d>().num_features, 8);
-  EXPECT_EQ(graph.nodes()[4].op.get<BatchNorm1d>().num_features, 8);
+  EXPECT_EQ(graph.nodes()[2].op.get<SyncBatchNorm>().num_features, 8);
+  EXPECT_EQ(graph.nodes()[4].op.get<SyncBatchNorm>().num_features, 8);
   EXPECT_TRUE(graph.notes().empty());
 }
 

@@ -198,6 +198,27 @@ TEST(GraphBuilder, LetsLayersWithoutParametersShareAName) {
   EXPECT_TRUE(g.build());
 }
 
+// 0 is a number of places like others, where torch takes it; only what was not given is missing.
+TEST(GraphBuilder, NoneAtAllMayBeAskedFor) {
+  GraphBuilder g;
+  const Edge x = g.input("x", {-1, 4});
+  g.output("none", g.apply("", TopK{.k = 0}, x));
+  g.output("empty", g.apply("", Narrow{.dim = 1, .start = 2, .length = 0}, x));
+  const Graph graph = g.build().value();
+  const std::vector<Shape> shapes = graph.infer_shapes({{Shape{3, 4}}}).value();
+  EXPECT_EQ(shapes[1], (Shape{3, 0}));
+  EXPECT_EQ(shapes[2], (Shape{3, 0}));
+  const Edge y = g.input("x");
+  g.apply("", TopK{}, y);
+  g.apply("", Narrow{}, y);
+  g.apply("", TopK{.k = -1}, y);
+  g.apply("", Narrow{.length = -2}, y);
+  g.output("y", y);
+  EXPECT_EQ(problem(g),
+            "graph: 4 problems: layer 'topk_0': k is missing; layer 'narrow_0': length is missing; layer 'topk_0': k: "
+            "expected at least 0, found -1; layer 'narrow_0': length: expected at least 0, found -2");
+}
+
 TEST(GraphBuilder, RefusesEdgesThatDoNotExist) {
   GraphBuilder g;
   const Edge x = g.input("x");

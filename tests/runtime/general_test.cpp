@@ -2,6 +2,8 @@
 // what PyTorch does is for operators_test.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
 #include <random>
 
 #include "base/fail.hpp"
@@ -347,6 +349,40 @@ TEST(General, LongLinesArePaddedAndRolledPieceByPiece) {
     const Edge turned = g.apply("", Transpose{.dim0 = 1, .dim1 = 2}, g.input("x"));
     g.output("y", g.apply("", Neg{}, g.apply("move", op, turned)));
     expect_cpu_fits_reference(made_up_model(g.build().value()), made_up("input", {2, kLong, 3}), 0);
+  }
+}
+
+TEST(General, FittedSizesMeetEveryViewAndOrderOfMemory) {
+  for (const std::int64_t size : {3, 6, 9}) {
+    for (const PadPlacement placement : {PadPlacement::center, PadPlacement::end, PadPlacement::center_crop}) {
+      GraphBuilder g;
+      const Edge x = g.apply("conv", Conv2d{.in_channels = 2, .out_channels = 4, .kernel_size = 3, .padding = 1},
+                             g.input("x", {-1, 2, -1, -1}));
+      const Edge like = g.apply("", Slice{.dim = 3, .end = size}, g.apply("", Repeat{.repeats = {1, 1, 1, 2}}, x));
+      const Edge fitted = g.apply("fit", PadAs{.placement = placement, .value = 0.5}, x, like);
+      g.output("fitted", fitted);
+      g.output("y", g.apply("last", Conv2d{.in_channels = 4, .out_channels = 2, .kernel_size = 1}, fitted));
+      g.output("turned", g.apply("", PadAs{.dims = {1, 2}, .placement = placement},
+                                 g.apply("", Transpose{.dim0 = 1, .dim1 = 3}, x), like));
+      expect_cpu_fits_reference(made_up_model(g.build().value()), made_up("input", {2, 2, 7, 6}));
+    }
+  }
+}
+
+// Samples are inputs: whatever they hold, windows lie inside.
+TEST(General, SamplesThatAreNoneAreKeptInside) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const float sample : {0.0F, 1.0F, -3.5F, 7e30F, kInfinity, -kInfinity, std::nanf("")}) {
+    for (const std::int64_t size : {1, 4, 6}) {
+      GraphBuilder g;
+      const Edge x = g.input("x");
+      const Edge samples = g.apply("samples", Parameter{.shape = {1, 2, 2}}, std::span<const Edge>());
+      g.output("y", g.apply("pool", FractionalMaxPool2d{.kernel_size = 2, .output_size = {size}}, x, samples));
+      StateDict state;
+      state.insert("samples", tensor_of({sample, 0.5F, 0.25F, sample}, {1, 2, 2}));
+      const Model model = Model::create(g.build().value(), state).value();
+      expect_cpu_fits_reference(model, made_up("input", {1, 2, 7, 8}), 0);
+    }
   }
 }
 
