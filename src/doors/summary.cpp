@@ -69,6 +69,9 @@ std::string detail_of(const BatchNorm1d& op) {
 std::string detail_of(const BatchNorm2d& op) {
   return size_text(op.num_features);
 }
+std::string detail_of(const SyncBatchNorm& op) {
+  return size_text(op.num_features);
+}
 std::string detail_of(const MaxPool2d& op) {
   std::string detail;
   add_window(detail, op);
