@@ -10,8 +10,8 @@
 
 namespace rl = rushlight;
 
-// class UNet(nn.Module), for pictures of one size: how much the way up pads depends on it.
-static rl::Result<rl::Graph> build_unet(const rl::Value& module, std::int64_t height, std::int64_t width) {
+// class UNet(nn.Module), for pictures of any size.
+static rl::Result<rl::Graph> build_unet(const rl::Value& module) {
   rl::GraphBuilder graph;
   const auto child = [&](const std::string& name, rl::Edge x) {
     return rl::apply_child(graph, module, name, x).value();
@@ -19,16 +19,16 @@ static rl::Result<rl::Graph> build_unet(const rl::Value& module, std::int64_t he
   const auto down = [&](const std::string& name, rl::Edge x) {
     return child(name + ".1.double_conv", child(name + ".0", x));
   };
-  // From half the size, rounded down, to that of `skip`.
-  const auto up = [&](const std::string& name, rl::Edge x, rl::Edge skip, std::int64_t h, std::int64_t w) {
-    x = graph.apply("", rl::Pad{.pad = {0, w % 2, 0, h % 2}}, child(name + ".up", x));
+  // From half the size, rounded down, to that of `skip`: F.pad(x, [0, dw, 0, dh]).
+  const auto up = [&](const std::string& name, rl::Edge x, rl::Edge skip) {
+    x = graph.apply("", rl::PadAs{.placement = rl::PadPlacement::end}, child(name + ".up", x), skip);
     return child(name + ".conv.double_conv", graph.apply("", rl::Cat{.dim = 1}, skip, x));
   };
-  const rl::Edge x1 = child("inc.double_conv", graph.input("picture", {-1, 3, height, width}));
+  const rl::Edge x1 = child("inc.double_conv", graph.input("picture", {-1, 3, -1, -1}));
   const rl::Edge x2 = down("down1", x1);
   rl::Edge x = down("down2", x2);
-  x = up("up1", x, x2, height / 2, width / 2);
-  x = up("up2", x, x1, height, width);
+  x = up("up1", x, x2);
+  x = up("up2", x, x1);
   graph.output("logits", child("outc", x));
   return graph.build();
 }
@@ -38,9 +38,8 @@ int main(int argc, char** argv) {
   const auto pictures = rl::read_npy(argv[2]).value();  // [N, 3, H, W]
   const auto height = pictures.shape()[2];
   const auto width = pictures.shape()[3];
-  const auto build = [&](const rl::Value& module) { return build_unet(module, height, width); };
   const auto checkpoint = rl::Checkpoint::open(argv[1]).value();
-  const auto model = rl::load_model(checkpoint, {.classes = {{"models.unet.UNet", build}}}).value();
+  const auto model = rl::load_model(checkpoint, {.classes = {{"models.unet.UNet", build_unet}}}).value();
   const auto logits = model.session().value().run(pictures).value();  // [N, 2, H, W]
 
   const auto values = logits.values<float>().value();

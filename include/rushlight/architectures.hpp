@@ -37,6 +37,10 @@ struct ArchitectureInfo {
 /// ErrorCode::unsupported lists the names, ErrorCode::invalid_argument names an option that there is not.
 [[nodiscard]] RUSHLIGHT_API Result<Graph> architecture_graph(std::string_view arch, const StateDict& weights);
 
+/// For each input of an architecture's graph one picture of the size that its published weights were trained for, [1,
+/// 3, 224, 224]; sizes that the weights decide stand. Empty when there is no such name.
+[[nodiscard]] RUSHLIGHT_API std::vector<Shape> architecture_input_shapes(std::string_view arch, const Graph& graph);
+
 /// The architectures whose names and shapes these weights fit best, if any fits nearly. Those that are returned
 /// together differ in what the weights say, so that each of them computes the same.
 [[nodiscard]] RUSHLIGHT_API std::vector<const ArchitectureInfo*> architectures_like(const StateDict& weights);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,16 +29,20 @@ struct Edge {
 
 /// One application of an operator.
 struct Node {
-  std::string name{};  ///< "layer1.0.conv1": its parameters are name + ".weight" and so on
+  std::string name{};  ///< "layer1.0.conv1": its parameters are name + ".weight" and so on, unless `module` is set
   Operator op{};
   std::vector<Edge> inputs{};
   std::vector<Edge> outputs{};  ///< at least one; those that the operator has beyond them are not computed
+  /// What its parameters are named after where that is not `name`: of a module that is called again, whose first call
+  /// has its name ("fc"; the second is "fc_1").
+  std::optional<std::string> module{};
   [[nodiscard]] Edge output() const { return outputs.front(); }
-  /// The full name of one of its parameters: name + ".weight"; "weight" alone where the node has no name, and the name
+  /// The full name of one of its parameters: name + ".weight"; "weight" alone where there is no name, and the name
   /// alone where the parameter has none (Parameter).
   [[nodiscard]] std::string parameter(std::string_view parameter_name) const {
-    if (name.empty() || parameter_name.empty()) return std::string(name.empty() ? parameter_name : name);
-    return (name + ".").append(parameter_name);
+    const std::string& owner = module ? *module : name;
+    if (owner.empty() || parameter_name.empty()) return std::string(owner.empty() ? parameter_name : owner);
+    return (owner + ".").append(parameter_name);
   }
 };
 
@@ -100,7 +105,7 @@ class RUSHLIGHT_API Graph {
   [[nodiscard]] const std::vector<std::string>& notes() const noexcept;
   /// Names of a state dict that it has no use for (GraphBuilder::ignore).
   [[nodiscard]] const std::vector<std::string>& ignored() const noexcept;
-  /// What a state dict must hold, in node order.
+  /// What a state dict must hold, in node order; parameters of a module that is called again are listed once.
   [[nodiscard]] std::vector<ParameterSpec> parameters() const;
 
   /// Shapes of every edge, by Edge::index, for given shapes of the inputs. A size of -1 is unknown, and so is what
@@ -146,14 +151,19 @@ class RUSHLIGHT_API GraphBuilder {
   /// float32; int64 and int32 for indices; boolean for masks.
   Edge input(std::string name, Shape shape = {}, DType dtype = DType::f32);
   /// An empty name becomes "add_3" and the like; an operator with parameters keeps it, and its parameters have no
-  /// prefix
-  /// ("weight"), as those of a lone torch module. Names with parameters must be unique.
+  /// prefix ("weight"), as those of a lone torch module. An operator with parameters that comes again with the same
+  /// name and attributes is one module called twice: it reads the same parameters, and its node gets a name of its own
+  /// ("fc_1").
   Edge apply(std::string name, Operator op, Edge input);
   Edge apply(std::string name, Operator op, Edge first, Edge second);
   Edge apply(std::string name, Operator op, std::initializer_list<Edge> inputs);
   Edge apply(std::string name, Operator op, std::span<const Edge> inputs);
   /// The first `count` outputs of an operator that has several: the pieces of a Split, the states of an LSTM.
   std::vector<Edge> apply(std::string name, Operator op, std::span<const Edge> inputs, std::size_t count);
+  /// The same with parameters that are named after `module` instead of `name`, as those of other nodes may be. Their
+  /// attributes may differ where shapes of parameters do not follow from them: one weight, two dilations.
+  std::vector<Edge> apply_shared(std::string name, std::string module, Operator op, std::span<const Edge> inputs,
+                                 std::size_t count = 1);
   void output(std::string name, Edge edge);
   void labels(std::vector<std::string> labels);
   void preprocessing(Preprocessing preprocessing);

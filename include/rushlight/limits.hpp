@@ -28,7 +28,7 @@ struct Limits {
   std::uint64_t materialised_bytes = std::uint64_t{64} << 20;  ///< logical bytes beyond twice the storage's own
   std::uint64_t json_bytes = std::uint64_t{64} << 20;          ///< one JSON document (spec, header, manifest)
   std::uint64_t graph_nodes = std::uint64_t{1} << 20;          ///< operators in one model
-  std::uint64_t arena_bytes = std::uint64_t{64} << 30;         ///< activations of one Session
+  std::uint64_t arena_bytes = std::uint64_t{64} << 30;         ///< of one Session: activations, and tables of operators
   std::uint64_t image_pixels = std::uint64_t{256} << 20;       ///< width times height of one picture
 
   /// For files from strangers on small machines: about a sixteenth of the defaults.

@@ -38,6 +38,7 @@
 #include "rushlight/summary.hpp"
 #include "rushlight/tensor.hpp"
 #include "rushlight/text.hpp"
+#include "rushlight/transformer.hpp"
 #include "rushlight/usage.hpp"
 #include "rushlight/value.hpp"
 #include "rushlight/verify.hpp"

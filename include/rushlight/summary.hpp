@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "rushlight/limits.hpp"
 #include "rushlight/model.hpp"
 
 namespace rushlight {
@@ -25,11 +26,13 @@ struct Summary {
   std::vector<Shape> inputs{};
   std::int64_t parameters = 0;  ///< learnable ones; buffers are not counted
   std::int64_t macs = 0;
-  std::uint64_t workspace_bytes = 0;  ///< activations of a CPU session
+  std::uint64_t workspace_bytes = 0;  ///< of a CPU session
   std::vector<std::string> notes{};   ///< "stored in training mode; inference means eval"
 };
 
-/// `input_shapes` with the batch dimension; empty: the declared ones with a batch of 1.
-RUSHLIGHT_API Result<Summary> summarize(const Model& model, std::vector<Shape> input_shapes = {});
+/// `input_shapes` with the batch dimension; empty: the declared ones with a batch of 1. A session is planned, nothing
+/// runs; limits.arena_bytes bounds it.
+RUSHLIGHT_API Result<Summary> summarize(const Model& model, std::vector<Shape> input_shapes = {},
+                                        const Limits& limits = {});
 
 }  // namespace rushlight

@@ -1,6 +1,7 @@
 // rushlight summary: a model layer by layer.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 
@@ -68,9 +69,21 @@ int run(Context& context, const Options& options) {
   Result<Model> model = options.model.load(context);
   if (!model) return fail(context, "summary", options.model.model, std::move(model).error());
   std::vector<Shape> shapes;
-  if (!options.input.empty()) shapes.emplace_back(options.input.begin(), options.input.end());
-  Result<Summary> report = summarize(*model, shapes);
+  std::string size_note;
+  if (!options.input.empty()) {
+    shapes.emplace_back(options.input.begin(), options.input.end());
+  } else if (!options.model.arch.empty()) {
+    shapes = architecture_input_shapes(options.model.arch, model->graph());
+    const Shape& declared = model->inputs()[0].shape;
+    const bool is_open = std::find(declared.begin() + 1, declared.end(), -1) != declared.end();
+    if (!shapes.empty() && is_open) {
+      size_note = fmt::format("for an input of {}, the size of {}; --input gives another", format_shape(shapes.front()),
+                              escaped(options.model.arch));
+    }
+  }
+  Result<Summary> report = summarize(*model, shapes, context.limits);
   if (!report) return fail(context, "summary", options.model.model, std::move(report).error());
+  if (!size_note.empty()) report->notes.insert(report->notes.begin(), std::move(size_note));
   if (context.json) {
     JsonWriter json = begin_envelope("summary", options.model.model, true);
     json.key("inputs").begin_array();
@@ -114,11 +127,14 @@ Verb summary_verb() {
           {},
           "a model layer by layer: shapes, parameters, multiply-adds",
           {"rushlight summary model.pt --spec net.json", "rushlight summary module.pt --input 1,3,224,224",
-           "rushlight summary model.pt --spec net.json --json", "rushlight summary weights.pt --guess > net.json"},
+           "rushlight summary weights.pt --arch resnet18", "rushlight summary model.pt --spec net.json --json",
+           "rushlight summary weights.pt --guess > net.json"},
           [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
             options->model.add_to(table);
-            table.add("--input", &options->input, "shape of the input with its batch: 1,3,224,224")
+            table
+                .add("--input", &options->input,
+                     "shape of the input with its batch: 1,3,224,224; left out: the declared one, or that of --arch")
                 .separated_by(',')
                 .at_least(0);
             table.add("--guess", &options->guess, "draft a spec for bare weights, saying what it assumes");

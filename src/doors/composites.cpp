@@ -4,6 +4,7 @@
 
 #include "doors/forward.hpp"
 #include "model/operator_table.hpp"
+#include "rushlight/transformer.hpp"
 
 namespace rushlight::doors {
 namespace {
@@ -16,6 +17,12 @@ Edge plus(const BlockCalls& block, Edge x, Edge y) {
   return block.apply(Add{}, {x, y});
 }
 
+LayerNorm norm_of(const TransformerLayer& layer) {
+  LayerNorm norm{.eps = layer.layer_norm_eps, .bias = layer.bias};
+  if (layer.d_model != kFromWeights) norm.normalized_shape = {layer.d_model};
+  return norm;
+}
+
 // Children by name, from the attributes of a layer.
 BlockCalls transformer_calls(GraphBuilder& graph, const std::string& name, const TransformerLayer& layer) {
   const auto call = [&graph, name, layer](std::string_view child, std::initializer_list<Edge> inputs) {
@@ -23,9 +30,7 @@ BlockCalls transformer_calls(GraphBuilder& graph, const std::string& name, const
     if (child == "activation") return graph.apply(full, layer.activation, inputs);
     if (child == "linear1") return graph.apply(full, Linear{layer.d_model, layer.dim_feedforward, layer.bias}, inputs);
     if (child == "linear2") return graph.apply(full, Linear{layer.dim_feedforward, layer.d_model, layer.bias}, inputs);
-    if (child.starts_with("norm")) {
-      return graph.apply(full, LayerNorm{{layer.d_model}, layer.layer_norm_eps, true, layer.bias}, inputs);
-    }
+    if (child.starts_with("norm")) return graph.apply(full, norm_of(layer), inputs);
     return graph.apply(full,
                        MultiheadAttention{.embed_dim = layer.d_model,
                                           .num_heads = layer.nhead,
@@ -72,15 +77,6 @@ Edge squeeze_excitation(const BlockCalls& block, Edge x) {
   return block.apply(Mul{}, {block.call("scale_activation", {scale}), x});
 }
 
-Edge transformer_encoder_layer(GraphBuilder& graph, const std::string& name, const TransformerLayer& layer, Edge src) {
-  return transformer_encoder_layer(transformer_calls(graph, name, layer), layer.norm_first, src);
-}
-
-Edge transformer_decoder_layer(GraphBuilder& graph, const std::string& name, const TransformerLayer& layer, Edge tgt,
-                               Edge memory) {
-  return transformer_decoder_layer(transformer_calls(graph, name, layer), layer.norm_first, tgt, memory);
-}
-
 Edge squeeze_excitation(GraphBuilder& graph, const std::string& name, const SqueezeExcitation& block, Edge x) {
   const auto call = [&](std::string_view child, std::initializer_list<Edge> inputs) {
     const std::string full = joined(name, child);
@@ -111,3 +107,40 @@ Edge conv_2d_norm_activation(GraphBuilder& graph, const std::string& name, const
 }
 
 }  // namespace rushlight::doors
+
+namespace rushlight {
+
+Edge transformer_encoder_layer(GraphBuilder& graph, const std::string& name, const TransformerLayer& layer, Edge src) {
+  return doors::transformer_encoder_layer(doors::transformer_calls(graph, name, layer), layer.norm_first, src);
+}
+
+Edge transformer_decoder_layer(GraphBuilder& graph, const std::string& name, const TransformerLayer& layer, Edge tgt,
+                               Edge memory) {
+  return doors::transformer_decoder_layer(doors::transformer_calls(graph, name, layer), layer.norm_first, tgt, memory);
+}
+
+Edge transformer_encoder(GraphBuilder& graph, const std::string& name, const TransformerLayer& layer,
+                         std::int64_t num_layers, bool norm, Edge src) {
+  for (std::int64_t i = 0; i < num_layers; ++i) {
+    src = transformer_encoder_layer(graph, doors::joined(name, "layers." + std::to_string(i)), layer, src);
+  }
+  return norm ? graph.apply(doors::joined(name, "norm"), doors::norm_of(layer), src) : src;
+}
+
+Edge transformer_decoder(GraphBuilder& graph, const std::string& name, const TransformerLayer& layer,
+                         std::int64_t num_layers, bool norm, Edge tgt, Edge memory) {
+  for (std::int64_t i = 0; i < num_layers; ++i) {
+    tgt = transformer_decoder_layer(graph, doors::joined(name, "layers." + std::to_string(i)), layer, tgt, memory);
+  }
+  return norm ? graph.apply(doors::joined(name, "norm"), doors::norm_of(layer), tgt) : tgt;
+}
+
+Edge transformer(GraphBuilder& graph, const std::string& name, const Transformer& transformer, Edge src, Edge tgt) {
+  const TransformerLayer& layer = transformer.layer;
+  const Edge memory =
+      transformer_encoder(graph, doors::joined(name, "encoder"), layer, transformer.num_encoder_layers, true, src);
+  return transformer_decoder(graph, doors::joined(name, "decoder"), layer, transformer.num_decoder_layers, true, tgt,
+                             memory);
+}
+
+}  // namespace rushlight

@@ -1,6 +1,6 @@
 // Blocks of torch.nn and torchvision as functions over a GraphBuilder: what the pickled classes compute, for whoever
 // has their attributes and not their pickle. A block of a pickle is computed by the same code with the pickle's
-// children.
+// children. Those of torch.nn are public (rushlight/transformer.hpp).
 #pragma once
 
 #include <cstdint>
@@ -12,21 +12,6 @@
 #include "rushlight/graph.hpp"
 
 namespace rushlight::doors {
-
-// torch.nn.TransformerEncoderLayer and TransformerDecoderLayer.
-struct TransformerLayer {
-  std::int64_t d_model = 0;
-  std::int64_t nhead = 0;
-  std::int64_t dim_feedforward = 2048;
-  Operator activation = ReLU{};
-  double layer_norm_eps = 1e-5;
-  bool batch_first = false;
-  bool norm_first = false;
-  bool bias = true;
-};
-Edge transformer_encoder_layer(GraphBuilder& graph, const std::string& name, const TransformerLayer& layer, Edge src);
-Edge transformer_decoder_layer(GraphBuilder& graph, const std::string& name, const TransformerLayer& layer, Edge tgt,
-                               Edge memory);
 
 // torchvision.ops.SqueezeExcitation.
 struct SqueezeExcitation {

@@ -23,8 +23,6 @@ constexpr std::size_t kListedNames = 4;
 
 constexpr Edge kNothing{-1};
 
-constexpr std::string_view kSyncBatchNorm = "torch.nn.modules.batchnorm.SyncBatchNorm";
-
 // Modules that return a tuple: what its items are called.
 constexpr std::string_view kRnnTuple[] = {"output", "h_n"};
 constexpr std::string_view kLstmTuple[] = {"output", "h_n", "c_n"};
@@ -52,8 +50,7 @@ std::string_view last_part(std::string_view class_name) noexcept {
 }
 
 bool is_known(std::string_view class_name) noexcept {
-  return find_stock_module(class_name) != nullptr || find_forward(class_name) != nullptr ||
-         class_name == kSyncBatchNorm;
+  return find_stock_module(class_name) != nullptr || find_forward(class_name) != nullptr;
 }
 
 // "'a', 'b', 'c', 'd' and 3 more".
@@ -142,9 +139,7 @@ Result<Returned> ModuleCaller::call_entered(const Value& module, const std::stri
   if (!is_known(class_name)) return unknown_class(module, name);
   RUSHLIGHT_TRY(check_hooks(module, name));
   if (const ForwardClass* known = find_forward(class_name)) return call_forward(*known, module, name, inputs);
-  const model::OperatorInfo& row =
-      class_name == kSyncBatchNorm ? model::info(batch_norm_of(inputs)) : *find_stock_module(class_name);
-  return call_stock(model::make_operator(row), module, name, inputs);
+  return call_stock(model::make_operator(*find_stock_module(class_name)), module, name, inputs);
 }
 
 Result<Returned> ModuleCaller::call_stock(Operator op, const Value& module, const std::string& name,
@@ -165,8 +160,8 @@ Result<Returned> ModuleCaller::call_stock(Operator op, const Value& module, cons
   }
   const auto uses_batch = [&](const auto* norm) { return norm != nullptr && !norm->track_running_stats; };
   if (uses_batch(op.get_if<BatchNorm1d>()) || uses_batch(op.get_if<BatchNorm2d>()) ||
-      uses_batch(op.get_if<BatchNorm3d>())) {
-    batch_statistics_.push_back(name);
+      uses_batch(op.get_if<BatchNorm3d>()) || uses_batch(op.get_if<SyncBatchNorm>())) {
+    note_once(batch_statistics_, name);
   }
   const std::span<const std::string_view> names = tuple_names(row.kind);
   const std::size_t count = std::max<std::size_t>(names.size(), 1);
@@ -228,7 +223,8 @@ Result<Returned> ModuleCaller::call_builder(const ModuleBuilder& build, const Va
     RUSHLIGHT_TRY(charge(full));
     std::vector<Edge> node_inputs;
     for (const Edge edge : node.inputs) node_inputs.push_back(ours(edge));
-    const std::vector<Edge> outputs = apply(full, node.op, node_inputs, node.outputs.size());
+    const std::optional<std::string> owner = node.module ? std::optional(joined(name, *node.module)) : std::nullopt;
+    const std::vector<Edge> outputs = apply(full, node.op, node_inputs, node.outputs.size(), owner);
     for (std::size_t i = 0; i < outputs.size(); ++i) ours(node.outputs[i]) = outputs[i];
   }
   for (const std::string& note : inner.notes()) builder_.note(note);
@@ -236,38 +232,19 @@ Result<Returned> ModuleCaller::call_builder(const ModuleBuilder& build, const Va
   return Returned(ours(inner.outputs()[0].edge));
 }
 
+void ModuleCaller::note_once(std::vector<std::string>& names, const std::string& name) {
+  if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+}
+
 std::vector<Edge> ModuleCaller::apply(const std::string& name, Operator op, std::span<const Edge> inputs,
-                                      std::size_t outputs) {
+                                      std::size_t outputs, const std::optional<std::string>& module) {
   std::string full = name;
   const bool keeps_name = name.empty() || model::info(op)->has_parameters;
   if (const std::uint32_t before = used_names_[name]++; before > 0 && !keeps_name) {
     full += "_" + std::to_string(before);
   }
-  // The number of spatial dimensions follows from what has it in its name: SyncBatchNorm has not.
-  const std::string_view type = model::info(op)->type;
-  std::optional<std::uint8_t> spatial;
-  if (!inputs.empty()) {
-    if (const auto found = spatial_dimensions_.find(inputs[0].index); found != spatial_dimensions_.end()) {
-      spatial = found->second;
-    }
-  }
-  if (type.ends_with("1d")) spatial = std::uint8_t{1};
-  if (type.ends_with("2d")) spatial = std::uint8_t{2};
-  if (type.ends_with("3d")) spatial = std::uint8_t{3};
-  if (op.is<Flatten>() || op.is<Reshape>()) spatial.reset();
-  std::vector<Edge> edges = builder_.apply(std::move(full), std::move(op), inputs, outputs);
-  for (const Edge edge : edges) {
-    if (spatial) spatial_dimensions_[edge.index] = *spatial;
-  }
-  return edges;
-}
-
-// A wrong choice is no wrong result: the norms want so many dimensions, and shape inference says so.
-OperatorKind ModuleCaller::batch_norm_of(std::span<const Edge> inputs) const {
-  const auto found = inputs.empty() ? spatial_dimensions_.end() : spatial_dimensions_.find(inputs[0].index);
-  if (found == spatial_dimensions_.end()) return OperatorKind::BatchNorm1d;
-  if (found->second == 2) return OperatorKind::BatchNorm2d;
-  return found->second == 3 ? OperatorKind::BatchNorm3d : OperatorKind::BatchNorm1d;
+  return module ? builder_.apply_shared(std::move(full), *module, std::move(op), inputs, outputs)
+                : builder_.apply(std::move(full), std::move(op), inputs, outputs);
 }
 
 Error ModuleCaller::unknown_class(const Value& module, const std::string& name) const {
@@ -333,8 +310,8 @@ void Forward::wrong(std::string_view attribute, std::string_view expected) {
   fail(wrong_attribute(name_, module_, attribute, expected, module_.attr(attribute)));
 }
 
-void Forward::unsupported(std::string why) {
-  fail(unsupported_module(name_, module_, std::move(why)));
+void Forward::unsupported(std::string why, std::string hint) {
+  fail(unsupported_module(name_, module_, std::move(why), std::move(hint)));
 }
 
 Value Forward::child(std::string_view path) const {
@@ -439,8 +416,9 @@ std::vector<std::string> Forward::children(std::string_view of) {
   for (std::size_t i = 0; i < modules.size() && !failed(); ++i) {
     const std::pair<Value, Value> entry = modules.entry(i);
     const std::optional<std::string_view> key = entry.first.as_string();
-    if (!key) {
-      fail(wrong_attribute(name_, module_, "_modules", "names as keys", entry.first));
+    if (!key || key->empty() || key->find('.') != std::string_view::npos) {
+      // torch's register_module() refuses them, since they would be the names of other modules too.
+      fail(wrong_attribute(name_, module_, "_modules", "names without dots as keys", entry.first));
     } else if (!entry.second.is_none()) {  // register_module("downsample", None)
       names.push_back(joined(of, *key));
     }

@@ -7,6 +7,7 @@
 #include <functional>
 #include <initializer_list>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -39,6 +40,8 @@ struct ForwardClass {
   // What it is called with.
   std::size_t min_inputs = 1;
   std::size_t max_inputs = 1;
+  // Torch's names of the inputs, where there are several: "tgt memory".
+  std::string_view input_names = {};
 };
 
 // nullptr for classes that are not known, and for layers that are one operator (find_stock_module).
@@ -63,10 +66,12 @@ class ModuleCaller {
 
   // module(inputs), its parameters named `name`.weight and so on.
   [[nodiscard]] Result<Returned> call(const Value& module, const std::string& name, std::span<const Edge> inputs);
-  // Of an operator without a module. Names of those without parameters get "_1" and so on where they come again.
-  std::vector<Edge> apply(const std::string& name, Operator op, std::span<const Edge> inputs, std::size_t outputs = 1);
+  // Of an operator without a module. A name that comes again gets "_1" and so on; parameters keep theirs, and are those
+  // of `module` where one is given.
+  std::vector<Edge> apply(const std::string& name, Operator op, std::span<const Edge> inputs, std::size_t outputs = 1,
+                          const std::optional<std::string>& module = {});
   // A child that is computed in training only: an auxiliary head.
-  void leave_out(const std::string& name) { left_out_.push_back(name); }
+  void leave_out(const std::string& name) { note_once(left_out_, name); }
   // A name of the state dict that forward() has no use for.
   void ignore(const std::string& name) {
     ++visited_;
@@ -85,15 +90,15 @@ class ModuleCaller {
   void ignore_other_tensors(const Value& module, const std::string& name, const Operator& op);
   Result<Returned> call_forward(const ForwardClass& known, const Value& module, const std::string& name,
                                 std::span<const Edge> inputs);
-  [[nodiscard]] OperatorKind batch_norm_of(std::span<const Edge> inputs) const;
   [[nodiscard]] Error unknown_class(const Value& module, const std::string& name) const;
 
   GraphBuilder& builder_;
   const ModelOptions& options_;
   std::uint64_t depth_ = 0;
   std::uint64_t visited_ = 0;
+  static void note_once(std::vector<std::string>& names, const std::string& name);
+
   std::map<std::string, std::uint32_t, std::less<>> used_names_;
-  std::map<std::int32_t, std::uint8_t> spatial_dimensions_;  // of edges whose number is known
   // What write_notes() tells.
   bool training_ = false;
   std::vector<std::string> left_out_;
@@ -153,7 +158,7 @@ class Forward {
 
   // As MODULE-ATTRIBUTE and MODULE-UNSUPPORTED, about this module.
   void wrong(std::string_view attribute, std::string_view expected);
-  void unsupported(std::string why);
+  void unsupported(std::string why, std::string hint = {});
 
   [[nodiscard]] const Value& module() const noexcept { return module_; }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }

@@ -1,7 +1,9 @@
 #include "doors/module_pickle.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/fail.hpp"
 #include "base/quote.hpp"
@@ -12,6 +14,40 @@
 namespace rushlight {
 namespace doors {
 namespace {
+
+// Stock modules whose forward() takes several tensors, and what torch calls them.
+struct StockInputs {
+  OperatorKind kind;
+  std::string_view names;
+};
+constexpr StockInputs kStockInputs[] = {
+    {OperatorKind::Bilinear, "input1 input2"},    {OperatorKind::CosineSimilarity, "x1 x2"},
+    {OperatorKind::MaxUnpool1d, "input indices"}, {OperatorKind::MaxUnpool2d, "input indices"},
+    {OperatorKind::MaxUnpool3d, "input indices"}, {OperatorKind::MultiheadAttention, "query key value"},
+    {OperatorKind::PairwiseDistance, "x1 x2"},
+};
+
+// The names of the inputs that a module cannot do without, separated by spaces.
+std::string_view input_names(const Value& root) {
+  Value module = root;
+  for (std::uint64_t depth = 0; depth < ModuleCaller::kMostNested; ++depth) {
+    const std::string_view class_name = module.class_name();
+    if (const ForwardClass* known = find_forward(class_name)) {
+      if (known->max_inputs == 1) break;
+      if (!known->input_names.empty()) return known->input_names;
+      // What passes its inputs on to one child.
+      const Value modules = module.attr("_modules");
+      module = modules["module"].exists() ? modules["module"] : modules["_orig_mod"];
+      continue;
+    }
+    const model::OperatorInfo* row = find_stock_module(class_name);
+    for (const StockInputs& stock : kStockInputs) {
+      if (row != nullptr && row->kind == stock.kind) return stock.names;
+    }
+    break;
+  }
+  return "input";
+}
 
 // Indices are looked up, everything else is computed with.
 DType input_dtype(const Value& root) {
@@ -46,8 +82,13 @@ Result<Graph> graph_of_module(const Value& module, const ModelOptions& options) 
   if (found != options.classes.end() && found->second) return found->second(module);
   GraphBuilder builder;
   ModuleCaller caller(builder, options);
-  const Edge input = builder.input("input", {}, input_dtype(module));
-  RUSHLIGHT_TRY_ASSIGN(const Returned returned, caller.call(module, "", {&input, 1}));
+  std::vector<Edge> inputs;
+  for (std::string_view names = input_names(module); !names.empty();) {
+    const std::string_view name = names.substr(0, names.find(' '));
+    names.remove_prefix(std::min(names.size(), name.size() + 1));
+    inputs.push_back(builder.input(std::string(name), {}, name == "indices" ? DType::i64 : input_dtype(module)));
+  }
+  RUSHLIGHT_TRY_ASSIGN(const Returned returned, caller.call(module, "", inputs));
   caller.write_notes();
   for (const Returned::Item& item : returned.items) builder.output(item.first, item.second);
   return builder.build();

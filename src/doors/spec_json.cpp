@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -202,7 +203,7 @@ class SpecReader {
         return spec_error("SPEC-VALUE", place, rushlight::quoted(word) + " has parameters and needs a name",
                           "write {\"" + std::string(word) + "\": \"NAME\"}, where NAME.weight is in the state dict");
       }
-      return apply(*row, model::make_operator(*row), "", nullptr, nullptr, place);
+      return apply(*row, model::make_operator(*row), "", {}, nullptr, nullptr, place);
     }
     object source;
     if (layer.get(source) != simdjson::SUCCESS) {
@@ -247,7 +248,8 @@ class SpecReader {
     RUSHLIGHT_TRY_ASSIGN(const auto keys, members(source, where, known));
 
     std::string name;
-    RUSHLIGHT_TRY(read_main_key(*row, keys.at(row->spec_name), keys, where, name, op));
+    std::optional<std::string> module;
+    RUSHLIGHT_TRY(read_main_key(*row, keys.at(row->spec_name), keys, where, name, module, op));
     Status status;
     model::for_each_attribute(op, [&](const model::AttributeInfo& attribute, auto& field) {
       const auto given = keys.find(attribute.name);
@@ -258,7 +260,7 @@ class SpecReader {
       const auto at = keys.find(key);
       return at == keys.end() ? nullptr : &at->second;
     };
-    return apply(*row, std::move(op), std::move(name), find("input"), find("outputs"), where);
+    return apply(*row, std::move(op), std::move(name), module, find("input"), find("outputs"), where);
   }
 
   // " 'conv1'", for messages: the string under the operator's key, or else under "name".
@@ -273,7 +275,7 @@ class SpecReader {
   // {"conv2d": "conv1"} names the layer; {"maxpool2d": 2} gives the first attribute of one that needs no name.
   Status read_main_key(const model::OperatorInfo& row, const JsonElement& value,
                        const std::map<std::string_view, JsonElement>& keys, const std::string& where, std::string& name,
-                       Operator& op) {
+                       std::optional<std::string>& module, Operator& op) {
     const auto name_key = keys.find("name");
     if (name_key != keys.end()) {
       RUSHLIGHT_TRY(read_value(name_key->second, where + ": name", name));
@@ -281,14 +283,17 @@ class SpecReader {
     }
     std::string_view text;
     if (value.get(text) == simdjson::SUCCESS) {
-      if (name_key != keys.end()) {
-        return spec_error("SPEC-KEY", where,
-                          "the name stands under both " + rushlight::quoted(row.spec_name) + " and 'name'");
-      }
       if (text.empty()) {
         return spec_error("SPEC-VALUE", where, std::string(row.spec_name) + ": expected a name, found ''");
       }
-      name = std::string(text);
+      if (name_key == keys.end()) {
+        name = std::string(text);
+      } else if (row.has_parameters) {
+        module = std::string(text);  // a layer that is called again has a name of its own
+      } else {
+        return spec_error("SPEC-KEY", where,
+                          "the name stands under both " + rushlight::quoted(row.spec_name) + " and 'name'");
+      }
       return {};
     }
     if (row.has_parameters) {
@@ -338,8 +343,9 @@ class SpecReader {
                       did_you_mean(name, names));
   }
 
-  Status apply(const model::OperatorInfo& row, Operator op, std::string name, const JsonElement* input,
-               const JsonElement* outputs, const std::string& where) {
+  // `module`: what its parameters are named after, where that is not its name.
+  Status apply(const model::OperatorInfo& row, Operator op, std::string name, const std::optional<std::string>& module,
+               const JsonElement* input, const JsonElement* outputs, const std::string& where) {
     std::vector<std::string> names;
     if (input != nullptr && input->is_string()) {
       RUSHLIGHT_TRY(read_value(*input, where + ": input", names.emplace_back()));
@@ -371,7 +377,14 @@ class SpecReader {
       if (output_names.empty()) return expected_error(where + ": outputs", "at least one name", "none");
     }
     const std::size_t count = std::max<std::size_t>(output_names.size(), 1);
-    const std::vector<Edge> made = builder_.apply(name, std::move(op), edges, count);
+    if (!module && row.has_parameters && !name.empty() && values_.contains(name)) {
+      Error error = name_is_taken(name, where);
+      error.finding.hint = "a layer that is called again has a name of its own: {\"" + std::string(row.spec_name) +
+                           "\": \"" + name + "\", \"name\": \"" + name + "_1\"}";
+      return error;
+    }
+    const std::vector<Edge> made = module ? builder_.apply_shared(name, *module, std::move(op), edges, count)
+                                          : builder_.apply(name, std::move(op), edges, count);
     last_ = made.front();
     for (std::size_t i = 0; i < output_names.size(); ++i) RUSHLIGHT_TRY(name_value(output_names[i], made[i], where));
     return name.empty() ? Status() : name_value(name, last_, where);
@@ -379,6 +392,10 @@ class SpecReader {
 
   Status name_value(const std::string& name, Edge edge, const std::string& where) {
     if (values_.emplace(name, edge).second) return {};
+    return name_is_taken(name, where);
+  }
+
+  static Error name_is_taken(const std::string& name, const std::string& where) {
     return spec_error("SPEC-KEY", where, "the name " + rushlight::quoted(name) + " is taken");
   }
 

@@ -70,6 +70,9 @@ std::string detail_of(const BatchNorm1d& op) {
 std::string detail_of(const BatchNorm2d& op) {
   return size_text(op.num_features);
 }
+std::string detail_of(const SyncBatchNorm& op) {
+  return size_text(op.num_features);
+}
 std::string detail_of(const MaxPool2d& op) {
   std::string detail;
   add_window(detail, op);
@@ -167,7 +170,7 @@ std::int64_t distinct_parameters(const Model& model) {
 
 }  // namespace
 
-Result<Summary> summarize(const Model& model, std::vector<Shape> input_shapes) {
+Result<Summary> summarize(const Model& model, std::vector<Shape> input_shapes, const Limits& limits) {
   if (input_shapes.empty()) {
     RUSHLIGHT_TRY_ASSIGN(input_shapes, declared_shapes(model));
   }
@@ -180,7 +183,7 @@ Result<Summary> summarize(const Model& model, std::vector<Shape> input_shapes) {
   summary.parameters = distinct_parameters(model);
   summary.notes = model.graph().notes();
   if (model.missing().empty()) {
-    RUSHLIGHT_TRY_ASSIGN(Session session, model.session());
+    RUSHLIGHT_TRY_ASSIGN(Session session, model.session(Device::cpu(), {.limits = limits}));
     RUSHLIGHT_TRY(session.prepare(input_shapes));
     summary.workspace_bytes = session.workspace_bytes();
   } else {

@@ -76,6 +76,26 @@ Returned decoder(Forward& self) {
   return self.has("norm") ? self("norm", x) : x;
 }
 
+// Without masks, as it is called with src and tgt alone.
+Returned transformer(Forward& self) {
+  const Edge memory = self("encoder", self.inputs()[0]);
+  const Edge inputs[] = {self.inputs()[1], memory};
+  return self.call("decoder", inputs);
+}
+
+// Where the windows lie is drawn anew in each forward(), in eval mode too, unless the module was given the samples.
+template <class Pool>
+Returned fractional_max_pool(Forward& self) {
+  const Value samples = self.attribute("_buffers")["_random_samples"];
+  if (!samples.exists() || samples.is_none()) {
+    self.unsupported(
+        "it draws where its windows lie at random in every forward(), in eval mode too",
+        "give it the samples before torch.save: FractionalMaxPool2d(..., _random_samples=torch.rand(N, C, 2))");
+    return Edge{};
+  }
+  return self.apply_as_module(Pool{}, {self.input(), self.parameter("_random_samples")});
+}
+
 Returned in_order(Forward& self) {
   return self.in_order();
 }
@@ -88,15 +108,21 @@ Returned original_module(Forward& self) {
   return self.returned("_orig_mod", self.inputs());
 }
 
+// Their child says how many.
+constexpr std::size_t kAnyNumber = 8;
+
 constexpr ForwardClass kForwards[] = {
-    {"torch._dynamo.eval_frame.OptimizedModule", original_module},
-    {"torch.nn.modules.transformer.TransformerDecoder", decoder, 2, 2},
-    {"torch.nn.modules.transformer.TransformerDecoderLayer", decoder_layer, 2, 2},
+    {"torch._dynamo.eval_frame.OptimizedModule", original_module, 1, kAnyNumber},
+    {"torch.nn.modules.pooling.FractionalMaxPool2d", fractional_max_pool<FractionalMaxPool2d>},
+    {"torch.nn.modules.pooling.FractionalMaxPool3d", fractional_max_pool<FractionalMaxPool3d>},
+    {"torch.nn.modules.transformer.Transformer", transformer, 2, 2, "src tgt"},
+    {"torch.nn.modules.transformer.TransformerDecoder", decoder, 2, 2, "tgt memory"},
+    {"torch.nn.modules.transformer.TransformerDecoderLayer", decoder_layer, 2, 2, "tgt memory"},
     {"torch.nn.modules.transformer.TransformerEncoder", encoder},
     {"torch.nn.modules.transformer.TransformerEncoderLayer", encoder_layer},
-    {"torch.nn.parallel.data_parallel.DataParallel", wrapped_module},
-    {"torch.nn.parallel.distributed.DistributedDataParallel", wrapped_module},
-    {"torch.optim.swa_utils.AveragedModel", wrapped_module},
+    {"torch.nn.parallel.data_parallel.DataParallel", wrapped_module, 1, kAnyNumber},
+    {"torch.nn.parallel.distributed.DistributedDataParallel", wrapped_module, 1, kAnyNumber},
+    {"torch.optim.swa_utils.AveragedModel", wrapped_module, 1, kAnyNumber},
 };
 
 constexpr auto kAll = [] {

@@ -121,11 +121,13 @@ class FieldCheck {
       return real(field);
     } else if constexpr (std::is_same_v<T, std::optional<double>>) {
       return field ? real(*field) : std::string();
+    } else if constexpr (std::is_same_v<T, std::optional<std::int64_t>>) {
+      return field ? bounded(*field) : missing(true);
     } else if constexpr (std::is_same_v<T, Shape> || std::is_same_v<T, std::vector<double>> ||
                          std::is_same_v<T, std::string>) {
       return missing(field.empty());
     } else {
-      return {};  // a bool, a word, an optional integer: any value
+      return {};  // a bool, a word: any value
     }
   }
 
@@ -140,6 +142,11 @@ class FieldCheck {
     const bool unset = field == T(0);
     if (std::string problem = missing(unset); !problem.empty()) return problem;
     if (unset && info_.default_kind != DefaultKind::value) return {};
+    return bounded(field);
+  }
+
+  template <class T>
+  [[nodiscard]] std::string bounded(const T& field) const {
     for (const Bound& bound : kBounds) {
       if (bound.attribute != info_.name || least(field) >= bound.least) continue;
       return wrong(info_.name, "at least " + std::to_string(bound.least), found_text(field));
@@ -230,6 +237,27 @@ std::string problem_of_upsample(const Upsample& op) {
   return {};
 }
 
+// Exactly one of the two, one number for all dimensions or one for each.
+template <class Pool>
+std::string problem_of_fractional(const Pool& op, std::size_t spatial) {
+  if (op.output_size.empty() == op.output_ratio.empty()) {
+    return std::string("output_size and output_ratio: expected one of them, found ") +
+           (op.output_size.empty() ? "neither" : "both");
+  }
+  const std::size_t count = op.output_size.empty() ? op.output_ratio.size() : op.output_size.size();
+  if (count != 1 && count != spatial) {
+    return wrong(op.output_size.empty() ? "output_ratio" : "output_size", "1 or " + count_text(spatial, "number"),
+                 std::to_string(count));
+  }
+  for (const std::int64_t size : op.output_size) {
+    if (size < 1) return wrong("output_size", "at least 1", std::to_string(size));
+  }
+  for (const double ratio : op.output_ratio) {
+    if (!(ratio > 0 && ratio < 1)) return wrong("output_ratio", "a number between 0 and 1", number_text(ratio));
+  }
+  return {};
+}
+
 std::string problem_of_attention(const MultiheadAttention& op) {
   if (op.embed_dim == kFromWeights || op.embed_dim % op.num_heads == 0) return {};
   return wrong("embed_dim", "a multiple of num_heads " + std::to_string(op.num_heads), std::to_string(op.embed_dim));
@@ -274,6 +302,10 @@ std::string problem_between(const Operator& op) {
       return problem_of_adaptive(op.get<AdaptiveMaxPool2d>());
     case OperatorKind::AdaptiveMaxPool3d:
       return problem_of_adaptive(op.get<AdaptiveMaxPool3d>());
+    case OperatorKind::FractionalMaxPool2d:
+      return problem_of_fractional(op.get<FractionalMaxPool2d>(), 2);
+    case OperatorKind::FractionalMaxPool3d:
+      return problem_of_fractional(op.get<FractionalMaxPool3d>(), 3);
     case OperatorKind::GroupNorm: {
       const auto& norm = op.get<GroupNorm>();
       if (norm.num_channels % norm.num_groups == 0) return {};

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -73,8 +74,10 @@ struct GraphBuilder::Impl {
   Graph::Impl graph;
   std::unordered_set<std::string> input_names;
   std::unordered_set<std::string> output_names;
-  std::unordered_set<std::string> parameter_owners;  // names of nodes with parameters
-  std::vector<DType> dtypes;                         // of each edge
+  std::unordered_map<std::string, std::size_t> modules;  // what parameters are named after: the node that was first
+  std::unordered_set<std::string> node_names;
+  std::unordered_map<std::string, std::size_t> calls;  // suffixes that a name has been given
+  std::vector<DType> dtypes;                           // of each edge
   std::vector<std::string> problems;
   std::size_t problem_count = 0;
 
@@ -90,8 +93,31 @@ struct GraphBuilder::Impl {
     return Edge{static_cast<std::int32_t>(graph.edge_count++)};
   }
 
+  // A name that no node before has: "fc", "fc_1", "fc_2" ...
+  [[nodiscard]] std::string unused_name(const std::string& name) {
+    std::string unused = name;
+    while (node_names.contains(unused)) unused = name + "_" + std::to_string(++calls[name]);
+    return unused;
+  }
+
+  // What is wrong with a node that reads the parameters of an earlier one; empty when nothing is.
+  [[nodiscard]] std::string sharing_problem(const Operator& first, const Operator& again, bool is_by_name) const {
+    const std::string named = is_by_name ? "another layer has this name" : "another layer has these parameters";
+    if (first.kind() != again.kind()) return named + " and is a " + std::string(model::info(first)->spec_name);
+    if (first == again) return {};
+    if (is_by_name) return named + " and other attributes: a module that is called again has the same ones";
+    const std::vector<model::ParameterShape> shapes = model::parameter_shapes(first);
+    const std::vector<model::ParameterShape> wanted = model::parameter_shapes(again);
+    const auto same = [](const model::ParameterShape& a, const model::ParameterShape& b) {
+      return a.name == b.name && a.shape == b.shape;
+    };
+    if (std::equal(shapes.begin(), shapes.end(), wanted.begin(), wanted.end(), same)) return {};
+    return named + " and other shapes for them";
+  }
+
   // An edge is made after what it is computed from, so that a graph has no cycles and its nodes stand in running order.
-  std::vector<Edge> apply(std::string name, Operator op, std::span<const Edge> inputs, std::size_t output_count) {
+  std::vector<Edge> apply(std::string name, std::optional<std::string> module, Operator op,
+                          std::span<const Edge> inputs, std::size_t output_count) {
     const std::vector<Edge> poison(std::max<std::size_t>(output_count, 1), kPoison);
     const model::OperatorInfo* row = model::info(op);
     if (row == nullptr) {
@@ -102,15 +128,26 @@ struct GraphBuilder::Impl {
     if (name.empty() && !row->has_parameters) {
       name = std::string(row->spec_name) + "_" + std::to_string(graph.nodes.size());
     }
-    Node node{std::move(name), std::move(op), {inputs.begin(), inputs.end()}, {}};
+    Node node{std::move(name), std::move(op), {inputs.begin(), inputs.end()}, {}, {}};
     const std::string where = model::layer_text(node) + ": ";
     const auto refuse = [&](const std::string& problem) {
       fail(where + problem);
       return poison;
     };
     if (std::string problem = model::attribute_problem(node.op); !problem.empty()) return refuse(problem);
-    if (model::has_parameters(node.op) && !parameter_owners.insert(node.name).second) {
-      return refuse("another layer has this name, and both have parameters");
+    std::optional<std::string> owner;  // what its parameters are named after
+    if (model::has_parameters(node.op)) {
+      owner = module ? *module : node.name;
+      const auto first = modules.find(*owner);
+      if (first != modules.end()) {
+        const Operator& there = graph.nodes[first->second].op;
+        if (std::string problem = sharing_problem(there, node.op, !module); !problem.empty()) return refuse(problem);
+      }
+      // Two calls are told apart. That another layer without parameters has the name is nothing new.
+      if (module || first != modules.end()) node.name = unused_name(node.name.empty() ? *owner : node.name);
+      if (node.name != *owner) node.module = owner;
+    } else if (module) {
+      return refuse("it has no parameters to be shared");
     }
     for (const Edge edge : inputs) {
       if (edge == kPoison) return poison;
@@ -130,6 +167,8 @@ struct GraphBuilder::Impl {
     for (std::size_t i = 0; i < output_count; ++i) {
       node.outputs.push_back(next_edge(model::output_dtype(node.op, input_dtypes, i)));
     }
+    node_names.insert(node.name);
+    if (owner) modules.try_emplace(*std::move(owner), graph.nodes.size());
     graph.nodes.push_back(std::move(node));
     return graph.nodes.back().outputs;
   }
@@ -167,10 +206,14 @@ Edge GraphBuilder::apply(std::string name, Operator op, std::initializer_list<Ed
   return apply(std::move(name), std::move(op), std::span(inputs.begin(), inputs.size()));
 }
 Edge GraphBuilder::apply(std::string name, Operator op, std::span<const Edge> inputs) {
-  return impl_->apply(std::move(name), std::move(op), inputs, 1).front();
+  return impl_->apply(std::move(name), {}, std::move(op), inputs, 1).front();
 }
 std::vector<Edge> GraphBuilder::apply(std::string name, Operator op, std::span<const Edge> inputs, std::size_t count) {
-  return impl_->apply(std::move(name), std::move(op), inputs, count);
+  return impl_->apply(std::move(name), {}, std::move(op), inputs, count);
+}
+std::vector<Edge> GraphBuilder::apply_shared(std::string name, std::string module, Operator op,
+                                             std::span<const Edge> inputs, std::size_t count) {
+  return impl_->apply(std::move(name), std::move(module), std::move(op), inputs, count);
 }
 
 void GraphBuilder::output(std::string name, Edge edge) {

@@ -55,12 +55,14 @@ std::vector<Edge> add(GraphBuilder& builder, const Model& model, const std::stri
   std::vector<Edge> edges(graph.edge_count());
   const auto ours = [&](Edge edge) -> Edge& { return edges[static_cast<std::size_t>(edge.index)]; };
   for (std::size_t i = 0; i < inputs.size(); ++i) ours(graph.inputs()[i].edge) = inputs[i];
+  const auto full = [&](const std::string& name) { return name.empty() ? prefix : prefix + "." + name; };
   std::vector<Edge> operands;
   for (const Node& node : graph.nodes()) {
     operands.clear();
     for (const Edge edge : node.inputs) operands.push_back(ours(edge));
     const std::vector<Edge> made =
-        builder.apply(node.name.empty() ? prefix : prefix + "." + node.name, node.op, operands, node.outputs.size());
+        node.module ? builder.apply_shared(full(node.name), full(*node.module), node.op, operands, node.outputs.size())
+                    : builder.apply(full(node.name), node.op, operands, node.outputs.size());
     for (std::size_t i = 0; i < made.size(); ++i) ours(node.outputs[i]) = made[i];
   }
   std::vector<Edge> outputs;

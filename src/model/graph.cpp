@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <unordered_set>
 #include <utility>
 
 #include "base/fail.hpp"
@@ -45,10 +46,12 @@ const std::vector<std::string>& Graph::ignored() const noexcept {
 
 std::vector<ParameterSpec> Graph::parameters() const {
   std::vector<ParameterSpec> specs;
+  std::unordered_set<std::string> listed;
   for (std::size_t i = 0; i < impl_->nodes.size(); ++i) {
     const Node& node = impl_->nodes[i];
     for (model::ParameterShape& parameter : model::parameter_shapes(node.op)) {
-      specs.push_back({node.parameter(parameter.name), std::move(parameter.shape), i});
+      std::string name = node.parameter(parameter.name);
+      if (listed.insert(name).second) specs.push_back({std::move(name), std::move(parameter.shape), i});
     }
   }
   return specs;

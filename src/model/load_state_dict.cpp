@@ -106,6 +106,7 @@ std::vector<std::string_view> unread_buffers(const Operator& op) {
     case OperatorKind::BatchNorm1d:
     case OperatorKind::BatchNorm2d:
     case OperatorKind::BatchNorm3d:
+    case OperatorKind::SyncBatchNorm:
     case OperatorKind::InstanceNorm1d:
     case OperatorKind::InstanceNorm2d:
     case OperatorKind::InstanceNorm3d:
@@ -217,8 +218,17 @@ Result<Binding> load_state_dict(const Graph::Impl& graph, const StateDict& state
     }
     for (const ParameterShape& parameter : parameter_shapes(node.op)) {
       std::string name = node.parameter(parameter.name);
-      if (state.find(name) == nullptr) report.missing.push_back(name);
       const Tensor* tensor = find(parameter.name);
+      if (expected.contains(name)) {
+        // Of a module that is called again: what is wrong with its parameters has been said. Attributes of the two
+        // calls may read different things off one shape, so it must fit both.
+        if (tensor != nullptr && attributes.empty() && !fits_parameter(node.op, parameter, tensor->shape())) {
+          attributes = layer_text(node) + ": " + quoted(name) + ": expected " + shape_text(parameter.shape) +
+                       ", found " + shape_text(to_shape(tensor->shape()));
+        }
+        continue;
+      }
+      if (state.find(name) == nullptr) report.missing.push_back(name);
       if (tensor == nullptr) {
         binding.missing.push_back(name);
       } else if (!fits_parameter(node.op, parameter, tensor->shape())) {

@@ -117,7 +117,7 @@ void resolve([[maybe_unused]] Op& op, [[maybe_unused]] std::string_view name, [[
     if (name == "bias") return;
     learn(op.in1_features, shape[1]);
     learn(op.in2_features, shape[2]);
-  } else if constexpr (kOneOf<Op, BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d,
+  } else if constexpr (kOneOf<Op, BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm, InstanceNorm1d, InstanceNorm2d,
                               InstanceNorm3d>) {
     learn(op.num_features, shape[0]);
   } else if constexpr (kOneOf<Op, GroupNorm>) {

@@ -1,7 +1,10 @@
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "base/quote.hpp"
+#include "model/parameters.hpp"
 #include "rushlight/graph.hpp"
 
 namespace rushlight {
@@ -24,6 +27,7 @@ Result<Graph> Sequential::graph(Shape input) const {
     std::size_t next = 0;
   };
   std::vector<Level> levels{{this, "", 0}};
+  std::unordered_set<std::string> names;  // of layers with parameters
   while (!levels.empty()) {
     Level& level = levels.back();
     if (level.next == level.layers->layers_.size()) {
@@ -36,6 +40,13 @@ Result<Graph> Sequential::graph(Shape input) const {
     if (layer.children != nullptr) {
       levels.push_back({layer.children.get(), std::move(name) + ".", 0});
     } else {
+      // Layers are values: two of one name are a mistake, not one module that is called twice.
+      if (model::has_parameters(layer.op) && !names.insert(name).second) {
+        return Error::of(
+            {.category = Category::argument,
+             .code = "GRAPH-BUILD",
+             .message = "graph: layer " + quoted(name) + ": another layer has this name, and both have parameters"});
+      }
       edge = builder.apply(std::move(name), layer.op, edge);
     }
   }

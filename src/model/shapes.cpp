@@ -77,6 +77,8 @@ DType output_dtype(const Operator& op, std::span<const DType> inputs, std::size_
     case OperatorKind::AdaptiveMaxPool1d:
     case OperatorKind::AdaptiveMaxPool2d:
     case OperatorKind::AdaptiveMaxPool3d:
+    case OperatorKind::FractionalMaxPool2d:
+    case OperatorKind::FractionalMaxPool3d:
       return index == 1 ? DType::i64 : DType::f32;
     case OperatorKind::Parameter:
       return op.get<Parameter>().integer ? DType::i64 : DType::f32;
@@ -109,6 +111,7 @@ DType output_dtype(const Operator& op, std::span<const DType> inputs, std::size_
     case OperatorKind::Flip:
     case OperatorKind::Roll:
     case OperatorKind::Pad:
+    case OperatorKind::PadAs:
       return inputs.empty() ? DType::f32 : inputs[0];
     default:
       return DType::f32;

@@ -74,7 +74,7 @@ class Program {
   // Returns when the outputs may be read by the host.
   virtual Status run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) = 0;
 
-  // Bytes of activations and scratch, without weights.
+  // Bytes of activations, scratch and what operators precompute, without weights.
   [[nodiscard]] virtual std::uint64_t workspace_bytes() const noexcept = 0;
 
  protected:

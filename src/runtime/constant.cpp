@@ -21,9 +21,7 @@ struct Parameter {
 };
 
 Result<Parameter> parameter(const Network& network, std::size_t node, std::string_view name) {
-  // The node of a lone layer has no name, and its parameters no prefix.
-  const std::string& prefix = network.graph.nodes()[node].name;
-  const std::string full_name = prefix.empty() ? std::string(name) : prefix + "." + std::string(name);
+  const std::string full_name = network.graph.nodes()[node].parameter(name);
   const Tensor* tensor = network.parameters.find(full_name);
   if (tensor == nullptr) {
     return Error::of(
@@ -47,6 +45,7 @@ class BatchNorm {
     if (const auto* one = op.get_if<BatchNorm1d>()) look_at(*one);
     if (const auto* two = op.get_if<BatchNorm2d>()) look_at(*two);
     if (const auto* three = op.get_if<BatchNorm3d>()) look_at(*three);
+    if (const auto* any = op.get_if<SyncBatchNorm>()) look_at(*any);
     RUSHLIGHT_TRY_ASSIGN(norm.mean_, parameter(network, node, "running_mean"));
     RUSHLIGHT_TRY_ASSIGN(norm.var_, parameter(network, node, "running_var"));
     if (affine) {

@@ -1,10 +1,36 @@
 #include "runtime/draft.hpp"
 
+#include <map>
 #include <utility>
 
 #include "base/fail.hpp"
+#include "model/parameters.hpp"
 
 namespace rushlight::runtime {
+namespace {
+
+std::vector<std::size_t> find_weights_nodes(const Network& network) {
+  // Parameters are dense and of the shapes that the operator says: where they lie tells them apart.
+  using Place = std::pair<const Memory*, std::int64_t>;
+  std::map<std::vector<Place>, std::size_t> first;
+  const std::span<const Node> nodes = network.graph.nodes();
+  std::vector<std::size_t> result(nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    result[i] = i;
+    std::vector<Place> places;
+    for (const model::ParameterShape& parameter : model::parameter_shapes(nodes[i].op)) {
+      const Tensor* tensor = network.parameters.find(nodes[i].parameter(parameter.name));
+      if (tensor == nullptr) continue;
+      places.emplace_back(tensor->storage().memory().get(), tensor->storage_offset());
+    }
+    if (places.empty()) continue;
+    const std::size_t before = first.try_emplace(std::move(places), i).first->second;
+    if (nodes[before].op == nodes[i].op) result[i] = before;
+  }
+  return result;
+}
+
+}  // namespace
 
 Uses::Uses(const Draft& draft) : count(draft.shapes.size(), 0), producer(draft.shapes.size(), kNoNode) {
   for (std::size_t i = 0; i < draft.ops.size(); ++i) {
@@ -29,7 +55,13 @@ void erase_ops(Draft& draft, const std::vector<bool>& erase) {
 
 Result<Draft> make_draft(const Network& network, std::span<const Shape> input_shapes) {
   RUSHLIGHT_TRY_ASSIGN(std::vector<EdgeType> types, network.graph.infer_types(input_shapes));
-  Draft draft{.network = network, .shapes = {}, .dtypes = {}, .ops = {}, .inputs = {}, .outputs = {}};
+  Draft draft{.network = network,
+              .shapes = {},
+              .dtypes = {},
+              .ops = {},
+              .inputs = {},
+              .outputs = {},
+              .weights_node = find_weights_nodes(network)};
   for (EdgeType& type : types) {
     draft.shapes.push_back(std::move(type.shape));
     draft.dtypes.push_back(type.dtype);

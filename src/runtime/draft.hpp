@@ -36,6 +36,9 @@ struct Draft {
   std::vector<DraftOp> ops;   // in an order in which they can run
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;
+  // Of each node: the first with the same operator and the very same parameters, which stands for it where weights are
+  // kept. A module that is called again, and layers whose weights are tied, have them packed once.
+  std::vector<std::size_t> weights_node;
 
   [[nodiscard]] const Node& node(const DraftOp& op) const noexcept { return network.graph.nodes()[op.node]; }
 };

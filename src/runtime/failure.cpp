@@ -26,13 +26,14 @@ Error index_outside(std::int64_t index, std::int64_t size) {
                     .expected = expected});
 }
 
-Error arena_too_large(std::optional<std::uint64_t> needed_bytes, const Limits& limits) {
+Error arena_too_large(std::optional<std::uint64_t> needed_bytes, const Limits& limits, std::string_view what) {
   const std::string needed = needed_bytes ? std::to_string(*needed_bytes) : "more than 63 bits can count";
   const std::string allowed = std::to_string(limits.arena_bytes);
   return Error::of({.category = Category::limit,
                     .code = "LIMIT-ARENA-BYTES",
-                    .message = "activations need more memory than limits.arena_bytes allows, expected at most " +
-                               allowed + " bytes, found " + needed,
+                    .message = std::string(what) +
+                               " need more memory than limits.arena_bytes allows, expected at most " + allowed +
+                               " bytes, found " + needed,
                     .found = needed,
                     .expected = allowed,
                     .hint = "run smaller batches, or raise the limit"});

@@ -19,7 +19,8 @@ namespace rushlight::runtime {
 // An input that holds places has one that is none: torch's index error. `size`: of what it points into.
 [[nodiscard]] Error index_outside(std::int64_t index, std::int64_t size);
 
-// nullopt: more than 63 bits can count.
-[[nodiscard]] Error arena_too_large(std::optional<std::uint64_t> needed_bytes, const Limits& limits);
+// nullopt: more than 63 bits can count. `what`: plural, "activations" or what a layer needs beside them.
+[[nodiscard]] Error arena_too_large(std::optional<std::uint64_t> needed_bytes, const Limits& limits,
+                                    std::string_view what = "activations");
 
 }  // namespace rushlight::runtime

@@ -11,11 +11,13 @@ Arrangement arrangement_of(const Operator& op) noexcept {
     case OperatorKind::BatchNorm1d:
     case OperatorKind::BatchNorm2d:
     case OperatorKind::BatchNorm3d:
+    case OperatorKind::SyncBatchNorm:
     case OperatorKind::InstanceNorm1d:
     case OperatorKind::InstanceNorm2d:
     case OperatorKind::InstanceNorm3d:
     case OperatorKind::GroupNorm:
     case OperatorKind::LocalResponseNorm:
+    case OperatorKind::CrossMapLRN2d:
     case OperatorKind::MaxPool1d:
     case OperatorKind::MaxPool2d:
     case OperatorKind::MaxPool3d:
@@ -65,6 +67,8 @@ Arrangement arrangement_of(const Operator& op) noexcept {
     case OperatorKind::MaxUnpool1d:
     case OperatorKind::MaxUnpool2d:
     case OperatorKind::MaxUnpool3d:
+    case OperatorKind::FractionalMaxPool2d:
+    case OperatorKind::FractionalMaxPool3d:
     case OperatorKind::Softmax:
     case OperatorKind::LogSoftmax:
     case OperatorKind::Softmin:

@@ -293,7 +293,9 @@ class Lowering {
     emit(std::move(step));
   }
 
-  ConstantId constant(const Constant& wanted) {
+  ConstantId constant(Constant wanted) {
+    wanted.node = draft_.weights_node[wanted.node];
+    if (wanted.batch_norm != kNoNode) wanted.batch_norm = draft_.weights_node[wanted.batch_norm];
     const auto [place, is_new] = constants_.try_emplace(wanted, static_cast<ConstantId>(plan_.constants.size()));
     if (is_new) plan_.constants.push_back(wanted);
     return place->second;
@@ -403,6 +405,8 @@ class Lowering {
         return lower_norm(op, kind.get<BatchNorm2d>());
       case OperatorKind::BatchNorm3d:
         return lower_norm(op, kind.get<BatchNorm3d>());
+      case OperatorKind::SyncBatchNorm:
+        return lower_norm(op, kind.get<SyncBatchNorm>());
       case OperatorKind::ReLU:
         return lower_op(op, kind.get<ReLU>());
       case OperatorKind::MaxPool1d:
@@ -460,6 +464,8 @@ class Lowering {
         return lower_expand(op);
       case OperatorKind::Repeat:
         return lower_op(op, kind.get<Repeat>());
+      case OperatorKind::PadAs:
+        return lower_op(op, kind.get<PadAs>());
       case OperatorKind::Flip:
         return lower_op(op, kind.get<Flip>());
       case OperatorKind::Cat:
@@ -544,6 +550,7 @@ class Lowering {
     GeneralStep step;
     step.op = without;
     step.node = op.node;
+    step.weights_node = draft_.weights_node[op.node];
     step.inputs.push_back(padded(op.inputs[0], conv));
     step.outputs.push_back(make_picture(op.output, 3));
     emit(std::move(step));
@@ -820,6 +827,22 @@ class Lowering {
     emit_copy(std::move(from), std::move(to));
   }
 
+  // What only crops is a view, the rest is a Pad.
+  void lower_op(const DraftOp& op, const PadAs& pad_as) {
+    const Shape& sizes = shape(op.inputs[0]);
+    const Result<Pad> pad = model::pad_of(pad_as, sizes, shape(op.inputs[1]));
+    if (!pad) return lower_general(op, pad_as);  // shapes have been inferred by the same function: never
+    const auto adds = [](std::int64_t amount) { return amount > 0; };
+    if (std::none_of(pad->pad.begin(), pad->pad.end(), adds)) {
+      View view = view_of(op.inputs[0]);
+      for (std::size_t d = 0; d < sizes.size(); ++d)
+        view.offset -= pad->pad[2 * (sizes.size() - 1 - d)] * view.strides[d];
+      if (product(shape(op.output)) == 0) view.offset = 0;
+      return set_view(op.output, std::move(view));
+    }
+    lower_general_on(op, *pad, std::span(op.inputs).first(1));
+  }
+
   void lower_op(const DraftOp& op, const Repeat& repeat) {
     const View view = view_of(op.inputs[0]);
     const Shape& sizes = shape(op.inputs[0]);
@@ -935,19 +958,21 @@ class Lowering {
     return like == nullptr ? contiguous_strides(sizes) : dense_like(sizes, like->strides);
   }
 
-  void lower_general(const DraftOp& op, const Operator& kind) {
+  void lower_general(const DraftOp& op, const Operator& kind) { lower_general_on(op, kind, op.inputs); }
+  void lower_general_on(const DraftOp& op, const Operator& kind, std::span<const ValueId> inputs) {
     GeneralStep step;
     step.op = kind;
     step.node = op.node;
+    step.weights_node = draft_.weights_node[op.node];
     const std::vector<ValueId> outputs = outputs_of(op);
     switch (arrangement_of(kind)) {
       case Arrangement::elements:
-        for (const ValueId input : op.inputs) step.inputs.push_back(operand(input));
+        for (const ValueId input : inputs) step.inputs.push_back(operand(input));
         step.outputs.push_back(make_operand(op.output, elementwise_strides(shape(op.output), step.inputs)));
         break;
       case Arrangement::views:
       case Arrangement::dense:
-        for (const ValueId input : op.inputs) {
+        for (const ValueId input : inputs) {
           step.inputs.push_back(arrangement_of(kind) == Arrangement::views ? operand(input) : dense_operand(input));
         }
         for (const ValueId output : outputs) {
@@ -955,9 +980,9 @@ class Lowering {
         }
         break;
       case Arrangement::pictures: {
-        const std::size_t rank = shape(op.inputs[0]).size();
+        const std::size_t rank = shape(inputs[0]).size();
         const std::size_t spatial = spatial_dimensions(kind, rank);
-        step.inputs.push_back(picture_operand(op.inputs[0], spatial));
+        step.inputs.push_back(picture_operand(inputs[0], spatial));
         for (const ValueId output : outputs) step.outputs.push_back(make_picture(output, spatial));
         break;
       }
@@ -1099,6 +1124,8 @@ bool has_step(const Node& node) noexcept {
       return op.get<BatchNorm2d>().track_running_stats;
     case OperatorKind::BatchNorm3d:
       return op.get<BatchNorm3d>().track_running_stats;
+    case OperatorKind::SyncBatchNorm:
+      return op.get<SyncBatchNorm>().track_running_stats;
     case OperatorKind::Add:
       return op.get<Add>().alpha == 1 && !op.get<Add>().other;
     case OperatorKind::Linear:

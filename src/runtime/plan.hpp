@@ -240,7 +240,8 @@ struct Operand {
 // one order of elements to another. In place where works_in_place() says so.
 struct GeneralStep {
   Operator op;
-  std::size_t node = 0;  // whose parameters
+  std::size_t node = 0;          // whose parameters
+  std::size_t weights_node = 0;  // under which packed ones are kept: Draft::weights_node
   std::vector<Operand> inputs;
   std::vector<Operand> outputs;
 };

@@ -38,6 +38,17 @@ def npy(numbers):
         "<%df" % len(numbers), *numbers)
 
 
+def zeros_as_safetensors(shapes):
+    """A file of float32 zeros by name and shape."""
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        size = 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(end)
+
+
 def rushlight(*words):
     done = subprocess.run([PROGRAM, *map(str, words), "--json"], capture_output=True, timeout=60)
     text = done.stdout.decode("utf-8")  # strictly: the output is valid UTF-8
@@ -567,6 +578,24 @@ class Envelope(unittest.TestCase):
     def test_summary(self):
         report = self.check("summary", 0, CNN, "--spec", SPEC)
         self.assertEqual(report["parameters"], 421834)
+
+    def test_summary_of_an_architecture_needs_no_input(self):
+        described = json.loads((GOLDEN / "architectures" / "squeezenet1_1.json").read_text())
+        with tempfile.TemporaryDirectory() as folder:
+            weights = pathlib.Path(folder) / "squeezenet.safetensors"
+            weights.write_bytes(zeros_as_safetensors({row[0]: row[2] for row in described["state_dict"]}))
+            report = self.check("summary", 0, weights, "--arch", "squeezenet1_1")
+            self.assertEqual(report["inputs"], [[1, 3, 224, 224]])
+            self.assertEqual(report["parameters"], described["parameters"])
+            self.assertEqual(report["macs"], described["multiply_adds_batch1"])
+            note = "for an input of [1, 3, 224, 224], the size of squeezenet1_1; --input gives another"
+            self.assertEqual(report["notes"], [note])
+            text = subprocess.run([PROGRAM, "summary", weights, "--arch", "squeezenet1_1"], capture_output=True, text=True,
+                                  timeout=60).stdout
+            self.assertTrue(text.endswith(f"note: {note}\n"), text[-200:])
+            report = self.check("summary", 0, weights, "--arch", "squeezenet1_1", "--input", "2,3,96,64")
+            self.assertEqual(report["inputs"], [[2, 3, 96, 64]])
+            self.assertEqual(report["notes"], [])
 
     def test_devices(self):
         report = self.check("devices", 0)

@@ -126,6 +126,21 @@ TEST(Architectures, TheInputSizeIsThatOfThePublishedWeights) {
 }
 
 // The three that no vectors describe have the names of another's backbone and of another's head.
+TEST(Architectures, ASummaryNeedsNoSizeToBeGiven) {
+  const auto shapes = [](const std::string& arch, const StateDict& state) {
+    return architecture_input_shapes(arch, architecture_graph(arch, state).value());
+  };
+  const StateDict inception = zeros_of("inception_v3");
+  EXPECT_EQ(shapes("inception_v3", inception), (std::vector<Shape>{{1, 3, 299, 299}}));
+  EXPECT_EQ(shapes("inception_v3:transform_input", inception), (std::vector<Shape>{{1, 3, 299, 299}}));
+  // What the weights say comes first: grey pictures, a ViT's positions.
+  const StateDict grey = resized(zeros_of("resnet18"), {{"conv1.weight", {64, 1, 7, 7}}});
+  EXPECT_EQ(shapes("resnet18", grey), (std::vector<Shape>{{1, 1, 224, 224}}));
+  const StateDict vit = resized(zeros_of("vit_b_16"), {{"encoder.pos_embedding", {1, 1 + 24 * 24, 768}}});
+  EXPECT_EQ(shapes("vit_b_16", vit), (std::vector<Shape>{{1, 3, 384, 384}}));
+  EXPECT_TRUE(architecture_input_shapes("resnet19", architecture_graph("resnet18", grey).value()).empty());
+}
+
 TEST(Architectures, DeeperBackbonesOfSegmentationModels) {
   const StateDict fcn = zeros_of("fcn_resnet50");
   const StateDict resnet = zeros_of("resnet101");

@@ -272,8 +272,9 @@ TEST_F(ModulePickle, WhatIsNoModuleIsNoLayer) {
 TEST_F(ModulePickle, KeysOfModulesAreNames) {
   const NodeId modules = tree.values().dict();
   ASSERT_TRUE(tree.values().set_item(modules, integer(0), tree.relu()));
-  EXPECT_EQ(problem(tree.module("torch.nn.modules.container.Sequential", {{"_modules", modules}}), ErrorCode::corrupt),
-            "the module (torch.nn.modules.container.Sequential): _modules: expected names as keys, found 0");
+  EXPECT_EQ(
+      problem(tree.module("torch.nn.modules.container.Sequential", {{"_modules", modules}}), ErrorCode::corrupt),
+      "the module (torch.nn.modules.container.Sequential): _modules: expected names without dots as keys, found 0");
 }
 
 // A module inside itself: pickle's memo makes it possible.
@@ -344,6 +345,56 @@ TEST_F(ModulePickle, ItsGraphIsInlinedInsideStockContainers) {
   EXPECT_EQ(graph.nodes()[4].inputs, (std::vector<Edge>{graph.nodes()[3].output()}));
   EXPECT_EQ(graph.parameters()[2].name, "body.fc.weight");
   EXPECT_EQ(graph.notes(), (std::vector<std::string>{"a block of width 4"}));
+}
+
+std::vector<std::string> names_read(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const Node& node : graph.nodes()) {
+    if (node.op.is<Linear>() || node.op.is<BatchNorm1d>()) names.push_back(node.name + ": " + node.parameter("weight"));
+  }
+  return names;
+}
+
+// net = nn.Sequential(fc, nn.ReLU(), fc): state_dict() has it under both names.
+TEST_F(ModulePickle, OneModuleAtTwoPlacesHasTwoNames) {
+  const NodeId fc = linear(4, 4);
+  const Graph graph = good(tree.sequential({{"0", fc}, {"1", tree.relu()}, {"2", fc}}));
+  EXPECT_EQ(names_read(graph), (std::vector<std::string>{"0: 0.weight", "2: 2.weight"}));
+}
+
+// def forward(self, x): return self.fc(relu(self.fc(x)))
+TEST_F(ModulePickle, AModuleThatForwardCallsTwiceReadsItsParametersTwice) {
+  options.classes["__main__.Twice"] = [](const Value& module) -> Result<Graph> {
+    GraphBuilder graph;
+    Edge x = graph.input("x", {-1, 4});
+    for (const char* child : {"fc", "bn", "fc", "bn"}) {
+      const Result<Edge> y = apply_child(graph, module, child, x);
+      if (!y) return y.error();
+      x = *y;
+    }
+    graph.output("y", x);
+    return graph.build();
+  };
+  const NodeId norm = tree.module("torch.nn.modules.batchnorm.BatchNorm1d", {{"num_features", integer(4)}}, {},
+                                  {{"weight", tree.tensor({4})}, {"bias", tree.tensor({4})}});
+  const NodeId twice = tree.module("__main__.Twice", {}, {{"fc", linear(4, 4)}, {"bn", norm}});
+  // Within a module that is itself at two places.
+  const Graph graph = good(tree.sequential({{"a", twice}, {"b", twice}}));
+  EXPECT_EQ(names_read(graph),
+            (std::vector<std::string>{"a.fc: a.fc.weight", "a.bn: a.bn.weight", "a.fc_1: a.fc.weight",
+                                      "a.bn_1: a.bn.weight", "b.fc: b.fc.weight", "b.bn: b.bn.weight",
+                                      "b.fc_1: b.fc.weight", "b.bn_1: b.bn.weight"}));
+  EXPECT_EQ(graph.parameters().size(), 12u);
+}
+
+TEST_F(ModulePickle, OneNameOfTwoModulesIsRefused) {
+  const NodeId inner = tree.sequential({{"b", linear(4, 4)}});
+  EXPECT_EQ(problem(tree.sequential({{"a", inner}, {"a.b", linear(4, 4)}}), ErrorCode::corrupt),
+            "the module (torch.nn.modules.container.Sequential): _modules: expected names without dots as keys, found "
+            "'a.b'");
+  EXPECT_EQ(problem(tree.sequential({{"", linear(4, 4)}}), ErrorCode::corrupt),
+            "the module (torch.nn.modules.container.Sequential): _modules: expected names without dots as keys, found "
+            "''");
 }
 
 TEST_F(ModulePickle, ErrorsOfTheCallersBuilderComeThrough) {
@@ -447,7 +498,7 @@ TEST_F(ModulePickle, TheModeOfAnRnnIsItsNonlinearity) {
             "the module (torch.nn.modules.rnn.RNN): mode: expected 'RNN_TANH' or 'RNN_RELU', found 'LSTM'");
 }
 
-TEST_F(ModulePickle, ASyncBatchNormHasTheDimensionsOfWhatIsBeforeIt) {
+TEST_F(ModulePickle, ASyncBatchNormTakesAnyNumberOfDimensions) {
   const auto sync = [&] {
     return tree.module("torch.nn.modules.batchnorm.SyncBatchNorm",
                        {{"num_features", integer(8)}, {"process_group", none()}});
@@ -457,8 +508,8 @@ TEST_F(ModulePickle, ASyncBatchNormHasTheDimensionsOfWhatIsBeforeIt) {
                                             {"2", sync()},
                                             {"3", tree.module("torch.nn.modules.flatten.Flatten")},
                                             {"4", sync()}}));
-  EXPECT_EQ(graph.nodes()[2].op.get<BatchNorm2d>().num_features, 8);
-  EXPECT_EQ(graph.nodes()[4].op.get<BatchNorm1d>().num_features, 8);
+  EXPECT_EQ(graph.nodes()[2].op.get<SyncBatchNorm>().num_features, 8);
+  EXPECT_EQ(graph.nodes()[4].op.get<SyncBatchNorm>().num_features, 8);
   EXPECT_TRUE(graph.notes().empty());
 }
 

@@ -103,6 +103,17 @@ TEST(Spec, SeveralInputsHaveNames) {
   EXPECT_EQ(graph.inputs()[1].name, "mask");
 }
 
+TEST(Spec, ALayerIsCalledAgainUnderANameOfItsOwn) {
+  const Graph graph = good(with_layers(R"({"linear": "fc"}, {"relu": "act"}, {"linear": "fc", "name": "again"},
+                                          {"add": "sum", "input": ["act", "again"]})",
+                                       R"(, "input": [4])"));
+  EXPECT_EQ(graph.nodes()[2].name, "again");
+  EXPECT_EQ(graph.nodes()[2].parameter("weight"), "fc.weight");
+  EXPECT_EQ(graph.nodes()[3].inputs, (std::vector<Edge>{graph.nodes()[1].output(), graph.nodes()[2].output()}));
+  ASSERT_EQ(graph.parameters().size(), 2u);
+  EXPECT_EQ(graph.parameters()[0].name, "fc.weight");
+}
+
 TEST(Spec, OutputsOfALayerHaveNames) {
   const Graph graph = good(R"({"schema": 1, "input": [4, 2, 2], "layers": [
       {"chunk": "halves", "chunks": 2, "dim": 1, "outputs": ["left", "right"]}, {"relu": "a", "input": "right"}]})");
@@ -322,6 +333,12 @@ INSTANTIATE_TEST_SUITE_P(
                 "spec: layers[0] 'r': input: expected an array of strings, found 3"},
         BadSpec{"NameTaken", with_layers(R"({"relu": "a"}, {"relu": "a"})"),
                 "spec: layers[1] 'a': the name 'a' is taken"},
+        BadSpec{"CalledAgainWithoutAName", with_layers(R"({"linear": "a"}, {"linear": "a"})"),
+                "spec: layers[1] 'a': the name 'a' is taken",
+                R"(a layer that is called again has a name of its own: {"linear": "a", "name": "a_1"})"},
+        BadSpec{"CalledAgainAsAnother",
+                with_layers(R"({"linear": "a", "out_features": 3}, {"linear": "a", "name": "b", "out_features": 4})"),
+                "graph: layer 'b': another layer has these parameters and other shapes for them"},
         BadSpec{"NameOfTheInput", with_layers(R"({"relu": "input"})"),
                 "spec: layers[0] 'input': the name 'input' is taken"},
         BadSpec{"WhichInput", with_layers(R"("relu")", R"(, "inputs": {"a": [1], "b": [1]})"),

@@ -151,10 +151,9 @@ std::string layer_schema(const OperatorInfo& row) {
       "    \"" + name + "\": {\n      \"type\": \"object\",\n      \"properties\": {\n        \"" + name +
       "\": " + main + ",\n        \"name\": {\"$ref\": \"#/$defs/name\"},\n        \"input\": " + input + properties +
       "\n      },\n      \"required\": [\"" + name + "\"" + (row.min_inputs > 1 ? ", \"input\"" : "") + "],\n";
-  // The name stands in one place, under the operator's key or under "name"; so does the first attribute.
-  if (row.has_parameters) {
-    text += "      \"not\": {\"required\": [\"name\"]},\n";
-  } else {
+  // The name stands in one place, under the operator's key or under "name"; so does the first attribute. A layer with
+  // parameters has the name of those under its key, and may have another of its own.
+  if (!row.has_parameters) {
     text += "      \"if\": {\"properties\": {\"" + name + "\": {\"type\": \"string\"}}},\n";
     text += "      \"then\": {\"not\": {\"required\": [\"name\"]}";
     if (required) text += ", \"required\": [\"" + main_attribute + "\"]";

@@ -137,6 +137,20 @@ TEST(Summary, OpenShapesMustBeGiven) {
   EXPECT_EQ(summarize(model, {{2, 3, 4, 8}}).value().rows[0].output, (Shape{2, 3, 4, 8}));
 }
 
+TEST(Summary, AModuleThatIsCalledAgainCountsOnceAndWorksTwice) {
+  GraphBuilder g;
+  const Edge x = g.apply("fc", Linear{3, 3}, g.input("x", {-1, 3}));
+  g.output("y", g.apply("fc", Linear{3, 3}, x));
+  StateDict state;
+  state.insert("fc.weight", Tensor::zeros(DType::f32, {3, 3}).value());
+  state.insert("fc.bias", Tensor::zeros(DType::f32, {3}).value());
+  const Summary summary = summarize(Model::create(g.build().value(), state).value()).value();
+  EXPECT_EQ(summary.parameters, 12);
+  EXPECT_EQ(summary.macs, 18);
+  EXPECT_EQ(summary.rows[1].name, "fc_1");
+  EXPECT_EQ(summary.rows[1].read, (std::vector<std::string>{"fc.weight", "fc.bias"}));
+}
+
 TEST(Summary, TiedWeightsCountOnce) {
   const Linear layer{4, 4};
   const Graph graph = Sequential{layer, layer}.graph({4}).value();

@@ -96,10 +96,8 @@ Result<Graph> build_m5(const Value& module) {
   return self.returns(self.graph.apply("", Squeeze{{1}}, self.graph.apply("", LogSoftmax{2}, x)));
 }
 
-// class UNet, of pictures of one size: how much Up pads depends on it.
+// class UNet, of pictures of any size.
 Result<Graph> build_unet(const Value& module) {
-  constexpr std::int64_t kHeight = 29;
-  constexpr std::int64_t kWidth = 38;
   Calls self{module};
   GraphBuilder& g = self.graph;
   const auto double_conv = [&](const std::string& name, Edge x) { return self.call(name + ".double_conv", x); };
@@ -107,15 +105,15 @@ Result<Graph> build_unet(const Value& module) {
     return double_conv(name + ".1", self.call(name + ".0", x));
   };
   // x comes from half the size, rounded down; the row and column that are missing are zeros.
-  const auto up = [&](const std::string& name, Edge x, Edge skip, std::int64_t height, std::int64_t width) {
-    x = g.apply("", Pad{.pad = {0, width % 2, 0, height % 2}}, self.call(name + ".up", x));
+  const auto up = [&](const std::string& name, Edge x, Edge skip) {
+    x = g.apply("", PadAs{.placement = PadPlacement::end}, self.call(name + ".up", x), skip);
     return double_conv(name + ".conv", g.apply("", Cat{.dim = 1}, {skip, x}));
   };
-  const Edge x1 = double_conv("inc", g.input("image", {-1, 3, kHeight, kWidth}));
+  const Edge x1 = double_conv("inc", g.input("image", {-1, 3, -1, -1}));
   const Edge x2 = down("down1", x1);
   Edge x = down("down2", x2);
-  x = up("up1", x, x2, kHeight / 2, kWidth / 2);
-  x = up("up2", x, x1, kHeight, kWidth);
+  x = up("up1", x, x2);
+  x = up("up2", x, x1);
   return self.returns(self.call("outc", x));
 }
 
@@ -181,6 +179,64 @@ INSTANTIATE_TEST_SUITE_P(Golden, UserNetworks,
                                          Net{"m5_audio", "models.m5.M5", build_m5},
                                          Net{"autoencoder", "__main__.Autoencoder", build_autoencoder}),
                          [](const auto& test) { return std::string(test.param.file); });
+
+// The same network as a spec, from its state dict alone.
+TEST(UserNetworks, AUNetOfOddSizesIsASpec) {
+  std::string layers;
+  const auto add = [&](const std::string& layer) { layers += (layers.empty() ? "" : ",\n") + layer; };
+  const auto double_conv = [&](const std::string& name, const std::string& result) {
+    for (const char* at : {"0", "3"}) {
+      const std::string norm = std::string(at) == "0" ? "1" : "4";
+      add(R"({"conv2d": ")" + name + ".double_conv." + at + R"(", "padding": 1, "bias": false})");
+      add(R"({"batchnorm2d": ")" + name + ".double_conv." + norm + "\"}");
+      add(std::string(at) == "0" ? "\"relu\"" : R"({"relu": ")" + result + "\"}");
+    }
+  };
+  double_conv("inc", "x1");
+  add(R"({"maxpool2d": 2})");
+  double_conv("down1.1", "x2");
+  add(R"({"maxpool2d": 2})");
+  double_conv("down2.1", "x3");
+  add(R"({"convtranspose2d": "up1.up", "stride": 2})");
+  add(R"({"padas": "up1.padded", "input": ["up1.up", "x2"], "placement": "end"})");
+  add(R"({"cat": 1, "input": ["x2", "up1.padded"]})");
+  double_conv("up1.conv", "x4");
+  add(R"({"upsample": "up2.up", "scale_factor": 2, "mode": "bilinear", "align_corners": true})");
+  add(R"({"padas": "up2.padded", "input": ["up2.up", "x1"], "placement": "end"})");
+  add(R"({"cat": 1, "input": ["x1", "up2.padded"]})");
+  double_conv("up2.conv", "x5");
+  add(R"({"conv2d": "outc"})");
+  const Result<Graph> graph = Graph::from_spec(R"({"schema": 1, "input": [3, -1, -1], "layers": [)" + layers + "]}");
+  ASSERT_TRUE(graph) << graph.error().finding.message;
+  const StateDict state = Checkpoint::open(kNets + "unet.state_dict.pt").value().state_dict().value();
+  const Model model = Model::create(*graph, state).value();
+  const Tensor input = read_npy(kNets + "unet.input.npy").value();
+  const Tensor output = model.session().value().run(input).value();
+  const Tensor in_double = read_npy(kNets + "unet.output64.npy").value();
+  const std::span<const float> have = output.values<float>().value();
+  const std::span<const double> exact = in_double.values<double>().value();
+  ASSERT_EQ(have.size(), exact.size());
+  double largest = 0;
+  for (const double value : exact) largest = std::max(largest, std::abs(value));
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    ASSERT_LE(std::abs(static_cast<double>(have[i]) - exact[i]), 2e-5 * largest) << i;
+  }
+  // Of any size, as the module with its builder.
+  ModelOptions options;
+  options.classes.emplace("models.unet.UNet", build_unet);
+  const Model module = load_model(Checkpoint::open(kNets + "unet.module.pt").value(), options).value();
+  for (const Shape& shape : {Shape{1, 3, 7, 5}, Shape{2, 3, 16, 31}, Shape{1, 3, 30, 12}}) {
+    std::vector<float> values(static_cast<std::size_t>(shape[0] * shape[1] * shape[2] * shape[3]));
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 7 % 11) / 11;
+    const Tensor picture = Tensor::from_values<float>(values, shape).value();
+    const Tensor a = model.session().value().run(picture).value();
+    const Tensor b = module.session().value().run(picture).value();
+    EXPECT_EQ(Shape(a.shape().begin(), a.shape().end()), (Shape{shape[0], 2, shape[2], shape[3]}));
+    const std::span<const float> of_spec = a.values<float>().value();
+    const std::span<const float> of_module = b.values<float>().value();
+    EXPECT_TRUE(std::equal(of_spec.begin(), of_spec.end(), of_module.begin(), of_module.end()));
+  }
+}
 
 // What such a file says of itself, and what to do.
 TEST(UserNetworks, WithoutABuilderTheirChildrenAreNamed) {

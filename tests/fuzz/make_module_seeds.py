@@ -16,6 +16,10 @@ from torchvision.models.segmentation import deeplabv3
 from torchvision.ops import misc
 
 
+def shared(layer: nn.Module) -> nn.Module:
+    return nn.Sequential(layer, nn.Tanh(), layer, nn.Sequential(nn.BatchNorm1d(4), layer))
+
+
 def modules() -> dict[str, nn.Module]:
     norm = nn.BatchNorm2d
     down = nn.Sequential(nn.Conv2d(4, 8, 1, 2, bias=False), norm(8))
@@ -56,6 +60,10 @@ def modules() -> dict[str, nn.Module]:
         "pads": nn.Sequential(nn.ReflectionPad2d((1, 2, 0, 1)), nn.CircularPad2d(1), nn.ConstantPad2d((1, -1, 0, 0), 0.5)),
         "resizing": nn.Sequential(nn.Upsample(scale_factor=2, mode="bicubic"), nn.PixelUnshuffle(2), nn.UpsamplingNearest2d(size=5)),
         "hooked": nn.utils.spectral_norm(nn.Linear(4, 2)),
+        "shared": shared(nn.Linear(4, 4)),
+        "transformer": nn.DataParallel(nn.Transformer(4, 2, 1, 1, 6)),
+        "fractional": nn.Sequential(nn.FractionalMaxPool2d(2, output_ratio=0.5, _random_samples=torch.rand(1, 4, 2)),
+                                    nn.SyncBatchNorm(4), nn.CrossMapLRN2d(3)),
     }
 
 

@@ -19,9 +19,6 @@ namespace {
 using namespace rushlight;
 using namespace rushlight::test;
 
-// Of one value between layers, where a network is planned.
-constexpr std::int64_t kMostPlanned = 1 << 20;
-
 // The channels or features that the first layer with any takes; 4 where there is none.
 std::int64_t channels_of(const Graph& graph) {
   for (const Node& node : graph.nodes()) {
@@ -79,12 +76,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       (void)checked_line(shapes.error());
       continue;
     }
-    // Planning for what is within the default budgets may take gigabytes; that it is bounded is not asked here.
-    const auto is_large = [](const Shape& each) {
-      return std::find(each.begin(), each.end(), -1) == each.end() && !elements(each, kMostPlanned);
-    };
-    if (std::any_of(shapes->begin(), shapes->end(), is_large)) continue;
-    const Result<Summary> summary = summarize(*model, given);
+    const Result<Summary> summary = summarize(*model, given, network_limits());
     if (!summary) {
       (void)checked_line(summary.error());
       continue;

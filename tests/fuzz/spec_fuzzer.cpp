@@ -79,7 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!std::all_of(given.begin(), given.end(), [](const Shape& shape) { return elements(shape, kMostElements); })) {
     return 0;
   }
-  const Result<Summary> summary = summarize(*model, given);
+  const Result<Summary> summary = summarize(*model, given, network_limits());
   if (!summary) {
     (void)checked_line(summary.error());
     return 0;

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torchvision.models import swin_transformer
+from torchvision.transforms.functional import center_crop
 
 NAN, INF = float("nan"), float("inf")
 
@@ -441,12 +442,121 @@ def recurrent():
     return file
 
 
+def fractional():
+    file = File("fractional_max_pool")
+    for name, call, functional, rank in (
+            ("fractional_max_pool2d", "torch.nn.functional.fractional_max_pool2d", F.fractional_max_pool2d, 2),
+            ("fractional_max_pool3d", "torch.nn.functional.fractional_max_pool3d", F.fractional_max_pool3d, 3)):
+        shape = (2, 3, 13, 11) if rank == 2 else (2, 2, 7, 9, 8)
+
+        def pool(x, samples, **attrs):
+            return functional(x, return_indices=True, _random_samples=samples, **attrs)
+        samples = torch.rand(shape[0], shape[1], rank, generator=torch.Generator().manual_seed(rank))
+        for attrs in ({"kernel_size": 2, "output_size": [5] * rank}, {"kernel_size": 3, "output_size": 4},
+                      {"kernel_size": [2, 3] if rank == 2 else [1, 2, 3], "output_ratio": [0.6] * rank},
+                      {"kernel_size": 2, "output_ratio": [0.5, 0.7] if rank == 2 else [0.4, 0.5, 0.7]},
+                      {"kernel_size": 2, "output_size": 1},
+                      {"kernel_size": 1, "output_size": [size - (rank == 3) for size in shape[2:]]}):
+            for kind, x in (("random", draw(*shape)), ("ties", few(*shape)), ("NaN", with_nan(draw(*shape), 3, 4, 17)),
+                            ("-inf", torch.full(shape, -INF))):
+                # Every sample at the ends of its range, too.
+                for edge in (None, 0.0, 0.99999):
+                    given = samples if edge is None else torch.full_like(samples, edge)
+                    if attrs["kernel_size"] == 3 or (edge is None and kind == "random"):
+                        file.function(f"{name} {attrs} {kind} {edge}", call, pool, attrs, x, given, exact=True)
+        file.function(f"{name} unbatched", call, pool, {"kernel_size": 2, "output_size": 3}, draw(*shape[1:]), samples[:1],
+                      exact=True)
+        file.function(f"{name} more samples than pictures", call, pool, {"kernel_size": 2, "output_size": 3},
+                      draw(*shape)[:1], samples, exact=True)
+    return file
+
+
+def response():
+    file = File("cross_map_lrn")
+    for size in (1, 2, 3, 4, 5, 9):
+        for channels in (1, 2, 3, 7, 12):
+            attrs = {"size": size, "alpha": 0.5, "beta": 0.75, "k": 1.5}
+            file.module(f"size {size} of {channels}", nn.CrossMapLRN2d, attrs, draw(2, channels, 3, 4))
+    file.module("defaults", nn.CrossMapLRN2d, {"size": 5}, draw(1, 6, 2, 2) * 100)
+    file.module("NaN", nn.CrossMapLRN2d, {"size": 3}, with_nan(draw(1, 6, 2, 2), 9))
+    return file
+
+
+def synchronised():
+    file = File("sync_batch_norm")
+
+    def statistics(layer):
+        if layer.running_var is not None:
+            layer.running_mean.copy_(draw(*layer.running_mean.shape, seed=4))
+            layer.running_var.copy_(draw(*layer.running_var.shape, seed=5).abs() + 0.3)
+    for shape in ((4, 3), (3, 3, 5), (2, 3, 4, 5), (2, 3, 2, 4, 3), (2, 3, 2, 2, 3, 2), (1, 3, 1, 1)):
+        for attrs in ({}, {"eps": 0.1, "affine": False}):
+            file.module(f"{len(shape)}-D {list(shape)} {attrs}", nn.SyncBatchNorm, {"num_features": 3, **attrs}, draw(*shape),
+                        change=statistics, without=("num_batches_tracked",))
+    return file
+
+
+def pad_as():
+    file = File("pad_as")
+    name = "torch.nn.functional.pad to the size of another tensor"
+
+    def fitted(x, other, dims=None, placement="center", mode="constant", value=0.0):
+        """What forwards of U-Nets do with the way up, or with what they skip to."""
+        amounts = []
+        for dim in range(x.ndim - 1, -1, -1):
+            difference = other.shape[dim] - x.shape[dim]
+            if dim not in ([d % x.ndim for d in dims] if dims else range(2, x.ndim)):
+                amounts += [0, 0]
+            elif placement == "end":
+                amounts += [0, difference]
+            elif placement == "center_crop" and difference < 0:
+                top = int(round(-difference / 2.0))  # torchvision.transforms.functional.center_crop
+                amounts += [-top, difference + top]
+            else:
+                amounts += [difference // 2, difference - difference // 2]
+        if not any(amounts):
+            return x.clone()
+        if mode != "constant":
+            amounts = amounts[:4]  # the others have no padding
+        return F.pad(x, amounts, mode, value) if mode == "constant" else F.pad(x, amounts, mode)
+
+    x = draw(2, 3, 9, 10)
+    for height, width in ((9, 10), (12, 13), (6, 5), (4, 10), (9, 17), (11, 7), (8, 3), (1, 1)):
+        other = torch.zeros(2, 5, height, width)
+        for placement in ("center", "end", "center_crop"):
+            file.function(f"{height}x{width} {placement}", name, fitted, {"placement": placement}, x, other)
+        for mode in ("reflect", "replicate", "circular"):
+            if height > 4 and width > 4:
+                file.function(f"{height}x{width} {mode}", name, fitted, {"mode": mode}, x, other)
+    # The same numbers by torchvision itself.
+    for size in ([6, 5], [4, 4], [3, 7]):
+        crop = lambda tensor, other, placement: center_crop(tensor, list(other.shape[2:]))
+        file.function(f"torchvision's CenterCrop {size}", name, crop, {"placement": "center_crop"}, x,
+                      torch.zeros(1, 1, *size))
+    file.function("one dimension, filled", name, fitted, {"value": 7.5}, draw(2, 3, 5), torch.zeros(1, 1, 8))
+    file.function("volumes", name, fitted, {}, draw(1, 2, 3, 4, 5), torch.zeros(1, 1, 6, 2, 8))
+    file.function("chosen dimensions", name, fitted, {"dims": [1, -1], "placement": "end"}, draw(2, 3, 5),
+                  torch.zeros(4, 2, 9))
+    file.function("int64", name, fitted, {"dims": [0]}, torch.arange(5), torch.zeros(8, dtype=torch.long))
+    file.function("to nothing", name, fitted, {}, draw(2, 3, 4), torch.zeros(2, 3, 0))
+    return file
+
+
+def nothing():
+    file = File("nothing")
+    x = draw(3, 4, 5)
+    file.function("topk of none", "torch.topk", torch.topk, {"k": 0, "dim": 1}, x)
+    file.function("narrow to none", "torch.narrow", torch.narrow, {"dim": 1, "start": 2, "length": 0}, x)
+    file.function("narrow to none at the end", "torch.narrow", torch.narrow, {"dim": 2, "start": 5, "length": 0}, x)
+    return file
+
+
 def main():
     folder = pathlib.Path(sys.argv[1]) / "operators-more"
     folder.mkdir(exist_ok=True)
     torch.set_num_threads(1)
     for make in (pool_indices, order, logic, pieces, trigonometry, bounds, reduce, resize, sampling, attention, swin,
-                 recurrent):
+                 recurrent, fractional, response, synchronised, pad_as, nothing):
         make().save(folder)
 
 

@@ -2,8 +2,8 @@
 """Packs the golden files and writes MANIFEST.json.
 
     pack.py TESTDATA_DIR [SET ...]    TESTDATA_DIR holds fashion/, format/, images/, torch-releases/ with their READMEs, and what
-                                      make_architectures.py, make_numpy.py and make_torchvision_modules.py write; nets/
-                                      is in architectures/
+                                      make_architectures.py, make_modules.py, make_numpy.py, make_operators.py and
+                                      make_torchvision_modules.py write; nets/ is in architectures/
 
 Given names, it packs those sets alone and leaves the others in the manifest as they are.
 Each set becomes SET.tar.xz, the same bytes on every run; CMake unpacks them into <build>/golden. The manifest gives the
@@ -22,6 +22,7 @@ SETS = {
     "fashion": "Fashion-MNIST CNN trained with PyTorch 1.13.1; images MIT licence, Zalando Research",
     "format": "one small file per feature, PyTorch 2.15.0, torchvision 0.29.2, NumPy 2.4.6 (make_format_goldens.py)",
     "images": "synthetic pictures and their pixels, Pillow 13.0, PyTorch 2.15, torchvision 0.29 (make_image_vectors.py)",
+    "modules-more": "whole modules that the set format leaves out, PyTorch 2.15.0, NumPy 2.4.6 (make_modules.py)",
     "nets": "ten small networks with weights, inputs and outputs, PyTorch 2.15.0 (make_architecture_vectors.py)",
     "numpy": "arrays and scalars of NumPy, PyTorch 1.13.0 with NumPy 1.24.2 and 2.15.0 with 2.4.6 (make_numpy.py)",
     "operators": "operators in their corner cases, PyTorch 2.15.0, torchvision 0.29.2 (make_operator_vectors.py)",

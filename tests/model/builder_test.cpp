@@ -102,11 +102,92 @@ TEST(GraphBuilder, RefusesWhatIsNoGraph) {
   EXPECT_EQ(problem(g), "graph: it has no outputs");
 }
 
+std::vector<std::string> parameter_names(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const ParameterSpec& parameter : graph.parameters()) names.push_back(parameter.name);
+  return names;
+}
+
+// self.fc(self.fc(x))
+TEST(GraphBuilder, AModuleThatIsCalledAgainReadsTheSameParameters) {
+  GraphBuilder g;
+  Edge x = g.input("x");
+  for (int i = 0; i < 3; ++i) x = g.apply("fc", Linear{4, 4}, x);
+  g.output("y", g.apply("fc_1", Linear{4, 2}, x));  // a layer of its own, though a call has that name
+  const Graph graph = g.build().value();
+  std::vector<std::string> nodes;
+  for (const Node& node : graph.nodes()) nodes.push_back(node.name + " reads " + node.parameter("weight"));
+  EXPECT_EQ(nodes, (std::vector<std::string>{"fc reads fc.weight", "fc_1 reads fc.weight", "fc_2 reads fc.weight",
+                                             "fc_1 reads fc_1.weight"}));
+  EXPECT_FALSE(graph.nodes()[0].module);
+  EXPECT_EQ(graph.nodes()[1].module, "fc");
+  EXPECT_EQ(parameter_names(graph), (std::vector<std::string>{"fc.weight", "fc.bias", "fc_1.weight", "fc_1.bias"}));
+  const std::string second[] = {"fc_2"};
+  EXPECT_EQ(graph.with_outputs(second).value().outputs()[0].edge, graph.nodes()[2].output());
+}
+
+TEST(GraphBuilder, ALoneLayerWithoutANameIsCalledAgain) {
+  GraphBuilder g;
+  const Edge x = g.apply("", Linear{4, 4}, g.input("x"));
+  g.output("y", g.apply("", Linear{4, 4}, x));
+  const Graph graph = g.build().value();
+  EXPECT_EQ(graph.nodes()[1].name, "_1");
+  EXPECT_EQ(parameter_names(graph), (std::vector<std::string>{"weight", "bias"}));
+}
+
+TEST(GraphBuilder, CallsHaveNamesThatNoLayerBeforeThemHas) {
+  GraphBuilder g;
+  Edge x = g.apply("fc_1", ReLU{}, g.apply("fc", Linear{4, 4}, g.input("x")));
+  g.output("y", g.apply("fc", Linear{4, 4}, x));
+  EXPECT_EQ(g.build().value().nodes()[2].name, "fc_2");
+}
+
 TEST(GraphBuilder, RefusesTwoLayersWithParametersUnderOneName) {
   GraphBuilder g;
   const Edge x = g.apply("fc", Linear{4, 4}, g.input("x"));
-  g.output("y", g.apply("fc", Linear{4, 4}, x));
-  EXPECT_EQ(problem(g), "graph: layer 'fc': another layer has this name, and both have parameters");
+  g.output("y", g.apply("fc", Linear{4, 2}, x));
+  EXPECT_EQ(problem(g),
+            "graph: layer 'fc': another layer has this name and other attributes: a module that is called again has "
+            "the same ones");
+  g.output("y", g.apply("fc", BatchNorm1d{4}, g.apply("fc", Linear{4, 4}, g.input("x"))));
+  EXPECT_EQ(problem(g), "graph: layer 'fc': another layer has this name and is a linear");
+}
+
+TEST(GraphBuilder, ParametersOfAnotherLayerAreSharedOnRequest) {
+  GraphBuilder g;
+  const Edge x = g.input("x");
+  const Edge near = g.apply("conv", Conv2d{.padding = 1}, x);
+  const Edge far = g.apply_shared("far", "conv", Conv2d{.padding = 2, .dilation = 2}, {&x, 1}).front();
+  const Edge again = g.apply_shared("", "conv", Conv2d{.padding = 1}, {&near, 1}).front();
+  g.output("y", g.apply("sum", Add{}, again, far));
+  const Graph graph = g.build().value();
+  EXPECT_EQ(graph.nodes()[1].parameter("weight"), "conv.weight");
+  EXPECT_EQ(graph.nodes()[2].name, "conv_1");
+  EXPECT_EQ(parameter_names(graph), (std::vector<std::string>{"conv.weight", "conv.bias"}));
+}
+
+TEST(GraphBuilder, TheFirstLayerMayHaveANameApartFromItsParameters) {
+  GraphBuilder g;
+  const Edge x = g.input("x");
+  const Edge first = g.apply_shared("first", "fc", Linear{}, {&x, 1}).front();
+  g.output("y", g.apply("fc", Linear{}, first));
+  const Graph graph = g.build().value();
+  EXPECT_EQ(graph.nodes()[0].name, "first");
+  EXPECT_EQ(graph.nodes()[1].name, "fc");
+  EXPECT_EQ(parameter_names(graph), (std::vector<std::string>{"fc.weight", "fc.bias"}));
+}
+
+TEST(GraphBuilder, RefusesToShareWhatDoesNotFit) {
+  GraphBuilder g;
+  const Edge x = g.input("x");
+  g.apply("fc", Linear{4, 4}, x);
+  g.apply_shared("a", "fc", Linear{4, 2}, {&x, 1});
+  g.apply_shared("b", "fc", Embedding{}, {&x, 1});
+  g.apply_shared("c", "fc", ReLU{}, {&x, 1});
+  EXPECT_EQ(problem(g),
+            "graph: 3 problems: layer 'a': another layer has these parameters and other shapes for them; "
+            "layer 'b': another layer has these parameters and is a linear; "
+            "layer 'c': it has no parameters to be shared");
 }
 
 TEST(GraphBuilder, LetsLayersWithoutParametersShareAName) {
@@ -115,6 +196,27 @@ TEST(GraphBuilder, LetsLayersWithoutParametersShareAName) {
   x = g.apply("relu", ReLU{}, x);
   g.output("y", g.apply("bn", BatchNorm1d{}, x));
   EXPECT_TRUE(g.build());
+}
+
+// 0 is a number of places like others, where torch takes it; only what was not given is missing.
+TEST(GraphBuilder, NoneAtAllMayBeAskedFor) {
+  GraphBuilder g;
+  const Edge x = g.input("x", {-1, 4});
+  g.output("none", g.apply("", TopK{.k = 0}, x));
+  g.output("empty", g.apply("", Narrow{.dim = 1, .start = 2, .length = 0}, x));
+  const Graph graph = g.build().value();
+  const std::vector<Shape> shapes = graph.infer_shapes({{Shape{3, 4}}}).value();
+  EXPECT_EQ(shapes[1], (Shape{3, 0}));
+  EXPECT_EQ(shapes[2], (Shape{3, 0}));
+  const Edge y = g.input("x");
+  g.apply("", TopK{}, y);
+  g.apply("", Narrow{}, y);
+  g.apply("", TopK{.k = -1}, y);
+  g.apply("", Narrow{.length = -2}, y);
+  g.output("y", y);
+  EXPECT_EQ(problem(g),
+            "graph: 4 problems: layer 'topk_0': k is missing; layer 'narrow_0': length is missing; layer 'topk_0': k: "
+            "expected at least 0, found -1; layer 'narrow_0': length: expected at least 0, found -2");
 }
 
 TEST(GraphBuilder, RefusesEdgesThatDoNotExist) {

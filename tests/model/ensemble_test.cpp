@@ -41,6 +41,20 @@ TEST(Ensemble, LoneLayersWithoutNamesKeepApart) {
   EXPECT_NE(mean.state_dict().find("1.weight"), nullptr);
 }
 
+TEST(Ensemble, ModulesThatAreCalledAgainShareWithinTheirModel) {
+  GraphBuilder g;
+  const Edge x = g.apply("fc", Linear{1, 1, false}, g.input("x", {-1, 1}));
+  g.output("y", g.apply("fc", Linear{1, 1, false}, x));
+  StateDict state;
+  state.insert("fc.weight", floats({3}, {1, 1}));
+  const Model twice = Model::create(g.build().value(), state).value();
+  const std::vector<Model> models = {scale(2), twice};
+  const Model mean = make_ensemble(models).value();
+  EXPECT_EQ(mean.state_dict().size(), 2u);
+  EXPECT_EQ(mean.graph().nodes()[2].name, "1.fc_1");
+  EXPECT_EQ(mean.graph().nodes()[2].parameter("weight"), "1.fc.weight");
+}
+
 TEST(Ensemble, OneModelIsItself) {
   const std::vector<Model> models = {scale(3)};
   EXPECT_EQ(make_ensemble(models).value().graph().nodes().size(), 1u);

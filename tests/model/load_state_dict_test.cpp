@@ -295,6 +295,38 @@ TEST(LoadStateDict, StridedWeightsAreLaidOutInCOrder) {
   EXPECT_EQ(std::vector<float>(values.begin(), values.end()), (std::vector<float>{0.5, 2.5, 4.5, 1.5, 3.5, 5.5}));
 }
 
+// self.fc(self.fc(x)): state_dict() lists one module.
+Graph called_twice() {
+  GraphBuilder g;
+  const Edge x = g.apply("fc", Linear{}, g.input("x"));
+  g.output("y", g.apply("fc", Linear{}, x));
+  return g.build().value();
+}
+
+TEST(LoadStateDict, AModuleThatIsCalledAgainWantsItsParametersOnce) {
+  const Model model = Model::create(called_twice(), state_of({{"fc.weight", {4, 4}}, {"fc.bias", {4}}})).value();
+  EXPECT_EQ(model.state_dict().size(), 2u);
+  for (const Node& node : model.graph().nodes()) EXPECT_EQ(node.op.get<Linear>(), (Linear{4, 4}));
+
+  const Outcome outcome = refused(called_twice(), state_of({{"fc.weight", {4, 4}}, {"fc_1.weight", {4, 4}}}));
+  EXPECT_EQ(outcome.message, "load_state_dict: 2 problems: missing 'fc.bias'; unexpected 'fc_1.weight'");
+  LoadReport report;
+  const Model partial = Model::create(called_twice(), state_of({{"fc.weight", {4, 4}}}), &report, Strict::no).value();
+  EXPECT_EQ(report.missing, (std::vector<std::string>{"fc.bias"}));
+  EXPECT_EQ(std::vector<std::string>(partial.missing().begin(), partial.missing().end()), report.missing);
+}
+
+TEST(LoadStateDict, SharedParametersFitAllThatReadThem) {
+  GraphBuilder g;
+  const Edge x = g.input("x");
+  const Edge groups[] = {g.apply("conv", Conv2d{.kernel_size = 1}, x)};
+  g.output("y", g.apply_shared("other", "conv", Conv2d{.kernel_size = 1, .groups = 2}, groups).front());
+  const Graph graph = g.build().value();
+  EXPECT_TRUE(Model::create(graph, state_of({{"conv.weight", {4, 2, 1, 1}}, {"conv.bias", {4}}})));
+  const Outcome outcome = refused(graph, state_of({{"conv.weight", {3, 2, 1, 1}}, {"conv.bias", {3}}}));
+  EXPECT_EQ(outcome.message, "load_state_dict: layer 'other': out_channels: expected a multiple of groups 2, found 3");
+}
+
 TEST(LoadStateDict, TiedWeightsStayOneTensorEvenWhenConverted) {
   const std::vector<double> numbers = {1, 2, 3, 4};
   const Tensor tied = Tensor::from_values<double>(numbers, {2, 2}).value();

@@ -135,6 +135,19 @@ TEST(Shapes, ProblemsSayWhatWasExpectedAndFound) {
   EXPECT_EQ(problem(BatchNorm2d{32}, {{1, 16, 4, 4}}), "expected 32 channels, found 16 in [1, 16, 4, 4]");
   EXPECT_EQ(problem(BatchNorm2d{32}, {{1, 32}}), "expected an input of 4 dimensions, found [1, 32]");
   EXPECT_EQ(problem(BatchNorm1d{32}, {{1, 32, 4, 4}}), "expected an input of 2 or 3 dimensions, found [1, 32, 4, 4]");
+  EXPECT_EQ(problem(SyncBatchNorm{32}, {{32}}), "expected an input of 2 or more dimensions, found [32]");
+  EXPECT_EQ(problem(CrossMapLRN2d{.size = 3}, {{3, 4, 4}}), "expected an input of 4 dimensions, found [3, 4, 4]");
+  const FractionalMaxPool2d pool{.kernel_size = 3, .output_size = {4}};
+  EXPECT_EQ(problem(pool, {{2, 3, 9, 9}, {1, 3, 2}}), "samples: expected [2, 3, 2] for [2, 3, 9, 9], found [1, 3, 2]");
+  EXPECT_EQ(problem(pool, {{2, 3, 9, 5}, {2, 3, 2}}), "a window of 3 is too large for 4 places of 5");
+  EXPECT_EQ(problem(FractionalMaxPool3d{.kernel_size = 2, .output_size = {4}}, {{2, 3, 9, 9, 5}, {2, 3, 3}}),
+            "a window of 2 is too large for 4 places of 5");
+  EXPECT_EQ(problem(FractionalMaxPool2d{.kernel_size = 1, .output_ratio = {0.1}}, {{2, 3, 9, 5}, {2, 3, 2}}),
+            "the output of [2, 3, 9, 5] has no size left");
+  EXPECT_EQ(problem(PadAs{}, {{1, 3, 8, 8}, {1, 3, 8}}), "expected an input of 4 dimensions, found [1, 3, 8]");
+  EXPECT_EQ(problem(PadAs{}, {{3, 8}, {3, 9}}), "expected an input of 3 or more dimensions, found [3, 8]");
+  EXPECT_EQ(problem(PadAs{.dims = {-1, 2}}, {{1, 3, 8}, {1, 3, 9}}), "dim 2 occurs twice in [-1, 2]");
+  EXPECT_EQ(problem(PadAs{.mode = PadMode::reflect}, {{1, 3, 2}, {1, 3, 9}}), "pad 4 is too large for a size of 2");
   EXPECT_EQ(problem(Softmax{2}, {{1, 32}}), "dim 2 lies outside [1, 32]");
   EXPECT_EQ(problem(Flatten{3, -1}, {{1, 32}}), "start_dim 3 lies outside [1, 32]");
   EXPECT_EQ(problem(Flatten{1, 0}, {{1, 32}}), "start_dim 1 comes after end_dim 0 in [1, 32]");
@@ -151,6 +164,11 @@ TEST(Shapes, UnknownSizesSpreadOnlyAsFarAsTheyMust) {
   EXPECT_EQ(infer_shape(Flatten{}, {{{-1, 3, 4, -1}}}).value(), (Shape{-1, -1}));
   EXPECT_EQ(infer_shape(Flatten{}, {{{-1, 3, 4, 5}}}).value(), (Shape{-1, 60}));
   EXPECT_EQ(infer_shape(AdaptiveAvgPool2d{IntPair(7, -1)}, {{{-1, 3, -1, -1}}}).value(), (Shape{-1, 3, 7, -1}));
+  const std::vector<Shape> fitted = {{-1, 3, -1, 9}, {-1, 8, 7, -1}};
+  EXPECT_EQ(infer_shape(PadAs{}, fitted).value(), (Shape{-1, 3, 7, -1}));
+  const std::vector<Shape> pooled = {{-1, -1, 9, -1}, {-1, 3, 2}};
+  EXPECT_EQ(infer_shape(FractionalMaxPool2d{.kernel_size = 2, .output_ratio = {0.5}}, pooled).value(),
+            (Shape{-1, -1, 4, -1}));
   const std::vector<Shape> sum = {{-1, 3, 1}, {-1, 1, -1}};
   EXPECT_EQ(infer_shape(Add{}, sum).value(), (Shape{-1, 3, -1}));
   const std::vector<Shape> known = {{-1, 8}, {4, 8}};

@@ -2,6 +2,8 @@
 // what PyTorch does is for operators_test.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
 #include <random>
 
 #include "base/fail.hpp"
@@ -269,6 +271,119 @@ TEST(General, TheWorkspaceOfAttentionCountsAgainstTheLimit) {
   const auto program = backend->compile(network, std::span(&shape, 1), weights, options);
   ASSERT_FALSE(program);
   EXPECT_EQ("LIMIT-ARENA-BYTES", program.error().finding.code);
+}
+
+// For one shape, where everything but inputs and outputs may take `arena_bytes`.
+Status compiles_within(std::uint64_t arena_bytes, const Graph& graph, const Shape& shape) {
+  const Model model = made_up_model(graph);
+  const runtime::Network network{model.graph(), model.state_dict()};
+  const auto backend = runtime::cpu::make_backend().value();
+  runtime::RunOptions options;
+  options.limits.arena_bytes = arena_bytes;
+  RUSHLIGHT_TRY(backend->compile(network, std::span(&shape, 1), backend->make_weights(network).value(), options));
+  return {};
+}
+
+TEST(General, TablesCountAgainstTheLimitAndTheirLayerIsNamed) {
+  constexpr std::int64_t kHuge = std::int64_t{1} << 31;
+  for (const InterpolationMode mode : {InterpolationMode::nearest, InterpolationMode::nearest_exact,
+                                       InterpolationMode::linear, InterpolationMode::area}) {
+    const Status status = compiles_within(1 << 20, graph_of(Upsample{.size = {kHuge}, .mode = mode}, "up"), {1, 1, 4});
+    ASSERT_FALSE(status);
+    EXPECT_EQ("LIMIT-ARENA-BYTES", status.error().finding.code);
+    EXPECT_EQ(
+        "layer 'up': its tables and all activations need more memory than limits.arena_bytes allows, expected at most "
+        "1048576 bytes, found " +
+            status.error().finding.found,
+        status.error().finding.message);
+  }
+  // Shrinking: the few outputs see all of a huge input.
+  const Operator shrink = Upsample{.size = {2, 2}, .mode = InterpolationMode::bicubic, .antialias = true};
+  EXPECT_FALSE(compiles_within(1 << 20, graph_of(shrink, "down"), {1, 1, 4, kHuge / 4}));
+  EXPECT_TRUE(compiles_within(1 << 20, graph_of(shrink, "down"), {1, 1, 40, 400}));
+  // A few layers that fit one by one.
+  GraphBuilder g;
+  Edge x = g.input("x");
+  for (const char* name : {"a", "b", "c"}) {
+    const Edge wide = g.apply(name, Upsample{.size = {10000}, .mode = InterpolationMode::linear}, x);
+    x = g.apply("", AvgPool1d{.kernel_size = 2500}, wide);
+  }
+  g.output("y", x);
+  const Status status = compiles_within(1'000'000, g.build().value(), {1, 1, 4});
+  ASSERT_FALSE(status);
+  EXPECT_TRUE(status.error().finding.message.starts_with("layer 'c': its tables")) << status.error().finding.message;
+
+  // The bias of a window is as large as the square of its area, the windows cover more than the image.
+  const ShiftedWindowAttention swin{.dim = 2, .window_size = 64, .shift_size = 3, .num_heads = 1};
+  const Status window = compiles_within(1 << 25, graph_of(swin, "swin"), {1, 4, 4, 2});
+  ASSERT_FALSE(window);
+  EXPECT_TRUE(window.error().finding.message.starts_with("layer 'swin': its tables")) << window.error().finding.message;
+}
+
+TEST(General, PaddingAndRollingKeepNoTables) {
+  constexpr std::int64_t kMost = (std::int64_t{1} << 31) - 1;
+  for (const PadMode mode : {PadMode::constant, PadMode::reflect, PadMode::replicate, PadMode::circular}) {
+    const Operator pad = Pad{.pad = {kMost, kMost, 1, 0}, .mode = mode};
+    EXPECT_TRUE(compiles_within(1 << 10, graph_of(pad, "pad"), {1, 2, 2, kMost + 1}));
+  }
+  EXPECT_TRUE(compiles_within(1 << 10, graph_of(Roll{.shifts = {-7, 3}, .dims = {0, 1}}, "roll"), {3, kMost}));
+}
+
+// Lines that are cut into pieces, in every order of memory.
+TEST(General, LongLinesArePaddedAndRolledPieceByPiece) {
+  constexpr std::int64_t kLong = 40000;
+  const std::vector<Pad> pads = {
+      Pad{.pad = {17000, 20001, 1, 0}, .value = -2.5},
+      Pad{.pad = {-17000, 20001, 0, 1}, .mode = PadMode::replicate},
+      Pad{.pad = {39000, 16384, 1, 1}, .mode = PadMode::reflect},
+      Pad{.pad = {23000, -16385, 2, 0}, .mode = PadMode::circular},
+      Pad{.pad = {-20001, -16385}},
+  };
+  std::vector<Operator> operators(pads.begin(), pads.end());
+  operators.push_back(Roll{.shifts = {16383, -1}, .dims = {2, 1}});
+  operators.push_back(Roll{.shifts = {-3 * kLong - 5}, .dims = {-1}});
+  for (const Operator& op : operators) {
+    expect_cpu_fits_reference(made_up_model(graph_of(op, "move")), made_up("input", {2, 3, kLong}), 0);
+    // The line lies across, and the memory of the operand is another's.
+    GraphBuilder g;
+    const Edge turned = g.apply("", Transpose{.dim0 = 1, .dim1 = 2}, g.input("x"));
+    g.output("y", g.apply("", Neg{}, g.apply("move", op, turned)));
+    expect_cpu_fits_reference(made_up_model(g.build().value()), made_up("input", {2, kLong, 3}), 0);
+  }
+}
+
+TEST(General, FittedSizesMeetEveryViewAndOrderOfMemory) {
+  for (const std::int64_t size : {3, 6, 9}) {
+    for (const PadPlacement placement : {PadPlacement::center, PadPlacement::end, PadPlacement::center_crop}) {
+      GraphBuilder g;
+      const Edge x = g.apply("conv", Conv2d{.in_channels = 2, .out_channels = 4, .kernel_size = 3, .padding = 1},
+                             g.input("x", {-1, 2, -1, -1}));
+      const Edge like = g.apply("", Slice{.dim = 3, .end = size}, g.apply("", Repeat{.repeats = {1, 1, 1, 2}}, x));
+      const Edge fitted = g.apply("fit", PadAs{.placement = placement, .value = 0.5}, x, like);
+      g.output("fitted", fitted);
+      g.output("y", g.apply("last", Conv2d{.in_channels = 4, .out_channels = 2, .kernel_size = 1}, fitted));
+      g.output("turned", g.apply("", PadAs{.dims = {1, 2}, .placement = placement},
+                                 g.apply("", Transpose{.dim0 = 1, .dim1 = 3}, x), like));
+      expect_cpu_fits_reference(made_up_model(g.build().value()), made_up("input", {2, 2, 7, 6}));
+    }
+  }
+}
+
+// Samples are inputs: whatever they hold, windows lie inside.
+TEST(General, SamplesThatAreNoneAreKeptInside) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const float sample : {0.0F, 1.0F, -3.5F, 7e30F, kInfinity, -kInfinity, std::nanf("")}) {
+    for (const std::int64_t size : {1, 4, 6}) {
+      GraphBuilder g;
+      const Edge x = g.input("x");
+      const Edge samples = g.apply("samples", Parameter{.shape = {1, 2, 2}}, std::span<const Edge>());
+      g.output("y", g.apply("pool", FractionalMaxPool2d{.kernel_size = 2, .output_size = {size}}, x, samples));
+      StateDict state;
+      state.insert("samples", tensor_of({sample, 0.5F, 0.25F, sample}, {1, 2, 2}));
+      const Model model = Model::create(g.build().value(), state).value();
+      expect_cpu_fits_reference(model, made_up("input", {1, 2, 7, 8}), 0);
+    }
+  }
 }
 
 // Large enough that operators are cut into tasks which several threads take.

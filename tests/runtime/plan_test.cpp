@@ -143,6 +143,26 @@ TEST(Plan, ABatchNormWithAnotherReaderOfItsInputStays) {
   EXPECT_NE(std::string::npos, text.find("bn norm")) << text;
 }
 
+TEST(Plan, ASyncBatchNormIsFoldedAsOthersAre) {
+  GraphBuilder g;
+  const Edge x = g.apply("conv", Conv2d{3, 4, 3}, g.input("x"));
+  g.output("y", g.apply("fc", Linear{}, g.apply("", Flatten{}, g.apply("bn", SyncBatchNorm{4}, x))));
+  EXPECT_EQ(std::string::npos, text_of(g.build().value(), {{1, 3, 5, 5}}).find("bn "));
+}
+
+// A crop shows other places of the same memory; what grows is copied once.
+TEST(Plan, ACropToAnotherSizeIsAView) {
+  const auto steps = [](std::int64_t size) {
+    GraphBuilder g;
+    const Edge x = g.apply("act", Sigmoid{}, g.input("x"));
+    g.output("y", g.apply("", Neg{}, g.apply("fit", PadAs{}, x, g.input("like"))));
+    return text_of(g.build().value(), {{1, 3, 8, 8}, {1, 1, size, size}});
+  };
+  EXPECT_EQ(std::string::npos, steps(5).find("fit")) << steps(5);
+  EXPECT_EQ(std::string::npos, steps(8).find("fit")) << steps(8);
+  EXPECT_NE(std::string::npos, steps(9).find("fit pad")) << steps(9);
+}
+
 TEST(Plan, ABatchNormOfAnOutputStays) {
   GraphBuilder g;
   const Edge conv = g.apply("conv", conv3x3(2, 4), g.input("x"));

@@ -9,6 +9,7 @@
 
 #include "runtime/nets.hpp"
 #include "runtime/networks.hpp"
+#include "runtime/plan.hpp"
 
 namespace rushlight::test {
 namespace {
@@ -236,6 +237,76 @@ TEST(Session, MemoryBeyondTheLimitIsRefusedAndFreedPlansMakeRoom) {
     EXPECT_TRUE(session.run(made_up("x", {batch, 1, 28, 28}))) << batch;
     EXPECT_LE(session.workspace_bytes(), options.limits.arena_bytes);
   }
+}
+
+// One module object at two places of a Sequential, tied weights, and a module that forward() calls twice.
+TEST(Session, SharedParametersArePackedOnceAndComputeTheSame) {
+  const Tensor weight = made_up("weight", {6, 6});
+  const Tensor bias = made_up("bias", {6});
+  const std::vector<Layer> layers = {Linear{6, 6}, Tanh{}, Linear{6, 6}};
+  StateDict tied;
+  for (const char* name : {"0", "2"}) {
+    tied.insert(std::string(name) + ".weight", weight);
+    tied.insert(std::string(name) + ".bias", bias);
+  }
+  const Model places = Model::create(Sequential(layers).graph({6}).value(), tied).value();
+  GraphBuilder g;
+  Edge x = g.apply("fc", Linear{6, 6}, g.input("x"));
+  g.output("y", g.apply("fc", Linear{6, 6}, g.apply("", Tanh{}, x)));
+  StateDict state;
+  state.insert("fc.weight", weight);
+  state.insert("fc.bias", bias);
+  const Model calls = Model::create(g.build().value(), state).value();
+  StateDict copied;
+  for (const char* name : {"0", "2"}) {
+    copied.insert(std::string(name) + ".weight", made_up("weight", {6, 6}));
+    copied.insert(std::string(name) + ".bias", made_up("bias", {6}));
+  }
+  const Model apart = Model::create(Sequential(layers).graph({6}).value(), copied).value();
+
+  const Shape shape = {3, 6};
+  const auto constants = [&](const Model& model) {
+    return runtime::make_plan({model.graph(), model.state_dict()}, std::span(&shape, 1), {}).value().constants.size();
+  };
+  EXPECT_EQ(4U, constants(apart));
+  EXPECT_EQ(2U, constants(places));
+  EXPECT_EQ(2U, constants(calls));
+  const Tensor input = made_up("input", shape);
+  for (const Implementation implementation : {Implementation::automatic, Implementation::reference}) {
+    const auto output = [&](const Model& model) {
+      Session session = model.session(Device::cpu(), {.implementation = implementation}).value();
+      return floats_of(session.run(input).value());
+    };
+    EXPECT_EQ(output(apart), output(places));
+    EXPECT_EQ(output(apart), output(calls));
+  }
+}
+
+// The attributes decide what is packed: equal weights under other groups, or another norm behind them, are not the
+// same.
+TEST(Session, SharedWeightsOfLayersThatDifferArePackedForEach) {
+  GraphBuilder g;
+  const Edge x = g.input("x");
+  const auto conv = [&](std::int64_t dilation, Edge from) {
+    return g
+        .apply_shared(
+            "", "conv",
+            Conv2d{.in_channels = 4, .out_channels = 4, .kernel_size = 3, .padding = dilation, .dilation = dilation},
+            {&from, 1})
+        .front();
+  };
+  const Edge near = g.apply("bn1", BatchNorm2d{4}, conv(1, x));
+  const Edge far = g.apply("bn2", BatchNorm2d{4}, conv(2, x));
+  g.output("y", g.apply("", Add{}, g.apply("", Add{}, near, far), conv(1, near)));
+  const Model model = made_up_model(g.build().value());
+  EXPECT_EQ(2U + 2U * 4U, model.state_dict().size());
+  expect_cpu_fits_reference(model, made_up("input", {2, 4, 7, 5}));
+  // General operators keep theirs by the same rule.
+  GraphBuilder h;
+  Edge y = h.apply("up", ConvTranspose2d{4, 4, 3}, h.input("x"));
+  y = h.apply("up", ConvTranspose2d{4, 4, 3}, y);
+  h.output("y", h.apply("norm", GroupNorm{2, 4}, h.apply("norm", GroupNorm{2, 4}, y)));
+  expect_cpu_fits_reference(made_up_model(h.build().value()), made_up("input", {2, 4, 7, 5}));
 }
 
 class CountingProgress final : public Progress {

@@ -217,6 +217,20 @@ Result<Graph> architecture_graph(std::string_view arch, const StateDict& weights
   return build(*row, weights, transform_input);
 }
 
+std::vector<Shape> architecture_input_shapes(std::string_view arch, const Graph& graph) {
+  const ArchitectureInfo* info = find_architecture(arch.substr(0, arch.find(':')));
+  if (info == nullptr) return {};
+  std::vector<Shape> shapes;
+  for (const Port& port : graph.inputs()) {
+    Shape shape = port.shape;
+    shape.resize(4, -1);
+    const Shape given = {1, 3, info->input_size.h, info->input_size.w};
+    for (std::size_t i = 0; i < shape.size(); ++i) shape[i] = shape[i] == -1 ? given[i] : shape[i];
+    shapes.push_back(std::move(shape));
+  }
+  return shapes;
+}
+
 std::vector<const ArchitectureInfo*> architectures_like(const StateDict& weights) {
   // A net with another head, or a torso without one, is still of its kind.
   constexpr std::size_t kMostMisfits = 10;  // percent

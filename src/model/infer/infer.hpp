@@ -75,6 +75,9 @@ struct Window {
 // Replaces the sizes from `first` on by the number of places of each window.
 Result<Shape> slide(Shape shape, std::size_t first, std::span<const Window> windows);
 
+// What a PadAs is for these shapes, which have as many dimensions; sizes that are not known are left alone.
+Result<Pad> pad_of(const PadAs& op, const Shape& shape, const Shape& other);
+
 // The amounts of an attribute, one for each spatial dimension.
 std::vector<std::int64_t> amounts(std::int64_t value);
 std::vector<std::int64_t> amounts(IntPair value);

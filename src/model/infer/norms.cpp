@@ -1,3 +1,4 @@
+#include <limits>
 #include <utility>
 
 #include "base/fail.hpp"
@@ -12,13 +13,15 @@ Status check_channels(std::int64_t expected, std::int64_t found, const Shape& sh
   return expected_found(count_text(static_cast<std::size_t>(expected), "channel"), std::to_string(found), shape);
 }
 
-// Batch norms of `ranks` dimensions: "2 or 3", "4", "5".
+// Batch norms of so many dimensions: "2 or 3", "4", "5", "2 or more".
+constexpr std::size_t kAnyRank = std::numeric_limits<std::size_t>::max();
 template <class Norm>
 Inferred infer_batch_norm(const Norm& op, const Operands& operands, std::size_t least, std::size_t most) {
   RUSHLIGHT_TRY(check_float(operands));
   const Shape& shape = operands.shape();
   if (shape.size() < least || shape.size() > most) {
-    return wrong_rank(std::to_string(least) + (least == most ? "" : " or " + std::to_string(most)), shape);
+    const std::string more = most == kAnyRank ? " or more" : " or " + std::to_string(most);
+    return wrong_rank(std::to_string(least) + (least == most ? "" : more), shape);
   }
   RUSHLIGHT_TRY(check_channels(op.num_features, shape[1], shape));
   return one(shape);
@@ -63,6 +66,9 @@ Inferred infer(const BatchNorm2d& op, const Operands& operands) {
 Inferred infer(const BatchNorm3d& op, const Operands& operands) {
   return infer_batch_norm(op, operands, 5, 5);
 }
+Inferred infer(const SyncBatchNorm& op, const Operands& operands) {
+  return infer_batch_norm(op, operands, 2, kAnyRank);
+}
 Inferred infer(const InstanceNorm1d& op, const Operands& operands) {
   return infer_instance_norm(op, operands, 1);
 }
@@ -95,6 +101,12 @@ Inferred infer(const RMSNorm& op, const Operands& operands) {
 Inferred infer(const LocalResponseNorm&, const Operands& operands) {
   RUSHLIGHT_TRY(check_float(operands));
   if (operands.shape().size() < 3) return wrong_rank("3 or more", operands.shape());
+  return one(operands.shape());
+}
+
+Inferred infer(const CrossMapLRN2d&, const Operands& operands) {
+  RUSHLIGHT_TRY(check_float(operands));
+  if (operands.shape().size() != 4) return wrong_rank("4", operands.shape());
   return one(operands.shape());
 }
 

@@ -103,7 +103,53 @@ Inferred infer_unpool(const Pool& op, const Operands& operands) {
   return one(std::move(shape));
 }
 
+// ATen/native/FractionalMaxPool2d.cpp: a sample for each picture, channel and spatial dimension says where its windows
+// lie.
+template <class Pool>
+Inferred infer_fractional(const Pool& op, const Operands& operands) {
+  RUSHLIGHT_TRY(check_float(operands, 0));
+  RUSHLIGHT_TRY(check_float(operands, 1));
+  Shape shape = operands.shape();
+  const std::vector<std::int64_t> kernel = amounts(op.kernel_size);
+  const std::size_t spatial = kernel.size();
+  RUSHLIGHT_TRY_ASSIGN(const Picture image, picture(shape, spatial));
+  const Shape& samples = operands.shape(1);
+  const std::int64_t images = image.channels == 0 ? 1 : shape[0];
+  const std::int64_t channels = shape[image.channels];
+  const auto differs = [](std::int64_t a, std::int64_t b) { return a != kUnknown && b != kUnknown && a != b; };
+  if (samples.size() != 3 || differs(samples[1], channels) || differs(samples[2], static_cast<std::int64_t>(spatial)) ||
+      (samples[0] != kUnknown && images != kUnknown && samples[0] < images)) {
+    return misfit("samples: expected " + shape_text(Shape{images, channels, static_cast<std::int64_t>(spatial)}) +
+                  " for " + shape_text(shape) + ", found " + shape_text(samples));
+  }
+  for (std::size_t i = 0; i < spatial; ++i) {
+    std::int64_t& size = shape[image.channels + 1 + i];
+    const std::int64_t in = size;
+    if (!op.output_size.empty()) {
+      size = op.output_size[op.output_size.size() == 1 ? 0 : i];
+    } else if (in != kUnknown) {
+      // As Python's int(): towards 0.
+      size = static_cast<std::int64_t>(static_cast<double>(in) * op.output_ratio[op.output_ratio.size() == 1 ? 0 : i]);
+    }
+    if (in == kUnknown) continue;
+    if (size < 1) return misfit("the output of " + shape_text(operands.shape()) + " has no size left");
+    // Of volumes torch wants one place more than windows that only just fit.
+    if (size > in || kernel[i] > in - size + (spatial == 3 ? 0 : 1)) {
+      return misfit("a window of " + std::to_string(kernel[i]) + " is too large for " + std::to_string(size) +
+                    " places of " + std::to_string(in));
+    }
+  }
+  return with_indices(std::move(shape), operands);
+}
+
 }  // namespace
+
+Inferred infer(const FractionalMaxPool2d& op, const Operands& operands) {
+  return infer_fractional(op, operands);
+}
+Inferred infer(const FractionalMaxPool3d& op, const Operands& operands) {
+  return infer_fractional(op, operands);
+}
 
 #define RUSHLIGHT_POOLS(Name, how)                                \
   Inferred infer(const Name##1d & op, const Operands& operands) { \

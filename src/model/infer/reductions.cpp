@@ -123,10 +123,11 @@ Inferred infer(const TopK& op, const Operands& operands) {
   Shape shape = operands.shape();
   RUSHLIGHT_TRY_ASSIGN(const std::size_t dim, dimension("dim", op.dim, shape));
   const std::int64_t size = shape.empty() ? 1 : shape[dim];
-  if (size != kUnknown && op.k > size) {
-    return expected_found("at least " + std::to_string(op.k) + " values", std::to_string(size), shape);
+  if (size != kUnknown && *op.k > size) {
+    return expected_found("at least " + std::to_string(*op.k) + " values", std::to_string(size), shape);
   }
-  if (!shape.empty()) shape[dim] = op.k;
+  if (shape.empty() && *op.k == 0) return misfit("k: expected 1 of a single number, found 0");
+  if (!shape.empty()) shape[dim] = *op.k;
   return std::vector<EdgeType>{{DType::f32, shape}, {DType::i64, shape}};
 }
 

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "base/checked.hpp"
@@ -201,6 +202,50 @@ Inferred infer(const Pad& op, const Operands& operands) {
     size = both;
   }
   return one(std::move(shape), operands.dtype());
+}
+
+namespace {
+
+// Those that a PadAs fits, of a tensor with so many dimensions.
+Result<std::vector<std::size_t>> fitted_dimensions(const PadAs& op, const Shape& shape) {
+  if (!op.dims.empty()) return dimensions(op.dims, shape);
+  if (shape.size() < 3) return wrong_rank("3 or more", shape);
+  std::vector<std::size_t> dims(shape.size() - 2);
+  std::iota(dims.begin(), dims.end(), std::size_t{2});
+  return dims;
+}
+
+}  // namespace
+
+Result<Pad> pad_of(const PadAs& op, const Shape& shape, const Shape& other) {
+  RUSHLIGHT_TRY_ASSIGN(const std::vector<std::size_t> dims, fitted_dimensions(op, shape));
+  Pad pad{.pad = Shape(2 * shape.size(), 0), .mode = op.mode, .value = op.value};
+  for (const std::size_t dim : dims) {
+    if (shape[dim] == kUnknown || other[dim] == kUnknown) continue;
+    const std::int64_t difference = other[dim] - shape[dim];
+    std::int64_t before = 0;
+    // Python's difference // 2, which is towards minus infinity.
+    if (op.placement != PadPlacement::end) before = difference / 2 - (difference % 2 < 0 ? 1 : 0);
+    // int(round(difference / 2.0)) of what is cropped: Python rounds halves to even.
+    if (op.placement == PadPlacement::center_crop && difference % 2 < 0) {
+      before = difference / 2 - (difference / 2 % 2 != 0 ? 1 : 0);
+    }
+    const std::size_t pair = 2 * (shape.size() - 1 - dim);
+    pad.pad[pair] = before;
+    pad.pad[pair + 1] = difference - before;
+  }
+  return pad;
+}
+
+Inferred infer(const PadAs& op, const Operands& operands) {
+  const Shape& shape = operands.shape(0);
+  const Shape& other = operands.shape(1);
+  if (other.size() != shape.size()) return wrong_rank(std::to_string(shape.size()), other);
+  RUSHLIGHT_TRY_ASSIGN(const Pad pad, pad_of(op, shape, other));
+  RUSHLIGHT_TRY_ASSIGN(std::vector<EdgeType> outputs, infer(pad, Operands{operands.inputs.first(1), 1}));
+  RUSHLIGHT_TRY_ASSIGN(const std::vector<std::size_t> dims, fitted_dimensions(op, shape));
+  for (const std::size_t dim : dims) outputs.front().shape[dim] = other[dim];
+  return outputs;
 }
 
 }  // namespace rushlight::model

@@ -239,12 +239,12 @@ Inferred infer(const Narrow& op, const Operands& operands) {
   RUSHLIGHT_TRY_ASSIGN(const std::size_t dim, dimension("dim", op.dim, shape));
   if (shape[dim] != kUnknown) {
     const std::int64_t start = op.start < 0 ? op.start + shape[dim] : op.start;
-    if (start < 0 || start > shape[dim] || op.length > shape[dim] - start) {
-      return misfit("start " + std::to_string(op.start) + " and length " + std::to_string(op.length) +
+    if (start < 0 || start > shape[dim] || *op.length > shape[dim] - start) {
+      return misfit("start " + std::to_string(op.start) + " and length " + std::to_string(*op.length) +
                     " lie outside dimension " + std::to_string(dim) + " of " + shape_text(shape));
     }
   }
-  shape[dim] = op.length;
+  shape[dim] = *op.length;
   return like(operands, std::move(shape));
 }
 

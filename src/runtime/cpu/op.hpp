@@ -1,6 +1,7 @@
 // Op: a step of a plan, ready to run on the CPU: weights packed, tasks cut, everything known but the addresses.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -83,6 +84,7 @@ struct OpContext {
   const Kernels& kernels;
   CpuWeights& weights;
   const RunOptions& options;
+  std::atomic<std::uint64_t>& table_bytes;  // of all Ops made so far: what they keep besides weights and activations
   std::size_t slots = 1;  // tasks that may run at the same time; what is computed must not depend on it
 
   [[nodiscard]] const PlannedTensor& tensor(TensorId id) const { return plan.tensors[id]; }

@@ -50,9 +50,10 @@ CpuProgram::CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& op
 Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan plan, const Kernels& kernels,
                                                   std::shared_ptr<CpuWeights> weights, const RunOptions& options) {
   CpuWeights& shared_weights = *weights;
+  std::atomic<std::uint64_t> table_bytes{0};
   std::unique_ptr<CpuProgram> program(new CpuProgram(std::move(weights), options));
   if (options.step_times != nullptr) options.step_times->steps = describe_steps(network, plan);
-  const OpContext context{network, plan, kernels, shared_weights, options, program->slots_};
+  const OpContext context{network, plan, kernels, shared_weights, options, table_bytes, program->slots_};
   // Packing weights is most of the work, and each step's are its own.
   std::vector<Ops> made(plan.steps.size());
   std::vector<Status> statuses(plan.steps.size());
@@ -74,11 +75,11 @@ Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan p
     std::move(made[i].begin(), made[i].end(), std::back_inserter(program->ops_));
     program->note_step(i);
   }
-  RUSHLIGHT_TRY(program->allocate(network, plan));
+  RUSHLIGHT_TRY(program->allocate(network, plan, table_bytes));
   return std::unique_ptr<Program>(std::move(program));
 }
 
-Status CpuProgram::allocate(const Network& network, const Plan& plan) {
+Status CpuProgram::allocate(const Network& network, const Plan& plan, std::uint64_t table_bytes) {
   std::size_t shared_bytes = 0;
   for (const std::unique_ptr<Op>& op : ops_) {
     scratch_pitch_ = std::max(scratch_pitch_, op->scratch_bytes());
@@ -87,11 +88,14 @@ Status CpuProgram::allocate(const Network& network, const Plan& plan) {
   scratch_pitch_ = (scratch_pitch_ + kCacheLine - 1) / kCacheLine * kCacheLine;
   const auto with_shared = checked_add<std::uint64_t>(plan.arena_bytes, shared_bytes);
   const auto bytes = with_shared ? checked_add<std::uint64_t>(*with_shared, slots_ * scratch_pitch_) : std::nullopt;
-  if (!bytes || *bytes > options_.limits.arena_bytes) return arena_too_large(bytes, options_.limits);
+  const auto with_tables = bytes ? checked_add(*bytes, table_bytes) : std::nullopt;
+  if (!with_tables || *with_tables > options_.limits.arena_bytes) {
+    return arena_too_large(with_tables, options_.limits);
+  }
   // Where nothing lies addresses are still added to: no null pointer goes that way, from here or from run().
   workspace_ = AlignedBuffer::allocate(std::max<std::uint64_t>(*bytes, kCacheLine));
   if (workspace_.data() == nullptr) return no_memory_for(*bytes, "activations");
-  workspace_bytes_ = *bytes;
+  workspace_bytes_ = *with_tables;
   scratch_ = workspace_.data() + plan.arena_bytes + shared_bytes;
   std::vector<std::byte*> values(plan.constants.size(), nullptr);
   for (TensorId id = 0; id < plan.tensors.size(); ++id) {

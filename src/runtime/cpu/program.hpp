@@ -33,7 +33,7 @@ class CpuProgram final : public Program {
   };
 
   CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& options);
-  Status allocate(const Network& network, const Plan& plan);
+  Status allocate(const Network& network, const Plan& plan, std::uint64_t table_bytes);
   void run_op(const Op& op) noexcept;
   // What comes after an operator: its failure, and what the progress says about going on.
   [[nodiscard]] Status finish_op(std::size_t index);

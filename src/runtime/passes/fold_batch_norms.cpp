@@ -11,13 +11,15 @@ bool takes(const Draft& draft, const DraftOp& layer, const Operator& norm) {
   if (layer.batch_norm != kNoNode) return false;
   const Operator& op = draft.node(layer).op;
   // Statistics of the batch at hand are no constants.
-  if (const auto* two = norm.get_if<BatchNorm2d>()) return two->track_running_stats && op.is<Conv2d>();
-  const auto* one = norm.get_if<BatchNorm1d>();
-  if (one == nullptr || !one->track_running_stats) return false;
-  // A Linear's channels are the last dimension, those of a Conv1d without a batch the first; those of a BatchNorm1d
+  const auto is_constant = [&](const auto* given) { return given != nullptr && given->track_running_stats; };
+  if (!is_constant(norm.get_if<BatchNorm1d>()) && !is_constant(norm.get_if<BatchNorm2d>()) &&
+      !is_constant(norm.get_if<SyncBatchNorm>())) {
+    return false;
+  }
+  // A Linear's channels are the last dimension, those of a convolution without a batch the first; those of a norm
   // always the second.
   const std::size_t rank = draft.shapes[layer.output].size();
-  return (op.is<Linear>() && rank == 2) || (op.is<Conv1d>() && rank == 3);
+  return (op.is<Linear>() && rank == 2) || (op.is<Conv1d>() && rank == 3) || (op.is<Conv2d>() && rank == 4);
 }
 
 }  // namespace

@@ -51,6 +51,7 @@ bool takes_relu(const Operator& op) {
   if (const auto* norm = op.get_if<BatchNorm1d>()) return norm->track_running_stats;
   if (const auto* norm = op.get_if<BatchNorm2d>()) return norm->track_running_stats;
   if (const auto* norm = op.get_if<BatchNorm3d>()) return norm->track_running_stats;
+  if (const auto* norm = op.get_if<SyncBatchNorm>()) return norm->track_running_stats;
   if (const auto* add = op.get_if<Add>()) return add->alpha == 1 && !add->other;
   return is_layer(op) || op.is<ReLU>();
 }

@@ -116,6 +116,9 @@ Status compute(const BatchNorm2d& op, const Call& call) {
 Status compute(const BatchNorm3d& op, const Call& call) {
   return batch_norm(op.eps, call);
 }
+Status compute(const SyncBatchNorm& op, const Call& call) {
+  return batch_norm(op.eps, call);
+}
 Status compute(const InstanceNorm1d& op, const Call& call) {
   return instance_norm(op, call, 1);
 }
@@ -175,6 +178,28 @@ Status compute(const LocalResponseNorm& op, const Call& call) {
       }
       const std::size_t place = axis.place(o, at(c), i);
       call.output().values[place] = x[place] / std::pow(op.k + op.alpha * sum / static_cast<double>(op.size), op.beta);
+    }
+  });
+  return {};
+}
+
+// A running sum over the channels, as CrossMapLRN2d in torch.nn.modules._functions has it: it takes up a channel
+// (size - 1) / 2 ahead and drops the one as far behind, but never the first, since it begins to drop one channel late.
+// What is not finite stays in it.
+Status compute(const CrossMapLRN2d& op, const Call& call) {
+  const std::span<const double> x = call.input().values;
+  const Axis axis = axis_of(call.input().shape, 1);
+  const auto channels = static_cast<std::int64_t>(axis.size);
+  const std::int64_t pre_pad = (op.size - 1) / 2 + 1;
+  for_each_line(axis, [&](std::size_t o, std::size_t i) {
+    const auto value = [&](std::int64_t c) { return x[axis.place(o, at(c), i)]; };
+    double sum = 0;
+    for (std::int64_t c = 0; c < std::min(pre_pad, channels); ++c) sum += value(c) * value(c);
+    for (std::int64_t c = 0; c < channels; ++c) {
+      if (c > 0 && c + pre_pad - 1 < channels) sum += value(c + pre_pad - 1) * value(c + pre_pad - 1);
+      if (c > pre_pad) sum -= value(c - pre_pad) * value(c - pre_pad);
+      call.output().values[axis.place(o, at(c), i)] =
+          value(c) * std::pow(op.k + op.alpha / static_cast<double>(op.size) * sum, -op.beta);
     }
   });
   return {};

@@ -184,6 +184,45 @@ Status adaptive_max_pool(const Call& call, std::size_t spatial) {
   return {};
 }
 
+// generate_intervals() in ATen/native/FractionalMaxPooling.h: in float32, where the decision shows. The last window
+// ends with the input. Samples are between 0 and 1; what others would give is kept inside.
+std::int64_t interval(double sample, std::int64_t i, std::int64_t in, std::int64_t out, std::int64_t kernel) {
+  const std::int64_t last = in - kernel;
+  if (i == out - 1) return last;
+  const float alpha = static_cast<float>(last) / static_cast<float>(out - 1);
+  const auto clipped = [&](float place) -> std::int64_t {
+    if (std::isnan(place) || place < 0) return 0;
+    const float most = static_cast<float>(last) + 1;
+    return place >= most + 1 ? last + 1 : static_cast<std::int64_t>(place);
+  };
+  const auto given = static_cast<float>(sample);
+  return std::clamp<std::int64_t>(clipped((static_cast<float>(i) + given) * alpha) - clipped(given * alpha), 0, last);
+}
+
+// Each picture and channel has a sample for each dimension: width, height of pictures, depth, height, width of volumes.
+template <class Pool>
+Status fractional_max_pool(const Pool& op, const Call& call) {
+  const std::size_t spatial = spatial_of(op.kernel_size);
+  const Volume in(call.input().shape, spatial);
+  const Volume out(call.output().shape, spatial);
+  const IntTriple kernel = spread(op.kernel_size, 1);
+  for_each_place(out, [&](std::int64_t n, std::int64_t c, std::int64_t od, std::int64_t oh, std::int64_t ow) {
+    const double* const samples = call.input(1).values.data() + at(n * in.c + c) * spatial;
+    const std::int64_t first_d = spatial == 3 ? interval(samples[0], od, in.d, out.d, kernel.d) : 0;
+    const std::int64_t first_h = interval(samples[1], oh, in.h, out.h, kernel.h);
+    const std::int64_t first_w = interval(spatial == 3 ? samples[2] : samples[0], ow, in.w, out.w, kernel.w);
+    Largest largest;
+    for_each_in(kernel, [&](std::int64_t kd, std::int64_t kh, std::int64_t kw) {
+      const std::int64_t d = first_d + kd;
+      const std::int64_t h = first_h + kh;
+      const std::int64_t w = first_w + kw;
+      largest.offer(call.input().values[in.place(n, c, d, h, w)], at((d * in.h + h) * in.w + w));
+    });
+    put(call, out.place(n, c, od, oh, ow), largest);
+  });
+  return {};
+}
+
 // Zeros but for the values, each where its index says. Of two with one index the last stays.
 Status max_unpool(const Call& call, std::size_t spatial) {
   const ConstArray values = call.input(0);
@@ -248,6 +287,12 @@ Status compute(const AdaptiveMaxPool2d&, const Call& call) {
 }
 Status compute(const AdaptiveMaxPool3d&, const Call& call) {
   return adaptive_max_pool(call, 3);
+}
+Status compute(const FractionalMaxPool2d& op, const Call& call) {
+  return fractional_max_pool(op, call);
+}
+Status compute(const FractionalMaxPool3d& op, const Call& call) {
+  return fractional_max_pool(op, call);
 }
 Status compute(const MaxUnpool1d&, const Call& call) {
   return max_unpool(call, 1);

@@ -1,5 +1,6 @@
 // What moves values and computes none.
 #include <algorithm>
+#include <cmath>
 
 #include "base/fail.hpp"
 #include "runtime/failure.hpp"
@@ -295,6 +296,42 @@ Status compute(const Pad& op, const Call& call) {
       const std::int64_t cropped = in.shape[d] - cropped_before - std::max<std::int64_t>(-after, 0);
       const auto position = static_cast<std::int64_t>(rest % at(out.shape[d]));
       const std::int64_t source = padded_source(op.mode, position - std::max<std::int64_t>(before, 0), cropped);
+      is_inside = is_inside && source >= 0;
+      if (is_inside) place += at(source + cropped_before) * step;
+      rest /= at(out.shape[d]);
+      step *= at(in.shape[d]);
+    }
+    out.values[flat] = is_inside ? in.values[place] : op.value;
+  }
+  return {};
+}
+
+// F.pad by the difference of the sizes: diff // 2 before in Python's division, or nothing, or what CenterCrop crops.
+Status compute(const PadAs& op, const Call& call) {
+  const ConstArray in = call.input();
+  const Array out = call.output();
+  const std::size_t rank = in.shape.size();
+  // How many places come before those of the input, in each dimension; cropped ones are negative.
+  const auto before = [&](std::size_t d) -> std::int64_t {
+    const bool is_fitted = op.dims.empty() ? d >= 2 : names(op.dims, d, in.shape);
+    if (!is_fitted || op.placement == PadPlacement::end) return 0;
+    const double half = static_cast<double>(out.shape[d] - in.shape[d]) / 2;
+    const bool rounds = op.placement == PadPlacement::center_crop && half < 0;
+    return static_cast<std::int64_t>(rounds ? std::nearbyint(half) : std::floor(half));
+  };
+  for (std::size_t flat = 0; flat < out.values.size(); ++flat) {
+    std::size_t rest = flat;
+    std::size_t step = 1;
+    std::size_t place = 0;
+    bool is_inside = true;
+    for (std::size_t d = rank; d-- > 0;) {
+      const std::int64_t first = before(d);
+      const std::int64_t cropped_before = std::max<std::int64_t>(-first, 0);
+      const std::int64_t after = out.shape[d] - in.shape[d] - first;
+      const std::int64_t cropped = in.shape[d] - cropped_before - std::max<std::int64_t>(-after, 0);
+      const std::int64_t position =
+          static_cast<std::int64_t>(rest % at(out.shape[d])) - std::max<std::int64_t>(first, 0);
+      const std::int64_t source = padded_source(op.mode, position, cropped);
       is_inside = is_inside && source >= 0;
       if (is_inside) place += at(source + cropped_before) * step;
       rest /= at(out.shape[d]);

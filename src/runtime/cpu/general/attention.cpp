@@ -361,12 +361,14 @@ Status add_multihead(Builder& b, const MultiheadAttention& op) {
 constexpr std::int64_t kMostPlaces = std::int64_t{1} << 56;
 
 // What is added to the scores of a window: the position bias, [heads][places][places].
-Result<std::vector<float>> position_bias(const Builder& b, const ShiftedWindowAttention& op) {
+Result<std::vector<float>> position_bias(Builder& b, const ShiftedWindowAttention& op) {
   const std::int64_t height = op.window_size.h;
   const std::int64_t width = op.window_size.w;
   const std::int64_t across = 2 * width - 1;
   const std::size_t heads = size_of(op.num_heads);
   const std::size_t distances = size_of((2 * height - 1) * across);
+  const std::int64_t places = height * width;
+  RUSHLIGHT_TRY(b.claim_table({heads, size_of(places), size_of(places), sizeof(float)}));
   std::vector<float> table(distances * heads);
   if (!op.v2) {
     RUSHLIGHT_TRY_ASSIGN(const std::span<const float> learnt, b.parameter("relative_position_bias_table"));
@@ -398,7 +400,6 @@ Result<std::vector<float>> position_bias(const Builder& b, const ShiftedWindowAt
       }
     }
   }
-  const std::int64_t places = height * width;
   std::vector<float> bias(heads * size_of(places * places));
   for (std::size_t head = 0; head < heads; ++head) {
     for (std::int64_t i = 0; i < places; ++i) {
@@ -478,8 +479,15 @@ Status add_shifted_window(Builder& b, const ShiftedWindowAttention& op) {
     }
   }
   // For each window of an image and place in it: the pixel it shows, -1 in the padding; and its region.
-  std::vector<std::int64_t> pixels;
-  std::vector<int> window_regions;
+  struct Places {
+    std::vector<std::int64_t> pixels;
+    std::vector<int> regions;
+  };
+  const std::size_t places_each = windows_each * places;
+  RUSHLIGHT_TRY(b.claim_table({places_each, sizeof(std::int64_t) + sizeof(int)}));
+  const auto seen = std::make_shared<Places>();
+  seen->pixels.reserve(places_each);
+  seen->regions.reserve(places_each);
   const std::vector<int> regions = shifted_regions(padded_height, padded_width, window, shift);
   for (std::int64_t i = 0; i < down * across; ++i) {
     for (std::int64_t place = 0; place < window.h * window.w; ++place) {
@@ -487,8 +495,8 @@ Status add_shifted_window(Builder& b, const ShiftedWindowAttention& op) {
       const std::int64_t w = i % across * window.w + place % window.w;
       const std::int64_t from_h = ((h + shift.h) % padded_height + padded_height) % padded_height;
       const std::int64_t from_w = ((w + shift.w) % padded_width + padded_width) % padded_width;
-      pixels.push_back(from_h < height && from_w < width ? from_h * width + from_w : -1);
-      window_regions.push_back(regions[size_of(h * padded_width + w)]);
+      seen->pixels.push_back(from_h < height && from_w < width ? from_h * width + from_w : -1);
+      seen->regions.push_back(regions[size_of(h * padded_width + w)]);
     }
   }
 
@@ -503,12 +511,12 @@ Status add_shifted_window(Builder& b, const ShiftedWindowAttention& op) {
   const auto image_floats = size_of(height * width) * channels;
   b.add_ranges(rows, static_cast<double>(channels), [=, x = b.input().tensor](Range range, const Frame& frame) {
     for (std::size_t i = range.first; i < range.last; ++i) {
-      const std::int64_t pixel = pixels[i % (windows_each * places)];
+      const std::int64_t pixel = seen->pixels[i % places_each];
       float* const to = frame.at(shared) + in + i * channels;
       if (pixel < 0) {
         std::fill_n(to, channels, 0.0F);
       } else {
-        const std::size_t image = i / (windows_each * places);
+        const std::size_t image = i / places_each;
         std::copy_n(frame.at(x) + image * image_floats + size_of(pixel) * channels, channels, to);
       }
     }
@@ -538,7 +546,7 @@ Status add_shifted_window(Builder& b, const ShiftedWindowAttention& op) {
           const std::size_t head = task / blocks % heads;
           const std::size_t w = task / blocks / heads;
           const Range queries = part_range(task % blocks, places, kProductRows);
-          const int* const region = window_regions.data() + w % windows_each * places;
+          const int* const region = seen->regions.data() + w % windows_each * places;
           const auto mask = [&](float* scores, std::size_t r) {
             const std::size_t query = queries.first + r;
             const float* const added = bias->data() + (head * places + query) * places;
@@ -560,9 +568,9 @@ Status add_shifted_window(Builder& b, const ShiftedWindowAttention& op) {
   add_projection(b, proj, 0, 1, rows, {shared, in, row, 0}, {shared, out, row, 0});
   b.add_ranges(rows, static_cast<double>(channels), [=, y = b.output().tensor](Range range, const Frame& frame) {
     for (std::size_t i = range.first; i < range.last; ++i) {
-      const std::int64_t pixel = pixels[i % (windows_each * places)];
+      const std::int64_t pixel = seen->pixels[i % places_each];
       if (pixel < 0) continue;
-      const std::size_t image = i / (windows_each * places);
+      const std::size_t image = i / places_each;
       std::copy_n(frame.at(shared) + out + i * channels, channels,
                   frame.at(y) + image * image_floats + size_of(pixel) * channels);
     }

@@ -78,6 +78,24 @@ std::size_t Builder::share(std::initializer_list<std::size_t> sizes) {
   return offset;
 }
 
+Status Builder::claim_table(std::initializer_list<std::size_t> sizes) {
+  std::optional<std::uint64_t> bytes = 1;
+  for (const std::size_t size : sizes) bytes = bytes ? checked_mul<std::uint64_t>(*bytes, size) : bytes;
+  const std::uint64_t limit = context_.options.limits.arena_bytes;
+  // Other steps may be claiming theirs at the same time.
+  std::uint64_t before = context_.table_bytes.load(std::memory_order_relaxed);
+  while (true) {
+    const auto tables = bytes ? checked_add(before, *bytes) : std::nullopt;
+    const auto total = tables ? checked_add(context_.plan.arena_bytes, *tables) : std::nullopt;
+    if (!total || *total > limit) {
+      const Node& node = context_.network.graph.nodes()[step_.node];
+      return arena_too_large(total, context_.options.limits,
+                             model::layer_text(node) + ": its tables and all activations");
+    }
+    if (context_.table_bytes.compare_exchange_weak(before, *tables, std::memory_order_relaxed)) return {};
+  }
+}
+
 void Builder::check_indices(const Operand& indices, std::int64_t size, bool ascending) {
   ops_.push_back(
       std::make_unique<CheckOp>(CheckOp::Bounds{indices, size, ascending}, context_.network.graph.nodes()[step_.node]));

@@ -99,10 +99,15 @@ class Builder {
   [[nodiscard]] Result<std::span<const float>> parameter(std::string_view name) const;
 
   [[nodiscard]] Result<Shape> parameter_shape(std::string_view name) const;
-  [[nodiscard]] std::size_t node() const noexcept { return step_.node; }
+  // Constant::node of its packed parameters.
+  [[nodiscard]] std::size_t weights_node() const noexcept { return step_.weights_node; }
 
   // Floats in Frame::shared, aligned to a cache line: the offset in floats. What cannot be counted fails in finish().
   [[nodiscard]] std::size_t share(std::initializer_list<std::size_t> sizes);
+
+  // To be asked before an Op computes a table that it keeps, of so many elements of so many bytes: limits.arena_bytes
+  // bounds all tables of a program together with its activations. ErrorCode::limit_exceeded, with the layer's name.
+  [[nodiscard]] Status claim_table(std::initializer_list<std::size_t> sizes);
 
   template <class F>
   void add(std::size_t tasks, double operations, std::size_t scratch_bytes, F f) {

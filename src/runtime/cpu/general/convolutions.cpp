@@ -45,14 +45,15 @@ Status add_taps(Builder& b, std::size_t spatial, const TapRule& rule, std::size_
   const std::size_t panels = panels_for(outputs, kernel.width);
   const std::size_t taps = size_of(rule.kernel[0] * rule.kernel[1] * rule.kernel[2]);
   CpuWeights& store = b.context().weights;
-  const Constant weight{.form = rule.is_transposed ? Form::transposed_weight : Form::conv_weight, .node = b.node()};
+  const Constant weight{.form = rule.is_transposed ? Form::transposed_weight : Form::conv_weight,
+                        .node = b.weights_node()};
   RUSHLIGHT_TRY_ASSIGN(
       const std::shared_ptr<const PackedArray> weights,
       store.get({.constant = weight, .packing = Packing::panels, .width = kernel.width, .groups = groups},
                 b.context().network));
   std::shared_ptr<const PackedArray> bias;
   if (has_bias) {
-    const Constant values{.form = Form::bias, .node = b.node()};
+    const Constant values{.form = Form::bias, .node = b.weights_node()};
     RUSHLIGHT_TRY_ASSIGN(
         bias, store.get({.constant = values, .packing = Packing::vector, .width = kernel.width, .groups = groups},
                         b.context().network));

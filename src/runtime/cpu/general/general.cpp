@@ -46,6 +46,7 @@ Family family_of(OperatorKind kind) noexcept {
     case OperatorKind::BatchNorm1d:
     case OperatorKind::BatchNorm2d:
     case OperatorKind::BatchNorm3d:
+    case OperatorKind::SyncBatchNorm:
     case OperatorKind::InstanceNorm1d:
     case OperatorKind::InstanceNorm2d:
     case OperatorKind::InstanceNorm3d:
@@ -53,6 +54,7 @@ Family family_of(OperatorKind kind) noexcept {
     case OperatorKind::LayerNorm:
     case OperatorKind::RMSNorm:
     case OperatorKind::LocalResponseNorm:
+    case OperatorKind::CrossMapLRN2d:
       return build_norms;
     case OperatorKind::MaxPool1d:
     case OperatorKind::MaxPool2d:
@@ -65,6 +67,8 @@ Family family_of(OperatorKind kind) noexcept {
     case OperatorKind::LPPool1d:
     case OperatorKind::LPPool2d:
     case OperatorKind::LPPool3d:
+    case OperatorKind::FractionalMaxPool2d:
+    case OperatorKind::FractionalMaxPool3d:
     case OperatorKind::MaxUnpool1d:
     case OperatorKind::MaxUnpool2d:
     case OperatorKind::MaxUnpool3d:

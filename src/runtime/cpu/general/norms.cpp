@@ -215,32 +215,55 @@ Status add_rms_norm(Builder& b, const RMSNorm& op) {
   return {};
 }
 
-// An even window looks further back than ahead.
-void add_local_response_norm(Builder& b, const LocalResponseNorm& op) {
+// f(places of the channels of a pixel, places of its output) for every pixel.
+template <class F>
+void add_pixels(Builder& b, double cost, F f) {
   const std::size_t spatial = b.input().shape.size() - 2;
   const PictureRows in(b.input(), spatial);
   const PictureRows out(b.output(), spatial);
   const std::size_t pixels = in.pixels.count;
-  const auto channels = static_cast<std::ptrdiff_t>(in.channels);
-  const std::ptrdiff_t before = op.size / 2;
-  const std::ptrdiff_t after = (op.size - 1) / 2;
-  const double window = static_cast<double>(std::min<std::int64_t>(op.size, b.input().shape[1]));
-  b.add_ranges(in.images * pixels, (2 * window + 60) * static_cast<double>(channels),
+  b.add_ranges(in.images * pixels, cost * static_cast<double>(in.channels),
                [=, x = b.input().tensor, y = b.output().tensor](Range range, const Frame& frame) {
                  for (std::size_t row = range.first; row < range.last; ++row) {
-                   const float* from = frame.at(x) + in.at(row / pixels, row % pixels);
-                   float* to = frame.at(y) + out.at(row / pixels, row % pixels);
-                   for (std::ptrdiff_t c = 0; c < channels; ++c) {
-                     double squares = 0;
-                     const std::ptrdiff_t last = std::min(channels - 1, c + std::min(after, channels));
-                     for (std::ptrdiff_t k = std::max<std::ptrdiff_t>(0, c - before); k <= last; ++k) {
-                       squares += wide(from[k]) * wide(from[k]);
-                     }
-                     const double base = op.k + op.alpha / static_cast<double>(op.size) * squares;
-                     to[c] = static_cast<float>(wide(from[c]) / std::pow(base, op.beta));
-                   }
+                   f(frame.at(x) + in.at(row / pixels, row % pixels), frame.at(y) + out.at(row / pixels, row % pixels));
                  }
                });
+}
+
+// An even window looks further back than ahead.
+void add_local_response_norm(Builder& b, const LocalResponseNorm& op) {
+  const std::ptrdiff_t channels = b.input().shape[1];
+  const std::ptrdiff_t before = std::min<std::int64_t>(op.size / 2, channels);
+  const std::ptrdiff_t after = std::min<std::int64_t>((op.size - 1) / 2, channels);
+  const double window = static_cast<double>(std::min<std::int64_t>(op.size, channels));
+  add_pixels(b, 2 * window + 60, [=](const float* from, float* to) {
+    for (std::ptrdiff_t c = 0; c < channels; ++c) {
+      double squares = 0;
+      const std::ptrdiff_t last = std::min(channels - 1, c + after);
+      for (std::ptrdiff_t k = std::max<std::ptrdiff_t>(0, c - before); k <= last; ++k) {
+        squares += wide(from[k]) * wide(from[k]);
+      }
+      const double base = op.k + op.alpha / static_cast<double>(op.size) * squares;
+      to[c] = static_cast<float>(wide(from[c]) / std::pow(base, op.beta));
+    }
+  });
+}
+
+// torch keeps a running sum, so that what is not finite stays in it; and it never drops the first channel.
+void add_cross_map_norm(Builder& b, const CrossMapLRN2d& op) {
+  const std::ptrdiff_t channels = b.input().shape[1];
+  const std::ptrdiff_t reach = std::min<std::int64_t>((op.size - 1) / 2, channels);
+  add_pixels(b, 64, [=](const float* from, float* to) {
+    const auto square = [from](std::ptrdiff_t c) { return wide(from[c]) * wide(from[c]); };
+    double squares = 0;
+    for (std::ptrdiff_t c = 0; c < std::min(reach, channels); ++c) squares += square(c);
+    for (std::ptrdiff_t c = 0; c < channels; ++c) {
+      if (c + reach < channels) squares += square(c + reach);
+      if (c > reach + 1) squares -= square(c - reach - 1);
+      const double base = op.k + op.alpha / static_cast<double>(op.size) * squares;
+      to[c] = static_cast<float>(wide(from[c]) * std::pow(base, -op.beta));
+    }
+  });
 }
 
 }  // namespace
@@ -253,6 +276,8 @@ Status build_norms(Builder& b) {
       return add_batch_norm(b, b.get<BatchNorm2d>());
     case OperatorKind::BatchNorm3d:
       return add_batch_norm(b, b.get<BatchNorm3d>());
+    case OperatorKind::SyncBatchNorm:
+      return add_batch_norm(b, b.get<SyncBatchNorm>());
     case OperatorKind::InstanceNorm1d:
       return add_instance_norm(b, b.get<InstanceNorm1d>(), 1);
     case OperatorKind::InstanceNorm2d:
@@ -269,6 +294,9 @@ Status build_norms(Builder& b) {
       return add_layer_norm(b, b.get<LayerNorm>());
     case OperatorKind::RMSNorm:
       return add_rms_norm(b, b.get<RMSNorm>());
+    case OperatorKind::CrossMapLRN2d:
+      add_cross_map_norm(b, b.get<CrossMapLRN2d>());
+      return {};
     default:
       add_local_response_norm(b, b.get<LocalResponseNorm>());
       return {};

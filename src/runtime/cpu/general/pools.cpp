@@ -211,6 +211,64 @@ void add_unpool(Builder& b, std::size_t spatial) {
                });
 }
 
+// Where a window of a fractional pool begins. In float32, as torch decides it; what no sample from 0 to 1 gives stays
+// inside.
+std::ptrdiff_t fractional_start(float sample, std::ptrdiff_t o, std::ptrdiff_t in, std::ptrdiff_t out,
+                                std::ptrdiff_t kernel) noexcept {
+  const std::ptrdiff_t last = in - kernel;
+  if (o + 1 == out) return last;
+  const float alpha = static_cast<float>(last) / static_cast<float>(out - 1);
+  const auto whole = [last](float place) -> std::ptrdiff_t {
+    if (!(place > 0)) return 0;
+    return place < static_cast<float>(last) + 2 ? static_cast<std::ptrdiff_t>(place) : last + 1;
+  };
+  return std::clamp<std::ptrdiff_t>(whole((static_cast<float>(o) + sample) * alpha) - whole(sample * alpha), 0, last);
+}
+
+// [planes][places], all dense; each plane has samples of its own.
+template <class Pool>
+void add_fractional(Builder& b, const Pool& op, std::size_t spatial) {
+  const Picture in(b.input(), spatial);
+  const Picture out(b.output(), spatial);
+  const Triple kernel(op.kernel_size, 1);
+  const std::size_t planes = size_of(in.images * in.channels);
+  const std::ptrdiff_t rows = out.sizes[0] * out.sizes[1];
+  const TensorId indices = b.output_count() > 1 ? b.output(1).tensor : kNone;
+  const double cost = 3 * static_cast<double>(kernel[0] * kernel[1] * kernel[2] * out.sizes[2]) + 40;
+  b.add_ranges(
+      planes * size_of(rows), cost,
+      [=, x = b.input(0).tensor, s = b.input(1).tensor, y = b.output().tensor](Range range, const Frame& frame) {
+        for (std::size_t item = range.first; item < range.last; ++item) {
+          const std::size_t plane = item / size_of(rows);
+          const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(item % size_of(rows));
+          // Of a picture the sample of the width comes first, of a volume that of the depth.
+          const float* const samples = frame.at(s) + plane * spatial;
+          const auto sample = [&](std::size_t dim) { return spatial == 2 ? samples[2 - dim] : samples[dim]; };
+          const auto start = [&](std::size_t dim, std::ptrdiff_t o) {
+            return fractional_start(sample(dim), o, in.sizes[dim], out.sizes[dim], kernel[dim]);
+          };
+          const std::ptrdiff_t d = spatial == 3 ? start(0, row / out.sizes[1]) : 0;
+          const std::ptrdiff_t h = start(1, row % out.sizes[1]);
+          const float* const from = frame.at(x) + plane * size_of(in.pixels());
+          for (std::ptrdiff_t o = 0; o < out.sizes[2]; ++o) {
+            const std::ptrdiff_t w = start(2, o);
+            MaxRule::State state = MaxRule::init();
+            for (std::ptrdiff_t i = d; i < d + kernel[0]; ++i) {
+              for (std::ptrdiff_t k = h; k < h + kernel[1]; ++k) {
+                for (std::ptrdiff_t m = w; m < w + kernel[2]; ++m) {
+                  const std::ptrdiff_t place = (i * in.sizes[1] + k) * in.sizes[2] + m;
+                  MaxRule::step(state, from[place], place);
+                }
+              }
+            }
+            const std::size_t to = item * size_of(out.sizes[2]) + size_of(o);
+            frame.at(y)[to] = state.best;
+            if (indices != kNone) frame.at<std::int64_t>(indices)[to] = state.index;
+          }
+        }
+      });
+}
+
 }  // namespace
 
 Status build_pools(Builder& b) {
@@ -252,6 +310,12 @@ Status build_pools(Builder& b) {
       return {};
     case OperatorKind::LPPool3d:
       add_power_pool(b, b.get<LPPool3d>(), 3);
+      return {};
+    case OperatorKind::FractionalMaxPool2d:
+      add_fractional(b, b.get<FractionalMaxPool2d>(), 2);
+      return {};
+    case OperatorKind::FractionalMaxPool3d:
+      add_fractional(b, b.get<FractionalMaxPool3d>(), 3);
       return {};
     case OperatorKind::MaxUnpool1d:
       add_unpool(b, 1);

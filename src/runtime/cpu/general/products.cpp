@@ -80,12 +80,13 @@ Result<Projection> Projection::make(const Builder& b, std::string weight, std::s
   projection.kernel_ = kernel_for(b.kernels(), projection.outputs_);
   const std::size_t width = projection.kernel_.width;
   projection.panels_ = panels_for(projection.outputs_, width);
-  RUSHLIGHT_TRY_ASSIGN(projection.weights_,
-                       b.context().weights.get({.constant = {.form = Form::parameter, .node = b.node(), .name = weight},
-                                                .packing = Packing::panels,
-                                                .width = width,
-                                                .groups = groups},
-                                               b.context().network));
+  RUSHLIGHT_TRY_ASSIGN(
+      projection.weights_,
+      b.context().weights.get({.constant = {.form = Form::parameter, .node = b.weights_node(), .name = weight},
+                               .packing = Packing::panels,
+                               .width = width,
+                               .groups = groups},
+                              b.context().network));
   if (bias.empty()) return projection;
   RUSHLIGHT_TRY_ASSIGN(const std::span<const float> biases, b.parameter(bias));
   const std::size_t pitch = projection.panels_ * width;

@@ -323,7 +323,7 @@ void add_cumulative_sum(Builder& b, std::int64_t dim) {
 // NaN counts as the largest. Of equals the earlier one comes first.
 void add_top_k(Builder& b, const TopK& op) {
   const Axis axis(b.input().shape, op.dim);
-  const std::size_t wanted = b.input().shape.empty() ? std::min<std::size_t>(1, size_of(op.k)) : size_of(op.k);
+  const std::size_t wanted = size_of(*op.k);
   const TensorId indices = b.output_count() > 1 ? b.output(1).tensor : kNone;
   b.add_ranges(
       axis.lines(), 20 * static_cast<double>(axis.size) + 8,

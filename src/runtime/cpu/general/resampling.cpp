@@ -1,9 +1,14 @@
 // Upsample in all its modes, grid_sample, affine_grid. Coordinates are double, but for the nearest modes: there torch
 // decides in float32, and the decision shows.
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
+#include <memory>
+#include <optional>
 #include <vector>
 
+#include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "runtime/cpu/general/builder.hpp"
 #include "runtime/cpu/general/lines.hpp"
@@ -27,6 +32,11 @@ struct Taps {
   std::vector<std::ptrdiff_t> places;
   std::vector<double> weights;
 
+  void reserve(std::size_t outputs, std::size_t taps) {
+    first.reserve(outputs + 1);
+    places.reserve(taps);
+    weights.reserve(taps);
+  }
   void begin() { first.push_back(places.size()); }
   void push(std::ptrdiff_t place, double weight) {
     places.push_back(place);
@@ -34,14 +44,42 @@ struct Taps {
   }
 };
 
-// `factor`: the scale_factor if coordinates follow from it, or 0: then the sizes say it. `of_picture`: of two spatial
-// dimensions.
-Taps taps_of(const Upsample& op, std::ptrdiff_t in, std::ptrdiff_t out, double factor, bool of_picture) {
+// Input places that two neighbouring outputs lie apart. `factor`: the scale_factor if coordinates follow from it, or 0:
+// then the sizes say it.
+double scale_of(const Upsample& op, std::ptrdiff_t in, std::ptrdiff_t out, double factor) noexcept {
   const auto size = static_cast<double>(in);
-  double scale = factor > 0 ? 1 / factor : size / static_cast<double>(out);
-  if (op.align_corners) scale = out > 1 ? (size - 1) / static_cast<double>(out - 1) : 0;
+  if (op.align_corners) return out > 1 ? (size - 1) / static_cast<double>(out - 1) : 0;
+  return factor > 0 ? 1 / factor : size / static_cast<double>(out);
+}
+
+// How far from its centre an output sees the input.
+double support_of(const Upsample& op, double scale) noexcept {
+  return std::max(scale, 1.0) * (op.mode == InterpolationMode::bicubic ? 2 : 1);
+}
+
+// Taps of all outputs of one dimension, at most. nullopt: more than can be counted.
+std::optional<std::size_t> most_taps(const Upsample& op, std::size_t in, std::size_t out, double scale) noexcept {
+  switch (op.mode) {
+    case InterpolationMode::nearest:
+    case InterpolationMode::nearest_exact:
+      return out;
+    case InterpolationMode::area:  // windows share at most their first and last places
+      return checked_add(in, out);
+    default:
+      break;
+  }
+  if (!op.antialias) return checked_mul<std::size_t>(out, op.mode == InterpolationMode::bicubic ? 4 : 2);
+  const double reach = 2 * support_of(op, scale) + 2;
+  return checked_mul(out, reach < static_cast<double>(in) ? static_cast<std::size_t>(reach) : in);
+}
+
+// `most`: how many taps there may be. `of_picture`: of two spatial dimensions.
+Taps taps_of(const Upsample& op, std::ptrdiff_t in, std::ptrdiff_t out, double factor, std::size_t most,
+             bool of_picture) {
+  const double scale = scale_of(op, in, out, factor);
   const bool is_cubic = op.mode == InterpolationMode::bicubic;
   Taps taps;
+  taps.reserve(size_of(out), most);
   for (std::ptrdiff_t o = 0; o < out; ++o) {
     taps.begin();
     const auto place = static_cast<double>(o);
@@ -76,7 +114,7 @@ Taps taps_of(const Upsample& op, std::ptrdiff_t in, std::ptrdiff_t out, double f
     }
     if (op.antialias) {
       const double widening = std::max(scale, 1.0);
-      const double support = widening * (is_cubic ? 2 : 1);
+      const double support = support_of(op, scale);
       const double centre = scale * (place + 0.5);
       const auto first = std::max<std::ptrdiff_t>(0, static_cast<std::ptrdiff_t>(centre - support + 0.5));
       const auto last = std::min(in, static_cast<std::ptrdiff_t>(centre + support + 0.5));
@@ -111,30 +149,37 @@ Taps taps_of(const Upsample& op, std::ptrdiff_t in, std::ptrdiff_t out, double f
   return taps;
 }
 
-void add_upsample(Builder& b, const Upsample& op) {
+Status add_upsample(Builder& b, const Upsample& op) {
   const std::size_t spatial = b.input().shape.size() - 2;
   const Picture in(b.input(), spatial);
   const Picture out(b.output(), spatial);
   const bool uses_factors = !op.scale_factor.empty() && op.size.empty() && !op.recompute_scale_factor;
-  Taps taps[3];
+  // Of depth, height and width; shared, because copies of an Op's function must not copy it.
+  const auto shared_taps = std::make_shared<std::array<Taps, 3>>();
   double each = 1;
   for (std::size_t i = 0; i < 3; ++i) {
+    Taps& taps = (*shared_taps)[i];
     if (i + spatial < 3) {
-      taps[i].first = {0, 1};
-      taps[i].push(0, 1);
+      taps.first = {0, 1};
+      taps.push(0, 1);
       continue;
     }
     const std::size_t dim = i + spatial - 3;
     const double factor = !uses_factors ? 0 : op.scale_factor[op.scale_factor.size() == 1 ? 0 : dim];
-    taps[i] = taps_of(op, in.sizes[i], out.sizes[i], factor, spatial == 2);
-    each *= static_cast<double>(taps[i].places.size()) / static_cast<double>(out.sizes[i]);
+    const std::size_t outputs = size_of(out.sizes[i]);
+    const std::optional<std::size_t> most =
+        most_taps(op, size_of(in.sizes[i]), outputs, scale_of(op, in.sizes[i], out.sizes[i], factor));
+    RUSHLIGHT_TRY(b.claim_table({outputs, sizeof(std::size_t)}));
+    RUSHLIGHT_TRY(b.claim_table({most.value_or(std::numeric_limits<std::size_t>::max()), 2 * sizeof(double)}));
+    taps = taps_of(op, in.sizes[i], out.sizes[i], factor, *most, spatial == 2);
+    each *= static_cast<double>(taps.places.size()) / static_cast<double>(out.sizes[i]);
   }
   const std::ptrdiff_t pixels = out.pixels();
   b.add_ranges(
       size_of(out.images * pixels), 3 * each * static_cast<double>(in.channels) + 40,
-      [=, d_taps = taps[0], h_taps = taps[1], w_taps = taps[2], x = b.input().tensor, y = b.output().tensor](
-          Range range, const Frame& frame) {
+      [=, x = b.input().tensor, y = b.output().tensor](Range range, const Frame& frame) {
         constexpr std::ptrdiff_t kWidth = 64;
+        const auto& [d_taps, h_taps, w_taps] = *shared_taps;
         for (std::size_t item = range.first; item < range.last; ++item) {
           const auto image = static_cast<std::ptrdiff_t>(item) / pixels;
           const std::size_t pixel = item % size_of(pixels);
@@ -168,6 +213,7 @@ void add_upsample(Builder& b, const Upsample& op) {
           }
         }
       });
+  return {};
 }
 
 // --- grid_sample ---
@@ -345,8 +391,7 @@ void add_affine_grid(Builder& b, const AffineGrid& op) {
 Status build_resampling(Builder& b) {
   switch (b.op().kind()) {
     case OperatorKind::Upsample:
-      add_upsample(b, b.get<Upsample>());
-      return {};
+      return add_upsample(b, b.get<Upsample>());
     case OperatorKind::GridSample:
       add_grid_sample(b, b.get<GridSample>());
       return {};

@@ -84,15 +84,44 @@ void add_cat(Builder& b, std::int64_t dim_in) {
   }
 }
 
-// For each dimension a table: which place of the input a place of the output shows, in elements; -1 for none.
-struct Tables {
-  static constexpr std::int64_t kOutside = -1;
-  std::vector<std::vector<std::int64_t>> places;
+// Places of one dimension of the output that follow each other in the input too. However large the dimension, a few of
+// these describe it.
+struct Run {
+  std::size_t first = 0;  // in the output
+  std::size_t count = 0;
+  bool is_inside = true;    // of the input; what is outside shows the filling
+  std::ptrdiff_t from = 0;  // where the first place lies in the input, in elements
+  std::ptrdiff_t step = 0;  // and the next one from it
 };
 
-// Copies by tables; places outside show `fill`.
+// One dimension of the output, from its first place to its last.
+class Mapping {
+ public:
+  void push(std::int64_t count, std::int64_t from, std::int64_t step) { push_run(count, true, from, step); }
+  void push_outside(std::int64_t count) { push_run(count, false, 0, 0); }
+
+  [[nodiscard]] const std::vector<Run>& runs() const noexcept { return runs_; }
+  // Of the run with this place.
+  [[nodiscard]] const Run& run_at(std::size_t place) const noexcept {
+    const Run* run = runs_.data();
+    while (place >= run->first + run->count) ++run;
+    return *run;
+  }
+
+ private:
+  void push_run(std::int64_t count, bool is_inside, std::int64_t from, std::int64_t step) {
+    if (count <= 0) return;
+    const std::size_t first = runs_.empty() ? 0 : runs_.back().first + runs_.back().count;
+    runs_.push_back(
+        {first, size_of(count), is_inside, static_cast<std::ptrdiff_t>(from), static_cast<std::ptrdiff_t>(step)});
+  }
+
+  std::vector<Run> runs_;  // none is empty
+};
+
+// One mapping for each dimension of the output; places outside show `fill`. The output has elements.
 template <class Word>
-void add_tables(Builder& b, Tables tables, Word fill) {
+void add_mapped(Builder& b, std::vector<Mapping> mappings, Word fill) {
   const Operand& from = b.input();
   const Operand& to = b.output();
   const std::size_t rank = to.shape.size();
@@ -101,47 +130,60 @@ void add_tables(Builder& b, Tables tables, Word fill) {
   for (std::size_t d = 0; d < rank; ++d) {
     if (to.shape[d] > 1 && (line == rank || to.strides[d] < to.strides[line])) line = d;
   }
-  if (line == rank) line = rank == 0 ? 0 : rank - 1;
+  if (line == rank) line = 0;
+  Mapping along;
+  std::ptrdiff_t line_step = 1;
+  std::size_t length = 1;
   Nest outer;
-  std::vector<std::vector<std::int64_t>> outer_places;
-  std::vector<std::int64_t> line_places = rank == 0 ? std::vector<std::int64_t>{0} : tables.places[line];
-  const std::ptrdiff_t line_step = rank == 0 ? 1 : static_cast<std::ptrdiff_t>(to.strides[line]);
+  std::vector<Mapping> outer_mappings;
   for (std::size_t d = 0; d < rank; ++d) {
-    if (d == line) continue;
-    outer.push(to.shape[d], to.strides[d]);
-    outer_places.push_back(tables.places[d]);
-  }
-  bool is_run = true;  // the whole line, as it lies
-  for (std::size_t i = 0; i < line_places.size(); ++i) {
-    is_run = is_run && line_places[i] == static_cast<std::int64_t>(i);
-  }
-  is_run = is_run && line_step == 1;
-  const auto length = static_cast<double>(line_places.size());
-  b.add_ranges(outer.count, 4 * length + 8, [=, x = from.tensor, y = to.tensor](Range range, const Frame& frame) {
-    for (std::size_t item = range.first; item < range.last; ++item) {
-      std::int64_t source = 0;
-      std::size_t rest = item;
-      for (std::size_t d = outer_places.size(); d-- > 0;) {
-        const std::size_t size = outer.dimensions[d].size;
-        const std::int64_t place = outer_places[d][rest % size];
-        source = place < 0 || source < 0 ? Tables::kOutside : source + place;
-        rest /= size;
-      }
-      Word* target = frame.at<Word>(y) + outer.at(item);
-      if (source < 0) {
-        for (std::size_t i = 0; i < line_places.size(); ++i, target += line_step) *target = fill;
-        continue;
-      }
-      const Word* in = frame.at<Word>(x) + source;
-      if (is_run) {
-        std::memcpy(target, in, line_places.size() * sizeof(Word));
-        continue;
-      }
-      for (std::size_t i = 0; i < line_places.size(); ++i, target += line_step) {
-        *target = line_places[i] < 0 ? fill : in[line_places[i]];
-      }
+    if (d == line) {
+      along = std::move(mappings[d]);
+      line_step = static_cast<std::ptrdiff_t>(to.strides[d]);
+      length = size_of(to.shape[d]);
+    } else {
+      outer.push(to.shape[d], to.strides[d]);
+      outer_mappings.push_back(std::move(mappings[d]));
     }
-  });
+  }
+  if (rank == 0) along.push(1, 0, 1);
+  const std::size_t part = std::min(length, Builder::part_of(4));
+  const std::size_t parts = parts_of(length, part);
+  b.add_ranges(outer.count * parts, 4 * static_cast<double>(part) + 8,
+               [=, x = from.tensor, y = to.tensor](Range range, const Frame& frame) {
+                 for (std::size_t item = range.first; item < range.last; ++item) {
+                   const std::size_t number = item / parts;
+                   const Range piece = part_range(item % parts, length, part);
+                   std::ptrdiff_t source = 0;
+                   bool is_inside = true;
+                   std::size_t rest = number;
+                   for (std::size_t d = outer_mappings.size(); d-- > 0;) {
+                     const std::size_t place = rest % outer.dimensions[d].size;
+                     const Run& run = outer_mappings[d].run_at(place);
+                     is_inside = is_inside && run.is_inside;
+                     source += run.from + static_cast<std::ptrdiff_t>(place - run.first) * run.step;
+                     rest /= outer.dimensions[d].size;
+                   }
+                   Word* target = frame.at<Word>(y) + outer.at(number);
+                   for (const Run& run : along.runs()) {
+                     const std::size_t first = std::max(run.first, piece.first);
+                     const std::size_t last = std::min(run.first + run.count, piece.last);
+                     if (first >= last) continue;
+                     Word* out = target + static_cast<std::ptrdiff_t>(first) * line_step;
+                     if (!is_inside || !run.is_inside) {
+                       for (std::size_t i = first; i < last; ++i, out += line_step) *out = fill;
+                       continue;
+                     }
+                     const Word* in = frame.at<Word>(x) + source + run.from +
+                                      static_cast<std::ptrdiff_t>(first - run.first) * run.step;
+                     if (run.step == 1 && line_step == 1) {
+                       std::memcpy(out, in, (last - first) * sizeof(Word));
+                       continue;
+                     }
+                     for (std::size_t i = first; i < last; ++i, in += run.step, out += line_step) *out = *in;
+                   }
+                 }
+               });
 }
 
 template <class Word>
@@ -163,51 +205,62 @@ Word fill_word(DType dtype, double value) noexcept {
 void add_pad(Builder& b, const Pad& op) {
   const Operand& from = b.input();
   const std::size_t rank = from.shape.size();
-  Tables tables;
+  std::vector<Mapping> mappings(rank);
   for (std::size_t d = 0; d < rank; ++d) {
     const std::size_t pair = 2 * (rank - 1 - d);
     const std::int64_t before = pair < op.pad.size() ? op.pad[pair] : 0;
     const std::int64_t after = pair < op.pad.size() ? op.pad[pair + 1] : 0;
-    const std::int64_t first = std::max<std::int64_t>(-before, 0);
-    const std::int64_t size = from.shape[d] - first - std::max<std::int64_t>(-after, 0);
-    std::vector<std::int64_t> places(size_of(b.output().shape[d]));
-    for (std::size_t i = 0; i < places.size(); ++i) {
-      std::int64_t place = static_cast<std::int64_t>(i) - std::max<std::int64_t>(before, 0);
-      if (place < 0 || place >= size) {
-        if (op.mode == PadMode::constant) {
-          places[i] = Tables::kOutside;
-          continue;
-        }
-        if (op.mode == PadMode::replicate) place = place < 0 ? 0 : size - 1;
-        if (op.mode == PadMode::reflect) place = place < 0 ? -place : 2 * (size - 1) - place;
-        if (op.mode == PadMode::circular) place = place < 0 ? place + size : place - size;
-      }
-      places[i] = (first + place) * from.strides[d];
+    const std::int64_t cropped = std::max<std::int64_t>(-before, 0);
+    const std::int64_t size = from.shape[d] - cropped - std::max<std::int64_t>(-after, 0);
+    const std::int64_t added = std::max<std::int64_t>(before, 0);
+    const std::int64_t stride = from.strides[d];
+    const std::int64_t first = cropped * stride;
+    const std::int64_t last = first + (size - 1) * stride;
+    Mapping& mapping = mappings[d];
+    switch (op.mode) {
+      case PadMode::constant:
+        mapping.push_outside(added);
+        mapping.push(size, first, stride);
+        mapping.push_outside(after);
+        break;
+      case PadMode::replicate:
+        mapping.push(added, first, 0);
+        mapping.push(size, first, stride);
+        mapping.push(after, last, 0);
+        break;
+      case PadMode::reflect:
+        mapping.push(added, first + added * stride, -stride);
+        mapping.push(size, first, stride);
+        mapping.push(after, last - stride, -stride);
+        break;
+      case PadMode::circular:
+        mapping.push(added, last - (added - 1) * stride, stride);
+        mapping.push(size, first, stride);
+        mapping.push(after, first, stride);
+        break;
     }
-    tables.places.push_back(std::move(places));
   }
-  with_word(from.dtype, [&](auto word) { add_tables(b, tables, fill_word<decltype(word)>(from.dtype, op.value)); });
+  with_word(from.dtype,
+            [&](auto word) { add_mapped(b, std::move(mappings), fill_word<decltype(word)>(from.dtype, op.value)); });
 }
 
 void add_roll(Builder& b, const Roll& op) {
   const Operand& from = b.input();
-  Tables tables;
-  for (std::size_t d = 0; d < from.shape.size(); ++d) {
+  const std::size_t rank = from.shape.size();
+  std::vector<Mapping> mappings(rank);
+  for (std::size_t d = 0; d < rank; ++d) {
     const std::int64_t size = from.shape[d];
     std::int64_t shift = 0;
     for (std::size_t i = 0; i < op.dims.size(); ++i) {
-      const auto rank = static_cast<std::int64_t>(from.shape.size());
-      if ((op.dims[i] < 0 ? op.dims[i] + rank : op.dims[i]) == static_cast<std::int64_t>(d)) {
-        shift = size == 0 ? 0 : op.shifts[i] % size;
-      }
+      const std::int64_t dim = op.dims[i] < 0 ? op.dims[i] + static_cast<std::int64_t>(rank) : op.dims[i];
+      if (dim == static_cast<std::int64_t>(d)) shift = op.shifts[i] % size;
     }
-    std::vector<std::int64_t> places(size_of(size));
-    for (std::int64_t i = 0; i < size; ++i) {
-      places[size_of(i)] = ((i - shift) % size + size) % size * from.strides[d];
-    }
-    tables.places.push_back(std::move(places));
+    if (shift < 0) shift += size;
+    // What leaves at the end comes back at the beginning.
+    mappings[d].push(shift, (size - shift) * from.strides[d], from.strides[d]);
+    mappings[d].push(size - shift, 0, from.strides[d]);
   }
-  with_word(from.dtype, [&](auto word) { add_tables(b, tables, decltype(word){}); });
+  with_word(from.dtype, [&](auto word) { add_mapped(b, std::move(mappings), decltype(word){}); });
 }
 
 // Without dims: of all elements in C order.
