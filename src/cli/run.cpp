@@ -453,7 +453,7 @@ int run(Context& context, const Options& options) {
                               .code = "ARG-INPUT",
                               .message = "--idx-labels goes with --idx and --input, not with pictures"}));
   }
-  if (options.precision != "strict") {
+  if (options.precision != "strict" && options.precision != "fast") {
     return give_up(Error::of(
         {.category = Category::unsup,
          .code = "UNSUP-OPTION",
@@ -476,6 +476,7 @@ int run(Context& context, const Options& options) {
   evaluate_options.device = *device;
   evaluate_options.session.limits = context.limits;
   evaluate_options.session.threads = context.threads == 0 ? 1 : context.threads;
+  if (options.precision == "fast") evaluate_options.session.precision = Precision::fast;
   if (options.reference) evaluate_options.session.implementation = Implementation::reference;
   evaluate_options.batch = options.batch;
   evaluate_options.top = options.top;
@@ -525,7 +526,7 @@ Verb run_verb() {
             table.add("--idx-labels", &options->idx_labels, "their right classes, for the accuracy").in("Input");
             table.add("--device", &options->device, "cpu or cuda:N").in("Work");
             table.add("--batch", &options->batch, "items at a time").at_least(1).in("Work");
-            table.add("--precision", &options->precision, "strict")
+            table.add("--precision", &options->precision, "strict, or fast: a digit less")
                 .one_of({"strict", "fast", "bf16", "fp16", "int8", "tf32"})
                 .in("Work");
             table.add("--reference", &options->reference, "the naive implementation that judges the others").in("Work");

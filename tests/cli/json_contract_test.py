@@ -502,6 +502,17 @@ class Envelope(unittest.TestCase):
         self.assertEqual(len(report["outputs"][0]["top"]), 5)
         self.assertGreater(report["accuracy"], 0.88)
 
+    def test_run_in_the_fast_precision(self):
+        words = ("run", 0, CNN, "--spec", SPEC, "--idx", FASHION / "images-1000.idx3-ubyte", "--precision")
+        strict = self.check(*words, "strict")["outputs"]
+        fast = self.check(*words, "fast")["outputs"]
+        worst = 0
+        for one, other in zip(strict, fast):
+            self.assertEqual(one["top"][0]["index"], other["top"][0]["index"])
+            worst = max(worst, abs(one["top"][0]["probability"] - other["top"][0]["probability"]))
+        self.assertLess(worst, 1e-4)
+        self.assertGreater(worst, 0)  # it is another way to compute
+
     def test_run_of_pictures(self):
         version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True).stdout
         for library in ("png", "jpeg"):
