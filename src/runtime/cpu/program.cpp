@@ -20,6 +20,8 @@ namespace {
 
 // More threads than this find nothing to do in one operator, and each slot has its scratch.
 constexpr std::size_t kMostSlots = 256;
+// About 100 us of one core.
+constexpr double kSmallNetwork = 20e6;
 
 using Ops = std::vector<std::unique_ptr<Op>>;
 
@@ -75,6 +77,10 @@ Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan p
     std::move(made[i].begin(), made[i].end(), std::back_inserter(program->ops_));
     program->note_step(i);
   }
+  // A network that takes less than waking a thread does stays on the caller's.
+  double operations = 0;
+  for (const std::unique_ptr<Op>& op : program->ops_) operations += op->operations();
+  if (operations < kSmallNetwork) program->slots_ = 1;
   RUSHLIGHT_TRY(program->allocate(network, plan, table_bytes));
   return std::unique_ptr<Program>(std::move(program));
 }
