@@ -136,7 +136,12 @@ function(rushlight_test name)
   target_compile_definitions(${name} PRIVATE
     RUSHLIGHT_GOLDEN_DIR="${PROJECT_BINARY_DIR}/golden" RUSHLIGHT_TESTS_SOURCE_DIR="${PROJECT_SOURCE_DIR}/tests")
   include(GoogleTest)
-  gtest_discover_tests(${name} TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+  # Sanitizers make a test of half a minute one of some.
+  set(timeout_s 300)
+  if(RUSHLIGHT_SANITIZE)
+    set(timeout_s 1800)
+  endif()
+  gtest_discover_tests(${name} TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${timeout_s})
 endfunction()
 
 # What was found, and what it gains.
