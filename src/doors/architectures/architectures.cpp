@@ -235,8 +235,9 @@ std::vector<const ArchitectureInfo*> architectures_like(const StateDict& weights
   // A net with another head, or a torso without one, is still of its kind.
   constexpr std::size_t kMostMisfits = 10;  // percent
   constexpr std::size_t kMostNames = 5000;  // the deepest has a third of it
+  constexpr std::size_t kFewestNames = 8;   // AlexNet without its head has ten
   std::vector<const ArchitectureInfo*> best;
-  if (weights.size() > kMostNames) return best;
+  if (weights.size() < kFewestNames || weights.size() > kMostNames) return best;
   std::size_t fewest = weights.size() * kMostMisfits / 100 + 1;
   for (const Row& row : kRows) {
     const Result<Graph> graph = build(row, weights, false);
