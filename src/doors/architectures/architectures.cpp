@@ -119,6 +119,39 @@ constexpr auto kInfos = [] {
   return infos;
 }();
 
+// The weights of each family's first layer: a look at them spares a guess the graphs of most families.
+struct Stem {
+  std::string_view family;
+  std::string_view name;
+};
+constexpr Stem kStems[] = {
+    {"alexnet", "features.0.weight"},
+    {"convnext", "features.0.0.weight"},
+    {"deeplabv3", "backbone.0.0.weight"},
+    {"deeplabv3", "backbone.conv1.weight"},
+    {"densenet", "features.conv0.weight"},
+    {"efficientnet", "features.0.0.weight"},
+    {"fcn", "backbone.conv1.weight"},
+    {"googlenet", "conv1.conv.weight"},
+    {"inception", "Conv2d_1a_3x3.conv.weight"},
+    {"lraspp", "backbone.0.0.weight"},
+    {"maxvit", "stem.0.0.weight"},
+    {"mnasnet", "layers.0.weight"},
+    {"mobilenetv2", "features.0.0.weight"},
+    {"mobilenetv3", "features.0.0.weight"},
+    {"regnet", "stem.0.weight"},
+    {"resnet", "conv1.weight"},
+    {"shufflenetv2", "conv1.0.weight"},
+    {"squeezenet", "features.0.weight"},
+    {"swin_transformer", "features.0.0.weight"},
+    {"vgg", "features.0.weight"},
+    {"vision_transformer", "conv_proj.weight"},
+};
+bool has_stem(std::string_view family, const StateDict& weights) {
+  return std::any_of(std::begin(kStems), std::end(kStems),
+                     [&](const Stem& stem) { return stem.family == family && weights.find(stem.name) != nullptr; });
+}
+
 constexpr std::string_view kTransformInput = "transform_input";
 
 bool takes_transform(std::string_view name) noexcept {
@@ -240,6 +273,7 @@ std::vector<const ArchitectureInfo*> architectures_like(const StateDict& weights
   if (weights.size() < kFewestNames || weights.size() > kMostNames) return best;
   std::size_t fewest = weights.size() * kMostMisfits / 100 + 1;
   for (const Row& row : kRows) {
+    if (!has_stem(row.info.family, weights)) continue;
     const Result<Graph> graph = build(row, weights, false);
     if (!graph) continue;  // shapes that no member of the family has
     const std::size_t count = misfits(*graph, weights);
