@@ -97,14 +97,11 @@ Status set_input(const Context& context, const Options& options, const Model& mo
     return {};
   }
   // A named architecture leaves the size of its pictures open, and has one that its weights were trained for.
-  const ArchitectureInfo* const known = find_architecture(options.model.arch.substr(0, options.model.arch.find(':')));
-  if (known == nullptr || model.graph().inputs().size() != 1) return {};
-  Shape shape = model.graph().inputs()[0].shape;
-  if (shape.size() != 4) return {};
-  if (shape[0] < 0) shape[0] = how.batch;
-  if (shape[2] < 0) shape[2] = known->input_size.h;
-  if (shape[3] < 0) shape[3] = known->input_size.w;
-  how.input_shapes = {std::move(shape)};
+  how.input_shapes = architecture_input_shapes(options.model.arch, model.graph());
+  for (std::size_t i = 0; i < how.input_shapes.size(); ++i) {
+    const Shape& declared = model.graph().inputs()[i].shape;
+    if (declared.empty() || declared[0] < 0) how.input_shapes[i][0] = how.batch;
+  }
   return {};
 }
 

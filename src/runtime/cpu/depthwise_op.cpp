@@ -37,9 +37,7 @@ class DepthwiseOp final : public RowsOp {
     call_.weights = weights_->data();
     call_.weight_stride = parts_of(call_.channels, kPanelPadding) * kPanelPadding;
     call_.bias = bias_ == nullptr ? nullptr : bias_->data();
-    call_.output_stride = static_cast<std::size_t>(output.row_stride);
-    if (residual_ != kNone) call_.residual_stride = static_cast<std::size_t>(context.tensor(residual_).row_stride);
-    call_.bounds = bounds_of(step.epilogue.activation);
+    static_cast<Destination&>(call_) = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
     kernel_ = context.kernels.depthwise;
     block_rows_ = std::clamp<std::size_t>(kBlockPointers / rows_.segments(), 8, kBlockPixels);
@@ -121,11 +119,7 @@ class DepthwiseLineOp final : public RowsOp {
     call_.weights = weights_->data();
     call_.weight_stride = parts_of(call_.channels, kPanelPadding) * kPanelPadding;
     call_.bias = bias_ == nullptr ? nullptr : bias_->data();
-    call_.output_stride = static_cast<std::size_t>(output.row_stride);
-    if (step.epilogue.residual != kNone) {
-      call_.residual_stride = static_cast<std::size_t>(context.tensor(step.epilogue.residual).row_stride);
-    }
-    call_.bounds = bounds_of(step.epilogue.activation);
+    static_cast<Destination&>(call_) = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
     const std::size_t lines = parts_of(kBlockPixels, std::max<std::size_t>(1, out_width_));
     block_pixels_ = std::max<std::size_t>(1, lines * out_width_);

@@ -4,6 +4,9 @@
 
 namespace rushlight::runtime::cpu {
 
+namespace {
+
+// Inactive unless the activation is a clamp.
 Bounds bounds_of(const Activation& activation) noexcept {
   if (activation.kind == Activation::Kind::relu) {
     return {.active = true, .low = 0, .high = std::numeric_limits<float>::infinity()};
@@ -11,6 +14,18 @@ Bounds bounds_of(const Activation& activation) noexcept {
   if (activation.kind == Activation::Kind::clamp)
     return {.active = true, .low = activation.low, .high = activation.high};
   return {};
+}
+
+}  // namespace
+
+Destination destination_of(TensorId output, const Epilogue& epilogue, const Plan& plan) noexcept {
+  Destination destination;
+  destination.output_stride = static_cast<std::size_t>(plan.tensors[output].row_stride);
+  if (epilogue.residual != kNone) {
+    destination.residual_stride = static_cast<std::size_t>(plan.tensors[epilogue.residual].row_stride);
+  }
+  destination.bounds = bounds_of(epilogue.activation);
+  return destination;
 }
 
 ElementKernel kernel_of(const Activation& activation, const Kernels& kernels) noexcept {

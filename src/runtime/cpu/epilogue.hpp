@@ -9,9 +9,9 @@
 
 namespace rushlight::runtime::cpu {
 
-// Inactive unless the activation is a clamp.
-[[nodiscard]] Bounds bounds_of(const Activation& activation) noexcept;
-// Null where bounds_of() says it all.
+// Strides and bounds of a step's output and residual; where they are is known at run time.
+[[nodiscard]] Destination destination_of(TensorId output, const Epilogue& epilogue, const Plan& plan) noexcept;
+// What the bounds do not say, or null.
 [[nodiscard]] ElementKernel kernel_of(const Activation& activation, const Kernels& kernels) noexcept;
 
 // `count` elements of each of `rows` rows, in place.

@@ -1,6 +1,7 @@
 // Which of an instruction set's products to use.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <iterator>
 
@@ -32,7 +33,7 @@ struct GemmChoice {
   for (std::size_t i = 0; i < std::size(kernels.gemm); ++i) {
     const GemmKernel& kernel = kernels.gemm[i];
     if (kernel.run == nullptr) continue;
-    const std::size_t panels = panels_for(outputs, kernel.width);
+    const std::size_t panels = std::max<std::size_t>(1, panels_for(outputs, kernel.width));
     const std::size_t left = outputs - (panels - 1) * kernel.width;
     offer(i, panels, i);
     for (std::size_t last = i + 1; may_end_narrower && last < std::size(kernels.gemm); ++last) {

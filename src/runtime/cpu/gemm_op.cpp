@@ -63,9 +63,7 @@ class GemmOp final : public RowsOp {
 
     call_.segments = rows_.segments();
     call_.segment_length = rows_.segment_length();
-    call_.output_stride = static_cast<std::size_t>(output.row_stride);
-    if (residual_ != kNone) call_.residual_stride = static_cast<std::size_t>(context.tensor(residual_).row_stride);
-    call_.bounds = bounds_of(step.epilogue.activation);
+    static_cast<Destination&>(call_) = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
 
     block_rows_ = std::clamp<std::size_t>(kBlockPointers / rows_.segments() / 8 * 8, 8, kBlockRows);

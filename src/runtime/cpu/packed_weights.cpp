@@ -18,16 +18,8 @@ std::size_t round_up(std::size_t count, std::size_t step) {
   return (count + step - 1) / step * step;
 }
 
-Result<std::shared_ptr<PackedArray>> allocate(std::size_t rows, std::size_t columns) {
-  const auto count = checked_mul(rows, columns);
-  const auto bytes = count ? checked_mul(*count, sizeof(float)) : std::nullopt;
-  auto array = std::make_shared<PackedArray>();
-  if (bytes) array->memory = AlignedBuffer::allocate(*bytes);
-  if (array->memory.data() == nullptr) return no_memory_for(bytes.value_or(UINT64_MAX), "packed weights");
-  return array;
-}
 Result<std::shared_ptr<PackedArray>> allocate_zeros(std::size_t rows, std::size_t columns) {
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, allocate(rows, columns));
+  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, make_packed_array(rows, columns));
   std::fill_n(array->memory.floats(), rows * columns, 0.0F);
   return array;
 }
@@ -100,7 +92,7 @@ Result<std::shared_ptr<PackedArray>> pack_panels(const WeightSource& weight, con
   const std::size_t panels = panels_for(outputs, form.width);
   const std::size_t last_width = form.last_width == 0 ? form.width : form.last_width;
   const std::size_t columns = panels == 0 ? 0 : (panels - 1) * form.width + last_width;
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, allocate(form.groups * columns, depth));
+  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, make_packed_array(form.groups * columns, depth));
   float* panel = array->memory.floats();
   PanelPacker packer(weight, form.width);
   PanelPacker last(weight, last_width);
@@ -151,6 +143,15 @@ Result<std::shared_ptr<PackedArray>> pack(const PackedForm& form, const Network&
 }
 
 }  // namespace
+
+Result<std::shared_ptr<PackedArray>> make_packed_array(std::size_t rows, std::size_t columns) {
+  const auto count = checked_mul(rows, columns);
+  const auto bytes = count ? checked_mul(*count, sizeof(float)) : std::nullopt;
+  auto array = std::make_shared<PackedArray>();
+  if (bytes) array->memory = AlignedBuffer::allocate(*bytes);
+  if (array->memory.data() == nullptr) return no_memory_for(bytes.value_or(UINT64_MAX), "packed weights");
+  return array;
+}
 
 Result<std::shared_ptr<const PackedArray>> CpuWeights::get(const PackedForm& form, const Network& network) {
   std::shared_ptr<Entry> entry;

@@ -39,6 +39,9 @@ struct PackedArray {
   [[nodiscard]] const float* data() const noexcept { return memory.floats(); }
 };
 
+// Of no particular values. ErrorCode::out_of_memory.
+[[nodiscard]] Result<std::shared_ptr<PackedArray>> make_packed_array(std::size_t rows, std::size_t columns);
+
 class CpuWeights final : public PackedWeights {
  public:
   // The constant in this form, made at the first call. Others who want the same wait meanwhile.

@@ -5,9 +5,7 @@
 #include <cmath>
 #include <utility>
 
-#include "base/checked.hpp"
 #include "base/fail.hpp"
-#include "runtime/failure.hpp"
 
 namespace rushlight::runtime::cpu {
 namespace {
@@ -161,17 +159,14 @@ ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& i
 Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, std::size_t width,
                                                    ConvAlgorithm algorithm) {
   const std::size_t positions = winograd_tile(algorithm) * winograd_tile(algorithm);
-  const auto columns = checked_mul(panels_for(weight.outputs, width) * width, weight.channels);
-  const auto count = columns ? checked_mul(*columns, positions) : std::nullopt;
-  const auto bytes = count ? checked_mul(*count, sizeof(float)) : std::nullopt;
-  auto array = std::make_shared<PackedArray>();
-  if (bytes) array->memory = AlignedBuffer::allocate(*bytes);
-  if (array->memory.data() == nullptr) return no_memory_for(bytes.value_or(UINT64_MAX), "packed weights");
+  const std::size_t panels = panels_for(weight.outputs, width);
+  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array,
+                       make_packed_array(panels * width, positions * weight.channels));
   float* const to = array->memory.floats();
   // The last panel's padding.
   if (weight.outputs % width != 0) {
-    const std::size_t panel = *count / panels_for(weight.outputs, width);
-    std::fill_n(to + *count - panel, panel, 0.0F);
+    const std::size_t panel = positions * weight.channels * width;
+    std::fill_n(to + (panels - 1) * panel, panel, 0.0F);
   }
   array->is_usual = algorithm == ConvAlgorithm::winograd4 ? transform<6>(g_of_f4(), weight, width, to)
                                                           : transform<4>(g_of_f2(), weight, width, to);

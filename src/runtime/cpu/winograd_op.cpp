@@ -59,9 +59,7 @@ class WinogradOp final : public Op {
     padding_ = step.padding;
     out_height_ = static_cast<std::size_t>(output.h);
     out_width_ = static_cast<std::size_t>(output.w);
-    out_stride_ = static_cast<std::size_t>(output.row_stride);
-    if (residual_ != kNone) residual_stride_ = static_cast<std::size_t>(context.tensor(residual_).row_stride);
-    bounds_ = bounds_of(step.epilogue.activation);
+    destination_ = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
     tiles_down_ = parts_of(out_height_, side_);
     tiles_across_ = parts_of(out_width_, side_);
@@ -103,9 +101,7 @@ class WinogradOp final : public Op {
     output.odd = scratch.odd;
     output.tile_count = count;
     output.line = out_width_;
-    output.output_stride = out_stride_;
-    output.residual_stride = residual_stride_;
-    output.bounds = bounds_;
+    static_cast<Destination&>(output) = destination_;
     for (std::size_t panel = panels.first; panel < panels.last; ++panel) {
       const float* weights = weights_->data() + panel * positions_ * channels_ * gemm_.width;
       for (std::size_t position = 0; position < positions_; ++position) {
@@ -130,8 +126,8 @@ class WinogradOp final : public Op {
     for (std::size_t t = 0; t < count; ++t) {
       const WinogradTile& tile = scratch.tiles[t];
       for (std::size_t h = 0; h < tile.rows; ++h) {
-        float* const line = tensors[output_] + (tile.pixel + h * out_width_) * out_stride_ + first;
-        activate_rows(activate_, line, tile.columns, out_stride_, last - first);
+        float* const line = tensors[output_] + (tile.pixel + h * out_width_) * destination_.output_stride + first;
+        activate_rows(activate_, line, tile.columns, destination_.output_stride, last - first);
       }
     }
   }
@@ -255,12 +251,12 @@ class WinogradOp final : public Op {
           float value = dot(plain_weights_.data() + o * 9 * channels_, scratch.window);
           if (!scales_.empty()) value *= scales_[o];
           if (bias_ != nullptr) value += bias_->data()[o];
-          if (residual_ != kNone) value += tensors[residual_][pixel * residual_stride_ + o];
-          if (bounds_.active) {
-            value = value < bounds_.low ? bounds_.low : value;
-            value = value > bounds_.high ? bounds_.high : value;
+          if (residual_ != kNone) value += tensors[residual_][pixel * destination_.residual_stride + o];
+          if (destination_.bounds.active) {
+            value = value < destination_.bounds.low ? destination_.bounds.low : value;
+            value = value > destination_.bounds.high ? destination_.bounds.high : value;
           }
-          tensors[output_][pixel * out_stride_ + o] = value;
+          tensors[output_][pixel * destination_.output_stride + o] = value;
         }
       }
     }
@@ -292,9 +288,7 @@ class WinogradOp final : public Op {
   std::size_t in_stride_ = 0;
   IntPair padding_;
   std::size_t out_height_ = 0, out_width_ = 0;
-  std::size_t out_stride_ = 0;
-  std::size_t residual_stride_ = 0;
-  Bounds bounds_;
+  Destination destination_;
   ElementKernel activate_ = nullptr;
   std::size_t tiles_down_ = 0, tiles_across_ = 0;
   std::size_t tiles_ = 0;

@@ -10,6 +10,7 @@
 
 #include "base/checked.hpp"
 #include "base/fail.hpp"
+#include "runtime/cpu/gemm_choice.hpp"
 #include "runtime/cpu/general/builder.hpp"
 #include "runtime/cpu/general/lines.hpp"
 #include "runtime/cpu/general/products.hpp"
@@ -31,8 +32,8 @@ class Attention {
  public:
   Attention(const Kernels& kernels, std::size_t keys, std::size_t size, std::size_t value_size, bool zero_masked_rows)
       : softmax_(kernels.softmax),
-        score_kernel_(kernel_for(kernels, std::max<std::size_t>(1, keys))),
-        value_kernel_(kernel_for(kernels, std::max<std::size_t>(1, value_size))),
+        score_kernel_(choose_gemm(kernels, keys, false).kernel),
+        value_kernel_(choose_gemm(kernels, value_size, false).kernel),
         keys_(keys),
         size_(size),
         value_size_(value_size),

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/fail.hpp"
+#include "runtime/cpu/gemm_choice.hpp"
 #include "runtime/cpu/general/builder.hpp"
 #include "runtime/cpu/general/pictures.hpp"
 #include "runtime/cpu/general/products.hpp"
@@ -41,7 +42,7 @@ Status add_taps(Builder& b, std::size_t spatial, const TapRule& rule, std::size_
   const Picture out(b.output(), spatial);
   const std::size_t outputs = size_of(out.channels) / groups;
   const std::size_t depth = size_of(in.channels) / groups;
-  const GemmKernel kernel = kernel_for(b.kernels(), outputs);
+  const GemmKernel kernel = choose_gemm(b.kernels(), outputs, false).kernel;
   const std::size_t panels = panels_for(outputs, kernel.width);
   const std::size_t taps = size_of(rule.kernel[0] * rule.kernel[1] * rule.kernel[2]);
   CpuWeights& store = b.context().weights;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/fail.hpp"
+#include "runtime/cpu/gemm_choice.hpp"
 #include "runtime/cpu/general/builder.hpp"
 #include "runtime/cpu/general/lines.hpp"
 #include "runtime/cpu/general/products.hpp"
@@ -57,7 +58,7 @@ void add_dots(Builder& builder, const Product& product) {
 void add_product(Builder& builder, const Product& product) {
   constexpr std::size_t kFewColumns = 4;
   if (product.n < kFewColumns || product.m == 1) return add_dots(builder, product);
-  const GemmKernel kernel = kernel_for(builder.kernels(), product.n);
+  const GemmKernel kernel = choose_gemm(builder.kernels(), product.n, false).kernel;
   const std::size_t panels = panels_for(product.n, kernel.width);
   // A task packs a panel and passes it over some rows: enough of them that packing does not count.
   constexpr std::size_t kTaskRows = 8 * kProductRows;

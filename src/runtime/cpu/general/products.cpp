@@ -3,22 +3,10 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "runtime/cpu/gemm_choice.hpp"
 #include "runtime/failure.hpp"
 
 namespace rushlight::runtime::cpu {
-
-const GemmKernel& kernel_for(const Kernels& kernels, std::size_t columns) noexcept {
-  const GemmKernel* best = nullptr;
-  std::size_t best_columns = 0;
-  for (const GemmKernel& kernel : kernels.gemm) {
-    if (kernel.run == nullptr) continue;
-    const std::size_t padded = panels_for(columns, kernel.width) * kernel.width;
-    if (best != nullptr && padded >= best_columns) continue;
-    best = &kernel;
-    best_columns = padded;
-  }
-  return *best;
-}
 
 void pack_panel(const float* b, std::ptrdiff_t row, std::ptrdiff_t column, std::size_t depth, std::size_t columns,
                 std::size_t width, float* panel) noexcept {
@@ -77,7 +65,7 @@ Result<Projection> Projection::make(const Builder& b, std::string weight, std::s
   projection.outputs_ = size_of(shape[0]) / groups;
   projection.depth_ = size_of(shape[1]);
   projection.in_double_ = options.short_in_double && projection.depth_ <= kShort;
-  projection.kernel_ = kernel_for(b.kernels(), projection.outputs_);
+  projection.kernel_ = choose_gemm(b.kernels(), projection.outputs_, false).kernel;
   const std::size_t width = projection.kernel_.width;
   projection.panels_ = panels_for(projection.outputs_, width);
   RUSHLIGHT_TRY_ASSIGN(

@@ -19,9 +19,6 @@ inline constexpr std::size_t kProductRows = 96;  // that one call of a kernel ta
 inline constexpr std::size_t kRun = 256;
 inline constexpr std::size_t kShort = 64;
 
-// The kernel whose panels fit this many columns best.
-[[nodiscard]] const GemmKernel& kernel_for(const Kernels& kernels, std::size_t columns) noexcept;
-
 // One panel of B: panel[k][width] from element (k, n) at k * row + n * column; columns beyond `columns` are 0.
 void pack_panel(const float* b, std::ptrdiff_t row, std::ptrdiff_t column, std::size_t depth, std::size_t columns,
                 std::size_t width, float* panel) noexcept;

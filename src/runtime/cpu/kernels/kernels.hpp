@@ -26,6 +26,15 @@ struct Bounds {
   float high = 0;
 };
 
+// Where rows of outputs go, and what happens to them on the way: y = clamp(x + residual).
+struct Destination {
+  float* output = nullptr;
+  std::size_t output_stride = 0;    // floats from row to row
+  const float* residual = nullptr;  // as output, or null; may be the output itself
+  std::size_t residual_stride = 0;
+  Bounds bounds;
+};
+
 // Products of rows with panels of weights: convolutions, 1x1 convolutions and Linear alike.
 //
 //   output[r][o] = clamp(bias[o] + sum over segments s and i < length of rows[s][r][i] * weight[o][s][i] +
@@ -35,7 +44,7 @@ struct Bounds {
 // indirection): the taps of a window, with a run of zeros for those outside the image. Weights come in panels of
 // `width` outputs, [segment][i][width]. Every output is a sum over (s, i) in this order, in chains of kGemmChain
 // multiply-adds that are then added up, so it has the same bits whatever the block it is computed in.
-struct GemmCall {
+struct GemmCall : Destination {
   const float* const* rows = nullptr;  // [segments][row_pitch]
   std::size_t row_pitch = 0;
   std::size_t row_count = 0;
@@ -46,15 +55,10 @@ struct GemmCall {
   const float* bias = nullptr;     // of the first panel, padded; or null
   std::size_t panel_count = 0;
   std::size_t columns = 0;  // outputs to store: at most panel_count * width
-  float* output = nullptr;  // the first row, first column
-  std::size_t output_stride = 0;
-  const float* residual = nullptr;  // as output, or null; may be the output itself
-  std::size_t residual_stride = 0;
-  Bounds bounds;
 };
 
 // One weight for each tap and channel: rows as above, a segment is a tap of `channels` floats.
-struct DepthwiseCall {
+struct DepthwiseCall : Destination {
   const float* const* rows = nullptr;  // [taps][row_pitch]
   std::size_t row_pitch = 0;
   std::size_t row_count = 0;
@@ -63,17 +67,12 @@ struct DepthwiseCall {
   std::size_t weight_stride = 0;
   const float* bias = nullptr;  // or null
   std::size_t channels = 0;
-  float* output = nullptr;
-  std::size_t output_stride = 0;
-  const float* residual = nullptr;
-  std::size_t residual_stride = 0;
-  Bounds bounds;
 };
 
 // The same for neighbours in one line of the output, windows of 3, 5 or 7 adjacent columns with stride 1 or 2 and of at
 // most kDepthwiseLines lines.
 inline constexpr std::size_t kDepthwiseLines = 8;
-struct DepthwiseLineCall {
+struct DepthwiseLineCall : Destination {
   const float* const* lines = nullptr;  // input lines of the window, each its first pixel; null: zeros
   const float* zeros = nullptr;         // a pixel of them
   std::size_t line_count = 0;
@@ -85,11 +84,6 @@ struct DepthwiseLineCall {
   std::size_t weight_stride = 0;
   const float* bias = nullptr;  // or null
   std::size_t channels = 0;
-  float* output = nullptr;
-  std::size_t output_stride = 0;
-  const float* residual = nullptr;
-  std::size_t residual_stride = 0;
-  Bounds bounds;
 };
 
 // Tiles of a picture on their way to products: output[position][tile][c] = (B^T d B)[position] for each channel c, d
@@ -114,7 +108,7 @@ struct WinogradTile {
 
 // And back: output[pixel][c] = clamp((A^T m A)[pixel] + bias[c] + residual[pixel][c]), m being
 // input[position][tile][c].
-struct WinogradOutputCall {
+struct WinogradOutputCall : Destination {
   const float* input = nullptr;
   std::size_t position_pitch = 0;
   std::size_t width = 0;  // floats from one tile to the next
@@ -124,11 +118,6 @@ struct WinogradOutputCall {
   std::size_t line = 0;         // output pixels in a line of the picture
   std::size_t columns = 0;      // outputs to store, at most `width`
   const float* bias = nullptr;  // padded; or null
-  float* output = nullptr;      // of pixel 0
-  std::size_t output_stride = 0;
-  const float* residual = nullptr;
-  std::size_t residual_stride = 0;
-  Bounds bounds;
 };
 
 // F(m x m, 3x3).
