@@ -66,7 +66,10 @@ class GemmOp final : public RowsOp {
     static_cast<Destination&>(call_) = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
 
-    block_rows_ = std::clamp<std::size_t>(kBlockPointers / rows_.segments() / 8 * 8, 8, kBlockRows);
+    // Blocks of equal size: a small one at the end would read all weights again for a few rows.
+    const std::size_t most = std::clamp<std::size_t>(kBlockPointers / rows_.segments() / 8 * 8, 8, kBlockRows);
+    const std::size_t equal = parts_of(row_count_, std::max<std::size_t>(1, parts_of(row_count_, most)));
+    block_rows_ = std::clamp(parts_of(equal, kernel_.rows) * kernel_.rows, kernel_.rows, most);
     const std::size_t blocks = parts_of(row_count_, block_rows_);
     const std::size_t all_panels = groups_ * panels_;
     const std::size_t wanted_parts = blocks == 0 ? 1 : parts_of(kEnoughTasks, blocks);

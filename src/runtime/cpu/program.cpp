@@ -81,6 +81,7 @@ Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan p
   double operations = 0;
   for (const std::unique_ptr<Op>& op : program->ops_) operations += op->operations();
   if (operations < kSmallNetwork) program->slots_ = 1;
+  program->shares_ = std::vector<Share>(program->slots_);
   RUSHLIGHT_TRY(program->allocate(network, plan, table_bytes));
   return std::unique_ptr<Program>(std::move(program));
 }
@@ -179,13 +180,22 @@ void CpuProgram::run_op(const Op& op) noexcept {
     for (std::size_t task = 0; task < count; ++task) op.run(task, addresses_.data(), scratch_);
     return;
   }
-  // Each slot takes the next task when it is done with one, so a thread that loses its core holds up one task at most.
-  std::atomic<std::size_t> next{0};
+  // Each slot has a share of neighbouring tasks: what it wrote in one step lies in its own core's cache when the next
+  // step reads it. Whoever is done with its share helps the others, task by task, so that a thread that loses its core
+  // holds up one task at most.
+  for (std::size_t slot = 0; slot < slots; ++slot) {
+    shares_[slot].next.store(slot * count / slots, std::memory_order_relaxed);
+  }
   options_.executor->for_each_index(slots, [&](std::size_t slot) {
     std::byte* const scratch = scratch_ + slot * scratch_pitch_;
-    for (std::size_t task = next.fetch_add(1, std::memory_order_relaxed); task < count;
-         task = next.fetch_add(1, std::memory_order_relaxed)) {
-      op.run(task, addresses_.data(), scratch);
+    for (std::size_t i = 0; i < slots; ++i) {
+      const std::size_t owner = (slot + i) % slots;
+      const std::size_t end = (owner + 1) * count / slots;
+      std::atomic<std::size_t>& next = shares_[owner].next;
+      for (std::size_t task = next.fetch_add(1, std::memory_order_relaxed); task < end;
+           task = next.fetch_add(1, std::memory_order_relaxed)) {
+        op.run(task, addresses_.data(), scratch);
+      }
     }
   });
 }

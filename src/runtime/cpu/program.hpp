@@ -32,6 +32,11 @@ class CpuProgram final : public Program {
     std::uint64_t offset_bytes;
   };
 
+  // A slot's tasks of the step that runs: the first that nobody has taken. On a line of its own.
+  struct alignas(kCacheLine) Share {
+    std::atomic<std::size_t> next{0};
+  };
+
   CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& options);
   Status allocate(const Network& network, const Plan& plan, std::uint64_t table_bytes);
   void run_op(const Op& op) noexcept;
@@ -50,7 +55,8 @@ class CpuProgram final : public Program {
   AlignedBuffer workspace_;        // the arena, what Ops share, then scratch for each slot
   std::byte* scratch_ = nullptr;
   std::size_t scratch_pitch_ = 0;
-  std::size_t slots_ = 1;  // tasks that may run at the same time
+  std::size_t slots_ = 1;      // tasks that may run at the same time
+  std::vector<Share> shares_;  // of each slot
   std::uint64_t workspace_bytes_ = 0;
 };
 

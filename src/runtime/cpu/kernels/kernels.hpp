@@ -178,9 +178,10 @@ struct TransposeCall {
   std::size_t last_column = 0;  // one past it
 };
 
-// A GEMM kernel and the width of its panels; null where the instruction set has none.
+// A GEMM kernel, the width of its panels and the rows of its tiles; null where the instruction set has none.
 struct GemmKernel {
   std::size_t width = 0;
+  std::size_t rows = 0;
   void (*run)(const GemmCall&) = nullptr;
 };
 
