@@ -113,13 +113,13 @@ bool transform(const Transform<T>& g, const WeightSource& weight, std::size_t wi
 }
 
 // In operations that a multiply-add unit does in the time: what moving one float through the transforms takes, and
-// what one byte of weights takes that comes from beyond the caches.
+// what one byte of weights takes that comes from memory, where those of a network lie from one run to the next.
 struct Costs {
   double input;
   double output;
 };
 constexpr Costs kCosts[] = {{0, 0}, {10, 8}, {18, 12}};
-constexpr double kWeightByte = 8;
+constexpr double kWeightByte = 14;
 
 double cost_of(ConvAlgorithm algorithm, double images, double height, double width, double in, double out) {
   if (algorithm == ConvAlgorithm::direct) {
