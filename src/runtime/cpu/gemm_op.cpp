@@ -21,6 +21,8 @@ constexpr std::size_t kBlockRows = 96;
 constexpr std::size_t kBlockPointers = 4096;
 // With fewer blocks than this, panels are cut too, so that more threads find work.
 constexpr std::size_t kEnoughTasks = 16;
+// One row waits for its weights, which come faster in several streams.
+constexpr std::size_t kLeastPanelsOfOneRow = 4;
 
 // Rows of the input at a fixed distance: Linear, and 1x1 convolutions with stride 1.
 struct AdjacentRows {
@@ -74,6 +76,7 @@ class GemmOp final : public RowsOp {
     const std::size_t all_panels = groups_ * panels_;
     const std::size_t wanted_parts = blocks == 0 ? 1 : parts_of(kEnoughTasks, blocks);
     part_panels_ = parts_of(all_panels, std::min(wanted_parts, all_panels));
+    if (row_count_ == 1) part_panels_ = std::max(part_panels_, std::min(all_panels, kLeastPanelsOfOneRow));
     parts_ = parts_of(all_panels, part_panels_);
     task_count_ = blocks * parts_;
     scratch_bytes_ = rows_.scratch_bytes(block_rows_);

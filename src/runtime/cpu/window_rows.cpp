@@ -7,9 +7,10 @@ namespace rushlight::runtime::cpu {
 namespace {
 
 // With fewer channels a run of one tap is too short to be worth its pointer; beyond this many floats the copies that
-// pixels at the border need cost more than the pointers they save.
+// pixels at the border need cost more than the pointers they save. Signals in one dimension have few such pixels.
 constexpr std::ptrdiff_t kFewChannels = 16;
 constexpr std::ptrdiff_t kLongestJoinedRun = 64;
+constexpr std::ptrdiff_t kLongestJoinedLine = 4096;
 
 // Pixels [first, last) of those whose position first + i * step lies in [0, size), i < count.
 struct Inside {
@@ -39,7 +40,7 @@ bool WindowRows::init(const ConvStep& step, const PlannedTensor& input, const Pl
   dilation_h_ = step.dilation.h;
   dilation_w_ = step.dilation.w;
   joined_ = input.is_dense() && step.groups == 1 && dilation_w_ == 1 && kernel_w_ > 1 && input.c < kFewChannels &&
-            kernel_w_ * input.c <= kLongestJoinedRun;
+            kernel_w_ * input.c <= (kernel_h_ == 1 ? kLongestJoinedLine : kLongestJoinedRun);
   segments_ = static_cast<std::size_t>(joined_ ? kernel_h_ : kernel_h_ * kernel_w_);
   segment_length_ = static_cast<std::size_t>(joined_ ? kernel_w_ * input.c : input.c / step.groups);
   // A group's channels begin somewhere in the row: all of it must be zero.
