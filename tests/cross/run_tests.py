@@ -21,6 +21,14 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 EMULATOR = ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"]
 TIMEOUT_S = 3600
+# Arithmetic is emulated a hundred times slower: what computes for seconds elsewhere would take minutes and shows nothing
+# that smaller tests of the same kernels do not.
+LEFT_OUT = {
+    "doors_test": ("Golden/TorchvisionModule.ComputesWhatPyTorchComputes/*",),
+    "runtime_test": ("Winograd.RandomShapes", "Winograd.NormsResidualsAndActivationsAreFused",
+                     "General.ResultsDoNotDependOnThreads", "General.LongLinesArePaddedAndRolledPieceByPiece",
+                     "Benchmark.TheMachineIsMeasuredOnRequest"),
+}
 
 
 def run(program):
@@ -28,7 +36,9 @@ def run(program):
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
         begin = time.monotonic()
         try:
-            done = subprocess.run([*EMULATOR, program, f"--gtest_output=json:{report.name}", "--gtest_brief=1"],
+            left_out = ":".join(LEFT_OUT.get(program.name, ()))
+            done = subprocess.run([*EMULATOR, program, f"--gtest_output=json:{report.name}", "--gtest_brief=1",
+                                   f"--gtest_filter=-{left_out}"],
                                   capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False)
             code, output = done.returncode, done.stdout + done.stderr
         except subprocess.TimeoutExpired:
@@ -53,7 +63,7 @@ def run(program):
     if code != 0 and result["failed"] == 0:
         result["failed"] = 1
         failures.append(f"{program.name} ended with {code}\n{output[-4000:]}")
-    # GoogleTest 1.12 keeps no reasons in its JSON: they stand under the lines that say so.
+    # GoogleTest keeps no reasons in its JSON before 1.13: they stand under the lines that say so.
     if "" in skips:
         del skips[""]
         for reason in re.findall(r": Skipped\n(.+)", output):
@@ -83,7 +93,8 @@ def keep(results, skips):
         "command": "tests/cross/aarch64.sh --evidence",
         "compiler": output_of("aarch64-linux-gnu-g++-12", "--version").splitlines()[0],
         "emulator": output_of(EMULATOR[0], "--version").splitlines()[0],
-        "programs": results,
+        "left_out": {name: list(tests) for name, tests in LEFT_OUT.items() if name in results},
+        "programs": dict(sorted(results.items())),
         "passed": sum(result["passed"] for result in results.values()),
         "failed": sum(result["failed"] for result in results.values()),
         "skipped": dict(skips),
@@ -105,7 +116,9 @@ def main():
         programs.append(found[0].resolve())
     results, all_skips, failed = {}, collections.Counter(), False
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for program, (result, failures, skips) in zip(programs, pool.map(run, programs)):
+        started = {pool.submit(run, program): program for program in programs}
+        for done in concurrent.futures.as_completed(started):
+            program, (result, failures, skips) = started[done], done.result()
             print(f"{program.name:<24} {result['passed']:>5} passed {result['failed']:>3} failed "
                   f"{result['skipped']:>3} skipped  {result['seconds']:>7.1f} s", flush=True)
             for failure in failures:
