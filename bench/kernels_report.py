@@ -32,6 +32,8 @@ class Row:
         first = samples[0]
         self.nanoseconds = [sample["cpu_time"] * NANOSECONDS[sample["time_unit"]] for sample in samples]
         self.median = statistics.median(self.nanoseconds)
+        wall = statistics.median(sample["real_time"] * NANOSECONDS[sample["time_unit"]] for sample in samples)
+        self.waited = wall / self.median
         self.form = first.get("label", "")
         self.layers = round(first.get("layers", 1))
         self.operations = first.get("operations", 0)
@@ -133,6 +135,10 @@ def page(path, document):
            f"multiply-adds on registers taken among them: **{peak:.0f} GFLOP/s** (the median is "
            f"{peak_row.gigaflops():.0f}). Memory is the fastest sample of reading 256 MiB: **{memory:.1f} GB/s** (the "
            f"median is {read_row.gigabytes():.1f}). Each layer runs again and again on the same operands.\n")
+    waited = statistics.median(row.waited for rows in groups.values() for row in rows.values())
+    if waited > 1.05:
+        yield (f"**Other programs kept the machine busy: by the wall clock half of the rows took more than {waited:.1f} "
+               "times as long, and what they did to caches slowed the rest. Not to be quoted.**\n")
     if "direct" in groups:
         yield from direct(groups["direct"], peak)
     if "gemv" in groups:
