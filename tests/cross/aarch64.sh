@@ -27,7 +27,7 @@ need_packages g++-12-aarch64-linux-gnu qemu-user-static cmake ninja-build python
 # Packages of another architecture beside those of this machine: an apt of their own, so that the system's knows nothing
 # of them.
 packages=build/aarch64-packages
-libraries='libgtest-dev libxxhash-dev libxxhash0 libdeflate-dev libdeflate0 libsimdjson-dev libsimdjson14 libeigen3-dev'
+libraries='libgtest-dev libxxhash-dev libxxhash0 libdeflate-dev libdeflate0 libsimdjson-dev libsimdjson14 libssl-dev libssl3 libeigen3-dev'
 if [ "$(cat $packages/unpacked 2>/dev/null || true)" != "$libraries" ]; then
   rm -rf $packages
   mkdir -p $packages/apt/lists/partial $packages/apt/archives/partial

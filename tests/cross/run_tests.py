@@ -46,7 +46,8 @@ def run(program):
         result = {"seconds": round(time.monotonic() - begin, 1), "passed": 0, "failed": 0, "skipped": 0}
         failures, skips = [], collections.Counter()
         try:
-            suites = json.load(report)["testsuites"]
+            # Names of tests may hold bytes that are no UTF-8.
+            suites = json.loads(report.read().decode(errors="replace"), strict=False)["testsuites"]
         except ValueError:  # it died on the way
             return {**result, "failed": 1}, [f"{program.name} ended with {code}\n{output[-4000:]}"], skips
     for suite in suites:
