@@ -1,14 +1,18 @@
-// Inference through the public face: Session::run on the caller's buffers, weights made up, one row a network, batch
-// and number of threads. Items a second are images or rows.
+// Inference through the public face: Session::run on the caller's buffers, weights made up, a row for each network,
+// batch and number of threads. Items a second are images or rows. The networks are those of bench/rivals/nets.py.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "runtime/nets.hpp"
 #include "rushlight/rushlight.hpp"
+#include "support/architecture_case.hpp"
 
 namespace rl = rushlight;
 
@@ -39,55 +43,75 @@ rl::Model made_up_model(rl::Graph graph) {
   return rl::Model::create(std::move(graph), state).value();
 }
 
-rl::Edge relu(rl::GraphBuilder& g, rl::Edge x) {
-  return g.apply("", rl::ReLU{}, x);
+// M5 of bench/rivals/nets.py on a second of sound at 8 kHz.
+rl::Graph sound_cnn() {
+  struct Part {
+    std::int64_t kernel, stride, channels;
+  };
+  std::vector<rl::Layer> layers;
+  std::int64_t in = 1;
+  for (const Part& part : {Part{80, 4, 32}, Part{3, 1, 32}, Part{3, 1, 64}, Part{3, 1, 64}}) {
+    layers.emplace_back(rl::Conv1d{
+        .in_channels = in, .out_channels = part.channels, .kernel_size = part.kernel, .stride = part.stride});
+    layers.emplace_back(rl::BatchNorm1d{.num_features = part.channels});
+    layers.emplace_back(rl::ReLU{});
+    layers.emplace_back(rl::MaxPool1d{.kernel_size = 4});
+    in = part.channels;
+  }
+  layers.emplace_back(rl::AdaptiveAvgPool1d{.output_size = 1});
+  layers.emplace_back(rl::Flatten{});
+  layers.emplace_back(rl::Linear{in, 35});
+  return rl::Sequential(std::move(layers)).graph({1, 8000}).value();
 }
 
-rl::Graph resnet18() {
+// The U-Net of bench/rivals/nets.py.
+rl::Graph unet() {
   rl::GraphBuilder g;
-  const rl::Conv2d stem{
-      .in_channels = 3, .out_channels = 64, .kernel_size = 7, .stride = 2, .padding = 3, .bias = false};
-  rl::Edge x = g.apply("conv1", stem, g.input("image", {-1, 3, 224, 224}));
-  x = relu(g, g.apply("bn1", rl::BatchNorm2d{.num_features = 64}, x));
-  x = g.apply("maxpool", rl::MaxPool2d{.kernel_size = 3, .stride = 2, .padding = 1}, x);
-  std::int64_t in = 64;
-  for (int stage = 1; stage <= 4; ++stage) {
-    const std::int64_t out = 32 << stage;
-    for (int block = 0; block < 2; ++block) {
-      const std::string name = "layer" + std::to_string(stage) + "." + std::to_string(block);
-      x = rl::test::basic_block(g, name, x, in, out, stage > 1 && block == 0 ? 2 : 1);
+  const auto twice = [&g](const std::string& name, rl::Edge x, std::int64_t in, std::int64_t out) {
+    for (const char* const part : {".0", ".3"}) {
+      x = g.apply(name + part, rl::test::conv3x3(in, out, 1, false), x);
+      x = g.apply(name + part + "norm", rl::BatchNorm2d{.num_features = out}, x);
+      x = g.apply("", rl::ReLU{}, x);
       in = out;
     }
+    return x;
+  };
+  const std::vector<std::int64_t> channels = {16, 32, 64, 128};
+  std::vector<rl::Edge> skips;
+  rl::Edge x = g.input("image", {-1, 3, 128, 128});
+  std::int64_t in = 3;
+  for (std::size_t i = 0; i < channels.size(); ++i) {
+    if (i > 0) x = g.apply("", rl::MaxPool2d{.kernel_size = 2}, x);
+    x = twice("down." + std::to_string(i), x, in, channels[i]);
+    skips.push_back(x);
+    in = channels[i];
   }
-  x = g.apply("", rl::Flatten{}, g.apply("avgpool", rl::AdaptiveAvgPool2d{.output_size = 1}, x));
-  g.output("logits", g.apply("fc", rl::Linear{512, 1000}, x));
+  for (std::size_t i = channels.size() - 1; i-- > 0;) {
+    const std::int64_t out = channels[i];
+    x = g.apply("grow." + std::to_string(i),
+                rl::ConvTranspose2d{.in_channels = in, .out_channels = out, .kernel_size = 2, .stride = 2}, x);
+    x = g.apply("", rl::Cat{.dim = 1}, {skips[i], x});
+    x = twice("up." + std::to_string(i), x, in, out);
+    in = out;
+  }
+  g.output("mask", g.apply("last", rl::Conv2d{.in_channels = in, .out_channels = 2, .kernel_size = 1}, x));
   return g.build().value();
 }
 
-rl::Graph vgg16() {
-  std::vector<rl::Layer> layers;
-  std::int64_t in = 3;
-  for (const std::int64_t out : {64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0}) {
-    if (out == 0) {
-      layers.emplace_back(rl::MaxPool2d{.kernel_size = 2});
-      continue;
-    }
-    layers.emplace_back(rl::test::conv3x3(in, out));
-    layers.emplace_back(rl::ReLU{});
-    in = out;
-  }
-  layers.emplace_back(rl::Flatten{});
-  layers.emplace_back(rl::Linear{25088, 4096});
-  layers.emplace_back(rl::ReLU{});
-  layers.emplace_back(rl::Linear{4096, 4096});
-  layers.emplace_back(rl::ReLU{});
-  layers.emplace_back(rl::Linear{4096, 1000});
-  return rl::Sequential(std::move(layers)).graph({3, 224, 224}).value();
+template <rl::Graph (*graph)()>
+rl::Model made_up_model() {
+  return made_up_model(graph());
+}
+
+// One of torchvision's, with the weights that its tests have.
+rl::Model architecture(const std::string& name) {
+  const std::filesystem::path folder = std::filesystem::path(RUSHLIGHT_GOLDEN_DIR) / "architectures";
+  const rl::StateDict weights = rl::test::make_state_dict(rl::test::read_architecture(folder, name));
+  return rl::Model::create(rl::architecture_graph(name, weights).value(), weights).value();
 }
 
 // Arguments: batch, threads.
-void forward(benchmark::State& state, rl::Graph (*graph)(), rl::Shape item) {
-  const rl::Model model = made_up_model(graph());
+void forward(benchmark::State& state, const rl::Model& model, rl::Shape item) {
   rl::SessionOptions options;
   options.threads = static_cast<unsigned>(state.range(1));
   rl::Session session = model.session(rl::Device::cpu(), options).value();
@@ -108,8 +132,7 @@ void forward(benchmark::State& state, rl::Graph (*graph)(), rl::Shape item) {
 }
 
 // From tensors in memory to the first result: packing and planning.
-void first_result(benchmark::State& state, rl::Graph (*graph)(), rl::Shape item) {
-  const rl::Model base = made_up_model(graph());
+void first_result(benchmark::State& state, const rl::Model& base, rl::Shape item) {
   item.insert(item.begin(), 1);
   std::uint64_t random = 2;
   const rl::Tensor input = made_up("image", item, random);
@@ -122,23 +145,44 @@ void first_result(benchmark::State& state, rl::Graph (*graph)(), rl::Shape item)
 
 }  // namespace
 
-BENCHMARK_CAPTURE(forward, mlp_784_128_10, &rl::test::mlp_net, rl::Shape{784})->Args({1, 1})->Args({64, 1});
-BENCHMARK_CAPTURE(forward, fashion_cnn, &rl::test::fashion_net, rl::Shape{1, 28, 28})
-    ->Args({1, 1})
-    ->Args({64, 1})
-    ->Args({64, 2})
-    ->UseRealTime();
-BENCHMARK_CAPTURE(forward, resnet18, &resnet18, rl::Shape{3, 224, 224})
-    ->Args({1, 1})
-    ->Args({1, 2})
-    ->Args({8, 1})
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(forward, vgg16, &vgg16, rl::Shape{3, 224, 224})
-    ->Args({1, 1})
-    ->Args({1, 2})
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(first_result, fashion_cnn, &rl::test::fashion_net, rl::Shape{1, 28, 28})
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(first_result, resnet18, &resnet18, rl::Shape{3, 224, 224})->Unit(benchmark::kMillisecond);
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  struct Net {
+    std::string name;
+    rl::Model (*make)();  // null: torchvision's of this name
+    rl::Shape item;
+  };
+  const rl::Shape image = {3, 224, 224};
+  const std::vector<Net> nets = {{"mlp_784_128_10", &made_up_model<rl::test::mlp_net>, {784}},
+                                 {"fashion_cnn", &made_up_model<rl::test::fashion_net>, {1, 28, 28}},
+                                 {"sound_cnn", &made_up_model<sound_cnn>, {1, 8000}},
+                                 {"unet", &made_up_model<unet>, {3, 128, 128}},
+                                 {"squeezenet1_1", nullptr, image},
+                                 {"mobilenet_v2", nullptr, image},
+                                 {"efficientnet_b0", nullptr, image},
+                                 {"resnet18", nullptr, image},
+                                 {"resnet50", nullptr, image},
+                                 {"densenet121", nullptr, image},
+                                 {"vgg16", nullptr, image}};
+  for (const Net& net : nets) {
+    // Made when its first row runs: a filter leaves out most.
+    const auto model = std::make_shared<std::optional<rl::Model>>();
+    const auto get = [model, net]() -> const rl::Model& {
+      if (!*model) *model = net.make != nullptr ? net.make() : architecture(net.name);
+      return **model;
+    };
+    const auto run = [get, net](benchmark::State& state) { forward(state, get(), net.item); };
+    benchmark::RegisterBenchmark(("forward/" + net.name).c_str(), run)
+        ->ArgNames({"batch", "threads"})
+        ->ArgsProduct({{1, 8}, {1, 2}})
+        ->UseRealTime()
+        ->Unit(benchmark::kMillisecond);
+    const auto first = [get, net](benchmark::State& state) { first_result(state, get(), net.item); };
+    benchmark::RegisterBenchmark(("first_result/" + net.name).c_str(), first)
+        ->UseRealTime()
+        ->Unit(benchmark::kMillisecond);
+  }
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}

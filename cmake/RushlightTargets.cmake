@@ -15,6 +15,13 @@ target_compile_options(rushlight_flags INTERFACE
   "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-fvisibility=hidden;-fvisibility-inlines-hidden>"
   # Each function by itself: programs that link the static libraries leave out what they do not call.
   "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-ffunction-sections;-fdata-sections>")
+# A compiler may make one rounding of the two in a * b + c where every processor it compiles for can do that: AArch64's
+# can, those of plain x86-64 cannot. Results would hang on the compiler and on the machine; kernels say themselves where
+# they fuse.
+if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+  target_compile_options(rushlight_flags INTERFACE
+    "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-ffp-contract=off>")
+endif()
 # Layers that run once a file or a command: most of them is the wording of what can be wrong with a file.
 set(rushlight_small "$<$<AND:$<CONFIG:Release>,$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>>:-Os>")
 if(NOT RUSHLIGHT_EXCEPTIONS)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The tables that bench/rivals/forward_report.py makes, of made-up samples; and bench/README.md is what it makes of the
-newest result.
+"""The tables that bench/rivals/forward_report.py and bench/kernels_report.py make, of made-up samples; and the pages are
+what they make of the newest results.
 
     bench_report_test.py SOURCE_DIR
 """
@@ -12,8 +12,9 @@ import xml.etree.ElementTree
 
 ROOT = pathlib.Path(sys.argv[1])
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(ROOT / "bench" / "rivals"))
+sys.path[:0] = [str(ROOT / "bench" / "rivals"), str(ROOT / "bench")]
 import forward_report  # noqa: E402
+import kernels_report  # noqa: E402
 
 
 def block(rival, *rounds):
@@ -65,6 +66,49 @@ class Report(unittest.TestCase):
 
     def test_the_page_is_that_of_the_newest_result(self):
         done = subprocess.run([sys.executable, ROOT / "bench" / "rivals" / "forward_report.py", "--check"],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
+def sample(name, microseconds, **counters):
+    return {"name": f"{name}/real_time", "real_time": microseconds, "cpu_time": microseconds, "time_unit": "us",
+            **counters}
+
+
+def kernels_document():
+    layer = {"operations": 90e6, "bytes": 1e6, "layers": 3, "label": "conv"}
+    return {"date": "2026-01-02T03:04:05+00:00", "commit": "0123456789abcdef", "uncommitted_changes": False,
+            "machine": {"cpu": "Processor", "isa": ["avx2"]},
+            "samples": [sample("peak/multiply_adds", 500, operations=100e6),
+                        sample("peak/multiply_adds", 800, operations=100e6),
+                        sample("peak/read", 1000, bytes=20e6),
+                        *(sample("direct/net/a", time, **layer) for time in (450, 500, 900)),
+                        *(sample("direct/net/b", time, **{**layer, "layers": 1}) for time in (900, 900, 900)),
+                        sample("gemv/net/fc", 500, bytes=9e6, label="linear"),
+                        sample("winograd2/net/a", 1, error_occurred=True)]}
+
+
+class Kernels(unittest.TestCase):
+    def test_shares_are_of_the_fastest_peak_and_sums_count_every_layer(self):
+        text = "\n".join(kernels_report.page(pathlib.Path("x.json"), kernels_document()))
+        self.assertIn("**200 GFLOP/s**", text)
+        self.assertIn("| a: conv | 3 | 0.500 | 180 | 90.0 % |", text)
+        self.assertIn("| b: conv | 1 | 0.900 | 100 | 50.0 % |", text)
+        self.assertIn("| **all layers** | **4** | **2.40** | **150** | **75.0 %** |", text)
+        self.assertIn("| fc: linear | 9.0 | 0.50 | 18.0 | 90.0 % |", text)
+        self.assertNotIn("Winograd on", text)
+        self.assertNotIn("busy", text)
+
+    def test_a_busy_machine_is_said(self):
+        busy = kernels_document()
+        for each in busy["samples"]:
+            each["real_time"] *= 2
+        text = "\n".join(kernels_report.page(pathlib.Path("x.json"), busy))
+        self.assertIn("more than 2.0 times as long", text)
+        self.assertIn("| a: conv | 3 | 0.500 | 180 | 90.0 % |", text)  # by the thread's own clock
+
+    def test_the_page_is_that_of_the_newest_result(self):
+        done = subprocess.run([sys.executable, ROOT / "bench" / "kernels_report.py", "--check"],
                               capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
 

@@ -48,6 +48,12 @@ struct Row {
     if (most <= 0 || operations_per_second <= 0) return std::nullopt;
     return 100 * operations_per_second / most;
   }
+  // Likewise; above 100 where caches hold what the step reads.
+  [[nodiscard]] std::optional<double> of_memory(double bytes_per_second) const {
+    const double most = benchmark.machine_bytes_per_second;
+    if (most <= 0 || bytes_per_second <= 0) return std::nullopt;
+    return 100 * bytes_per_second / most;
+  }
 };
 
 Error wrong_argument(std::string code, std::string message) {
@@ -145,6 +151,11 @@ void real_or_null(JsonWriter& json, std::string_view name, std::optional<double>
   }
 }
 
+// Bytes a second that must move at least.
+double traffic(const BenchmarkStep& step) {
+  return step.milliseconds > 0 ? static_cast<double>(step.bytes) / (step.milliseconds / 1e3) : 0;
+}
+
 void write_step(JsonWriter& json, const Row& row, const BenchmarkStep& step) {
   const double speed = row.speed(step.macs, step.milliseconds);
   json.begin_object().field("name", std::string_view(step.name)).field("kind", std::string_view(step.kind));
@@ -157,7 +168,10 @@ void write_step(JsonWriter& json, const Row& row, const BenchmarkStep& step) {
   json.field("median_ms", step.milliseconds).field("macs", step.macs);
   real_or_null(json, "gflops", speed / 1e9);
   real_or_null(json, "percent_of_peak", row.of_peak(speed));
-  json.field("bytes", step.bytes).end_object();
+  json.field("bytes", step.bytes);
+  real_or_null(json, "gb_per_second", traffic(step) / 1e9);
+  real_or_null(json, "percent_of_memory", row.of_memory(traffic(step)));
+  json.end_object();
 }
 
 void write_row(JsonWriter& json, const Options& options, const Row& row) {
@@ -235,17 +249,18 @@ std::string steps_text(const Context& context, const Row& row) {
   double sum = 0;
   for (const BenchmarkStep& step : report.steps) sum += step.milliseconds;
   using Align = TextTable::Align;
-  TextTable table(
-      {Align::left, Align::left, Align::right, Align::right, Align::right, Align::right, Align::right, Align::right});
-  table.header({"layer", "kind", "median", "share", "GFLOP/s", "of peak", "MB", "GB/s"});
+  std::vector<Align> columns(9, Align::right);
+  columns[0] = columns[1] = Align::left;
+  TextTable table(std::move(columns));
+  table.header({"layer", "kind", "median", "share", "GFLOP/s", "of peak", "MB", "GB/s", "of memory"});
   for (const BenchmarkStep& step : report.steps) {
     const double speed = row.speed(step.macs, step.milliseconds);
-    const double bytes = static_cast<double>(step.bytes);
     table.row({escaped(step.name),
                step.algorithm.empty() ? step.kind : fmt::format("{}, {}", step.kind, step.algorithm),
                time_text(step.milliseconds), fmt::format("{:.1f} %", sum > 0 ? 100 * step.milliseconds / sum : 0),
-               one_decimal(speed / 1e9), percent_text(row.of_peak(speed)), fmt::format("{:.2f}", bytes / 1e6),
-               one_decimal(step.milliseconds > 0 ? bytes / step.milliseconds / 1e6 : 0)});
+               one_decimal(speed / 1e9), percent_text(row.of_peak(speed)),
+               fmt::format("{:.2f}", static_cast<double>(step.bytes) / 1e6), one_decimal(traffic(step) / 1e9),
+               percent_text(row.of_memory(traffic(step)))});
   }
   return fmt::format("\n{}, batch {}, {}:\n", row.precision, report.items, plural(row.threads, "thread")) +
          table.render(context.terminal, 0);

@@ -68,7 +68,7 @@ bool is_old_pickle(std::string_view head) noexcept {
 
 std::optional<Sniffed> sniff_pickle(std::string_view head) {
   if (head.starts_with(kMagicText)) return legacy();
-  const bool has_protocol = head.size() > 2 && head[0] == '\x80' && head[1] >= 0 && head[1] <= 5;
+  const bool has_protocol = head.size() > 2 && head[0] == '\x80' && static_cast<unsigned char>(head[1]) <= 5;
   if (!has_protocol && !is_old_pickle(head)) return std::nullopt;
   if (has_protocol) {
     // Protocols 4 and 5 put a frame around it: 95 and eight bytes of length.

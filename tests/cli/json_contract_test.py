@@ -565,6 +565,9 @@ class Envelope(unittest.TestCase):
             self.assertEqual(sum(step["macs"] for step in row["layers"]), row["macs"])
             fc2 = next(step for step in row["layers"] if step["name"] == "fc2")
             self.assertEqual((fc2["kind"], fc2["bytes"]), ("linear", 4 * (1280 + 10 + 138 * row["batch"])))
+            self.assertAlmostEqual(fc2["gb_per_second"], fc2["bytes"] / fc2["median_ms"] / 1e6)
+            self.assertAlmostEqual(fc2["percent_of_memory"] / 100,
+                                   fc2["gb_per_second"] / row["machine"]["read_gb_per_second"])
             pool = next(step for step in row["layers"] if step["kind"] == "maxpool")
             self.assertEqual((pool["macs"], pool["gflops"], pool["percent_of_peak"]), (0, None, None))
         with tempfile.TemporaryDirectory() as folder:

@@ -17,9 +17,12 @@ import sys
 LEAST = 8
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 LINE = re.compile(r"^\s*([0-9a-f]+):\s+(.*?)\s*$")
-JUMP = re.compile(r"^j[a-z]+\s+([0-9a-f]+)\b")
+# x86-64: jne; AArch64: b.ne, cbnz, tbnz.
+JUMP = re.compile(r"^(?:j[a-z]+|b(?:\.[a-z]+)?|cbn?z\s+\w+,|tbn?z\s+\w+,\s*#\w+,)\s+([0-9a-f]+)\b")
+PRODUCTS = re.compile(r"^(v?fmadd|mulps|fmla)")
 # A vector to or from the stack: spilled, or a constant that found no register.
-STACK = re.compile(r"^v?mov[au]p[sd]\s+.*(%[xyz]mm\d+,\s*-?(0x[0-9a-f]+)?\(%r[sb]p\)|\(%r[sb]p\),\s*%[xyz]mm\d+)")
+STACK = re.compile(r"^v?mov[au]p[sd]\s+.*(%[xyz]mm\d+,\s*-?(0x[0-9a-f]+)?\(%r[sb]p\)|\(%r[sb]p\),\s*%[xyz]mm\d+)"
+                   r"|^(ld|st)[rp]\s+q\d+,.*\[sp\b")
 
 
 def functions(objdump: str, path: str):
@@ -59,7 +62,7 @@ def main() -> int:
     for path in options.objects:
         for name, lines in functions(options.objdump, path):
             for body in loops(lines):
-                products = sum("fmadd" in text or text.startswith("mulps") for text in body)
+                products = sum(bool(PRODUCTS.match(text)) for text in body)
                 if products < LEAST:
                     continue
                 seen += 1
