@@ -68,10 +68,8 @@ class GemmOp final : public RowsOp {
     static_cast<Destination&>(call_) = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
 
-    // Blocks of equal size: a small one at the end would read all weights again for a few rows.
-    const std::size_t most = std::clamp<std::size_t>(kBlockPointers / rows_.segments() / 8 * 8, 8, kBlockRows);
-    const std::size_t equal = parts_of(row_count_, std::max<std::size_t>(1, parts_of(row_count_, most)));
-    block_rows_ = std::clamp(parts_of(equal, kernel_.rows) * kernel_.rows, kernel_.rows, most);
+    block_rows_ = std::clamp<std::size_t>(kBlockPointers / rows_.segments() / 8 * 8, 8, kBlockRows);
+    block_rows_ = equal_part(row_count_, block_rows_);
     const std::size_t blocks = parts_of(row_count_, block_rows_);
     const std::size_t all_panels = groups_ * panels_;
     const std::size_t wanted_parts = blocks == 0 ? 1 : parts_of(kEnoughTasks, blocks);
@@ -92,13 +90,20 @@ class GemmOp final : public RowsOp {
   }
   void run_rows(Range rows, const float* input, float* output, const float* residual,
                 std::byte* scratch) const noexcept override {
-    for (std::size_t first = rows.first; first < rows.last; first += block_rows_) {
-      run_block({first, std::min(rows.last, first + block_rows_)}, {0, groups_ * panels_}, input, output, residual,
-                scratch);
+    const std::size_t part = equal_part(rows.last - rows.first, block_rows_);
+    for (std::size_t first = rows.first; first < rows.last; first += part) {
+      run_block({first, std::min(rows.last, first + part)}, {0, groups_ * panels_}, input, output, residual, scratch);
     }
   }
 
  private:
+  // `count` rows in parts of equal size, at most `most`: a small one at the end would read all weights again for a few
+  // rows.
+  [[nodiscard]] std::size_t equal_part(std::size_t count, std::size_t most) const noexcept {
+    const std::size_t part = parts_of(count, std::max<std::size_t>(1, parts_of(count, most)));
+    return std::clamp(parts_of(part, kernel_.rows) * kernel_.rows, kernel_.rows, most);
+  }
+
   void run_block(Range rows, Range panels, const float* input, float* output, const float* residual,
                  std::byte* scratch) const noexcept {
     GemmCall call = call_;

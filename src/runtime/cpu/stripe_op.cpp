@@ -25,6 +25,9 @@ struct Between {
   [[nodiscard]] std::size_t row_floats() const noexcept { return width * channels; }
 };
 
+// Of the depthwise layer's output, that the last layer reads at once: enough rows for a product.
+constexpr std::size_t kNarrowPixels = 96;
+
 // Where element 0 of all pictures would be if a buffer held them all, from `skipped` floats on.
 float* before(float* buffer, std::size_t skipped) noexcept {
   return reinterpret_cast<float*>(reinterpret_cast<std::uintptr_t>(buffer) - skipped * sizeof(float));
@@ -70,9 +73,13 @@ class StripeOp final : public Op {
     const Range out = pixels(narrow_, rows);
     const float* const residual = residual_ == kNone ? nullptr : tensors[residual_];
     if (last_ == nullptr) return depthwise_->run_rows(out, wide_base, tensors[output_], residual, scratch);
-    float* const narrow_base = before(narrow, (image * narrow_.height + rows.first) * narrow_.row_floats());
-    depthwise_->run_rows(out, wide_base, narrow_base, nullptr, scratch);
-    last_->run_rows(out, narrow_base, tensors[output_], residual, scratch);
+    // A few lines at a time, so that they are still in L1 when the last layer reads them.
+    for (std::size_t line = rows.first; line < rows.last; line += narrow_lines_) {
+      const Range lines = pixels(narrow_, {line, std::min(line + narrow_lines_, rows.last)});
+      float* const narrow_base = before(narrow, lines.first * narrow_.channels);
+      depthwise_->run_rows(lines, wide_base, narrow_base, nullptr, scratch);
+      last_->run_rows(lines, narrow_base, tensors[output_], residual, scratch);
+    }
   }
 
  private:
@@ -101,7 +108,8 @@ class StripeOp final : public Op {
     task_count_ = images_ * stripes_;
     const std::size_t wide_rows = std::min(wide_.height, (stripe_rows_ - 1) * stride_ + reach_);
     wide_bytes_ = in_lines(wide_rows * wide_row);
-    narrow_bytes_ = in_lines(stripe_rows_ * narrow_row);
+    narrow_lines_ = std::clamp<std::size_t>(kNarrowPixels / std::max<std::size_t>(1, narrow_.width), 1, stripe_rows_);
+    narrow_bytes_ = in_lines(narrow_lines_ * narrow_row);
     scratch_bytes_ =
         wide_bytes_ + narrow_bytes_ +
         std::max({first_->scratch_bytes(), depthwise_->scratch_bytes(), last_ ? last_->scratch_bytes() : 0});
@@ -121,6 +129,7 @@ class StripeOp final : public Op {
   std::size_t stride_ = 1;
   std::size_t stripe_rows_ = 1;
   std::size_t stripes_ = 1;  // of one image
+  std::size_t narrow_lines_ = 1;
   std::size_t wide_bytes_ = 0;
   std::size_t narrow_bytes_ = 0;
 };
