@@ -38,6 +38,8 @@ if [ "$(cat $packages/unpacked 2>/dev/null || true)" != "$libraries" ]; then
   # shellcheck disable=SC2086
   (cd "$apt_folder" && apt-get "${apt_options[@]}" download $libraries >>log 2>&1) || { tail "$apt_folder/log" >&2; exit 3; }
   for package in "$apt_folder"/*.deb; do dpkg-deb -x "$package" $packages; done
+  # The compiler of the target would look into its architecture's folder by itself.
+  cp -r $packages/usr/include/aarch64-linux-gnu/. $packages/usr/include/
   rm -rf "$apt_folder"
   echo "$libraries" >$packages/unpacked
 fi
