@@ -64,10 +64,10 @@ def run(program):
     if code != 0 and result["failed"] == 0:
         result["failed"] = 1
         failures.append(f"{program.name} ended with {code}\n{output[-4000:]}")
-    # GoogleTest keeps no reasons in its JSON before 1.13: they stand under the lines that say so.
+    # GoogleTest keeps no reasons in its JSON before 1.13, and some tests print theirs by themselves.
     if "" in skips:
         del skips[""]
-        for reason in re.findall(r": Skipped\n(.+)", output):
+        for reason in re.findall(r"(?:^SKIPPED: |: Skipped\n(?:SKIPPED: )?)(.+)", output, re.MULTILINE):
             skips[reason.strip()] += 1
     return result, failures, skips
 
@@ -128,9 +128,10 @@ def main():
             all_skips += skips
             failed |= result["failed"] > 0
     for reason, count in sorted(all_skips.items()):
-        print(f"{count:>6} skipped: {reason}")
+        print(f"{count:>6} skipped: {reason.removeprefix('SKIPPED: ')}")
     print(f"{sum(result['passed'] for result in results.values())} passed, "
-          f"{sum(result['failed'] for result in results.values())} failed, {sum(all_skips.values())} skipped")
+          f"{sum(result['failed'] for result in results.values())} failed, "
+          f"{sum(result['skipped'] for result in results.values())} skipped")
     if arguments.evidence:
         keep(results, all_skips)
     return 1 if failed else 0
