@@ -97,14 +97,17 @@ class Kernels(unittest.TestCase):
         self.assertIn("| **all layers** | **4** | **2.40** | **150** | **75.0 %** |", text)
         self.assertIn("| fc: linear | 9.0 | 0.50 | 18.0 | 90.0 % |", text)
         self.assertNotIn("Winograd on", text)
-        self.assertNotIn("busy", text)
+        self.assertNotIn("Other programs", text)
 
     def test_a_busy_machine_is_said(self):
+        busy = kernels_document()
+        busy["machine"]["load_average_before"] = ["7.6", "3.0", "2.0"]
+        self.assertIn("load average 8", "\n".join(kernels_report.page(pathlib.Path("x.json"), busy)))
         busy = kernels_document()
         for each in busy["samples"]:
             each["real_time"] *= 2
         text = "\n".join(kernels_report.page(pathlib.Path("x.json"), busy))
-        self.assertIn("more than 2.0 times as long", text)
+        self.assertIn("at least 2.00 times as long", text)
         self.assertIn("| a: conv | 3 | 0.500 | 180 | 90.0 % |", text)  # by the thread's own clock
 
     def test_the_page_is_that_of_the_newest_result(self):
