@@ -6,7 +6,7 @@
 # Installs the compiler and QEMU; the target's libraries are unpacked into build/aarch64-packages and installed nowhere.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# shellcheck source=../../.ci/packages.sh
+# shellcheck source=.ci/packages.sh
 . .ci/packages.sh
 evidence=false
 tests=()
@@ -47,5 +47,6 @@ fi
 # shellcheck disable=SC2046
 cmake --preset aarch64 $(rushlight_launcher) >build/aarch64-configure.log || { cat build/aarch64-configure.log >&2; exit 1; }
 cmake --build --preset aarch64 --target "${tests[@]}"
-
-exec python3 tests/cross/run_tests.py build/aarch64 $($evidence && echo --evidence) "${tests[@]}"
+options=()
+if $evidence; then options+=(--evidence); fi
+exec python3 tests/cross/run_tests.py build/aarch64 "${options[@]}" "${tests[@]}"
