@@ -17,7 +17,7 @@ namespace rushlight {
 /// A table of choices that sessions read and add to (SessionOptions::tuning). A 3x3 convolution can be computed
 /// directly or by Winograd's F(2x2), in Precision::fast also by F(4x4). Without a Tuning a rule of counted operations
 /// and bytes decides, the same on every machine; with one, ways that the table lacks are measured while the session
-/// plans, some tens of milliseconds for each kind of layer, and the fastest is noted.
+/// plans, about a tenth of a second for each kind of layer, and the fastest is noted.
 ///
 /// Every way that is offered keeps the precision's promise, but they differ in the last bits. So a result is the same
 /// from run to run where the table is the same and complete: keep it in a file, or do without.

@@ -522,8 +522,8 @@ class Envelope(unittest.TestCase):
             self.assertNotIn("tuning", self.check("run", 0, CNN, "--spec", SPEC, *run))
             kept.write_text("no tuning")
             for verb, rest in (("run", run), ("bench", ("--seconds", "0"))):
-                finding = self.check(verb, 2, *words, *rest)["findings"][0]
-                self.assertEqual((finding["code"], finding["file"]), ("TUNING-FORMAT", str(kept)))
+                report = self.check(verb, 2, *words, *rest)
+                self.assertEqual((report["findings"][0]["code"], report["file"]), ("TUNING-FORMAT", str(kept)))
             self.assertEqual(kept.read_text(), "no tuning")
             self.check("bench", 3, CNN, "--spec", SPEC, "--tune", kept / "below", "--seconds", "0", "--batch", "4")
 
