@@ -148,7 +148,7 @@ class LayerTrial {
     const std::uint64_t bytes = std::max<std::uint64_t>(context_.slots * pitch, kCacheLine);
     memory_.push_back(AlignedBuffer::allocate(bytes));
     if (memory_.back().data() == nullptr) return no_memory_for(bytes, "activations");
-    workers_ = {context_.options.executor, context_.slots, memory_.back().data(), pitch};
+    workers_ = {context_.options.executor, context_.slots, memory_.back().data(), pitch, shares_.data()};
     return {};
   }
 
@@ -196,6 +196,7 @@ class LayerTrial {
   std::vector<Way> ways_;
   std::vector<AlignedBuffer> memory_;
   std::vector<float*> addresses_;
+  std::vector<Share> shares_ = std::vector<Share>(context_.slots);
   Workers workers_;
 };
 
