@@ -33,12 +33,12 @@ TEST(TuningFile, ErrorsNameTheFile) {
   const Result<Tuning> none = load_tuning(folder / "none");
   ASSERT_FALSE(none);
   EXPECT_EQ(ErrorCode::not_found, none.error().code);
-  write(folder / "odd", "{\"tuning\": 1}");
+  write(folder / "odd", "{tuning: 1}");
   const Result<Tuning> odd = load_tuning(folder / "odd");
   ASSERT_FALSE(odd);
   EXPECT_EQ(ErrorCode::invalid_argument, odd.error().code);
   EXPECT_EQ("TUNING-FORMAT", odd.error().finding.code);
-  EXPECT_EQ("tuning, line 1: expected 'rushlight tuning 1', found '{\"tuning\": 1}'", odd.error().finding.message);
+  EXPECT_EQ("tuning, line 1: expected 'rushlight tuning 1', found '{tuning: 1}'", odd.error().finding.message);
   EXPECT_EQ((folder / "odd").string(), odd.error().finding.file);
   write(folder / "long", kText);
   Limits limits;
