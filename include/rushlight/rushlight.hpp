@@ -39,6 +39,7 @@
 #include "rushlight/tensor.hpp"
 #include "rushlight/text.hpp"
 #include "rushlight/transformer.hpp"
+#include "rushlight/tuning.hpp"
 #include "rushlight/usage.hpp"
 #include "rushlight/value.hpp"
 #include "rushlight/verify.hpp"

@@ -18,6 +18,8 @@
 
 namespace rushlight {
 
+class Tuning;  // rushlight/tuning.hpp
+
 /// Which implementation computes.
 enum class Implementation : std::uint8_t {
   automatic,  ///< the device's fastest
@@ -32,7 +34,14 @@ struct SessionOptions {
   Executor* executor = nullptr;  ///< must outlive the session
   Progress* progress = nullptr;  ///< told after each operator of long runs; may cancel. Must outlive the session
   Precision precision = Precision::strict;
-  Limits limits = {};            ///< arena_bytes bounds the workspace
+  Limits limits = {};  ///< arena_bytes bounds the workspace
+  /// Weights are kept once, as the kernels read them and padded at most, and the workspace of one shape at
+  /// a time: convolutions are computed directly, whatever the precision. From a file of float32 to the first result a
+  /// process then takes at most 1.15 times the weights, workspace_bytes() and 2 MiB of memory of its own. CPU only.
+  bool low_memory = false;
+  /// What was measured to be fastest, and where to note what is measured; see Tuning. Must outlive the session. Without
+  /// one nothing is measured. CPU only; nothing to choose with low_memory. `progress` is told in phase "tune".
+  Tuning* tuning = nullptr;
 };
 
 /// Runs a model. A Session belongs to one thread at a time; several sessions of one model run at once.

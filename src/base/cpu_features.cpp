@@ -107,6 +107,14 @@ std::size_t l2_cache_bytes() noexcept {
   return kUsual;
 }
 
+std::uint32_t cpu_model() noexcept {
+#if RUSHLIGHT_X86
+  return cpuid(1).eax;
+#else
+  return 0;
+#endif
+}
+
 std::string cpu_brand() {
   std::string brand;
 #if RUSHLIGHT_X86

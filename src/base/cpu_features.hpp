@@ -38,6 +38,10 @@ struct CpuFeatures {
 // Bytes of one core's second-level cache; 1 MiB where the system does not say.
 [[nodiscard]] std::size_t l2_cache_bytes() noexcept;
 
+// Family, model and stepping as CPUID gives them; 0 where there is no such thing. For telling processors apart, never
+// for choosing what to compute.
+[[nodiscard]] std::uint32_t cpu_model() noexcept;
+
 // "AMD EPYC 9554 64-Core Processor"; empty where the processor does not say.
 [[nodiscard]] std::string cpu_brand();
 

@@ -9,6 +9,7 @@
 #include "cli/format.hpp"
 #include "cli/model_input.hpp"
 #include "cli/text_table.hpp"
+#include "cli/tuning_file.hpp"
 #include "cli/verbs.hpp"
 #include "rushlight/text.hpp"
 
@@ -22,8 +23,10 @@ struct Options {
   std::vector<std::int64_t> threads;
   std::string precisions = "strict";
   std::string device = "cpu";
+  std::string tune;
   std::optional<double> seconds;
   bool layers = false;
+  bool low_memory = false;
 };
 
 // One row of the report.
@@ -113,7 +116,7 @@ Status set_input(const Context& context, const Options& options, const Model& mo
 
 // The model is opened for each row, so that each packs its weights.
 Result<Row> measure(Context& context, const Options& options, const std::string& precision, std::int64_t threads,
-                    std::int64_t batch) {
+                    std::int64_t batch, TuningFile& tuning) {
   const auto begin = std::chrono::steady_clock::now();
   Result<Model> model = options.model.load(context);
   if (!model) return std::move(model).error();
@@ -131,6 +134,8 @@ Result<Row> measure(Context& context, const Options& options, const std::string&
   how.session.precision = precision == "fast" ? Precision::fast : Precision::strict;
   how.session.threads = static_cast<unsigned>(row.threads);
   how.session.limits = context.limits;
+  how.session.low_memory = options.low_memory;
+  how.session.tuning = tuning.tuning();
   ProgressBar progress;
   how.progress = &progress;
   if (const Status set = set_input(context, options, *model, how); !set) return set.error();
@@ -305,27 +310,32 @@ Status check(const Options& options) {
 int run(Context& context, const Options& options) {
   const auto give_up = [&](Error error) { return fail(context, "bench", options.model.model, std::move(error)); };
   if (const Status checked = check(options); !checked) return give_up(checked.error());
+  Result<TuningFile> tuning = TuningFile::open(context, options.tune);
+  if (!tuning) return give_up(std::move(tuning).error());
   const std::vector<std::int64_t> one = {1};
   std::vector<Row> rows;
   for (const std::string& precision : split(options.precisions)) {
     for (const std::int64_t threads : options.threads.empty() ? one : options.threads) {
       for (const std::int64_t batch : options.batches.empty() ? one : options.batches) {
-        Result<Row> row = measure(context, options, precision, threads, batch);
+        Result<Row> row = measure(context, options, precision, threads, batch, *tuning);
         if (!row) return give_up(std::move(row).error());
         rows.push_back(*std::move(row));
         if (rows.back().benchmark.items != batch) break;  // an array, or a model, has its own
       }
     }
   }
+  if (const Status saved = tuning->save(); !saved) return give_up(saved.error());
   if (context.json) {
     JsonWriter json = begin_envelope("bench", options.model.model, true);
     json.key("results").begin_array();
     for (const Row& row : rows) write_row(json, options, row);
     json.end_array();
+    tuning->write(json);
     write_findings(json, {});
     print_envelope(context, json);
     return kGood;
   }
+  if (!context.quiet && !tuning->note().empty()) fmt::print(stderr, "note: {}\n", tuning->note());
   if (!context.quiet) print(text_of(context, options, rows));
   return kGood;
 }
@@ -338,7 +348,8 @@ Verb bench_verb() {
       {},
       "how fast a model runs here, and how far that is from the machine's peak",
       {"rushlight bench weights.pt --arch resnet50", "rushlight bench module.pt --batch 1,8 --threads 1,2",
-       "rushlight bench weights.pt --arch resnet50 --layers", "rushlight bench module.pt --input x.npy --json"},
+       "rushlight bench weights.pt --arch resnet50 --layers", "rushlight bench module.pt --input x.npy --json",
+       "rushlight bench weights.pt --arch vgg16 --precision fast --tune vgg16.tuning"},
       [](OptionTable& table, Context& context) {
         auto options = std::make_shared<Options>();
         options->model.add_to(table);
@@ -352,6 +363,8 @@ Verb bench_verb() {
         table.add("--seconds", &options->seconds, "how long to measure each row (2)").in("Work");
         table.add("--device", &options->device, "cpu or cuda:N").in("Work");
         table.add("--precision", &options->precisions, "strict or fast, or both: strict,fast").in("Work");
+        TuningFile::add_option(table, &options->tune);
+        table.add("--low-memory", &options->low_memory, "weights in memory once, at the price of speed").in("Work");
         table.add("--layers", &options->layers, "measure each layer too").in("Output");
         return [options, &context] { return run(context, *options); };
       }};

@@ -13,6 +13,7 @@
 #include "cli/picture_input.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/text_table.hpp"
+#include "cli/tuning_file.hpp"
 #include "cli/verbs.hpp"
 #include "rushlight/text.hpp"
 
@@ -30,9 +31,11 @@ struct Options {
   std::string device = "cpu";
   std::string precision = "strict";
   std::string tap;
+  std::string tune;
   std::int64_t batch = 64;
   std::int64_t top = 5;
   bool reference = false;
+  bool low_memory = false;
 };
 
 // The input as float32 with a batch dimension, and what was done to it.
@@ -168,7 +171,7 @@ std::string bar(double share, std::size_t cells) {
   return text + std::string(kParts[eighths % 8]);
 }
 
-void write_json(const Context& context, const Options& options, const Report& all) {
+void write_json(const Context& context, const Options& options, const Report& all, const TuningFile& tuning) {
   const Evaluation& report = all.evaluation;
   JsonWriter json = begin_envelope("run", options.model.model, !has_errors(context, all.findings));
   json.field("device", std::string_view(to_string(report.device))).field("items", report.items);
@@ -192,6 +195,7 @@ void write_json(const Context& context, const Options& options, const Report& al
   json.end_array();
   if (report.accuracy) json.field("accuracy", *report.accuracy);
   json.field("milliseconds", report.milliseconds);
+  tuning.write(json);
   json.key("notes").begin_array();
   for (const std::string& note : all.notes) json.string(note);
   json.end_array();
@@ -472,12 +476,16 @@ int run(Context& context, const Options& options) {
     notes.push_back(fmt::format("output of '{}'", escaped(options.tap)));
   }
 
+  Result<TuningFile> tuning = TuningFile::open(context, options.tune);
+  if (!tuning) return give_up(std::move(tuning).error());
   EvaluateOptions evaluate_options;
   evaluate_options.device = *device;
   evaluate_options.session.limits = context.limits;
   evaluate_options.session.threads = context.threads == 0 ? 1 : context.threads;
   if (options.precision == "fast") evaluate_options.session.precision = Precision::fast;
   if (options.reference) evaluate_options.session.implementation = Implementation::reference;
+  evaluate_options.session.low_memory = options.low_memory;
+  evaluate_options.session.tuning = tuning->tuning();
   evaluate_options.batch = options.batch;
   evaluate_options.top = options.top;
   Result<std::vector<std::string>> labels = read_labels(context, options.labels);
@@ -490,13 +498,15 @@ int run(Context& context, const Options& options) {
   Result<Report> report = has_pictures ? run_pictures(*model, options, evaluate_options)
                                        : run_set(context, *model, options, evaluate_options);
   if (!report) return give_up(std::move(report).error());
+  if (const Status saved = tuning->save(); !saved) return give_up(saved.error());
+  if (std::string note = tuning->note(); !note.empty()) notes.push_back(std::move(note));
   report->notes.insert(report->notes.begin(), notes.begin(), notes.end());
   if (!options.output.empty() && report->has_output) {
     const Status written = write_npy(report->evaluation.output, options.output, {.progress = &progress});
     if (!written) return give_up(written.error());
   }
   if (context.json) {
-    write_json(context, options, *report);
+    write_json(context, options, *report, *tuning);
   } else {
     for (const Finding& finding : report->findings) fmt::print(stderr, "{}", format_finding(context, finding));
     if (!context.quiet) {
@@ -529,6 +539,8 @@ Verb run_verb() {
             table.add("--precision", &options->precision, "strict, or fast: a digit less")
                 .one_of({"strict", "fast", "bf16", "fp16", "int8", "tf32"})
                 .in("Work");
+            TuningFile::add_option(table, &options->tune);
+            table.add("--low-memory", &options->low_memory, "weights in memory once, at the price of speed").in("Work");
             table.add("--reference", &options->reference, "the naive implementation that judges the others").in("Work");
             table.add("--top", &options->top, "best classes to print").at_least(1).in("Output");
             table.add("--labels", &options->labels, "names of the classes, one a line").in("Output");

@@ -21,6 +21,10 @@
 #include "rushlight/state_dict.hpp"
 #include "rushlight/tensor.hpp"
 
+namespace rushlight {
+class Tuning;
+}
+
 namespace rushlight::runtime {
 
 // What is to be computed: a graph whose attributes are all known (nothing is left to be read off the weights), and
@@ -52,6 +56,8 @@ struct RunOptions {
   Progress* progress = nullptr;  // asked after each step: phase "run", in steps
   Precision precision = Precision::strict;
   Limits limits = {};               // arena_bytes bounds the workspace of one program
+  bool low_memory = false;          // nothing that takes more memory to be faster
+  Tuning* tuning = nullptr;         // what was measured, and where to note what is (tuning_table.hpp)
   StepTimes* step_times = nullptr;  // where to write how long each step took (step_times.hpp); by default nobody asks
 };
 

@@ -154,6 +154,8 @@ struct Session::Impl {
       made.outputs.push_back(edges[static_cast<std::size_t>(port.edge.index)]);
       is_empty = is_empty && bytes_of(made.outputs.back().shape, made.outputs.back().dtype) == 0;
     }
+    // One workspace at a time: what is not there when this fails is made again by the next call.
+    if (options.low_memory) plans.clear();
     if (!is_empty) {
       RUSHLIGHT_TRY_ASSIGN(made.program, backend->compile(network(), shapes, weights, options));
     }
@@ -351,6 +353,8 @@ Result<Session> runtime::make_session(const std::shared_ptr<const Model::Impl>& 
   session->options.precision = options.precision;
   session->options.progress = options.progress;
   session->options.executor = options.executor;
+  session->options.low_memory = options.low_memory;
+  session->options.tuning = options.tuning;
   session->options.step_times = step_times;
   if (options.executor == nullptr && options.threads != 1) {
     session->own_pool = make_thread_pool(options.threads);

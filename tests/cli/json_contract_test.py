@@ -502,6 +502,40 @@ class Envelope(unittest.TestCase):
         self.assertEqual(len(report["outputs"][0]["top"]), 5)
         self.assertGreater(report["accuracy"], 0.88)
 
+    def test_tuning(self):
+        with tempfile.TemporaryDirectory() as folder:
+            kept = pathlib.Path(folder) / "kept"
+            words = (CNN, "--spec", SPEC, "--tune", kept)
+            run = ("--idx", FASHION / "images-1000.idx3-ubyte")
+            first = self.check("bench", 0, *words, "--seconds", "0", "--batch", "4")["tuning"]
+            self.assertEqual(first["file"], str(kept))
+            self.assertGreater(first["entries"], 0)
+            self.assertEqual(first["measured"], first["entries"])
+            text = kept.read_text()
+            self.assertEqual(text.splitlines()[0], "rushlight tuning 1")
+            again = self.check("bench", 0, *words, "--seconds", "0", "--batch", "4")["tuning"]
+            self.assertEqual((again["measured"], again["entries"]), (0, first["entries"]))
+            self.assertEqual(kept.read_text(), text)
+            report = self.check("run", 0, *words, *run)
+            self.assertGreaterEqual(report["tuning"]["entries"], first["entries"])
+            self.assertEqual(report["outputs"], self.check("run", 0, *words, *run)["outputs"])
+            self.assertNotIn("tuning", self.check("run", 0, CNN, "--spec", SPEC, *run))
+            kept.write_text("no tuning")
+            for verb, rest in (("run", run), ("bench", ("--seconds", "0"))):
+                report = self.check(verb, 2, *words, *rest)
+                self.assertEqual((report["findings"][0]["code"], report["file"]), ("TUNING-FORMAT", str(kept)))
+            self.assertEqual(kept.read_text(), "no tuning")
+            self.check("bench", 3, CNN, "--spec", SPEC, "--tune", kept / "below", "--seconds", "0", "--batch", "4")
+
+    def test_low_memory(self):
+        words = ("run", 0, CNN, "--spec", SPEC, "--idx", FASHION / "images-1000.idx3-ubyte")
+        usual = self.check(*words)["outputs"]
+        low = self.check(*words, "--low-memory")["outputs"]
+        self.assertEqual([item["top"][0]["index"] for item in usual], [item["top"][0]["index"] for item in low])
+        self.assertEqual(low, self.check(*words, "--low-memory", "--precision", "fast")["outputs"])
+        row = self.check("bench", 0, CNN, "--spec", SPEC, "--seconds", "0", "--low-memory", "--layers")["results"][0]
+        self.assertTrue(all("winograd" not in (step["algorithm"] or "") for step in row["layers"]))
+
     def test_run_in_the_fast_precision(self):
         words = ("run", 0, CNN, "--spec", SPEC, "--idx", FASHION / "images-1000.idx3-ubyte", "--precision")
         strict = self.check(*words, "strict")["outputs"]

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string_view>
 
 #include "checksum/ed25519.hpp"
@@ -10,6 +11,7 @@
 #include "rushlight/interchange.hpp"
 #include "rushlight/npy.hpp"
 #include "rushlight/salvage.hpp"
+#include "rushlight/tuning.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_keys.hpp"
 
@@ -154,6 +156,11 @@ std::vector<Road> write_roads() {
   });
   add("write_npy", {{"a.npy", old}}, "a.npy", [](const fs::path& folder) {
     return [tensor = small_state().begin()->second, to = folder / "a.npy"] { return write_npy(tensor, to); };
+  });
+  add("save_tuning", {{"a.tuning", old}}, "a.tuning", [](const fs::path& folder) {
+    auto tuning = std::make_shared<const Tuning>(
+        Tuning::parse("rushlight tuning 1\nmachine a\nconv3x3 x : direct\n").value());
+    return [tuning, to = folder / "a.tuning"] { return save_tuning(*tuning, to); };
   });
   return roads;
 }

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/cpu/winograd.hpp"
+#include "runtime/cpu/conv_choice.hpp"
 #include "runtime/networks.hpp"
 
 namespace rushlight::test {

@@ -9,6 +9,7 @@
 #include "runtime/cpu/packed_weights.hpp"
 #include "runtime/cpu/program.hpp"
 #include "runtime/cpu/speed.hpp"
+#include "runtime/cpu/tuner.hpp"
 #include "runtime/plan.hpp"
 
 namespace rushlight::runtime::cpu {
@@ -24,7 +25,8 @@ const Kernels& kernels_for([[maybe_unused]] Isa isa) noexcept {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(Isa isa) : kernels_(kernels_for(isa)), name_("cpu " + std::string(to_string(isa))) {}
+  explicit CpuBackend(Isa isa)
+      : kernels_(kernels_for(isa)), name_("cpu " + std::string(to_string(isa))), machine_(machine_text(name_)) {}
 
   [[nodiscard]] Device device() const noexcept override { return Device::cpu(); }
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
@@ -40,7 +42,8 @@ class CpuBackend final : public Backend {
                                                          const RunOptions& options) const override {
     RUSHLIGHT_TRY_ASSIGN(Plan plan, make_plan(network, input_shapes, options.limits,
                                               {.fuses_activations = true, .stripe_cache_bytes = l2_cache_bytes()}));
-    return CpuProgram::make(network, std::move(plan), kernels_, std::static_pointer_cast<CpuWeights>(weights), options);
+    return CpuProgram::make(network, std::move(plan), kernels_, std::static_pointer_cast<CpuWeights>(weights), options,
+                            machine_);
   }
 
   [[nodiscard]] DeviceSpeed measure_speed(Executor* executor) const override {
@@ -50,6 +53,7 @@ class CpuBackend final : public Backend {
  private:
   const Kernels& kernels_;
   std::string name_;
+  std::string machine_;
 };
 
 }  // namespace

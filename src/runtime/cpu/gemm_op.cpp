@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "runtime/cpu/conv_choice.hpp"
 #include "runtime/cpu/epilogue.hpp"
 #include "runtime/cpu/gemm_choice.hpp"
 #include "runtime/cpu/op.hpp"
@@ -168,8 +169,7 @@ MadeRowsOp make_gemm(Rows rows, const Step& step, std::size_t groups, const OpCo
 }  // namespace
 
 MadeOp make_op(const ConvStep& step, const OpContext& context) {
-  const ConvAlgorithm algorithm =
-      choose_conv_algorithm(step, context.tensor(step.input), context.tensor(step.output), context.options.precision);
+  const ConvAlgorithm algorithm = choose_conv_algorithm(step, context);
   if (algorithm != ConvAlgorithm::direct) {
     RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op, make_winograd_op(step, algorithm, context));
     if (op != nullptr) return op;

@@ -1,6 +1,32 @@
 #include "runtime/cpu/op.hpp"
 
+#include <algorithm>
+
 namespace rushlight::runtime::cpu {
+
+void run_tasks(const Op& op, const Workers& workers, float* const* tensors) noexcept {
+  const std::size_t count = op.task_count();
+  const std::size_t slots = std::min(workers.slots, count);
+  if (slots <= 1 || op.is_small()) {
+    for (std::size_t task = 0; task < count; ++task) op.run(task, tensors, workers.scratch);
+    return;
+  }
+  for (std::size_t slot = 0; slot < slots; ++slot) {
+    workers.shares[slot].next.store(slot * count / slots, std::memory_order_relaxed);
+  }
+  workers.executor->for_each_index(slots, [&](std::size_t slot) {
+    std::byte* const scratch = workers.scratch + slot * workers.scratch_pitch;
+    for (std::size_t i = 0; i < slots; ++i) {
+      const std::size_t owner = (slot + i) % slots;
+      const std::size_t end = (owner + 1) * count / slots;
+      std::atomic<std::size_t>& next = workers.shares[owner].next;
+      for (std::size_t task = next.fetch_add(1, std::memory_order_relaxed); task < end;
+           task = next.fetch_add(1, std::memory_order_relaxed)) {
+        op.run(task, tensors, scratch);
+      }
+    }
+  });
+}
 
 Result<std::shared_ptr<const PackedArray>> OpContext::packed(ConstantId id, Packing packing, std::size_t width,
                                                              std::size_t groups, std::size_t last_width) const {

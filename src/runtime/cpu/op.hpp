@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/cpu/conv_choice.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
 #include "runtime/cpu/packed_weights.hpp"
 #include "runtime/plan.hpp"
@@ -68,6 +69,23 @@ class Op {
   std::size_t shared_bytes_ = 0;
 };
 
+// A slot's tasks of the Op that runs: the first that nobody has taken. On a line of its own.
+struct alignas(kCacheLine) Share {
+  std::atomic<std::size_t> next{0};
+};
+// What tasks run on.
+struct Workers {
+  Executor* executor = nullptr;   // null: the calling thread alone
+  std::size_t slots = 1;          // tasks that may run at the same time
+  std::byte* scratch = nullptr;   // of the first slot
+  std::size_t scratch_pitch = 0;  // from one to the next
+  Share* shares = nullptr;        // of each slot
+};
+// All tasks of an Op. Each slot has a share of neighbouring tasks: what it wrote in one step lies in its own core's
+// cache when the next step reads it. Whoever is done with its share helps the others, task by task, so that a thread
+// that loses its core holds up one task at most.
+void run_tasks(const Op& op, const Workers& workers, float* const* tensors) noexcept;
+
 // An Op whose output rows (pixels, counted through the batch) can be computed in any pieces.
 class RowsOp : public Op {
  public:
@@ -86,6 +104,7 @@ struct OpContext {
   const RunOptions& options;
   std::atomic<std::uint64_t>& table_bytes;  // of all Ops made so far: what they keep besides weights and activations
   std::size_t slots = 1;  // tasks that may run at the same time; what is computed must not depend on it
+  const ConvChoices* conv_choices = nullptr;  // null: all go by the rule
 
   [[nodiscard]] const PlannedTensor& tensor(TensorId id) const { return plan.tensors[id]; }
   // Stands behind the plan's tensors in the table of addresses: memory that the Ops of one step share.

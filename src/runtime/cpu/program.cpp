@@ -12,6 +12,7 @@
 #include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/no_memory.hpp"
+#include "runtime/cpu/tuner.hpp"
 #include "runtime/failure.hpp"
 #include "runtime/step_times.hpp"
 
@@ -50,12 +51,15 @@ CpuProgram::CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& op
 }
 
 Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan plan, const Kernels& kernels,
-                                                  std::shared_ptr<CpuWeights> weights, const RunOptions& options) {
+                                                  std::shared_ptr<CpuWeights> weights, const RunOptions& options,
+                                                  std::string_view machine) {
   CpuWeights& shared_weights = *weights;
   std::atomic<std::uint64_t> table_bytes{0};
   std::unique_ptr<CpuProgram> program(new CpuProgram(std::move(weights), options));
   if (options.step_times != nullptr) options.step_times->steps = describe_steps(network, plan);
-  const OpContext context{network, plan, kernels, shared_weights, options, table_bytes, program->slots_};
+  OpContext context{network, plan, kernels, shared_weights, options, table_bytes, program->slots_};
+  RUSHLIGHT_TRY_ASSIGN(const ConvChoices conv_choices, tune(context, machine));
+  context.conv_choices = &conv_choices;
   // Packing weights is most of the work, and each step's are its own.
   std::vector<Ops> made(plan.steps.size());
   std::vector<Status> statuses(plan.steps.size());
@@ -174,30 +178,7 @@ Status CpuProgram::run_timed() {
 }
 
 void CpuProgram::run_op(const Op& op) noexcept {
-  const std::size_t count = op.task_count();
-  const std::size_t slots = std::min(slots_, count);
-  if (slots <= 1 || op.is_small()) {
-    for (std::size_t task = 0; task < count; ++task) op.run(task, addresses_.data(), scratch_);
-    return;
-  }
-  // Each slot has a share of neighbouring tasks: what it wrote in one step lies in its own core's cache when the next
-  // step reads it. Whoever is done with its share helps the others, task by task, so that a thread that loses its core
-  // holds up one task at most.
-  for (std::size_t slot = 0; slot < slots; ++slot) {
-    shares_[slot].next.store(slot * count / slots, std::memory_order_relaxed);
-  }
-  options_.executor->for_each_index(slots, [&](std::size_t slot) {
-    std::byte* const scratch = scratch_ + slot * scratch_pitch_;
-    for (std::size_t i = 0; i < slots; ++i) {
-      const std::size_t owner = (slot + i) % slots;
-      const std::size_t end = (owner + 1) * count / slots;
-      std::atomic<std::size_t>& next = shares_[owner].next;
-      for (std::size_t task = next.fetch_add(1, std::memory_order_relaxed); task < end;
-           task = next.fetch_add(1, std::memory_order_relaxed)) {
-        op.run(task, addresses_.data(), scratch);
-      }
-    }
-  });
+  run_tasks(op, {options_.executor, slots_, scratch_, scratch_pitch_, shares_.data()}, addresses_.data());
 }
 
 }  // namespace rushlight::runtime::cpu

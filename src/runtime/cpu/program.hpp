@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "runtime/backend.hpp"
@@ -16,9 +17,11 @@ namespace rushlight::runtime::cpu {
 
 class CpuProgram final : public Program {
  public:
-  // ErrorCode::out_of_memory, ::limit_exceeded.
+  // `machine`: under which options.tuning keeps what was measured here. ErrorCode::out_of_memory, ::limit_exceeded,
+  // ::cancelled.
   static Result<std::unique_ptr<Program>> make(const Network& network, Plan plan, const Kernels& kernels,
-                                               std::shared_ptr<CpuWeights> weights, const RunOptions& options);
+                                               std::shared_ptr<CpuWeights> weights, const RunOptions& options,
+                                               std::string_view machine);
 
   Status run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) override;
   [[nodiscard]] std::uint64_t workspace_bytes() const noexcept override { return workspace_bytes_; }
@@ -30,11 +33,6 @@ class CpuProgram final : public Program {
     Place place;
     std::size_t port;
     std::uint64_t offset_bytes;
-  };
-
-  // A slot's tasks of the step that runs: the first that nobody has taken. On a line of its own.
-  struct alignas(kCacheLine) Share {
-    std::atomic<std::size_t> next{0};
   };
 
   CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& options);

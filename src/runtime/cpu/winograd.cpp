@@ -112,49 +112,7 @@ bool transform(const Transform<T>& g, const WeightSource& weight, std::size_t wi
   return is_usual;
 }
 
-// In operations that a multiply-add unit does in the time: what moving one float through the transforms takes, and
-// what one byte of weights takes that comes from memory, where those of a network lie from one run to the next.
-struct Costs {
-  double input;
-  double output;
-};
-constexpr Costs kCosts[] = {{0, 0}, {10, 8}, {18, 12}};
-constexpr double kWeightByte = 14;
-
-double cost_of(ConvAlgorithm algorithm, double images, double height, double width, double in, double out) {
-  if (algorithm == ConvAlgorithm::direct) {
-    return 18 * images * height * width * in * out + kWeightByte * 36 * in * out;
-  }
-  const auto side = static_cast<double>(winograd_outputs(algorithm));
-  const auto tile = static_cast<double>(winograd_tile(algorithm));
-  const Costs& costs = kCosts[static_cast<std::size_t>(algorithm)];
-  const double positions = tile * tile;
-  const double tiles = images * std::ceil(height / side) * std::ceil(width / side);
-  // Rows of a product come in sixes, or nearly.
-  const double rows = std::ceil(tiles / 6) * 6;
-  return positions *
-         (2 * rows * in * out + tiles * (costs.input * in + costs.output * out) + kWeightByte * 4 * in * out);
-}
-
 }  // namespace
-
-ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output,
-                                    Precision precision) noexcept {
-  constexpr std::int64_t kFewChannels = 16;
-  const bool fits = step.kernel == IntPair{3} && step.stride == IntPair{1} && step.dilation == IntPair{1} &&
-                    step.groups == 1 && input.c >= kFewChannels && output.c >= kFewChannels;
-  if (!fits || output.elements() == 0) return ConvAlgorithm::direct;
-  ConvAlgorithm best = ConvAlgorithm::direct;
-  const auto cost = [&](ConvAlgorithm algorithm) {
-    return cost_of(algorithm, static_cast<double>(output.n), static_cast<double>(output.h),
-                   static_cast<double>(output.w), static_cast<double>(input.c), static_cast<double>(output.c));
-  };
-  for (const ConvAlgorithm algorithm : {ConvAlgorithm::winograd2, ConvAlgorithm::winograd4}) {
-    if (algorithm == ConvAlgorithm::winograd4 && precision != Precision::fast) continue;
-    if (cost(algorithm) < cost(best)) best = algorithm;
-  }
-  return best;
-}
 
 Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, std::size_t width,
                                                    ConvAlgorithm algorithm) {

@@ -8,14 +8,13 @@
 #include <memory>
 
 #include "runtime/backend.hpp"
+#include "runtime/cpu/conv_choice.hpp"
 #include "runtime/cpu/op.hpp"
 #include "runtime/cpu/packed_weights.hpp"
 #include "runtime/plan.hpp"
 #include "rushlight/result.hpp"
 
 namespace rushlight::runtime::cpu {
-
-enum class ConvAlgorithm : std::uint8_t { direct, winograd2, winograd4 };
 
 // Output pixels along one side of a tile, and input pixels.
 [[nodiscard]] constexpr std::size_t winograd_outputs(ConvAlgorithm algorithm) noexcept {
@@ -24,10 +23,6 @@ enum class ConvAlgorithm : std::uint8_t { direct, winograd2, winograd4 };
 [[nodiscard]] constexpr std::size_t winograd_tile(ConvAlgorithm algorithm) noexcept {
   return winograd_outputs(algorithm) + 2;
 }
-
-// What should be fastest, by counts of operations and bytes alone: the same on every machine, so that results are.
-[[nodiscard]] ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& input,
-                                                  const PlannedTensor& output, Precision precision) noexcept;
 
 // [panel][position][in][width] from the weights of 3x3 windows; G g G^T in double. `is_usual` becomes false where a
 // weight is not finite or so large that products could overflow that the direct way would not form.

@@ -1,0 +1,98 @@
+#include "runtime/cpu/conv_choice.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "runtime/cpu/op.hpp"
+#include "runtime/cpu/winograd.hpp"
+
+namespace rushlight::runtime::cpu {
+namespace {
+
+constexpr std::array kAlgorithms = {ConvAlgorithm::direct, ConvAlgorithm::winograd2, ConvAlgorithm::winograd4};
+// With fewer the transforms are most of the work.
+constexpr std::int64_t kFewChannels = 16;
+
+// The rule counts in floating-point operations of a multiply-add unit that is kept busy:
+//
+//   products of a tile's positions, its rows rounded up to the six that a kernel takes at a time,
+// + floats through the transforms, each at what the loads, additions and stores of its share take,
+// + bytes of weights, which come from memory: between two runs the rest of a network passes through the caches.
+//
+// The ratios are of a core with 512-bit vectors. Where vectors are narrower products take longer and bytes do not,
+// which shifts the choice by little: what decides are tiles of 2.25 and 4 times fewer products against weights of
+// 16 / 9 and 4 times the bytes.
+struct Costs {
+  double input;   // of a float before the products
+  double output;  // of one behind them
+};
+constexpr Costs kCosts[] = {{0, 0}, {10, 8}, {18, 12}};
+constexpr double kWeightByte = 14;
+
+double cost_of(ConvAlgorithm algorithm, double images, double height, double width, double in, double out) {
+  if (algorithm == ConvAlgorithm::direct) {
+    return 18 * images * height * width * in * out + kWeightByte * 36 * in * out;
+  }
+  const auto side = static_cast<double>(winograd_outputs(algorithm));
+  const auto tile = static_cast<double>(winograd_tile(algorithm));
+  const Costs& costs = kCosts[static_cast<std::size_t>(algorithm)];
+  const double positions = tile * tile;
+  const double tiles = images * std::ceil(height / side) * std::ceil(width / side);
+  const double rows = std::ceil(tiles / 6) * 6;
+  return positions *
+         (2 * rows * in * out + tiles * (costs.input * in + costs.output * out) + kWeightByte * 4 * in * out);
+}
+
+}  // namespace
+
+std::span<const ConvAlgorithm> conv_algorithms(const ConvStep& step, const PlannedTensor& input,
+                                               const PlannedTensor& output, Precision precision) noexcept {
+  const bool has_others = step.kernel == IntPair{3} && step.stride == IntPair{1} && step.dilation == IntPair{1} &&
+                          step.groups == 1 && input.c >= kFewChannels && output.c >= kFewChannels &&
+                          output.elements() != 0;
+  return std::span(kAlgorithms).first(!has_others ? 1 : precision == Precision::fast ? 3 : 2);
+}
+
+ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output,
+                                    Precision precision) noexcept {
+  const std::span<const ConvAlgorithm> offered = conv_algorithms(step, input, output, precision);
+  const auto cost = [&](ConvAlgorithm algorithm) {
+    return cost_of(algorithm, static_cast<double>(output.n), static_cast<double>(output.h),
+                   static_cast<double>(output.w), static_cast<double>(input.c), static_cast<double>(output.c));
+  };
+  return *std::min_element(offered.begin(), offered.end(),
+                           [&](ConvAlgorithm a, ConvAlgorithm b) { return cost(a) < cost(b); });
+}
+
+std::string_view word_of(ConvAlgorithm algorithm) noexcept {
+  switch (algorithm) {
+    case ConvAlgorithm::direct:
+      return "direct";
+    case ConvAlgorithm::winograd2:
+      return "winograd2";
+    case ConvAlgorithm::winograd4:
+      return "winograd4";
+  }
+  return "?";
+}
+
+std::optional<ConvAlgorithm> parse_conv_algorithm(std::string_view word) noexcept {
+  for (const ConvAlgorithm algorithm : kAlgorithms) {
+    if (word == word_of(algorithm)) return algorithm;
+  }
+  return std::nullopt;
+}
+
+ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const OpContext& context) noexcept {
+  // Weights of any other way are larger.
+  if (context.options.low_memory) return ConvAlgorithm::direct;
+  if (context.conv_choices != nullptr) {
+    const auto chosen = context.conv_choices->find(step.output);
+    if (chosen != context.conv_choices->end()) return chosen->second;
+  }
+  return choose_conv_algorithm(step, context.tensor(step.input), context.tensor(step.output),
+                               context.options.precision);
+}
+
+}  // namespace rushlight::runtime::cpu

@@ -1,0 +1,41 @@
+// Which way a convolution is computed: directly, or by Winograd's F(2x2) or F(4x4).
+//
+// Without a Tuning by a rule of counts alone. Results differ in the last bits from way to way, and must not from run to
+// run: so no clock has a say in the rule, nor anything else that two machines of one instruction set could differ in.
+// Who wants to know better measures once and keeps what came of it (tuner.hpp).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "runtime/plan.hpp"
+#include "rushlight/precision.hpp"
+
+namespace rushlight::runtime::cpu {
+
+struct OpContext;
+
+enum class ConvAlgorithm : std::uint8_t { direct, winograd2, winograd4 };
+
+// Those that a layer can be computed in, with this precision: `direct` first, and at most the two others.
+[[nodiscard]] std::span<const ConvAlgorithm> conv_algorithms(const ConvStep& step, const PlannedTensor& input,
+                                                             const PlannedTensor& output, Precision precision) noexcept;
+
+// What should be fastest of these, by counts of operations and bytes.
+[[nodiscard]] ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& input,
+                                                  const PlannedTensor& output, Precision precision) noexcept;
+
+// "direct", "winograd2", "winograd4": as a Tuning has it.
+[[nodiscard]] std::string_view word_of(ConvAlgorithm algorithm) noexcept;
+[[nodiscard]] std::optional<ConvAlgorithm> parse_conv_algorithm(std::string_view word) noexcept;
+
+// For each convolution of a plan, by its output, what a Tuning says. The others go by the rule.
+using ConvChoices = std::map<TensorId, ConvAlgorithm>;
+
+// As it is computed: by the session's options, its Tuning, the rule.
+[[nodiscard]] ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const OpContext& context) noexcept;
+
+}  // namespace rushlight::runtime::cpu
