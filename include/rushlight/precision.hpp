@@ -3,14 +3,44 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string_view>
 
 namespace rushlight {
 
-/// Results of either are float32, the same for any number of threads and any place in a batch, and the same from run to
-/// run on processors with the same instruction set. A backend that has no faster way computes strictly in both.
+/// Results are float32 in all of them, the same for any number of threads and any place in a batch, and the same from
+/// run to run on one machine; `strict` and `fast` also on all processors with the same instruction set. A backend that
+/// has no faster way computes strictly in all.
 enum class Precision : std::uint8_t {
   strict,  ///< errors at or below PyTorch's own
   fast,    ///< algorithms that cost about one decimal digit are allowed: Winograd's F(4x4, 3x3)
+  /// Convolutions and Linear multiply bfloat16 and sum in float32; all else is float32, and so is what layers hand on.
+  /// Weights are rounded (to nearest, ties to even) and take half of the memory. Where the processor multiplies
+  /// bfloat16 faster than floats, inputs of these layers are rounded too, and denormals count as 0; elsewhere they stay
+  /// as they are, and 3x3 windows may go through Winograd's algorithm in float32: whichever is faster. So machines of
+  /// different kinds agree to 2 or 3 decimal digits. Numbers beyond 3.39e38 become infinite.
+  bf16,
 };
+
+/// "strict", "fast", "bf16".
+[[nodiscard]] constexpr std::string_view to_string(Precision precision) noexcept {
+  switch (precision) {
+    case Precision::strict:
+      return "strict";
+    case Precision::fast:
+      return "fast";
+    case Precision::bf16:
+      return "bf16";
+  }
+  return "?";
+}
+
+[[nodiscard]] constexpr std::optional<Precision> parse_precision(std::string_view name) noexcept {
+  for (const Precision precision : {Precision::strict, Precision::fast, Precision::bf16}) {
+    if (name == to_string(precision)) return precision;
+  }
+  return std::nullopt;
+}
 
 }  // namespace rushlight

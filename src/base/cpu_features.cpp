@@ -1,6 +1,9 @@
 #include "base/cpu_features.hpp"
 
 #include <unistd.h>
+#if defined(__linux__) && defined(__x86_64__)
+#include <sys/syscall.h>
+#endif
 
 #include <algorithm>
 #include <array>
@@ -84,6 +87,10 @@ CpuFeatures detect_cpu_features() noexcept {
                     has_bit(leaf7.ebx, 30) /* BW */ && has_bit(leaf7.ebx, 31) /* VL */;
   features.avx512_vnni = features.avx512 && has_bit(leaf7.ecx, 11);
   features.avx512_bf16 = features.avx512 && leaf7.eax >= 1 && has_bit(cpuid(7, 1).eax, 5);
+  constexpr std::uint64_t kTiles = 0x60000;  // TILECFG and TILEDATA
+  const bool tiles = features.avx512 && (states & kTiles) == kTiles && has_bit(leaf7.edx, 24) /* AMX-TILE */;
+  features.amx_bf16 = tiles && has_bit(leaf7.edx, 22);
+  features.amx_int8 = tiles && has_bit(leaf7.edx, 25);
 #endif
   return features;
 }
@@ -96,6 +103,20 @@ Isa choose_isa(const CpuFeatures& features, const char* wanted) noexcept {
 
 Isa usable_isa() noexcept {
   return choose_isa(detect_cpu_features(), std::getenv("RUSHLIGHT_ISA"));
+}
+
+bool ask_for_amx() noexcept {
+#if defined(__linux__) && defined(__x86_64__) && defined(SYS_arch_prctl)
+  static const bool granted = [] {
+    constexpr long kRequest = 0x1023;  // ARCH_REQ_XCOMP_PERM, Linux 5.16
+    constexpr long kTileData = 18;     // XFEATURE_XTILEDATA
+    const CpuFeatures features = detect_cpu_features();
+    return (features.amx_bf16 || features.amx_int8) && syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+  }();
+  return granted;
+#else
+  return false;
+#endif
 }
 
 std::size_t l2_cache_bytes() noexcept {

@@ -26,6 +26,8 @@ struct CpuFeatures {
   bool avx512 = false;       // F, BW, DQ, VL
   bool avx512_bf16 = false;  // VDPBF16PS
   bool avx512_vnni = false;  // VPDPBUSD
+  bool amx_bf16 = false;     // TDPBF16PS, with AMX-TILE. Linux wants to be asked before tiles are used (ask_for_amx())
+  bool amx_int8 = false;     // TDPBUSD, likewise
 };
 [[nodiscard]] CpuFeatures detect_cpu_features() noexcept;
 
@@ -34,6 +36,10 @@ struct CpuFeatures {
 [[nodiscard]] Isa usable_isa() noexcept;
 // The rule by itself: what `features` allow, lowered by `wanted` (the variable's value, or null).
 [[nodiscard]] Isa choose_isa(const CpuFeatures& features, const char* wanted) noexcept;
+
+// Asks the system, once a process, to save the tiles of AMX for all of its threads: whether they may be used. Without
+// tiles nothing is asked for; a process that never asks pays nothing for them at its task switches and signals.
+[[nodiscard]] bool ask_for_amx() noexcept;
 
 // Bytes of one core's second-level cache; 1 MiB where the system does not say.
 [[nodiscard]] std::size_t l2_cache_bytes() noexcept;

@@ -37,6 +37,8 @@ TEST(CpuFeatures, AgreeWithTheKernel) {
   EXPECT_EQ(features.avx512, avx512);
   EXPECT_EQ(features.avx512_bf16, avx512 && kernel_says("avx512_bf16"));
   EXPECT_EQ(features.avx512_vnni, avx512 && kernel_says("avx512_vnni"));
+  EXPECT_EQ(features.amx_bf16, avx512 && kernel_says("amx_tile") && kernel_says("amx_bf16"));
+  EXPECT_EQ(features.amx_int8, avx512 && kernel_says("amx_tile") && kernel_says("amx_int8"));
 }
 
 TEST(CpuFeatures, TheBrandIsTheKernelsModelName) {

@@ -1,11 +1,13 @@
 #include "runtime/cpu/backend.hpp"
 
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "base/cpu_features.hpp"
 #include "base/fail.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
+#include "runtime/cpu/narrow_choice.hpp"
 #include "runtime/cpu/packed_weights.hpp"
 #include "runtime/cpu/program.hpp"
 #include "runtime/cpu/speed.hpp"
@@ -25,8 +27,12 @@ const Kernels& kernels_for([[maybe_unused]] Isa isa) noexcept {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(Isa isa)
-      : kernels_(kernels_for(isa)), name_("cpu " + std::string(to_string(isa))), machine_(machine_text(name_)) {}
+  CpuBackend(Isa isa, std::optional<NarrowWay> way)
+      : isa_(isa),
+        way_(way),
+        kernels_(kernels_for(isa)),
+        name_("cpu " + std::string(to_string(isa))),
+        machine_(machine_text(name_)) {}
 
   [[nodiscard]] Device device() const noexcept override { return Device::cpu(); }
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
@@ -42,8 +48,10 @@ class CpuBackend final : public Backend {
                                                          const RunOptions& options) const override {
     RUSHLIGHT_TRY_ASSIGN(Plan plan, make_plan(network, input_shapes, options.limits,
                                               {.fuses_activations = true, .stripe_cache_bytes = l2_cache_bytes()}));
-    return CpuProgram::make(network, std::move(plan), kernels_, std::static_pointer_cast<CpuWeights>(weights), options,
-                            machine_);
+    std::optional<NarrowProducts> narrow;
+    if (options.precision == Precision::bf16) narrow = bf16_products(kernels_, isa_, way_);
+    return CpuProgram::make(network, std::move(plan), kernels_, narrow ? &*narrow : nullptr,
+                            std::static_pointer_cast<CpuWeights>(weights), options, machine_);
   }
 
   [[nodiscard]] DeviceSpeed measure_speed(Executor* executor) const override {
@@ -51,6 +59,8 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  Isa isa_;
+  std::optional<NarrowWay> way_;
   const Kernels& kernels_;
   std::string name_;
   std::string machine_;
@@ -59,16 +69,19 @@ class CpuBackend final : public Backend {
 }  // namespace
 
 Result<std::shared_ptr<const Backend>> make_backend() {
-  return make_backend(usable_isa());
+  return make_backend(usable_isa(), std::nullopt);
 }
 
-Result<std::shared_ptr<const Backend>> make_backend(Isa isa) {
-  if (isa > choose_isa(detect_cpu_features(), nullptr)) {
+Result<std::shared_ptr<const Backend>> make_backend(Isa isa, std::optional<NarrowWay> way) {
+  const auto lacks = [](std::string_view what) {
     return Error::of({.category = Category::device,
                       .code = "DEVICE-NO-ISA",
-                      .message = "this processor has no " + std::string(to_string(isa))});
-  }
-  return std::shared_ptr<const Backend>(std::make_shared<CpuBackend>(isa));
+                      .message = "this processor has no " + std::string(what)});
+  };
+  if (isa > choose_isa(detect_cpu_features(), nullptr)) return lacks(to_string(isa));
+  if (way && !has_bf16_way(isa, *way)) return lacks(to_string(*way));
+  if (!way) way = wanted_narrow_way();
+  return std::shared_ptr<const Backend>(std::make_shared<CpuBackend>(isa, way));
 }
 
 }  // namespace rushlight::runtime::cpu

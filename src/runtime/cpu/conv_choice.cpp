@@ -30,10 +30,12 @@ struct Costs {
 constexpr Costs kCosts[] = {{0, 0}, {10, 8}, {18, 12}};
 constexpr double kWeightByte = 14;
 
+double cost_of_direct(double images, double height, double width, double in, double out, double speed,
+                      double weight_bytes) {
+  return 18 * images * height * width * in * out / speed + kWeightByte * 9 * weight_bytes * in * out;
+}
+
 double cost_of(ConvAlgorithm algorithm, double images, double height, double width, double in, double out) {
-  if (algorithm == ConvAlgorithm::direct) {
-    return 18 * images * height * width * in * out + kWeightByte * 36 * in * out;
-  }
   const auto side = static_cast<double>(winograd_outputs(algorithm));
   const auto tile = static_cast<double>(winograd_tile(algorithm));
   const Costs& costs = kCosts[static_cast<std::size_t>(algorithm)];
@@ -51,15 +53,23 @@ std::span<const ConvAlgorithm> conv_algorithms(const ConvStep& step, const Plann
   const bool has_others = step.kernel == IntPair{3} && step.stride == IntPair{1} && step.dilation == IntPair{1} &&
                           step.groups == 1 && input.c >= kFewChannels && output.c >= kFewChannels &&
                           output.elements() != 0;
-  return std::span(kAlgorithms).first(!has_others ? 1 : precision == Precision::fast ? 3 : 2);
+  return std::span(kAlgorithms).first(!has_others ? 1 : precision == Precision::strict ? 2 : 3);
 }
 
 ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output,
-                                    Precision precision) noexcept {
+                                    Precision precision, double direct_speed) noexcept {
   const std::span<const ConvAlgorithm> offered = conv_algorithms(step, input, output, precision);
+  const double weight_bytes = precision == Precision::bf16 ? 2 : 4;
   const auto cost = [&](ConvAlgorithm algorithm) {
-    return cost_of(algorithm, static_cast<double>(output.n), static_cast<double>(output.h),
-                   static_cast<double>(output.w), static_cast<double>(input.c), static_cast<double>(output.c));
+    const auto images = static_cast<double>(output.n);
+    const auto height = static_cast<double>(output.h);
+    const auto width = static_cast<double>(output.w);
+    const auto in = static_cast<double>(input.c);
+    const auto out = static_cast<double>(output.c);
+    if (algorithm == ConvAlgorithm::direct) {
+      return cost_of_direct(images, height, width, in, out, direct_speed, weight_bytes);
+    }
+    return cost_of(algorithm, images, height, width, in, out);
   };
   return *std::min_element(offered.begin(), offered.end(),
                            [&](ConvAlgorithm a, ConvAlgorithm b) { return cost(a) < cost(b); });
@@ -91,8 +101,8 @@ ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const OpContext& conte
     const auto chosen = context.conv_choices->find(step.output);
     if (chosen != context.conv_choices->end()) return chosen->second;
   }
-  return choose_conv_algorithm(step, context.tensor(step.input), context.tensor(step.output),
-                               context.options.precision);
+  return choose_conv_algorithm(step, context.tensor(step.input), context.tensor(step.output), context.options.precision,
+                               context.narrow == nullptr ? 1 : context.narrow->speed);
 }
 
 }  // namespace rushlight::runtime::cpu

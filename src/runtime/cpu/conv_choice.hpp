@@ -24,9 +24,11 @@ enum class ConvAlgorithm : std::uint8_t { direct, winograd2, winograd4 };
 [[nodiscard]] std::span<const ConvAlgorithm> conv_algorithms(const ConvStep& step, const PlannedTensor& input,
                                                              const PlannedTensor& output, Precision precision) noexcept;
 
-// What should be fastest of these, by counts of operations and bytes.
+// What should be fastest of these, by counts of operations and bytes. `direct_speed`: products that the direct way
+// forms in the time of one of floats (NarrowProducts).
 [[nodiscard]] ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& input,
-                                                  const PlannedTensor& output, Precision precision) noexcept;
+                                                  const PlannedTensor& output, Precision precision,
+                                                  double direct_speed = 1) noexcept;
 
 // "direct", "winograd2", "winograd4": as a Tuning has it.
 [[nodiscard]] std::string_view word_of(ConvAlgorithm algorithm) noexcept;

@@ -4,9 +4,11 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "runtime/cpu/adjacent_rows.hpp"
 #include "runtime/cpu/conv_choice.hpp"
 #include "runtime/cpu/epilogue.hpp"
 #include "runtime/cpu/gemm_choice.hpp"
+#include "runtime/cpu/narrow_op.hpp"
 #include "runtime/cpu/op.hpp"
 #include "runtime/cpu/window_rows.hpp"
 #include "runtime/cpu/winograd.hpp"
@@ -24,21 +26,6 @@ constexpr std::size_t kBlockPointers = 4096;
 constexpr std::size_t kEnoughTasks = 16;
 // One row waits for its weights, which come faster in several streams.
 constexpr std::size_t kLeastPanelsOfOneRow = 4;
-
-// Rows of the input at a fixed distance: Linear, and 1x1 convolutions with stride 1.
-struct AdjacentRows {
-  std::size_t stride = 0;
-  std::size_t length = 0;
-
-  [[nodiscard]] std::size_t segments() const noexcept { return 1; }
-  [[nodiscard]] std::size_t segment_length() const noexcept { return length; }
-  [[nodiscard]] std::size_t scratch_bytes(std::size_t rows) const noexcept { return rows * sizeof(const float*); }
-  const float* const* fill(const float* input, std::size_t first, std::size_t rows, std::byte* scratch) const noexcept {
-    const auto pointers = reinterpret_cast<const float**>(scratch);
-    for (std::size_t row = 0; row < rows; ++row) pointers[row] = input + (first + row) * stride;
-    return pointers;
-  }
-};
 
 template <class Rows>
 class GemmOp final : public RowsOp {
@@ -161,6 +148,7 @@ using MadeRowsOp = Result<std::unique_ptr<RowsOp>>;
 
 template <class Rows, class Step>
 MadeRowsOp make_gemm(Rows rows, const Step& step, std::size_t groups, const OpContext& context) {
+  if (context.narrow != nullptr) return make_narrow_op(std::move(rows), step, context);
   auto op = std::make_unique<GemmOp<Rows>>(std::move(rows));
   RUSHLIGHT_TRY(op->init(step, groups, context));
   return std::unique_ptr<RowsOp>(std::move(op));

@@ -10,6 +10,7 @@
 
 #include "runtime/cpu/conv_choice.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
+#include "runtime/cpu/narrow_choice.hpp"
 #include "runtime/cpu/packed_weights.hpp"
 #include "runtime/plan.hpp"
 #include "rushlight/result.hpp"
@@ -102,6 +103,7 @@ struct OpContext {
   const Kernels& kernels;
   CpuWeights& weights;
   const RunOptions& options;
+  const NarrowProducts* narrow;             // how to multiply, or null: in float
   std::atomic<std::uint64_t>& table_bytes;  // of all Ops made so far: what they keep besides weights and activations
   std::size_t slots = 1;  // tasks that may run at the same time; what is computed must not depend on it
   const ConvChoices* conv_choices = nullptr;  // null: all go by the rule

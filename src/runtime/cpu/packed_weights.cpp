@@ -7,6 +7,7 @@
 
 #include "base/checked.hpp"
 #include "base/fail.hpp"
+#include "base/float_codes.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
 #include "runtime/cpu/winograd.hpp"
 #include "runtime/failure.hpp"
@@ -108,6 +109,31 @@ Result<std::shared_ptr<PackedArray>> pack_panels(const WeightSource& weight, con
   return array;
 }
 
+// Strip after strip through a panel of floats, [k][16]: two of its rows are a row of words.
+Result<std::shared_ptr<PackedArray>> pack_bf16_strips(const WeightSource& weight, const PackedForm& form) {
+  const std::size_t depth = weight.channels * weight.pixels;
+  const std::size_t words = round_up((depth + 1) / 2, kLineWords);
+  const std::size_t outputs = weight.outputs / form.groups;
+  const std::size_t strips = panels_for(outputs, kStripOutputs);
+  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array,
+                       make_packed_array(form.groups * strips, words * kStripOutputs));
+  std::vector<float> panel(2 * words * kStripOutputs, 0.0F);
+  PanelPacker packer(weight, kStripOutputs);
+  auto* to = reinterpret_cast<std::uint16_t*>(array->memory.data());
+  for (std::size_t group = 0; group < form.groups; ++group) {
+    for (std::size_t first = 0; first < outputs; first += kStripOutputs) {
+      packer.run(group * outputs + first, std::min(kStripOutputs, outputs - first), panel.data());
+      for (const float* from = panel.data(); from != panel.data() + panel.size(); from += 2 * kStripOutputs) {
+        for (std::size_t o = 0; o < kStripOutputs; ++o, to += 2) {
+          to[0] = f32_to_bf16(from[o]);
+          to[1] = f32_to_bf16(from[kStripOutputs + o]);
+        }
+      }
+    }
+  }
+  return array;
+}
+
 // From [channels][taps].
 Result<std::shared_ptr<PackedArray>> pack_depthwise(const Tensor& tensor, std::span<const float> values) {
   const std::size_t channels = static_cast<std::size_t>(tensor.shape()[0]);
@@ -125,6 +151,7 @@ Result<std::shared_ptr<PackedArray>> pack(const PackedForm& form, const Network&
   if (is_weight && form.packing != Packing::depthwise) {
     RUSHLIGHT_TRY_ASSIGN(const WeightSource weight, find_weight(form.constant, network));
     if (form.packing == Packing::panels) return pack_panels(weight, form);
+    if (form.packing == Packing::bf16_strips) return pack_bf16_strips(weight, form);
     return pack_winograd(weight, form.width,
                          form.packing == Packing::winograd4 ? ConvAlgorithm::winograd4 : ConvAlgorithm::winograd2);
   }

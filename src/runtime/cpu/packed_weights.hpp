@@ -15,11 +15,13 @@
 namespace rushlight::runtime::cpu {
 
 enum class Packing : std::uint8_t {
-  vector,     // padded with zeros to kPanelPadding
-  panels,     // [group][panel][k][width], the last panel of each group padded with zeros (GemmCall)
-  winograd2,  // [panel][position][in][width] for F(2x2, 3x3) (winograd.hpp)
-  winograd4,  // likewise for F(4x4, 3x3)
-  depthwise,  // [tap][channels, padded to kPanelPadding] (DepthwiseCall)
+  vector,       // padded with zeros to kPanelPadding
+  panels,       // [group][panel][k][width], the last panel of each group padded with zeros (GemmCall)
+  winograd2,    // [panel][position][in][width] for F(2x2, 3x3) (winograd.hpp)
+  winograd4,    // likewise for F(4x4, 3x3)
+  bf16_strips,  // [group][strip][word][16 outputs][2], bfloat16, padded with zeros to whole strips and lines
+                // (kernels.hpp)
+  depthwise,    // [tap][channels, padded to kPanelPadding] (DepthwiseCall)
 };
 
 struct PackedForm {

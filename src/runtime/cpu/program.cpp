@@ -51,13 +51,13 @@ CpuProgram::CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& op
 }
 
 Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan plan, const Kernels& kernels,
-                                                  std::shared_ptr<CpuWeights> weights, const RunOptions& options,
-                                                  std::string_view machine) {
+                                                  const NarrowProducts* narrow, std::shared_ptr<CpuWeights> weights,
+                                                  const RunOptions& options, std::string_view machine) {
   CpuWeights& shared_weights = *weights;
   std::atomic<std::uint64_t> table_bytes{0};
   std::unique_ptr<CpuProgram> program(new CpuProgram(std::move(weights), options));
   if (options.step_times != nullptr) options.step_times->steps = describe_steps(network, plan);
-  OpContext context{network, plan, kernels, shared_weights, options, table_bytes, program->slots_};
+  OpContext context{network, plan, kernels, shared_weights, options, narrow, table_bytes, program->slots_};
   RUSHLIGHT_TRY_ASSIGN(const ConvChoices conv_choices, tune(context, machine));
   context.conv_choices = &conv_choices;
   // Packing weights is most of the work, and each step's are its own.

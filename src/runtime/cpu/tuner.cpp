@@ -42,9 +42,8 @@ std::string sizes_text(const PlannedTensor& tensor) {
 
 // What two layers have in common that one measurement serves.
 std::string layer_text(const ConvStep& step, const OpContext& context) {
-  return "conv3x3 " + std::string(context.options.precision == Precision::fast ? "fast" : "strict") +
-         " threads=" + std::to_string(context.slots) + " in=" + sizes_text(context.tensor(step.input)) +
-         " out=" + sizes_text(context.tensor(step.output));
+  @ @+std::to_string(context.slots) + " in=" + sizes_text(context.tensor(step.input)) +
+      " out=" + sizes_text(context.tensor(step.output));
 }
 
 std::uint64_t bytes_of(const PlannedTensor& tensor) {
@@ -100,8 +99,8 @@ class LayerTrial {
 
   // With weights of its own, which go again: of those that lose nothing is kept.
   Status make_ways(std::span<const ConvAlgorithm> offered) {
-    const OpContext own{context_.network, context_.plan, context_.kernels, weights_,
-                        context_.options, table_bytes_,  context_.slots};
+    const OpContext own{context_.network, context_.plan,   context_.kernels, weights_,
+                        context_.options, context_.narrow, table_bytes_,     context_.slots};
     for (const ConvAlgorithm algorithm : offered) {
       std::unique_ptr<Op> op;
       if (algorithm == ConvAlgorithm::direct) {
@@ -179,8 +178,9 @@ class LayerTrial {
 
   [[nodiscard]] ConvAlgorithm decide() const {
     const Way& best = fastest();
-    const ConvAlgorithm usual = choose_conv_algorithm(step_, context_.tensor(step_.input),
-                                                      context_.tensor(step_.output), context_.options.precision);
+    const ConvAlgorithm usual =
+        choose_conv_algorithm(step_, context_.tensor(step_.input), context_.tensor(step_.output),
+                              context_.options.precision, context_.narrow == nullptr ? 1 : context_.narrow->speed);
     for (const Way& way : ways_) {
       const bool as_fast = static_cast<double>(best.nanoseconds) >= kWorthIt * static_cast<double>(way.nanoseconds);
       if (way.algorithm == usual && as_fast) return usual;

@@ -1,7 +1,8 @@
 // Winograd's minimal filtering for 3x3 convolutions with stride 1: F(2x2) needs 2.25 and F(4x4) 4 times fewer products
 // than the direct way, for sums before and after them and for weights that take 16 / 9 or 4 times the memory.
 //
-// F(2x2) is as exact as the direct way. F(4x4) costs about a decimal digit: Precision::fast alone uses it.
+// F(2x2) is as exact as the direct way. F(4x4) costs about a decimal digit: Precision::strict does not use it. Both
+// multiply floats, in Precision::bf16 too, where they stand against a direct way that is faster than usual.
 #pragma once
 
 #include <cstddef>

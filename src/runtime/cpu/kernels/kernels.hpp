@@ -51,11 +51,57 @@ struct GemmCall : Destination {
   std::size_t row_shift = 0;  // floats to add to each pointer: where a group's channels begin
   std::size_t segments = 0;
   std::size_t segment_length = 0;
-  const float* weights = nullptr;  // the first panel
-  const float* bias = nullptr;     // of the first panel, padded; or null
+  const void* weights = nullptr;  // the first panel
+  const float* bias = nullptr;    // of the first panel, padded; or null
   std::size_t panel_count = 0;
   std::size_t columns = 0;  // outputs to store: at most panel_count * width
 };
+
+// --- Products of narrow numbers: words of 32 bits, each two bfloat16 (or four 8-bit integers) ---
+//
+// Weights come in strips of 16 outputs whatever the instruction set: [word][16 outputs][4 bytes], the operands of an
+// output one after the other through all segments, padded with zeros to whole lines of 16 words. A line of one output
+// is then 64 bytes, and a line of a strip 1 KiB: a tile of AMX.
+inline constexpr std::size_t kStripOutputs = 16;
+inline constexpr std::size_t kLineWords = 16;
+inline constexpr std::size_t kLineBytes = 64;
+inline constexpr std::size_t kStripLineBytes = kStripOutputs * kLineBytes;
+
+// Rows of floats on their way to such products: run after run of each row, converted, in lines [line][row][64 bytes]
+// with zeros behind the last operand.
+struct StageCall {
+  const float* const* rows = nullptr;  // [segments][row_pitch], as in GemmCall
+  std::size_t row_pitch = 0;
+  std::size_t row_count = 0;
+  std::size_t row_shift = 0;
+  std::size_t segments = 0;
+  std::size_t segment_length = 0;
+  std::byte* output = nullptr;   // aligned to a cache line
+  std::size_t output_pitch = 0;  // rows from line to line
+};
+
+// output[r][o] = clamp(sum over words of rows[r] * weights[o] + bias[o] + residual[r][o]); the order of a sum depends
+// on the number of lines alone.
+struct NarrowCall : Destination {
+  const std::byte* rows = nullptr;  // staged
+  std::size_t row_pitch = 0;        // rows from line to line: at least row_count rounded up to NarrowKernels::row_step
+  std::size_t row_count = 0;
+  std::size_t lines = 0;
+  const std::byte* weights = nullptr;  // the first strip
+  const float* bias = nullptr;         // of the first strip, padded; or null
+  std::size_t columns = 0;             // outputs: those of the last strip may be fewer than 16
+};
+
+// What instructions beyond an instruction set's own offer for one kind of narrow numbers.
+struct NarrowKernels {
+  void (*stage)(const StageCall&);
+  void (*run)(const NarrowCall&);
+  std::size_t row_step;  // of the rows it takes at a time: there must be memory for as many, of no particular value
+};
+
+// The same sums without such instructions, with no rows staged: weights widened to float on their way, rows as they
+// are. `call.weights` are strips, `call.columns` as above; `panel_count` says nothing.
+using WidenKernel = void (*)(const GemmCall& call);
 
 // One weight for each tap and channel: rows as above, a segment is a tap of `channels` floats.
 struct DepthwiseCall : Destination {
@@ -190,7 +236,8 @@ using ElementKernel = void (*)(const float* input, float* output, std::size_t co
 
 // What one instruction set offers.
 struct Kernels {
-  GemmKernel gemm[3];         // the widest first
+  GemmKernel gemm[3];  // the widest first
+  WidenKernel gemm_bf16;
   WinogradKernels winograd2;  // F(2x2, 3x3)
   WinogradKernels winograd4;  // F(4x4, 3x3)
   void (*depthwise)(const DepthwiseCall&);
@@ -218,6 +265,8 @@ struct Kernels {
 #if defined(__x86_64__)
 [[nodiscard]] const Kernels& avx2_kernels() noexcept;
 [[nodiscard]] const Kernels& avx512_kernels() noexcept;
+[[nodiscard]] const NarrowKernels& avx512_bf16_kernels() noexcept;
+[[nodiscard]] const NarrowKernels& amx_bf16_kernels() noexcept;
 #endif
 
 }  // namespace rushlight::runtime::cpu

@@ -1,0 +1,166 @@
+#include "runtime/cpu/narrow_choice.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+#include "runtime/cpu/aligned_buffer.hpp"
+
+namespace rushlight::runtime::cpu {
+namespace {
+
+constexpr NarrowWay kWays[] = {NarrowWay::widen, NarrowWay::dot, NarrowWay::amx};
+
+#if defined(__x86_64__)
+
+const NarrowKernels* bf16_kernels(NarrowWay way) noexcept {
+  if (way == NarrowWay::amx) return &amx_bf16_kernels();
+  if (way == NarrowWay::dot) return &avx512_bf16_kernels();
+  return nullptr;
+}
+
+// One block of rows and four strips: all in L1 and L2, as the kernels meet it in a network.
+class Trial {
+ public:
+  static constexpr std::size_t kRows = 96;
+  static constexpr std::size_t kLines = 8;
+  static constexpr std::size_t kColumns = 4 * kStripOutputs;
+  static constexpr std::size_t kDepth = kLines * kLineBytes / 2;
+
+  // The least seconds of several tries, since whatever else the machine does can only slow it down.
+  template <class F>
+  static double seconds_of(F&& f) {
+    using Clock = std::chrono::steady_clock;
+    constexpr int kTries = 6;
+    double least = 1e9;
+    for (int attempt = 0; attempt <= kTries; ++attempt) {
+      const Clock::time_point begin = Clock::now();
+      f();
+      const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+      if (attempt > 0) least = std::min(least, seconds);  // the first one finds cold memory, and tiles not yet given
+    }
+    return least;
+  }
+
+  [[nodiscard]] bool is_ready() const noexcept { return memory_.data() != nullptr; }
+
+  // Zeros multiply no slower than other numbers.
+  [[nodiscard]] double floats(const Kernels& kernels) const {
+    const float* rows[kRows];
+    for (std::size_t row = 0; row < kRows; ++row) rows[row] = memory_.floats() + row * kDepth;
+    GemmCall call;
+    call.rows = rows;
+    call.row_pitch = call.row_count = kRows;
+    call.segments = 1;
+    call.segment_length = kDepth;
+    call.weights = weights();
+    call.panel_count = kColumns / kernels.gemm[0].width;
+    call.columns = call.output_stride = kColumns;
+    call.output = sums();
+    return seconds_of([&] { kernels.gemm[0].run(call); });
+  }
+
+  [[nodiscard]] double narrow(const NarrowKernels& kernels) const {
+    NarrowCall call;
+    call.rows = memory_.data();
+    call.row_pitch = call.row_count = kRows;
+    call.lines = kLines;
+    call.weights = weights();
+    call.columns = call.output_stride = kColumns;
+    call.output = sums();
+    return seconds_of([&] { kernels.run(call); });
+  }
+
+ private:
+  static constexpr std::size_t kRowBytes = kRows * kDepth * sizeof(float);
+  static constexpr std::size_t kWeightBytes = kDepth * kColumns * sizeof(float);
+  static constexpr std::size_t kAllBytes = kRowBytes + kWeightBytes + kRows * kColumns * sizeof(float);
+
+  static AlignedBuffer zeros() {
+    AlignedBuffer buffer = AlignedBuffer::allocate(kAllBytes);
+    if (buffer.data() != nullptr) std::memset(buffer.data(), 0, kAllBytes);
+    return buffer;
+  }
+  [[nodiscard]] const std::byte* weights() const noexcept { return memory_.data() + kRowBytes; }
+  [[nodiscard]] float* sums() const noexcept {
+    return reinterpret_cast<float*>(memory_.data() + kRowBytes + kWeightBytes);
+  }
+
+  AlignedBuffer memory_ = zeros();
+};
+
+NarrowWay fastest_bf16_way(const Kernels& kernels) noexcept {
+  // Rows have to be converted first, and lose digits: for less than this it is not worth it.
+  constexpr double kLeastGain = 1.25;
+  const Trial trial;
+  if (!trial.is_ready()) return NarrowWay::widen;
+  NarrowWay best = NarrowWay::widen;
+  double least = trial.floats(kernels) / kLeastGain;
+  for (const NarrowWay way : {NarrowWay::dot, NarrowWay::amx}) {
+    if (!has_bf16_way(Isa::avx512, way)) continue;
+    const double seconds = trial.narrow(*bf16_kernels(way));
+    if (seconds >= least) continue;
+    best = way;
+    least = seconds;
+  }
+  return best;
+}
+
+#endif
+
+}  // namespace
+
+std::string_view to_string(NarrowWay way) noexcept {
+  switch (way) {
+    case NarrowWay::widen:
+      return "widen";
+    case NarrowWay::dot:
+      return "dot";
+    case NarrowWay::amx:
+      return "amx";
+  }
+  return "?";
+}
+
+std::optional<NarrowWay> parse_narrow_way(std::string_view name) noexcept {
+  for (const NarrowWay way : kWays) {
+    if (name == to_string(way)) return way;
+  }
+  return std::nullopt;
+}
+
+std::optional<NarrowWay> wanted_narrow_way() noexcept {
+  const char* const name = std::getenv("RUSHLIGHT_NARROW");
+  return name == nullptr ? std::nullopt : parse_narrow_way(name);
+}
+
+bool has_bf16_way(Isa isa, NarrowWay way) noexcept {
+  if (way == NarrowWay::widen) return true;
+  if (isa != Isa::avx512) return false;
+  const CpuFeatures features = detect_cpu_features();
+  if (way == NarrowWay::dot) return features.avx512_bf16;
+  // Tiles come with rows converted by AVX512_BF16.
+  return features.avx512_bf16 && features.amx_bf16 && ask_for_amx();
+}
+
+NarrowProducts bf16_products(const Kernels& kernels, [[maybe_unused]] Isa isa,
+                             [[maybe_unused]] std::optional<NarrowWay> wanted) noexcept {
+  NarrowProducts products;
+  products.widen = kernels.gemm_bf16;
+#if defined(__x86_64__)
+  if (wanted && has_bf16_way(isa, *wanted)) {
+    products.way = *wanted;
+  } else if (isa == Isa::avx512) {
+    static const NarrowWay fastest = fastest_bf16_way(kernels);
+    products.way = fastest;
+  }
+  products.kernels = bf16_kernels(products.way);
+  // VDPBF16PS does two multiply-adds for one; a tile 8192 in 16 cycles, where two FMA units do 512.
+  if (products.way == NarrowWay::dot) products.speed = 2;
+  if (products.way == NarrowWay::amx) products.speed = 16;
+#endif
+  return products;
+}
+
+}  // namespace rushlight::runtime::cpu

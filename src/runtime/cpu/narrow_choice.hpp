@@ -1,0 +1,51 @@
+// Products of numbers narrower than float (Precision::bf16): which instructions form them.
+//
+// A kind of narrow numbers is a NarrowProducts: how its weights are packed (packed_weights.hpp), how many operands a
+// word has, and the kernels that multiply (kernels.hpp); narrow_op.cpp does the rest for all of them. To add one: its
+// packing in strips, its kernels (a stage that converts rows, a run for each way; one object an instruction set, named
+// in CMakeLists.txt, isa_symbols.cmake and the spills test), and a function beside bf16_products().
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "base/cpu_features.hpp"
+#include "runtime/cpu/kernels/kernels.hpp"
+#include "runtime/cpu/packed_weights.hpp"
+
+namespace rushlight::runtime::cpu {
+
+enum class NarrowWay : std::uint8_t {
+  widen,  // no instructions of their own: weights are widened to float, rows stay float
+  dot,    // several products added to each sum of a vector: AVX512_BF16
+  amx,    // tiles
+};
+// "widen", "dot", "amx".
+[[nodiscard]] std::string_view to_string(NarrowWay way) noexcept;
+[[nodiscard]] std::optional<NarrowWay> parse_narrow_way(std::string_view name) noexcept;
+
+struct NarrowProducts {
+  NarrowWay way = NarrowWay::widen;
+  const NarrowKernels* kernels = nullptr;  // null: the way is to widen
+  WidenKernel widen = nullptr;             // also taken where there is too little to do for the others
+  Packing packing = Packing::bf16_strips;
+  std::size_t word_operands = 2;
+  // Products in the time of one of floats, as the instructions' widths have it: what choices between algorithms go by,
+  // so that they do not change with a clock's mood.
+  double speed = 1;
+};
+
+// Whether processor and system have it.
+[[nodiscard]] bool has_bf16_way(Isa isa, NarrowWay way) noexcept;
+
+// The way that `wanted` names, where it is there. Otherwise, and without one, the fastest: measured at the first call,
+// in less than a millisecond, and then the same for the life of the process. Tiles are asked of the system here
+// (ask_for_amx()), so not before somebody wants such products.
+[[nodiscard]] NarrowProducts bf16_products(const Kernels& kernels, Isa isa, std::optional<NarrowWay> wanted) noexcept;
+
+// The environment variable RUSHLIGHT_NARROW may name a way, for tests and comparisons; unknown names say nothing.
+[[nodiscard]] std::optional<NarrowWay> wanted_narrow_way() noexcept;
+
+}  // namespace rushlight::runtime::cpu

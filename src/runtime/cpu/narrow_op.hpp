@@ -1,0 +1,22 @@
+// Convolutions and Linear by products of narrow numbers (narrow_choice.hpp).
+#pragma once
+
+#include <memory>
+
+#include "runtime/cpu/adjacent_rows.hpp"
+#include "runtime/cpu/op.hpp"
+#include "runtime/cpu/window_rows.hpp"
+#include "runtime/plan.hpp"
+#include "rushlight/result.hpp"
+
+namespace rushlight::runtime::cpu {
+
+// As of floats; context.narrow says how to multiply.
+[[nodiscard]] Result<std::unique_ptr<RowsOp>> make_narrow_op(AdjacentRows rows, const ConvStep& step,
+                                                             const OpContext& context);
+[[nodiscard]] Result<std::unique_ptr<RowsOp>> make_narrow_op(WindowRows rows, const ConvStep& step,
+                                                             const OpContext& context);
+[[nodiscard]] Result<std::unique_ptr<RowsOp>> make_narrow_op(AdjacentRows rows, const LinearStep& step,
+                                                             const OpContext& context);
+
+}  // namespace rushlight::runtime::cpu
