@@ -1,7 +1,7 @@
 // Rushlight for bench/rivals/forward.py: one network in one process, which runs when it is asked. Through the public
 // face alone, as any program would.
 //
-//   bench_forward_server WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS strict|fast SIZE...
+//   bench_forward_server WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS strict|fast|bf16 SIZE...
 //
 // INPUT and OUTPUT are raw float32; SIZE... is the shape of the input, the batch first. It writes the first result and
 // prints a line of JSON; then, for every line "WARM RUNS" on its standard input, it runs WARM times unmeasured and RUNS
@@ -16,6 +16,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -103,7 +104,7 @@ long anonymous_kib() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 9) give_up("WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS strict|fast SIZE...");
+  if (argc < 9) give_up("WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS strict|fast|bf16 SIZE...");
   rl::ModelOptions options;
   if (std::strcmp(argv[2], "--arch") == 0) {
     options.arch = argv[3];
@@ -113,7 +114,9 @@ int main(int argc, char** argv) {
   const std::string pixels = read_file(argv[4]);
   rl::SessionOptions how;
   how.threads = static_cast<unsigned>(std::strtoul(argv[6], nullptr, 10));
-  how.precision = std::strcmp(argv[7], "fast") == 0 ? rl::Precision::fast : rl::Precision::strict;
+  const std::optional<rl::Precision> precision = rl::parse_precision(argv[7]);
+  if (!precision) give_up(std::string("no such precision: ") + argv[7]);
+  how.precision = *precision;
   rl::Shape shape;
   std::size_t count = 1;
   for (int i = 8; i < argc; ++i) {

@@ -120,16 +120,20 @@ def onnxruntime_run(folder, net, x, threads):
     return (lambda: session.run_with_iobinding(binding)), output.numpy, ort.__version__
 
 
-def openvino_run(folder, net, x, threads):
+def openvino_run(folder, net, x, threads, precision="f32"):
     import openvino
     ready()
     core = openvino.Core()
     model = core.compile_model(core.read_model(folder / f"model-b{len(x)}.onnx"), "CPU", {
         "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32"})  # it takes bfloat16 of itself where the processor has it
+        "INFERENCE_PRECISION_HINT": precision})  # it takes bfloat16 of itself where the processor has it
     request = model.create_infer_request()
     request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
     return request.infer, lambda: request.get_output_tensor().data, openvino.__version__.split("-")[0]
+
+
+def openvino_bf16(folder, net, x, threads):
+    return openvino_run(folder, net, x, threads, "bf16")
 
 
 def ncnn_run(folder, net, x, threads):
@@ -189,6 +193,26 @@ def torch_channels_last(folder, net, x, threads):
     return torch_runner(model, torch.from_numpy(x).to(memory_format=torch.channels_last), torch)
 
 
+def torch_bf16(folder, net, x, threads):
+    """As its manual has it for processors: autocast, channels last where there are channels, traced and frozen."""
+    import torch
+    import torchvision  # noqa: F401
+    ready()
+    images = x.ndim == 4
+    layout = torch.channels_last if images else torch.contiguous_format
+    model = torch_model(folder, net, torch, threads).to(memory_format=layout)
+    example = torch.from_numpy(x).to(memory_format=layout)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
+        frozen = torch.jit.freeze(torch.jit.trace(model, example))
+    last = [None]
+
+    def run():
+        with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
+            last[0] = frozen(example)
+
+    return run, lambda: last[0].float().contiguous().numpy(), torch.__version__
+
+
 def torch_frozen(folder, net, x, threads):
     import torch
     import torchvision  # noqa: F401
@@ -210,8 +234,9 @@ def torch_compiled(folder, net, x, threads):
     return torch_runner(model, torch.from_numpy(x), torch)
 
 
-ENGINES = {"onnxruntime": onnxruntime_run, "openvino": openvino_run, "ncnn": ncnn_run, "torch": torch_eager,
-           "torch-channels-last": torch_channels_last, "torch-frozen": torch_frozen, "torch-compile": torch_compiled}
+ENGINES = {"onnxruntime": onnxruntime_run, "openvino": openvino_run, "openvino-bf16": openvino_bf16, "ncnn": ncnn_run,
+           "torch": torch_eager, "torch-channels-last": torch_channels_last, "torch-frozen": torch_frozen,
+           "torch-compile": torch_compiled, "torch-bf16": torch_bf16}
 
 start = {}
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Inference by Rushlight and its rivals, side by side: fp32, the same weights, inputs and number of threads.
+"""Inference by Rushlight and its rivals, side by side: the same weights, inputs and number of threads, in fp32, and of
+those that have it in bfloat16.
 
     forward.py                                                  everything: hours, on a machine that does nothing else
     forward.py --nets resnet18,mlp --batches 1 --threads 1 --rounds 3
@@ -37,13 +38,15 @@ from run import free_path, machine, output_of, without_folder  # noqa: E402
 
 # Rival -> the packages it wants besides torch. Rushlight is the first.
 EXPORT = ["onnx", "onnxscript"]
-RIVALS = {"rushlight": [], "rushlight-fast": [], "onnxruntime": ["onnxruntime", *EXPORT],
-          "openvino": ["openvino", *EXPORT], "ncnn": ["ncnn", "pnnx"], "torch": [], "torch-channels-last": [],
-          "torch-frozen": [], "torch-compile": []}
-NEEDS_FILE = {"onnxruntime": "onnx-b{batch}", "openvino": "onnx-b{batch}", "ncnn": "ncnn"}
+RIVALS = {"rushlight": [], "rushlight-fast": [], "rushlight-bf16": [], "onnxruntime": ["onnxruntime", *EXPORT],
+          "openvino": ["openvino", *EXPORT], "openvino-bf16": ["openvino", *EXPORT], "ncnn": ["ncnn", "pnnx"],
+          "torch": [], "torch-channels-last": [], "torch-frozen": [], "torch-compile": [], "torch-bf16": []}
+NEEDS_FILE = {"onnxruntime": "onnx-b{batch}", "openvino": "onnx-b{batch}", "openvino-bf16": "onnx-b{batch}",
+              "ncnn": "ncnn"}
 PACKAGE_FOLDERS = {"onnxruntime": "onnxruntime", "openvino": "openvino", "ncnn": "ncnn", "torch": "torch"}
 # A rival whose output is further from PyTorch's than this, relative to the largest value, computes something else.
 LARGEST_ERROR = 1e-3
+LARGEST_ERROR_BF16 = 1e-1  # PyTorch and OpenVINO round what layers hand on, too
 MOST_SAMPLES = 100  # of one turn
 
 
@@ -124,10 +127,10 @@ class Child:
         self.result.unlink(missing_ok=True)
         self.errors_path = folder / f"{rival}.log"
         net = NETS[name]
-        if rival in ("rushlight", "rushlight-fast"):
+        if rival.startswith("rushlight"):
             structure = ["--arch", net.arch] if net.arch else ["--spec", folder / "spec.json"]
             command = [settings.server, folder / "weights.pt", *structure, folder / f"input-b{batch}.f32", self.result,
-                       threads, "fast" if rival == "rushlight-fast" else "strict", batch, *net.item]
+                       threads, rival.partition("-")[2] or "strict", batch, *net.item]
         else:
             command = [settings.environment.python, HERE / "engines.py", rival, name, folder, batch, threads]
         self.began = time.perf_counter_ns()
@@ -246,7 +249,8 @@ def check(child, folder, batch):
     exact = read_array(folder / f"double-b{batch}.f64", "d")
     errors = {"against_torch": relative_error(found, torch), "against_double": relative_error(found, exact),
               "torch_against_double": relative_error(torch, exact)}
-    if not errors["against_torch"] <= LARGEST_ERROR:
+    most = LARGEST_ERROR_BF16 if child.rival.endswith("-bf16") else LARGEST_ERROR
+    if not errors["against_torch"] <= most:
         raise Failed(f"its output is {errors['against_torch']:.1e} off PyTorch's")
     return errors
 

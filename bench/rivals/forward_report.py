@@ -19,9 +19,11 @@ RESULTS = BENCH / "results"
 CHART = RESULTS / "rivals-forward.svg"
 BEGIN, END = "<!-- rivals-forward: begin -->", "<!-- rivals-forward: end -->"
 ENGINES = ("onnxruntime", "openvino", "ncnn")  # the others that only run networks
-TITLES = {"rushlight": "Rushlight", "rushlight-fast": "Rushlight, fast", "onnxruntime": "ONNX Runtime",
-          "openvino": "OpenVINO", "ncnn": "ncnn", "torch": "PyTorch", "torch-channels-last": "channels last",
-          "torch-frozen": "frozen", "torch-compile": "compiled"}
+BF16_RIVALS = ("openvino-bf16", "torch-bf16")
+TITLES = {"rushlight": "Rushlight", "rushlight-fast": "Rushlight, fast", "rushlight-bf16": "Rushlight, bf16",
+          "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "ncnn": "ncnn", "torch": "PyTorch", "torch-channels-last": "channels last",
+          "torch-frozen": "frozen", "torch-compile": "compiled", "openvino-bf16": "OpenVINO, bf16",
+          "torch-bf16": "PyTorch, bf16"}
 
 
 def newest():
@@ -91,7 +93,8 @@ def speed_tables(document):
     titles = document["nets"]
     modes = [mode for mode in ("rushlight", "rushlight-fast") if mode in rivals_in(document["blocks"])]
     for (threads, batch), nets in sorted(blocks_of(document).items()):
-        rivals = [rival for rival in TITLES if any(rival in block.medians for block in nets.values())]
+        rivals = [rival for rival in TITLES if any(rival in block.medians for block in nets.values())
+                  and not rival.endswith("-bf16")]
         rows = []
         for net, block in nets.items():
             cells = [milliseconds(block.medians[rival]) if rival in block.medians else "-" for rival in rivals]
@@ -100,6 +103,23 @@ def speed_tables(document):
         yield f"Batch {batch}, {threads} thread{'s' if threads > 1 else ''}, milliseconds:\n"
         heads = [f"{theirs} / {TITLES[ours]}" for ours in modes for theirs in ("best engine", "PyTorch")]
         yield table(["", *(TITLES[rival] for rival in rivals), *heads], rows)
+
+
+def bf16_tables(document):
+    """bfloat16 beside bfloat16, and what it gains over float32."""
+    titles = document["nets"]
+    if "rushlight-bf16" not in rivals_in(document["blocks"]):
+        return
+    for (threads, batch), nets in sorted(blocks_of(document).items()):
+        rivals = [rival for rival in ("rushlight", "rushlight-bf16", *BF16_RIVALS)
+                  if any(rival in block.medians for block in nets.values())]
+        rows = []
+        for net, block in nets.items():
+            cells = [milliseconds(block.medians[rival]) if rival in block.medians else "-" for rival in rivals]
+            ratios = [against(block, theirs, "rushlight-bf16") for theirs in (BF16_RIVALS, ["rushlight"])]
+            rows.append([titles[net]["title"], *cells, *ratios])
+        yield f"bfloat16, batch {batch}, {threads} thread{'s' if threads > 1 else ''}, milliseconds:\n"
+        yield table(["", *(TITLES[rival] for rival in rivals), "best rival / Rushlight, bf16", "float32 / bf16"], rows)
 
 
 def first_table(document):
@@ -188,7 +208,7 @@ def section(path, document):
     if busy > 0.1:
         yield f"**Other programs kept up to {busy:.1f} processors busy meanwhile: not to be quoted.**\n"
     yield f"![best engine / ours](results/{CHART.name})\n"
-    for part in (speed_tables, first_table, memory_table, size_table):
+    for part in (speed_tables, bf16_tables, first_table, memory_table, size_table):
         yield from part(document)
     yield error_sentence(document)
     yield from allocation_sentence(document)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,9 @@ struct Benchmark {
   std::int64_t items = 0;  ///< of the batch
   std::int64_t macs = 0;   ///< multiply-adds of a run, as summarize() counts them
   std::uint64_t workspace_bytes = 0;
+  /// In a precision other than strict: the largest difference from what strict gives for the same inputs, relative to
+  /// the largest number of that output; of the float32 outputs the worst.
+  std::optional<double> error{};
   double first_result_ms = 0;          ///< session made, weights packed, one run; less where the model was run before
   std::vector<double> milliseconds{};  ///< of each run, in their order
   std::vector<BenchmarkStep> steps{};  ///< with `layers`, in their order; empty where the backend cannot tell

@@ -131,7 +131,7 @@ Result<Row> measure(Context& context, const Options& options, const std::string&
   how.batch = batch;
   how.seconds = options.seconds.value_or(2);
   how.layers = options.layers;
-  how.session.precision = precision == "fast" ? Precision::fast : Precision::strict;
+  how.session.precision = *parse_precision(precision);
   how.session.threads = static_cast<unsigned>(row.threads);
   how.session.limits = context.limits;
   how.session.low_memory = options.low_memory;
@@ -197,6 +197,12 @@ void write_row(JsonWriter& json, const Options& options, const Row& row) {
   real_or_null(json, "gflops", row.speed() / 1e9);
   real_or_null(json, "percent_of_peak", row.of_peak(row.speed()));
   json.field("load_ms", row.load_ms).field("first_result_ms", row.load_ms + report.first_result_ms);
+  json.key("error");
+  if (report.error) {
+    json.real(*report.error);
+  } else {
+    json.null();
+  }
   json.field("workspace_bytes", report.workspace_bytes).key("machine").begin_object();
   real_or_null(json, "gflops", report.machine_operations_per_second / 1e9);
   real_or_null(json, "read_gb_per_second", report.machine_bytes_per_second / 1e9);
@@ -232,17 +238,18 @@ std::string rate_text(double per_second) {
 
 std::string rows_text(const Context& context, const std::vector<Row>& rows) {
   using Align = TextTable::Align;
-  std::vector<Align> columns(11, Align::right);
+  std::vector<Align> columns(12, Align::right);
   columns[0] = Align::left;
   TextTable table(std::move(columns));
   table.header({"precision", "batch", "threads", "median", "fastest", "p95", "items/s", "GFLOP/s", "of peak", "load",
-                "first result"});
+                "first result", "error"});
   for (const Row& row : rows) {
     const Benchmark& report = row.benchmark;
     table.row({row.precision, std::to_string(report.items), std::to_string(row.threads), time_text(row.median()),
                time_text(report.percentile(0)), time_text(report.percentile(95)), rate_text(row.items_per_second()),
                one_decimal(row.speed() / 1e9), percent_text(row.of_peak(row.speed())), time_text(row.load_ms),
-               time_text(row.load_ms + report.first_result_ms)});
+               time_text(row.load_ms + report.first_result_ms),
+               report.error ? fmt::format("{:.1e}", *report.error) : ""});
   }
   return table.render(context.terminal, 0);
 }
@@ -296,7 +303,7 @@ std::string text_of(const Context& context, const Options& options, const std::v
 
 Status check(const Options& options) {
   for (const std::string& precision : split(options.precisions)) {
-    if (precision == "strict" || precision == "fast") continue;
+    if (parse_precision(precision)) continue;
     return Error::of({.category = Category::unsup,
                       .code = "UNSUP-OPTION",
                       .message = fmt::format("'--precision {}' is not built into this version", escaped(precision))});
@@ -362,7 +369,7 @@ Verb bench_verb() {
             .in("Work");
         table.add("--seconds", &options->seconds, "how long to measure each row (2)").in("Work");
         table.add("--device", &options->device, "cpu or cuda:N").in("Work");
-        table.add("--precision", &options->precisions, "strict or fast, or both: strict,fast").in("Work");
+        table.add("--precision", &options->precisions, "strict, fast or bf16, or several: strict,bf16").in("Work");
         TuningFile::add_option(table, &options->tune);
         table.add("--low-memory", &options->low_memory, "weights in memory once, at the price of speed").in("Work");
         table.add("--layers", &options->layers, "measure each layer too").in("Output");

@@ -457,7 +457,8 @@ int run(Context& context, const Options& options) {
                               .code = "ARG-INPUT",
                               .message = "--idx-labels goes with --idx and --input, not with pictures"}));
   }
-  if (options.precision != "strict" && options.precision != "fast") {
+  const std::optional<Precision> precision = parse_precision(options.precision);
+  if (!precision) {
     return give_up(Error::of(
         {.category = Category::unsup,
          .code = "UNSUP-OPTION",
@@ -482,7 +483,7 @@ int run(Context& context, const Options& options) {
   evaluate_options.device = *device;
   evaluate_options.session.limits = context.limits;
   evaluate_options.session.threads = context.threads == 0 ? 1 : context.threads;
-  if (options.precision == "fast") evaluate_options.session.precision = Precision::fast;
+  evaluate_options.session.precision = *precision;
   if (options.reference) evaluate_options.session.implementation = Implementation::reference;
   evaluate_options.session.low_memory = options.low_memory;
   evaluate_options.session.tuning = tuning->tuning();
@@ -536,7 +537,7 @@ Verb run_verb() {
             table.add("--idx-labels", &options->idx_labels, "their right classes, for the accuracy").in("Input");
             table.add("--device", &options->device, "cpu or cuda:N").in("Work");
             table.add("--batch", &options->batch, "items at a time").at_least(1).in("Work");
-            table.add("--precision", &options->precision, "strict, or fast: a digit less")
+            table.add("--precision", &options->precision, "strict, fast: a digit less, or bf16: two or three digits")
                 .one_of({"strict", "fast", "bf16", "fp16", "int8", "tf32"})
                 .in("Work");
             TuningFile::add_option(table, &options->tune);

@@ -117,6 +117,7 @@ class Runner {
 
   Status run() { return session_.run(in_, out_); }
   [[nodiscard]] const Session& session() const noexcept { return session_; }
+  [[nodiscard]] const std::vector<Tensor>& outputs() const noexcept { return outputs_; }
 
   // Until the time is over; `after` is called behind each run with its milliseconds.
   template <class After>
@@ -185,6 +186,40 @@ Status measure_layers(const Model& model, const BenchmarkOptions& options, const
   return {};
 }
 
+// NaN at other places is an infinite difference.
+double relative_error(std::span<const float> exact, std::span<const float> found) {
+  double largest = 0;
+  double worst = 0;
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    if (std::isnan(exact[i]) != std::isnan(found[i])) return HUGE_VAL;
+    if (exact[i] == found[i] || std::isnan(exact[i])) continue;
+    worst = std::max(worst, std::fabs(static_cast<double>(exact[i]) - static_cast<double>(found[i])));
+  }
+  for (const float value : exact) {
+    if (std::isfinite(value)) largest = std::max(largest, std::fabs(static_cast<double>(value)));
+  }
+  return largest > 0 ? worst / largest : worst;
+}
+
+// Against the outputs of `runner`.
+Status measure_error(const Model& model, const BenchmarkOptions& options, const std::vector<Tensor>& inputs,
+                     std::span<const EdgeType> edges, const Runner& runner, Benchmark& report) {
+  SessionOptions strict = options.session;
+  strict.precision = Precision::strict;
+  strict.tuning = nullptr;
+  RUSHLIGHT_TRY_ASSIGN(Session session, model.session(options.device, strict));
+  RUSHLIGHT_TRY_ASSIGN(Runner exact, Runner::make(std::move(session), inputs, edges));
+  RUSHLIGHT_TRY(exact.run());
+  report.error = 0;
+  for (std::size_t i = 0; i < exact.outputs().size(); ++i) {
+    if (exact.outputs()[i].dtype() != DType::f32) continue;
+    RUSHLIGHT_TRY_ASSIGN(const std::span<const float> expected, exact.outputs()[i].values<float>());
+    RUSHLIGHT_TRY_ASSIGN(const std::span<const float> found, runner.outputs()[i].values<float>());
+    report.error = std::max(*report.error, relative_error(expected, found));
+  }
+  return {};
+}
+
 Status measure_machine(const BenchmarkOptions& options, Benchmark& report) {
   RUSHLIGHT_TRY_ASSIGN(const auto backend, runtime::make_backend(options.device, options.session.implementation));
   std::unique_ptr<Executor> pool;
@@ -235,6 +270,9 @@ Result<Benchmark> benchmark(const Model& model, const BenchmarkOptions& options)
   RUSHLIGHT_TRY(runner.run_for(options.seconds, options.progress,
                                [&](double milliseconds) { report.milliseconds.push_back(milliseconds); }));
   if (options.layers) RUSHLIGHT_TRY(measure_layers(model, options, inputs, edges, report));
+  if (options.session.precision != Precision::strict) {
+    RUSHLIGHT_TRY(measure_error(model, options, inputs, edges, runner, report));
+  }
   if (options.machine) RUSHLIGHT_TRY(measure_machine(options, report));
   return report;
 }

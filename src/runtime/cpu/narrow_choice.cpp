@@ -64,7 +64,7 @@ class Trial {
   [[nodiscard]] double narrow(const NarrowKernels& kernels) const {
     NarrowCall call;
     call.rows = memory_.data();
-    call.row_pitch = call.row_count = kRows;
+    call.row_count = kRows;
     call.lines = kLines;
     call.weights = weights();
     call.columns = call.output_stride = kColumns;

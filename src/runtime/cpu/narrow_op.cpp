@@ -14,7 +14,6 @@ namespace {
 // Rows whose pointers are made at a time; a whole number of every tile's.
 constexpr std::size_t kMostBlockRows = 384;
 constexpr std::size_t kWidenRows = 96;  // as those of products of floats
-constexpr std::size_t kTileRows = 32;   // two tiles of AMX
 // Tasks end where kernels begin anew.
 constexpr std::size_t kStripsAtOnce = 4;
 
@@ -101,13 +100,13 @@ class NarrowOp final : public RowsOp {
     if (kernels_ != nullptr) {
       // Staged rows stay in half of L2 while weights pass through the other.
       const std::size_t fitting = l2_cache_bytes() / 2 / std::max<std::size_t>(1, lines_ * kLineBytes);
-      most_rows = std::clamp(fitting / kTileRows * kTileRows, kTileRows, kMostBlockRows);
+      most_rows = std::clamp(fitting / kStageRows * kStageRows, kStageRows, kMostBlockRows);
     }
     const std::size_t wanted = slots <= 1 ? 1 : 2 * slots;
     // Blocks of one size, in whole tiles.
     const std::size_t fewest = parts_of(row_count_, most_rows);
     const std::size_t blocks = std::max(fewest, std::min(wanted, parts_of(row_count_, kWidenRows)));
-    block_rows_ = std::max(kTileRows, round_up(parts_of(row_count_, std::max<std::size_t>(1, blocks)), kTileRows));
+    block_rows_ = std::max(kStageRows, round_up(parts_of(row_count_, std::max<std::size_t>(1, blocks)), kStageRows));
     const std::size_t all_blocks = parts_of(row_count_, block_rows_);
     const std::size_t all_strips = groups_ * strips_;
     const std::size_t parts = all_blocks == 0 ? 1 : parts_of(wanted, all_blocks);
@@ -117,9 +116,7 @@ class NarrowOp final : public RowsOp {
     pointer_bytes_ = round_up(rows_.scratch_bytes(block_rows_), kCacheLine);
     scratch_bytes_ = pointer_bytes_;
     if (kernels_ == nullptr) return;
-    // An odd number: lines a power of two apart would fall on the same lines of the cache.
-    staged_pitch_ = round_up(block_rows_, kernels_->row_step) | 1;
-    scratch_bytes_ += lines_ * staged_pitch_ * kLineBytes;
+    scratch_bytes_ += lines_ * block_rows_ * kLineBytes;
   }
 
   void run_block(Range rows, Range strips, const float* input, float* output, const float* residual,
@@ -188,8 +185,8 @@ class NarrowOp final : public RowsOp {
     call.segments = rows_.segments();
     call.segment_length = rows_.segment_length();
     call.row_shift = group * call.segment_length;
+    call.lines = lines_;
     call.output = staged;
-    call.output_pitch = staged_pitch_;
     kernels_->stage(call);
   }
 
@@ -198,7 +195,6 @@ class NarrowOp final : public RowsOp {
     NarrowCall call;
     static_cast<Destination&>(call) = to;
     call.rows = staged;
-    call.row_pitch = staged_pitch_;
     call.row_count = count;
     call.lines = lines_;
     call.weights = product.weights;
@@ -224,7 +220,6 @@ class NarrowOp final : public RowsOp {
   std::size_t part_strips_ = 0;
   std::size_t parts_ = 0;
   std::size_t pointer_bytes_ = 0;
-  std::size_t staged_pitch_ = 0;  // rows
   Destination destination_;
   ElementKernel activate_ = nullptr;
   std::shared_ptr<const PackedArray> weights_;

@@ -9,6 +9,7 @@ namespace {
 #include "runtime/cpu/kernels/narrow.inc"
 
 constexpr std::size_t kTileRows = 16;
+static_assert(kStageRows == 2 * kTileRows);
 
 // Palette 1: eight tiles of 16 rows of 64 bytes (Intel SDM vol. 1, 18.2).
 struct alignas(64) TileConfig {
@@ -20,18 +21,37 @@ struct alignas(64) TileConfig {
 };
 constexpr TileConfig kConfig = {1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
 
-// Sums of R tiles of rows (0, 1: from `row` on) and S strips; tiles 0-3 are sums, 4 and 5 rows, 6 and 7 weights.
+// Lines [first, last) of the operands: those of two strips stay in L1 while groups of rows pass by, and what is summed
+// up so far waits in L2 meanwhile.
+constexpr std::size_t kChainLines = 16;
+struct Chain {
+  std::size_t first = 0;
+  std::size_t last = 0;
+};
+
+// Groups of rows whose sums wait: 128 KiB of them.
+constexpr std::size_t kBlockRows = 32 * kStageRows;
+
+// Sums of R tiles of a group, from `row` on, and S strips; tiles 0-3 are sums, 4 and 5 rows, 6 and 7 weights. `sums`:
+// R * S tiles that wait.
 template <int R, int S>
-void tiles(const NarrowCall& call, std::size_t row, std::size_t column) {
+void tiles(const NarrowCall& call, const Chain& chain, std::size_t row, std::size_t column, float* sums) {
+  constexpr std::size_t kTile = kTileRows * 16;  // floats
   const std::size_t strip_bytes = call.lines * kStripLineBytes;
-  const std::size_t line_bytes = call.row_pitch * kLineBytes;
-  const std::byte* a = call.rows + row * kLineBytes;
-  const std::byte* b = call.weights + column / kStripOutputs * strip_bytes;
-  _tile_zero(0);
-  if constexpr (S > 1) _tile_zero(1);
-  if constexpr (R > 1) _tile_zero(2);
-  if constexpr (R > 1 && S > 1) _tile_zero(3);
-  for (std::size_t line = 0; line < call.lines; ++line, a += line_bytes, b += kStripLineBytes) {
+  const std::byte* a = call.rows + (row * call.lines + chain.first * kStageRows) * kLineBytes;
+  const std::byte* b = call.weights + column / kStripOutputs * strip_bytes + chain.first * kStripLineBytes;
+  if (chain.first == 0) {
+    _tile_zero(0);
+    if constexpr (S > 1) _tile_zero(1);
+    if constexpr (R > 1) _tile_zero(2);
+    if constexpr (R > 1 && S > 1) _tile_zero(3);
+  } else {
+    _tile_loadd(0, sums, kLineBytes);
+    if constexpr (S > 1) _tile_loadd(1, sums + kTile, kLineBytes);
+    if constexpr (R > 1) _tile_loadd(2, sums + S * kTile, kLineBytes);
+    if constexpr (R > 1 && S > 1) _tile_loadd(3, sums + 3 * kTile, kLineBytes);
+  }
+  for (std::size_t line = chain.first; line < chain.last; ++line, a += kStageRows * kLineBytes, b += kStripLineBytes) {
     _tile_loadd(6, b, kLineBytes);
     _tile_loadd(4, a, kLineBytes);
     _tile_dpbf16ps(0, 4, 6);
@@ -45,25 +65,43 @@ void tiles(const NarrowCall& call, std::size_t row, std::size_t column) {
       if constexpr (S > 1) _tile_dpbf16ps(3, 5, 7);
     }
   }
-  alignas(64) float sums[R * S][kTileRows][16];
-  _tile_stored(0, sums[0], kLineBytes);
-  if constexpr (S > 1) _tile_stored(1, sums[1], kLineBytes);
-  if constexpr (R > 1) _tile_stored(2, sums[S], kLineBytes);
-  if constexpr (R > 1 && S > 1) _tile_stored(3, sums[3], kLineBytes);
+  _tile_stored(0, sums, kLineBytes);
+  if constexpr (S > 1) _tile_stored(1, sums + kTile, kLineBytes);
+  if constexpr (R > 1) _tile_stored(2, sums + S * kTile, kLineBytes);
+  if constexpr (R > 1 && S > 1) _tile_stored(3, sums + 3 * kTile, kLineBytes);
+  if (chain.last < call.lines) return;
   const std::size_t left = call.row_count - row;
   const std::size_t rows = left < R * kTileRows ? left : R * kTileRows;
   for (std::size_t m = 0; m < rows; ++m) {
     for (std::size_t s = 0; s < S; ++s) {
-      finish(call, row + m, column + s * kStripOutputs, _mm512_load_ps(sums[m / kTileRows * S + s][m % kTileRows]));
+      const float* const tile = sums + (m / kTileRows * S + s) * kTile;
+      finish(call, row + m, column + s * kStripOutputs, _mm512_load_ps(tile + m % kTileRows * 16));
     }
   }
 }
 
 template <int S>
 void columns(const NarrowCall& call, std::size_t column) {
-  std::size_t row = 0;
-  for (; row + kTileRows < call.row_count; row += 2 * kTileRows) tiles<2, S>(call, row, column);
-  if (row < call.row_count) tiles<1, S>(call, row, column);
+  alignas(64) float sums[kBlockRows * S * 16];
+  for (std::size_t first = 0; first < call.row_count; first += kBlockRows) {
+    const std::size_t end = call.row_count - first < kBlockRows ? call.row_count : first + kBlockRows;
+    // Chains of one length, as far as they go.
+    const std::size_t chains = (call.lines + kChainLines - 1) / kChainLines;
+    const std::size_t length = chains == 0 ? 0 : (call.lines + chains - 1) / chains;
+    Chain chain;
+    do {
+      chain.last = call.lines - chain.first < length ? call.lines : chain.first + length;
+      float* kept = sums;
+      for (std::size_t row = first; row < end; row += kStageRows, kept += kStageRows * S * 16) {
+        if (end - row > kTileRows) {
+          tiles<2, S>(call, chain, row, column, kept);
+        } else {
+          tiles<1, S>(call, chain, row, column, kept);
+        }
+      }
+      chain.first = chain.last;
+    } while (chain.last < call.lines);
+  }
 }
 
 void gemm(const NarrowCall& call) {

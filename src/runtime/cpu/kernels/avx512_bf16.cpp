@@ -10,7 +10,7 @@ namespace {
 
 // Lines of a chain: the weights of four strips take 32 KiB of L1 while rows pass by.
 constexpr std::size_t kChainLines = 8;
-constexpr std::size_t kBlockRows = 96;
+constexpr std::size_t kLinePitch = kStageRows * kLineBytes;  // of staged rows
 
 // Written out: compilers copy sums around the intrinsic, which costs half of the speed.
 RUSHLIGHT_INLINE void multiply_add(__m512& sum, __m512 a, __m512 b) {
@@ -20,14 +20,13 @@ RUSHLIGHT_INLINE void multiply_add(__m512& sum, __m512 a, __m512 b) {
 struct Chain {
   const std::byte* weights = nullptr;  // of the first strip
   std::size_t strip_bytes = 0;
-  const std::byte* rows = nullptr;
-  std::size_t line_bytes = 0;  // of the rows, from line to line
+  const std::byte* rows = nullptr;  // of the group
   std::size_t lines = 0;
   bool is_first = false;
   bool is_last = false;
 };
 
-// M rows and S strips: sums stay in registers through a chain, and between chains lie in `sums`.
+// M rows of one group and S strips: sums stay in registers through a chain, and between chains lie in `sums`.
 template <int M, int S>
 void tile(const NarrowCall& call, const Chain& chain, std::size_t row, std::size_t column, float* sums) {
   __m512 tile[M][S];
@@ -37,8 +36,8 @@ void tile(const NarrowCall& call, const Chain& chain, std::size_t row, std::size
     for (int s = 0; s < S; ++s) tile[m][s] = _mm512_setzero_ps();
   }
   const std::byte* weights = chain.weights;
-  const std::byte* a = chain.rows + row * kLineBytes;
-  for (std::size_t line = 0; line < chain.lines; ++line, a += chain.line_bytes) {
+  const std::byte* a = chain.rows + row % kStageRows * kLineBytes;
+  for (std::size_t line = 0; line < chain.lines; ++line, a += kLinePitch) {
 #pragma GCC unroll 2
     for (std::size_t word = 0; word < kLineWords; ++word, weights += kStripOutputs * 4) {
       __m512 b[S];
@@ -78,30 +77,33 @@ void rest(const NarrowCall& call, const Chain& chain, std::size_t row, std::size
   }
 }
 
+// Chain by chain, each over a block of groups: a chain's weights stay in L1 meanwhile.
 template <int M, int S>
 void columns(const NarrowCall& call, std::size_t column) {
   constexpr std::size_t kTile = static_cast<std::size_t>(M);
   constexpr std::size_t kWidth = static_cast<std::size_t>(S) * 16;
-  alignas(64) float sums[kBlockRows * kWidth];
+  constexpr std::size_t kBlock = 3 * kStageRows;
+  alignas(64) float sums[kBlock * kWidth];
   Chain chain;
   chain.strip_bytes = call.lines * kStripLineBytes;
-  chain.line_bytes = call.row_pitch * kLineBytes;
-  for (std::size_t first = 0; first < call.row_count; first += kBlockRows) {
-    const std::size_t end = call.row_count - first < kBlockRows ? call.row_count : first + kBlockRows;
-    chain.weights = call.weights + column / kStripOutputs * chain.strip_bytes;
-    chain.rows = call.rows;
+  for (std::size_t first = 0; first < call.row_count; first += kBlock) {
+    const std::size_t end = call.row_count - first < kBlock ? call.row_count : first + kBlock;
     chain.is_first = true;
     for (std::size_t done = 0;;) {
       chain.lines = call.lines - done < kChainLines ? call.lines - done : kChainLines;
       chain.is_last = done + chain.lines == call.lines;
-      std::size_t row = first;
+      chain.weights = call.weights + column / kStripOutputs * chain.strip_bytes + done * kStripLineBytes;
       float* kept = sums;
-      for (; row + kTile <= end; row += kTile, kept += kTile * kWidth) tile<M, S>(call, chain, row, column, kept);
-      rest<M - 1, S>(call, chain, row, column, kept, end - row);
+      for (std::size_t group = first; group < end; group += kStageRows) {
+        const std::size_t stop = end - group < kStageRows ? end : group + kStageRows;
+        chain.rows = call.rows + (group * call.lines + done * kStageRows) * kLineBytes;
+        std::size_t row = group;
+        for (; row + kTile <= stop; row += kTile, kept += kTile * kWidth) tile<M, S>(call, chain, row, column, kept);
+        rest<M - 1, S>(call, chain, row, column, kept, stop - row);
+        kept += (stop - row) * kWidth;
+      }
       if (chain.is_last) break;
       done += chain.lines;
-      chain.weights += chain.lines * kStripLineBytes;
-      chain.rows += chain.lines * chain.line_bytes;
       chain.is_first = false;
     }
   }

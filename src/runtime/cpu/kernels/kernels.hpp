@@ -67,8 +67,10 @@ inline constexpr std::size_t kLineWords = 16;
 inline constexpr std::size_t kLineBytes = 64;
 inline constexpr std::size_t kStripLineBytes = kStripOutputs * kLineBytes;
 
-// Rows of floats on their way to such products: run after run of each row, converted, in lines [line][row][64 bytes]
-// with zeros behind the last operand.
+// Rows of floats on their way to such products: run after run of each row, converted, with zeros behind the last
+// operand, in groups of 32 rows: [group][line][32 rows][64 bytes]. Memory is for whole groups; nobody reads anything
+// into rows that are not there.
+inline constexpr std::size_t kStageRows = 32;
 struct StageCall {
   const float* const* rows = nullptr;  // [segments][row_pitch], as in GemmCall
   std::size_t row_pitch = 0;
@@ -76,15 +78,14 @@ struct StageCall {
   std::size_t row_shift = 0;
   std::size_t segments = 0;
   std::size_t segment_length = 0;
-  std::byte* output = nullptr;   // aligned to a cache line
-  std::size_t output_pitch = 0;  // rows from line to line
+  std::size_t lines = 0;
+  std::byte* output = nullptr;  // aligned to a cache line
 };
 
 // output[r][o] = clamp(sum over words of rows[r] * weights[o] + bias[o] + residual[r][o]); the order of a sum depends
 // on the number of lines alone.
 struct NarrowCall : Destination {
   const std::byte* rows = nullptr;  // staged
-  std::size_t row_pitch = 0;        // rows from line to line: at least row_count rounded up to NarrowKernels::row_step
   std::size_t row_count = 0;
   std::size_t lines = 0;
   const std::byte* weights = nullptr;  // the first strip
@@ -96,7 +97,7 @@ struct NarrowCall : Destination {
 struct NarrowKernels {
   void (*stage)(const StageCall&);
   void (*run)(const NarrowCall&);
-  std::size_t row_step;  // of the rows it takes at a time: there must be memory for as many, of no particular value
+  std::size_t row_step;  // rows are multiplied as many at a time, whether they are there or not
 };
 
 // The same sums without such instructions, with no rows staged: weights widened to float on their way, rows as they

@@ -1,0 +1,241 @@
+// Precision::bf16, on every instruction set and each way to multiply bfloat16.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <iostream>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/float_codes.hpp"
+#include "runtime/networks.hpp"
+
+namespace rushlight::test {
+namespace {
+
+using runtime::cpu::NarrowWay;
+
+struct Way {
+  std::shared_ptr<const runtime::Backend> backend;
+  NarrowWay way;
+  std::string name;
+};
+
+// Those that this machine has; the others are named.
+std::vector<Way> bf16_ways() {
+  std::vector<Way> ways;
+  for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
+    for (const NarrowWay way : {NarrowWay::widen, NarrowWay::dot, NarrowWay::amx}) {
+      if (way != NarrowWay::widen && isa != Isa::avx512) continue;
+      const std::string name = std::string(to_string(isa)) + " " + std::string(to_string(way));
+      if (auto backend = runtime::cpu::make_backend(isa, way)) {
+        ways.push_back({*std::move(backend), way, name});
+      } else {
+        std::cout << "SKIPPED: " << name << ": " << backend.error().finding.message << "\n";
+      }
+    }
+  }
+  return ways;
+}
+
+std::vector<float> run_bf16(const Way& way, const Model& model, const Tensor& x, Executor* executor = nullptr) {
+  return run_on(*way.backend, model, std::span(&x, 1), executor, Precision::bf16)[0];
+}
+
+Conv2d conv(std::int64_t in, std::int64_t out, IntPair kernel, IntPair stride = 1, std::int64_t groups = 1) {
+  return {.in_channels = in,
+          .out_channels = out,
+          .kernel_size = kernel,
+          .stride = stride,
+          .padding = Padding(kernel.h / 2, kernel.w / 2),
+          .groups = groups};
+}
+
+std::vector<float> rounded(std::vector<float> values) {
+  for (float& value : values) value = bf16_to_f32(f32_to_bf16(value));
+  return values;
+}
+
+// Small integers: every product and every sum is one too, in whatever order.
+std::vector<float> integers(std::string_view name, const Shape& shape) {
+  std::vector<float> values(static_cast<std::size_t>(numel_of(shape)));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = std::floor(unit(seed_of(name), i) * 17.0F) - 8.0F;
+  return values;
+}
+
+struct Case {
+  std::string name;
+  Operator op;
+  Shape shape;
+};
+
+// Around the edges of words, lines, strips, tiles and blocks.
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  const auto add = [&](std::string name, Operator op, Shape shape) {
+    all.push_back({std::move(name), std::move(op), std::move(shape)});
+  };
+  for (const std::int64_t rows : {1, 2, 15, 16, 17, 33, 97, 400}) {
+    for (const auto& [in, out] : {std::pair{1, 1}, {31, 16}, {32, 17}, {33, 48}, {128, 63}, {129, 64}, {257, 100}}) {
+      add("linear " + std::to_string(rows) + " " + std::to_string(in) + " " + std::to_string(out),
+          Linear{.in_features = in, .out_features = out}, {rows, in});
+    }
+  }
+  add("pointwise", conv(40, 72, 1), {2, 40, 13, 9});
+  add("few channels, joined taps", conv(3, 20, 7, 2), {2, 3, 31, 29});
+  add("odd channels", conv(5, 33, 3), {1, 5, 12, 14});
+  add("window", conv(48, 80, 3), {2, 48, 15, 17});
+  add("stride", conv(48, 80, 3, 2), {1, 48, 15, 17});
+  add("wide window", conv(20, 24, {1, 7}), {1, 20, 15, 17});
+  add("groups", conv(24, 36, 3, 1, 3), {2, 24, 11, 10});
+  add("wide groups", conv(128, 256, 3, 1, 2), {1, 128, 21, 20});
+  add("narrow groups", conv(32, 32, 3, 1, 8), {1, 32, 11, 10});
+  return all;
+}
+
+StateDict integer_state(const Graph& graph) {
+  StateDict state;
+  for (const ParameterSpec& parameter : graph.parameters()) {
+    state.insert(parameter.name, tensor_of(integers(parameter.name, parameter.shape), parameter.shape));
+  }
+  return state;
+}
+
+TEST(Bf16, ProductsOfSmallIntegersAreExact) {
+  const std::vector<Way> ways = bf16_ways();
+  for (const Case& each : cases()) {
+    const Graph graph = graph_of(each.op);
+    const Model model = Model::create(graph, integer_state(graph)).value();
+    const Tensor x = tensor_of(integers("x", each.shape), each.shape);
+    const auto expected = run_on(*runtime::reference::make_backend().value(), model, std::span(&x, 1))[0];
+    for (const Way& way : ways) {
+      SCOPED_TRACE(each.name + ", " + way.name);
+      // Winograd's transforms divide.
+      expect_close(expected, run_bf16(way, model, x), way.way == NarrowWay::amx ? 0 : 3e-5);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(Bf16, IsWithinOnePercentOfTheLargestValue) {
+  const std::vector<Way> ways = bf16_ways();
+  for (const Case& each : cases()) {
+    const Model model = made_up_model(graph_of(each.op));
+    const Tensor x = made_up("x", each.shape);
+    const auto expected = run_on(*runtime::reference::make_backend().value(), model, std::span(&x, 1))[0];
+    for (const Way& way : ways) {
+      SCOPED_TRACE(each.name + ", " + way.name);
+      expect_close(expected, run_bf16(way, model, x), 1e-2);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+// Rows stay floats there, and sums have the order of products of floats.
+TEST(Bf16, WidenedWeightsGiveTheBitsOfThoseWeightsAsFloats) {
+  for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
+    const auto backend = runtime::cpu::make_backend(isa, NarrowWay::widen);
+    if (!backend) continue;
+    SCOPED_TRACE(to_string(isa));
+    for (const auto& [rows, in, out] : {std::tuple{1, 300, 100}, {1, 301, 64}, {3, 300, 130}, {100, 513, 81}}) {
+      const Graph graph = graph_of(Linear{.in_features = in, .out_features = out});
+      StateDict state;
+      for (const ParameterSpec& parameter : graph.parameters()) {
+        state.insert(parameter.name, tensor_of(rounded(values_for(parameter.name, parameter.shape)), parameter.shape));
+      }
+      const Model model = Model::create(graph, state).value();
+      const Tensor x = made_up("x", {rows, in});
+      EXPECT_EQ(run_on(**backend, model, std::span(&x, 1), nullptr, Precision::strict)[0],
+                run_on(**backend, model, std::span(&x, 1), nullptr, Precision::bf16)[0])
+          << rows << " " << in << " " << out;
+    }
+  }
+}
+
+TEST(Bf16, NanAndInfinityReachTheOutputsTheyReachInFloat) {
+  const std::vector<Way> ways = bf16_ways();
+  const float inf = std::numeric_limits<float>::infinity();
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  // Of the smallest payload: cut to 16 bits it would be an infinity.
+  const float small_nan = std::bit_cast<float>(0x7F800001U);
+  for (const Case& each : cases()) {
+    const Graph graph = graph_of(each.op);
+    for (const float odd : {inf, -inf, nan, small_nan}) {
+      const StateDict state = made_up_state(graph);
+      std::vector<float> values = values_for("x", each.shape);
+      values[values.size() / 3] = odd;
+      const Tensor x = tensor_of(values, each.shape);
+      const Model model = Model::create(graph, state).value();
+      const auto expected = run_on(*runtime::reference::make_backend().value(), model, std::span(&x, 1))[0];
+      StateDict odd_state;
+      for (const ParameterSpec& parameter : graph.parameters()) {
+        std::vector<float> weights = values_for(parameter.name, parameter.shape);
+        if (parameter.name == "op.weight") weights[weights.size() / 2] = odd;
+        odd_state.insert(parameter.name, tensor_of(weights, parameter.shape));
+      }
+      const Model odd_model = Model::create(graph, odd_state).value();
+      const Tensor usual = made_up("x", each.shape);
+      const auto by_weight = run_on(*runtime::reference::make_backend().value(), odd_model, std::span(&usual, 1))[0];
+      for (const Way& way : ways) {
+        SCOPED_TRACE(each.name + ", " + way.name);
+        expect_close(expected, run_bf16(way, model, x), 1e-2);
+        if (HasFatalFailure()) return;
+        expect_close(by_weight, run_bf16(way, odd_model, usual), 1e-2);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(Bf16, BitsDependOnNeitherThreadsNorThePlaceInABatch) {
+  const std::vector<Way> ways = bf16_ways();
+  for (const Case& each : cases()) {
+    if (each.shape[0] != 1 || each.shape.size() != 4) continue;
+    const Model model = made_up_model(graph_of(each.op));
+    Shape shape = each.shape;
+    shape[0] = 5;
+    const std::vector<float> item = values_for("item", each.shape);
+    const std::vector<float> others = values_for("others", shape);
+    for (const Way& way : ways) {
+      std::vector<float> expected;
+      for (std::size_t position = 0; position < 5; ++position) {
+        std::vector<float> batch = others;
+        std::copy(item.begin(), item.end(), batch.begin() + static_cast<std::ptrdiff_t>(position * item.size()));
+        const Tensor x = tensor_of(batch, shape);
+        for (const unsigned threads : {1U, 2U, 5U}) {
+          const std::unique_ptr<Executor> pool = make_thread_pool(threads);
+          const std::vector<float> all = run_bf16(way, model, x, pool.get());
+          const std::size_t width = all.size() / 5;
+          const auto first = all.begin() + static_cast<std::ptrdiff_t>(position * width);
+          const std::vector<float> found(first, first + static_cast<std::ptrdiff_t>(width));
+          if (expected.empty()) expected = found;
+          ASSERT_EQ(expected, found) << each.name << ", " << way.name << ", " << threads << " threads, position "
+                                     << position;
+        }
+      }
+    }
+  }
+}
+
+TEST(Bf16, TheNamesOfWaysAndPrecisions) {
+  for (const NarrowWay way : {NarrowWay::widen, NarrowWay::dot, NarrowWay::amx}) {
+    EXPECT_EQ(way, runtime::cpu::parse_narrow_way(to_string(way)));
+  }
+  EXPECT_FALSE(runtime::cpu::parse_narrow_way("vdpbf16ps"));
+  for (const Precision precision : {Precision::strict, Precision::fast, Precision::bf16}) {
+    EXPECT_EQ(precision, parse_precision(to_string(precision)));
+  }
+  EXPECT_FALSE(parse_precision("int4"));
+}
+
+TEST(Bf16, AWayThatTheProcessorLacksIsRefused) {
+  const auto backend = runtime::cpu::make_backend(Isa::baseline, NarrowWay::amx);
+  ASSERT_FALSE(backend);
+  EXPECT_EQ("this processor has no amx", backend.error().finding.message);
+}
+
+}  // namespace
+}  // namespace rushlight::test
