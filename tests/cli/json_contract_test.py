@@ -613,11 +613,15 @@ class Envelope(unittest.TestCase):
         self.assertEqual(row["batch"], 3)
         self.assertGreaterEqual(self.check("bench", 0, CNN, *quick, "--threads", "0")["results"][0]["threads"], 1)
         self.assertNotIn("layers", row)
-        rows = self.check("bench", 0, CNN, *quick, "--precision", "strict,fast", "--layers")["results"]
-        self.assertEqual([row["precision"] for row in rows], ["strict", "fast"])
+        rows = self.check("bench", 0, CNN, *quick, "--precision", "strict,fast,bf16", "--layers")["results"]
+        self.assertEqual([row["precision"] for row in rows], ["strict", "fast", "bf16"])
         for row in rows:
             chosen = {step["algorithm"] for step in row["layers"] if step["kind"] == "conv"}
-            self.assertLessEqual(chosen, {None, "winograd 2x2", "winograd 4x4"})
+            bf16 = {"bf16, widened", "bf16, dot", "bf16, amx"} if row["precision"] == "bf16" else set()
+            self.assertLessEqual(chosen, {None, "winograd 2x2", "winograd 4x4"} | bf16)
+        self.assertIsNone(rows[0]["error"])
+        self.assertLess(rows[1]["error"], 1e-4)
+        self.assertLess(rows[2]["error"], 2e-2)
         self.assertEqual(self.check("bench", 1, CNN, *quick, "--precision", "strict,int8")["findings"][0]["code"],
                          "UNSUP-OPTION")
         self.assertEqual(self.check("bench", 2, CNN, *quick, "--input", "1,,28")["findings"][0]["code"], "ARG-SHAPE")

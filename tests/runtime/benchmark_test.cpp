@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <optional>
 
 #include "base/cpu_features.hpp"
 #include "runtime/nets.hpp"
@@ -30,6 +31,16 @@ TEST(Benchmark, RunsAtLeastThreeTimesWhateverTheTime) {
   EXPECT_GT(report.workspace_bytes, 0U);
   EXPECT_TRUE(report.steps.empty());
   EXPECT_EQ(0, report.machine_operations_per_second);
+}
+
+TEST(Benchmark, TellsHowFarAPrecisionIsFromStrict) {
+  BenchmarkOptions options = quick();
+  EXPECT_FALSE(benchmark(made_up_model(fashion_net()), options).value().error);
+  options.session.precision = Precision::bf16;
+  const std::optional<double> error = benchmark(made_up_model(fashion_net()), options).value().error;
+  ASSERT_TRUE(error);
+  EXPECT_GT(*error, 1e-5);  // weights lose 16 bits
+  EXPECT_LT(*error, 2e-2);
 }
 
 TEST(Benchmark, TheBatchIsThatOfMadeUpInputs) {
