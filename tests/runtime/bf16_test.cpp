@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/float_codes.hpp"
+#include "runtime/nets.hpp"
 #include "runtime/networks.hpp"
 
 namespace rushlight::test {
@@ -129,6 +130,40 @@ TEST(Bf16, IsWithinOnePercentOfTheLargestValue) {
     for (const Way& way : ways) {
       SCOPED_TRACE(each.name + ", " + way.name);
       expect_close(expected, run_bf16(way, model, x), 1e-2);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+// An inverted residual block with a picture larger than L2: its layers run in stripes.
+Graph striped_net() {
+  constexpr std::int64_t kWide = 72;
+  GraphBuilder g;
+  const Edge input = g.input("x");
+  Edge x = g.apply("first_relu", ReLU6{}, g.apply("first", conv(12, kWide, 1), input));
+  x = g.apply("depth_silu", SiLU{}, g.apply("depth", conv(kWide, kWide, 3, 2, kWide), x));
+  x = g.apply("last", conv(kWide, 24, 1), x);
+  g.output("y", x);
+  return g.build().value();
+}
+
+TEST(Bf16, WholeNetworksAreWithinTwoPercent) {
+  const std::vector<Way> ways = bf16_ways();
+  const auto pixels = static_cast<std::int64_t>(l2_cache_bytes() / 4 / sizeof(float) / 72);
+  std::int64_t side = 1;
+  while (side * side <= pixels) ++side;
+  for (const auto& [graph, shape] : {std::pair{mlp_net(), Shape{3, 784}},
+                                     {normed_mlp_net(), {4, 12}},
+                                     {fashion_net(), {2, 1, 28, 28}},
+                                     {vgg_net(), {2, 3, 26, 30}},
+                                     {resnet_net(), {2, 3, 45, 39}},
+                                     {striped_net(), {1, 12, side, side}}}) {
+    const Model model = made_up_model(graph);
+    const Tensor x = made_up("input", shape);
+    const auto expected = run_on(*runtime::reference::make_backend().value(), model, std::span(&x, 1))[0];
+    for (const Way& way : ways) {
+      SCOPED_TRACE(way.name + ", input of " + std::to_string(shape[1]));
+      expect_close(expected, run_bf16(way, model, x), 2e-2);
       if (HasFatalFailure()) return;
     }
   }
