@@ -29,8 +29,38 @@ struct Chain {
   std::size_t last = 0;
 };
 
-// Groups of rows whose sums wait: 128 KiB of them.
-constexpr std::size_t kBlockRows = 32 * kStageRows;
+// Rows whose sums wait: 48 KiB of them.
+constexpr std::size_t kBlockRows = 12 * kStageRows;
+
+// Rows of S tiles each to their destination. Copies of what the call says, which no store can change as far as the
+// compiler knows.
+template <int S>
+void store_rows(const NarrowCall& call, std::size_t row, std::size_t rows, std::size_t column, const float* sums) {
+  constexpr std::size_t kTile = kTileRows * 16;
+  const __mmask16 last = first_lanes(call.columns - column - (S - 1) * kStripOutputs);
+  __m512 bias[S];
+  for (std::size_t s = 0; s < S; ++s) {
+    bias[s] = call.bias == nullptr ? _mm512_setzero_ps() : _mm512_loadu_ps(call.bias + column + s * kStripOutputs);
+  }
+  const Bounds bounds = call.bounds;
+  const std::size_t output_stride = call.output_stride;
+  const std::size_t residual_stride = call.residual_stride;
+  const bool adds = call.residual != nullptr;
+  float* to = call.output + row * output_stride + column;
+  const float* residual = adds ? call.residual + row * residual_stride + column : nullptr;
+  for (std::size_t m = 0; m < rows; ++m) {
+    const float* const from = sums + m / kTileRows * S * kTile + m % kTileRows * 16;
+    for (std::size_t s = 0; s < S; ++s) {
+      const __mmask16 mask = s + 1 < S ? __mmask16{0xFFFF} : last;
+      __m512 y = _mm512_add_ps(_mm512_load_ps(from + s * kTile), bias[s]);
+      if (adds) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, residual + s * kStripOutputs));
+      if (bounds.active) y = clamp(y, bounds);
+      _mm512_mask_storeu_ps(to + s * kStripOutputs, mask, y);
+    }
+    to += output_stride;
+    if (adds) residual += residual_stride;
+  }
+}
 
 // Sums of R tiles of a group, from `row` on, and S strips; tiles 0-3 are sums, 4 and 5 rows, 6 and 7 weights. `sums`:
 // R * S tiles that wait.
@@ -72,12 +102,7 @@ void tiles(const NarrowCall& call, const Chain& chain, std::size_t row, std::siz
   if (chain.last < call.lines) return;
   const std::size_t left = call.row_count - row;
   const std::size_t rows = left < R * kTileRows ? left : R * kTileRows;
-  for (std::size_t m = 0; m < rows; ++m) {
-    for (std::size_t s = 0; s < S; ++s) {
-      const float* const tile = sums + (m / kTileRows * S + s) * kTile;
-      finish(call, row + m, column + s * kStripOutputs, _mm512_load_ps(tile + m % kTileRows * 16));
-    }
-  }
+  store_rows<S>(call, row, rows, column, sums);
 }
 
 template <int S>
