@@ -19,7 +19,7 @@ FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 LINE = re.compile(r"^\s*([0-9a-f]+):\s+(.*?)\s*$")
 # x86-64: jne; AArch64: b.ne, cbnz, tbnz.
 JUMP = re.compile(r"^(?:j[a-z]+|b(?:\.[a-z]+)?|cbn?z\s+\w+,|tbn?z\s+\w+,\s*#\w+,)\s+([0-9a-f]+)\b")
-PRODUCTS = re.compile(r"^(v?fmadd|mulps|fmla)")
+PRODUCTS = re.compile(r"^(v?fmadd|mulps|fmla|vdpbf16ps)")
 # A vector to or from the stack: spilled, or a constant that found no register.
 STACK = re.compile(r"^v?mov[au]p[sd]\s+.*(%[xyz]mm\d+,\s*-?(0x[0-9a-f]+)?\(%r[sb]p\)|\(%r[sb]p\),\s*%[xyz]mm\d+)"
                    r"|^(ld|st)[rp]\s+q\d+,.*\[sp\b")
