@@ -11,7 +11,7 @@ namespace rushlight {
 
 /// Results are float32 in all of them, the same for any number of threads and any place in a batch, and the same from
 /// run to run on one machine; `strict` and `fast` also on all processors with the same instruction set. A backend that
-/// has no faster way computes strictly in all.
+/// has no faster way computes strictly in all but `int8`, which it refuses.
 enum class Precision : std::uint8_t {
   strict,  ///< errors at or below PyTorch's own
   fast,    ///< algorithms that cost about one decimal digit are allowed: Winograd's F(4x4, 3x3)
@@ -21,9 +21,13 @@ enum class Precision : std::uint8_t {
   /// as they are, and 3x3 windows may go through Winograd's algorithm in float32: whichever is faster. So machines of
   /// different kinds agree to 2 or 3 decimal digits. Numbers beyond 3.39e38 become infinite.
   bf16,
+  /// Convolutions and Linear layers multiply 8-bit integers, of ranges that a Calibration gives; their sums are exact, so
+  /// that machines of different kinds agree but for what activations beyond ReLU differ. All else is float32, and so is
+  /// what layers hand on. Depthwise convolutions stay float32. On the CPU alone.
+  int8,
 };
 
-/// "strict", "fast", "bf16".
+/// "strict", "fast", "bf16", "int8".
 [[nodiscard]] constexpr std::string_view to_string(Precision precision) noexcept {
   switch (precision) {
     case Precision::strict:
@@ -32,12 +36,14 @@ enum class Precision : std::uint8_t {
       return "fast";
     case Precision::bf16:
       return "bf16";
+    case Precision::int8:
+      return "int8";
   }
   return "?";
 }
 
 [[nodiscard]] constexpr std::optional<Precision> parse_precision(std::string_view name) noexcept {
-  for (const Precision precision : {Precision::strict, Precision::fast, Precision::bf16}) {
+  for (const Precision precision : {Precision::strict, Precision::fast, Precision::bf16, Precision::int8}) {
     if (name == to_string(precision)) return precision;
   }
   return std::nullopt;

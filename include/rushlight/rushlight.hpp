@@ -4,6 +4,7 @@
 
 #include "rushlight/architectures.hpp"
 #include "rushlight/benchmark.hpp"
+#include "rushlight/calibration.hpp"
 #include "rushlight/checkpoint.hpp"
 #include "rushlight/composite_tensor.hpp"
 #include "rushlight/convert.hpp"
@@ -22,8 +23,8 @@
 #include "rushlight/inspect.hpp"
 #include "rushlight/interchange.hpp"
 #include "rushlight/limits.hpp"
-#include "rushlight/manifest.hpp"
 #include "rushlight/load_model.hpp"
+#include "rushlight/manifest.hpp"
 #include "rushlight/model.hpp"
 #include "rushlight/npy.hpp"
 #include "rushlight/result.hpp"

@@ -18,6 +18,7 @@
 
 namespace rushlight {
 
+struct Calibration;
 class Tuning;  // rushlight/tuning.hpp
 
 /// Which implementation computes.
@@ -34,6 +35,8 @@ struct SessionOptions {
   Executor* executor = nullptr;  ///< must outlive the session
   Progress* progress = nullptr;  ///< told after each operator of long runs; may cancel. Must outlive the session
   Precision precision = Precision::strict;
+  /// For Precision::int8, which needs it; the others do not look at it. The session keeps a copy.
+  const Calibration* calibration = nullptr;
   Limits limits = {};  ///< arena_bytes bounds the workspace
   /// Weights are kept once, as the kernels read them and padded at most, and the workspace of one shape at
   /// a time: convolutions are computed directly, whatever the precision. From a file of float32 to the first result a

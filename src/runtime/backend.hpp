@@ -22,6 +22,7 @@
 #include "rushlight/tensor.hpp"
 
 namespace rushlight {
+struct Calibration;
 class Tuning;
 }
 
@@ -49,16 +50,19 @@ class PackedWeights {
 };
 
 struct StepTimes;
+class ActivationRecorder;
 
 // What a session lends to its programs. The pointers may be null and outlive the programs.
 struct RunOptions {
   Executor* executor = nullptr;  // null: everything on the calling thread
   Progress* progress = nullptr;  // asked after each step: phase "run", in steps
   Precision precision = Precision::strict;
+  const Calibration* calibration = nullptr;  // with Precision::int8 it is there
   Limits limits = {};               // arena_bytes bounds the workspace of one program
   bool low_memory = false;          // nothing that takes more memory to be faster
   Tuning* tuning = nullptr;         // what was measured, and where to note what is (tuning_table.hpp)
   StepTimes* step_times = nullptr;  // where to write how long each step took (step_times.hpp); by default nobody asks
+  ActivationRecorder* recorder = nullptr;  // who is shown what products read (activation_recorder.hpp), likewise
 };
 
 // The most that a device can do; 0 where nobody has measured it.

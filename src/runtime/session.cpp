@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "runtime/backend.hpp"
 #include "runtime/devices.hpp"
 #include "runtime/make_session.hpp"
+#include "rushlight/calibration.hpp"
 
 namespace rushlight {
 
@@ -29,8 +31,9 @@ Error wrong_argument(std::string code, std::string message) {
   return Error::of({.category = Category::argument, .code = std::move(code), .message = std::move(message)});
 }
 
+// rushlight:: stands before quoted() here, since <filesystem> brings std::quoted along, which look-up would prefer.
 std::string port_text(const char* kind, const Port& port) {
-  return std::string(kind) + " " + quoted(port.name);
+  return std::string(kind) + " " + rushlight::quoted(port.name);
 }
 
 // "[?, 1, 28, 28]": a declared shape, free sizes as question marks.
@@ -97,6 +100,7 @@ struct Session::Impl {
   std::shared_ptr<const Backend> backend;
   std::shared_ptr<PackedWeights> weights;
   std::unique_ptr<Executor> own_pool;
+  std::optional<Calibration> calibration;
   runtime::RunOptions options;
   std::vector<Compiled> plans;  // after what their programs use
   std::size_t current = 0;      // index into plans, when there are any
@@ -320,14 +324,37 @@ Result<Session> Model::session(Device device, const SessionOptions& options) con
   return runtime::make_session(impl_, device, options, nullptr);
 }
 
+namespace {
+
+Status check_int8(const SessionOptions& options, const Backend& backend) {
+  if (!(backend.device() == Device::cpu()) || options.implementation == Implementation::reference) {
+    return Error::of({.category = Category::unsup,
+                      .code = "PRECISION-INT8",
+                      .message = std::string(backend.name()) +
+                                 ": precision int8 is computed on the cpu alone, and not by "
+                                 "the reference"});
+  }
+  if (options.calibration == nullptr) {
+    return Error::of({.category = Category::argument,
+                      .code = "CALIBRATION-MISSING",
+                      .message = "precision int8 needs a calibration: the ranges of what its layers read",
+                      .hint = "calibrate() finds them, and `rushlight calibrate`"});
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<Session> runtime::make_session(const std::shared_ptr<const Model::Impl>& model, Device device,
-                                      const SessionOptions& options, StepTimes* step_times) {
+                                      const SessionOptions& options, StepTimes* step_times,
+                                      ActivationRecorder* recorder) {
   if (!model->missing.empty()) {
     const std::size_t others = model->missing.size() - 1;
-    return Error::of(ErrorCode::mismatch, {.category = Category::model,
-                                           .code = "MODEL-MISSING",
-                                           .message = "the model lacks parameter " + quoted(model->missing.front()) +
-                                                      (others == 0 ? "" : " and " + std::to_string(others) + " more")});
+    return Error::of(ErrorCode::mismatch,
+                     {.category = Category::model,
+                      .code = "MODEL-MISSING",
+                      .message = "the model lacks parameter " + rushlight::quoted(model->missing.front()) +
+                                 (others == 0 ? "" : " and " + std::to_string(others) + " more")});
   }
   auto session = std::make_unique<Session::Impl>();
   session->model = model;
@@ -351,11 +378,18 @@ Result<Session> runtime::make_session(const std::shared_ptr<const Model::Impl>& 
   session->weights = std::static_pointer_cast<PackedWeights>(weights);
   session->options.limits = options.limits;
   session->options.precision = options.precision;
+  if (options.precision == Precision::int8) {
+    RUSHLIGHT_TRY(check_int8(options, backend));
+    session->calibration = *options.calibration;
+    session->options.calibration = &*session->calibration;
+  }
   session->options.progress = options.progress;
   session->options.executor = options.executor;
   session->options.low_memory = options.low_memory;
-  session->options.tuning = options.tuning;
+  // Of 8-bit products there is nothing to choose.
+  session->options.tuning = options.precision == Precision::int8 ? nullptr : options.tuning;
   session->options.step_times = step_times;
+  session->options.recorder = recorder;
   if (options.executor == nullptr && options.threads != 1) {
     session->own_pool = make_thread_pool(options.threads);
     session->options.executor = session->own_pool.get();

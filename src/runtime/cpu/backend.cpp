@@ -17,9 +17,13 @@
 namespace rushlight::runtime::cpu {
 namespace {
 
-const Kernels& kernels_for([[maybe_unused]] Isa isa) noexcept {
+Kernels kernels_for([[maybe_unused]] Isa isa) noexcept {
 #if defined(__x86_64__)
-  if (isa == Isa::avx512) return avx512_kernels();
+  if (isa == Isa::avx512) {
+    Kernels kernels = avx512_kernels();
+    if (detect_cpu_features().avx512_vnni) kernels.int8 = avx512_vnni_kernels();
+    return kernels;
+  }
   if (isa == Isa::avx2) return avx2_kernels();
 #endif
   return baseline_kernels();
@@ -46,8 +50,11 @@ class CpuBackend final : public Backend {
   [[nodiscard]] Result<std::unique_ptr<Program>> compile(const Network& network, std::span<const Shape> input_shapes,
                                                          const std::shared_ptr<PackedWeights>& weights,
                                                          const RunOptions& options) const override {
-    RUSHLIGHT_TRY_ASSIGN(Plan plan, make_plan(network, input_shapes, options.limits,
-                                              {.fuses_activations = true, .stripe_cache_bytes = l2_cache_bytes()}));
+    // Layers of one stripe are computed in float32: with 8-bit codes the products gain more than stripes do.
+    const bool has_stripes = options.precision != Precision::int8 && options.recorder == nullptr;
+    RUSHLIGHT_TRY_ASSIGN(
+        Plan plan, make_plan(network, input_shapes, options.limits,
+                             {.fuses_activations = true, .stripe_cache_bytes = has_stripes ? l2_cache_bytes() : 0}));
     std::optional<NarrowProducts> narrow;
     if (options.precision == Precision::bf16) narrow = bf16_products(kernels_, isa_, way_);
     return CpuProgram::make(network, std::move(plan), kernels_, narrow ? &*narrow : nullptr,
@@ -61,7 +68,7 @@ class CpuBackend final : public Backend {
  private:
   Isa isa_;
   std::optional<NarrowWay> way_;
-  const Kernels& kernels_;
+  Kernels kernels_;
   std::string name_;
   std::string machine_;
 };

@@ -43,7 +43,7 @@ class GemmOp final : public RowsOp {
     row_count_ = static_cast<std::size_t>(output.rows());
     outputs_ = static_cast<std::size_t>(output.c) / groups;
     depth_ = rows_.segments() * rows_.segment_length();
-    const GemmChoice choice = choose_gemm(context.kernels, outputs_, groups == 1);
+    const GemmChoice<GemmKernel> choice = choose_gemm(context.kernels, outputs_, groups == 1);
     kernel_ = choice.kernel;
     last_kernel_ = choice.last;
     panels_ = panels_for(outputs_, kernel_.width);

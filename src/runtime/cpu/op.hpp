@@ -107,6 +107,7 @@ struct OpContext {
   std::atomic<std::uint64_t>& table_bytes;  // of all Ops made so far: what they keep besides weights and activations
   std::size_t slots = 1;  // tasks that may run at the same time; what is computed must not depend on it
   const ConvChoices* conv_choices = nullptr;  // null: all go by the rule
+  std::string_view step_name = {};            // of the step whose Ops are made
 
   [[nodiscard]] const PlannedTensor& tensor(TensorId id) const { return plan.tensors[id]; }
   // Stands behind the plan's tensors in the table of addresses: memory that the Ops of one step share.
@@ -136,6 +137,12 @@ using MadeOp = Result<std::unique_ptr<Op>>;
 [[nodiscard]] MadeOp make_op(const SoftmaxStep& step, const OpContext& context);
 [[nodiscard]] MadeOp make_op(const LayoutStep& step, const OpContext& context);
 [[nodiscard]] MadeOp make_op(const CopyStep& step, const OpContext& context);
+
+// With Precision::int8: a convolution or Linear on 8-bit codes, as two Ops that run one after the other. Empty where it
+// is computed in float32: depthwise ones, groups of few channels, weights that are infinite or NaN, sums that 32 bits
+// might not hold. ErrorCode::mismatch when the calibration does not know the step.
+[[nodiscard]] Result<std::vector<std::unique_ptr<Op>>> make_int8_ops(const ConvStep& step, const OpContext& context);
+[[nodiscard]] Result<std::vector<std::unique_ptr<Op>>> make_int8_ops(const LinearStep& step, const OpContext& context);
 
 // They run one after the other.
 [[nodiscard]] Result<std::vector<std::unique_ptr<Op>>> make_general_ops(const GeneralStep& step,

@@ -8,6 +8,7 @@
 #include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/float_codes.hpp"
+#include "runtime/cpu/int8_weights.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
 #include "runtime/cpu/winograd.hpp"
 #include "runtime/failure.hpp"
@@ -152,6 +153,7 @@ Result<std::shared_ptr<PackedArray>> pack(const PackedForm& form, const Network&
     RUSHLIGHT_TRY_ASSIGN(const WeightSource weight, find_weight(form.constant, network));
     if (form.packing == Packing::panels) return pack_panels(weight, form);
     if (form.packing == Packing::bf16_strips) return pack_bf16_strips(weight, form);
+    if (form.packing == Packing::int8_bytes || form.packing == Packing::int8_words) return pack_int8(weight, form);
     return pack_winograd(weight, form.width,
                          form.packing == Packing::winograd4 ? ConvAlgorithm::winograd4 : ConvAlgorithm::winograd2);
   }

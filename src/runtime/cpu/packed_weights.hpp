@@ -22,6 +22,8 @@ enum class Packing : std::uint8_t {
   bf16_strips,  // [group][strip][word][16 outputs][2], bfloat16, padded with zeros to whole strips and lines
                 // (kernels.hpp)
   depthwise,    // [tap][channels, padded to kPanelPadding] (DepthwiseCall)
+  int8_bytes,   // as panels, of units of 8-bit codes, four of them (int8_weights.hpp)
+  int8_words,   // the same with two words of 16 bits in a unit
 };
 
 struct PackedForm {
@@ -37,7 +39,7 @@ struct PackedForm {
 // Immutable once made.
 struct PackedArray {
   AlignedBuffer memory;
-  bool is_usual = true;  // of Winograd's packings: no weight is infinite, NaN or huge
+  bool is_usual = true;  // of Winograd's packings and 8-bit codes: no weight is infinite, NaN or huge
   [[nodiscard]] const float* data() const noexcept { return memory.floats(); }
 };
 

@@ -12,6 +12,7 @@
 #include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/no_memory.hpp"
+#include "runtime/activation_recorder.hpp"
 #include "runtime/cpu/tuner.hpp"
 #include "runtime/failure.hpp"
 #include "runtime/step_times.hpp"
@@ -28,6 +29,15 @@ using Ops = std::vector<std::unique_ptr<Op>>;
 
 Result<Ops> make_ops(const Step& step, const OpContext& context) {
   if (const auto* general = std::get_if<GeneralStep>(&step.work)) return make_general_ops(*general, context);
+  if (context.options.precision == Precision::int8) {
+    Ops ops;
+    if (const auto* conv = std::get_if<ConvStep>(&step.work)) {
+      RUSHLIGHT_TRY_ASSIGN(ops, make_int8_ops(*conv, context));
+    } else if (const auto* linear = std::get_if<LinearStep>(&step.work)) {
+      RUSHLIGHT_TRY_ASSIGN(ops, make_int8_ops(*linear, context));
+    }
+    if (!ops.empty()) return ops;
+  }
   const auto make = [&](const auto& work) -> MadeOp {
     if constexpr (std::is_same_v<std::decay_t<decltype(work)>, GeneralStep>) {
       return std::unique_ptr<Op>();
@@ -64,7 +74,9 @@ Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan p
   std::vector<Ops> made(plan.steps.size());
   std::vector<Status> statuses(plan.steps.size());
   const auto make = [&](std::size_t i) {
-    Result<Ops> ops = make_ops(plan.steps[i], context);
+    OpContext of_step = context;
+    of_step.step_name = plan.steps[i].name;
+    Result<Ops> ops = make_ops(plan.steps[i], of_step);
     if (ops) {
       made[i] = *std::move(ops);
     } else {
@@ -78,6 +90,7 @@ Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan p
   }
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     RUSHLIGHT_TRY(std::move(statuses[i]));
+    program->note_input(plan.steps[i], plan);
     std::move(made[i].begin(), made[i].end(), std::back_inserter(program->ops_));
     program->note_step(i);
   }
@@ -139,6 +152,7 @@ Status CpuProgram::run(std::span<const TensorView> inputs, std::span<const Mutab
   }
   if (options_.step_times != nullptr) return run_timed();
   for (std::size_t i = 0; i < ops_.size(); ++i) {
+    if (options_.recorder != nullptr) show_input(i);
     run_op(*ops_[i]);
     RUSHLIGHT_TRY(finish_op(i));
   }
@@ -151,6 +165,22 @@ Status CpuProgram::finish_op(std::size_t index) {
     return run_was_cancelled();
   }
   return {};
+}
+
+void CpuProgram::note_input(const Step& step, const Plan& plan) {
+  if (options_.recorder == nullptr) return;
+  TensorId input = kNone;
+  if (const auto* conv = std::get_if<ConvStep>(&step.work)) input = conv->input;
+  if (const auto* linear = std::get_if<LinearStep>(&step.work)) input = linear->input;
+  if (input != kNone) recorded_.push_back({ops_.size(), step.name, input, plan.tensors[input]});
+}
+
+void CpuProgram::show_input(std::size_t index) const {
+  const auto found = std::lower_bound(recorded_.begin(), recorded_.end(), index,
+                                      [](const Recorded& recorded, std::size_t op) { return recorded.op < op; });
+  if (found == recorded_.end() || found->op != index) return;
+  options_.recorder->record(found->layer, addresses_[found->tensor], static_cast<std::size_t>(found->rows.rows()),
+                            static_cast<std::size_t>(found->rows.c), static_cast<std::size_t>(found->rows.row_stride));
 }
 
 void CpuProgram::note_step(std::size_t step) {

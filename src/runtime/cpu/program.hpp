@@ -41,11 +41,22 @@ class CpuProgram final : public Program {
   // What comes after an operator: its failure, and what the progress says about going on.
   [[nodiscard]] Status finish_op(std::size_t index);
   Status run_timed();
-  void note_step(std::size_t step);  // that the operators made since the last call belong to
+  void show_input(std::size_t index) const;
+  void note_input(const Step& step, const Plan& plan);  // before its operators are added
+  void note_step(std::size_t step);                     // that the operators made since the last call belong to
 
   std::shared_ptr<CpuWeights> weights_;
   RunOptions options_;
   std::vector<std::unique_ptr<Op>> ops_;
+  // What RunOptions::recorder wants to see: the input of a product, before `op` runs.
+  struct Recorded {
+    std::size_t op;
+    std::string layer;
+    TensorId tensor;
+    PlannedTensor rows;
+  };
+
+  std::vector<Recorded> recorded_;       // by op; empty without a recorder
   std::vector<std::size_t> step_of_op_;  // for step_times alone; empty otherwise
   std::vector<float*> addresses_;  // of each tensor, and of what Ops share; those of port tensors are set by run()
   std::vector<PortTensor> port_tensors_;

@@ -25,7 +25,8 @@ Inside inside(std::ptrdiff_t start, std::ptrdiff_t step, std::ptrdiff_t count, s
 
 }  // namespace
 
-bool WindowRows::init(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output) {
+bool WindowRows::init(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output, float padding) {
+  padding_value_ = padding;
   height_ = input.h;
   width_ = input.w;
   pixel_stride_ = input.row_stride;
@@ -43,11 +44,11 @@ bool WindowRows::init(const ConvStep& step, const PlannedTensor& input, const Pl
             kernel_w_ * input.c <= (kernel_h_ == 1 ? kLongestJoinedLine : kLongestJoinedRun);
   segments_ = static_cast<std::size_t>(joined_ ? kernel_h_ : kernel_h_ * kernel_w_);
   segment_length_ = static_cast<std::size_t>(joined_ ? kernel_w_ * input.c : input.c / step.groups);
-  // A group's channels begin somewhere in the row: all of it must be zero.
-  const std::size_t zeros = joined_ ? segment_length_ : static_cast<std::size_t>(input.c);
-  zeros_ = AlignedBuffer::allocate(zeros * sizeof(float));
-  if (zeros_.data() == nullptr) return false;
-  std::fill_n(zeros_.floats(), zeros, 0.0F);
+  // A group's channels begin somewhere in the row: all of it must be padding.
+  const std::size_t count = joined_ ? segment_length_ : static_cast<std::size_t>(input.c);
+  padding_row_ = AlignedBuffer::allocate(count * sizeof(float));
+  if (padding_row_.data() == nullptr) return false;
+  std::fill_n(padding_row_.floats(), count, padding_value_);
   return true;
 }
 
@@ -89,12 +90,12 @@ void WindowRows::fill_taps(const float* input, const Line& line, std::size_t pit
     std::ptrdiff_t w = line.w * stride_w_ - padding_w_;
     for (std::ptrdiff_t kw = 0; kw < kernel_w_; ++kw, w += dilation_w_, to += pitch) {
       const Inside columns = row_inside ? inside(w, stride_w_, line.count, width_) : Inside{0, 0};
-      const float* const zeros = zeros_.floats();
-      std::fill(to, to + columns.first, zeros);
+      const float* const outside = padding_row_.floats();
+      std::fill(to, to + columns.first, outside);
       const float* from = input + (row + w + columns.first * stride_w_) * pixel_stride_;
       const std::ptrdiff_t step = stride_w_ * pixel_stride_;
       for (std::ptrdiff_t i = columns.first; i < columns.last; ++i, from += step) to[i] = from;
-      std::fill(to + columns.last, to + line.count, zeros);
+      std::fill(to + columns.last, to + line.count, outside);
     }
   }
 }
@@ -109,7 +110,7 @@ float* WindowRows::fill_joined(const float* input, const Line& line, std::size_t
   for (std::ptrdiff_t kh = 0; kh < kernel_h_; ++kh, to += pitch) {
     const std::ptrdiff_t h = line.h * stride_h_ - padding_h_ + kh * dilation_h_;
     if (h < 0 || h >= height_) {
-      std::fill(to, to + line.count, zeros_.floats());
+      std::fill(to, to + line.count, padding_row_.floats());
       continue;
     }
     const float* const row = input + (line.image * height_ + h) * width_ * pixel_stride_;
@@ -117,7 +118,7 @@ float* WindowRows::fill_joined(const float* input, const Line& line, std::size_t
       const std::ptrdiff_t at = w + i * stride_w_;
       const std::ptrdiff_t before = std::clamp<std::ptrdiff_t>(-at, 0, kernel_w_);  // taps left of the input
       const std::ptrdiff_t after = std::clamp<std::ptrdiff_t>(width_ - at, before, kernel_w_);
-      std::fill_n(copies, segment_length_, 0.0F);
+      std::fill_n(copies, segment_length_, padding_value_);
       if (before < after) {
         std::memcpy(copies + before * pixel_stride_, row + (at + before) * pixel_stride_,
                     static_cast<std::size_t>((after - before) * pixel_stride_) * sizeof(float));

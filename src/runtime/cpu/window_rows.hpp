@@ -1,5 +1,6 @@
 // Where the operands of a convolution's outputs lie: for each output pixel and each tap of the window a pointer to a
-// run of floats. Strides, dilation and padding are all in these pointers; kernels know nothing of them.
+// run of floats. Strides, dilation and padding are all in these pointers; kernels know nothing of them. What is called
+// a float may be any four bytes: two or four numbers of fewer bits.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +13,8 @@ namespace rushlight::runtime::cpu {
 class WindowRows {
  public:
   WindowRows() = default;
-  // False when there is no memory for a row of zeros.
-  bool init(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output);
+  // `padding` is what lies outside the input. False when there is no memory for a row of it.
+  bool init(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output, float padding = 0);
 
   // Runs a row, and floats a run. Usually one run for each tap, of all channels. Where there are few channels, the taps
   // of a window's row are one run: they are neighbours in memory.
@@ -23,7 +24,7 @@ class WindowRows {
   [[nodiscard]] std::size_t scratch_bytes(std::size_t rows) const noexcept;
 
   // Pointers [segments][rows] for output pixels first .. first + rows - 1, counted through the whole batch. They point
-  // into the input, to zeros, or into `scratch`, where they lie themselves.
+  // into the input, to padding, or into `scratch`, where they lie themselves.
   const float* const* fill(const float* input, std::size_t first, std::size_t rows, std::byte* scratch) const noexcept;
 
  private:
@@ -52,7 +53,8 @@ class WindowRows {
   bool joined_ = false;
   std::size_t segments_ = 0;
   std::size_t segment_length_ = 0;
-  AlignedBuffer zeros_;
+  float padding_value_ = 0;
+  AlignedBuffer padding_row_;
 };
 
 }  // namespace rushlight::runtime::cpu

@@ -4,8 +4,10 @@
 #if defined(__aarch64__)
 // NEON: 32 registers of 4 floats, and fused multiply-adds. 6 x 16 takes 24 of them for sums.
 #define RUSHLIGHT_TILE_ROWS {6, 8, 8}
+#define RUSHLIGHT_INT8_ROWS {4, 6, 8}
 #else
 // SSE2: 16 registers.
 #define RUSHLIGHT_TILE_ROWS {0, 4, 8}
+#define RUSHLIGHT_INT8_ROWS {0, 4, 6}
 #endif
 #include "runtime/cpu/kernels/kernels.inc"

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace rushlight::runtime::cpu {
 
@@ -55,6 +56,36 @@ struct GemmCall : Destination {
   const float* bias = nullptr;    // of the first panel, padded; or null
   std::size_t panel_count = 0;
   std::size_t columns = 0;  // outputs to store: at most panel_count * width
+};
+
+// The same products of 8-bit codes, summed in 32 bits without rounding:
+//
+//   sum = start[o] + sum over s and i of codes[s][r][i] * weight[o][s][i]
+//   output[r][o] = clamp(float(sum) * scale[o] + bias[o] + residual[r][o])
+//
+// A code is q in 0 .. 255 and stands for (q - zero point) * its scale, a weight is in -127 .. 127; `start` takes off
+// what the zero point adds. Codes come in units of four bytes, and what GemmCall says about floats holds for units:
+// four codes that are neighbours in a row, or two of 16 bits each, whichever Int8Kernels says. The sums are exact (the
+// caller keeps them below 2^31), the multiplication and the additions that follow are rounded one by one: every
+// instruction set gives the same bits.
+struct Int8Call : GemmCall {
+  const std::int32_t* start = nullptr;  // of the first panel, padded
+  const float* scale = nullptr;         // likewise
+};
+
+// Rows of floats to rows of codes: q = round(clamp(x * inverse_scale, low, high)) + zero_point, ties to even. Rows are
+// filled up to whole units.
+struct QuantiseCall {
+  const float* input = nullptr;
+  std::size_t input_stride = 0;  // in floats
+  std::size_t rows = 0;
+  std::size_t channels = 0;
+  std::byte* output = nullptr;
+  std::size_t output_pitch = 0;  // in units
+  float inverse_scale = 1;
+  float low = 0;   // -zero_point
+  float high = 0;  // 255 - zero_point
+  unsigned zero_point = 0;
 };
 
 // --- Products of narrow numbers: words of 32 bits, each two bfloat16 (or four 8-bit integers) ---
@@ -232,6 +263,17 @@ struct GemmKernel {
   void (*run)(const GemmCall&) = nullptr;
 };
 
+// What computes with 8-bit codes.
+struct Int8Kernel {
+  std::size_t width = 0;
+  void (*run)(const Int8Call&) = nullptr;
+};
+struct Int8Kernels {
+  std::size_t codes_per_unit = 0;  // 4: bytes. 2: words of 16 bits, for instruction sets that multiply no bytes exactly
+  Int8Kernel gemm[3];              // the widest first
+  bool (*quantise)(const QuantiseCall&) = nullptr;  // true where a value is NaN or infinite: its code means nothing
+};
+
 // Element by element; the output may be the input.
 using ElementKernel = void (*)(const float* input, float* output, std::size_t count);
 
@@ -239,6 +281,7 @@ using ElementKernel = void (*)(const float* input, float* output, std::size_t co
 struct Kernels {
   GemmKernel gemm[3];  // the widest first
   WidenKernel gemm_bf16;
+  Int8Kernels int8;
   WinogradKernels winograd2;  // F(2x2, 3x3)
   WinogradKernels winograd4;  // F(4x4, 3x3)
   void (*depthwise)(const DepthwiseCall&);
@@ -268,6 +311,7 @@ struct Kernels {
 [[nodiscard]] const Kernels& avx512_kernels() noexcept;
 [[nodiscard]] const NarrowKernels& avx512_bf16_kernels() noexcept;
 [[nodiscard]] const NarrowKernels& amx_bf16_kernels() noexcept;
+[[nodiscard]] const Int8Kernels& avx512_vnni_kernels() noexcept;  // takes the place of Kernels::int8
 #endif
 
 }  // namespace rushlight::runtime::cpu

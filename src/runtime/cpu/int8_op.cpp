@@ -1,0 +1,392 @@
+// Convolutions and Linear on 8-bit codes: one Op makes codes of the input, the next multiplies them.
+//
+// An activation x has the code q = round(x / scale) + zero_point in 0 .. 255, of a range that a Calibration found; what
+// lies outside the range becomes its nearest end. Weights have a scale for each output (int8_weights.hpp).
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/fail.hpp"
+#include "base/quote.hpp"
+#include "runtime/cpu/adjacent_rows.hpp"
+#include "runtime/cpu/epilogue.hpp"
+#include "runtime/cpu/gemm_choice.hpp"
+#include "runtime/cpu/int8_weights.hpp"
+#include "runtime/cpu/op.hpp"
+#include "runtime/cpu/window_rows.hpp"
+#include "runtime/failure.hpp"
+#include "rushlight/calibration.hpp"
+
+namespace rushlight::runtime::cpu {
+namespace {
+
+using Ops = std::vector<std::unique_ptr<Op>>;
+
+// As in gemm_op.cpp.
+constexpr std::size_t kBlockRows = 96;
+constexpr std::size_t kBlockPointers = 4096;
+constexpr std::size_t kEnoughTasks = 16;
+// Floats that one task makes codes of.
+constexpr std::size_t kQuantisedPart = 16384;
+// Products of one output, so that their sum fits 32 bits whatever they are: 2^31 / (255 * 127), rounded down.
+constexpr std::size_t kMostDepth = std::size_t{1} << 16;
+// Of a group's channels: whole units, whichever the instruction set has.
+constexpr std::int64_t kGroupChannels = 4;
+
+// The codes of a tensor's values.
+struct Quantisation {
+  float scale = 1;
+  unsigned zero_point = 0;
+
+  explicit Quantisation(const ActivationRange& range) {
+    const double low = std::min(range.low, 0.0F);
+    const double high = std::max(range.high, 0.0F);
+    const auto wanted = static_cast<float>((high - low) / 255);
+    // Where all values were 0, or nearly so, any scale serves.
+    if (std::isnormal(wanted) && std::isnormal(1 / wanted)) scale = wanted;
+    zero_point = static_cast<unsigned>(std::clamp(std::nearbyint(-low / static_cast<double>(scale)), 0.0, 255.0));
+  }
+};
+
+// The codes of a step's input in the memory that its Ops share: rows of whole units, then a byte for each task that
+// made them, 1 where it met NaN or infinity.
+struct Codes {
+  std::size_t pitch = 0;  // units from row to row
+  std::size_t rows = 0;
+  std::size_t part_rows = 0;
+  std::size_t parts = 0;
+
+  [[nodiscard]] std::size_t code_bytes() const noexcept { return rows * pitch * 4; }
+  [[nodiscard]] std::size_t bytes() const noexcept { return code_bytes() + parts; }
+};
+
+class QuantiseOp final : public Op {
+ public:
+  QuantiseOp(const PlannedTensor& input, TensorId id, const Codes& codes, const Quantisation& quantisation,
+             const OpContext& context)
+      : quantise_(context.kernels.int8.quantise),
+        input_(id),
+        shared_(context.shared()),
+        codes_(codes),
+        codes_in_row_(codes.pitch * context.kernels.int8.codes_per_unit) {
+    call_.input_stride = static_cast<std::size_t>(input.row_stride);
+    call_.channels = static_cast<std::size_t>(input.c);
+    call_.output_pitch = codes.pitch;
+    call_.inverse_scale = 1 / quantisation.scale;
+    call_.zero_point = quantisation.zero_point;
+    call_.low = -static_cast<float>(quantisation.zero_point);
+    call_.high = 255 + call_.low;
+    task_count_ = codes.parts;
+    operations_ = 4.0 * static_cast<double>(input.elements());
+    set_shared_bytes(codes.bytes());
+  }
+
+  [[nodiscard]] std::string_view algorithm() const noexcept override { return "int8"; }
+
+  void run(std::size_t task, float* const* tensors, std::byte*) const noexcept override {
+    auto* const codes = reinterpret_cast<std::byte*>(tensors[shared_]);
+    const Range rows = part_range(task, codes_.rows, codes_.part_rows);
+    QuantiseCall call = call_;
+    call.input = tensors[input_] + rows.first * call.input_stride;
+    call.output = codes + rows.first * codes_.pitch * 4;
+    call.rows = rows.last - rows.first;
+    // One long row is faster than many short ones.
+    if (call.input_stride == call.channels && codes_in_row_ == call.channels) {
+      call.channels *= call.rows;
+      call.rows = 1;
+    }
+    codes[codes_.code_bytes() + task] = static_cast<std::byte>(quantise_(call) ? 1 : 0);
+  }
+
+ private:
+  bool (*quantise_)(const QuantiseCall&);
+  TensorId input_;
+  TensorId shared_;
+  Codes codes_;
+  std::size_t codes_in_row_;
+  QuantiseCall call_;  // what all tasks have in common
+};
+
+template <class Rows>
+class Int8Op final : public Op {
+ public:
+  // `plain`: the same rows of the input itself.
+  Int8Op(Rows rows, Rows plain, const Codes& codes, WeightSource weight)
+      : rows_(std::move(rows)), plain_rows_(std::move(plain)), codes_(codes), weight_(std::move(weight)) {}
+
+  // False when it cannot be done with codes.
+  template <class Step>
+  Result<bool> init(const Step& step, std::size_t groups, const Quantisation& quantisation, const OpContext& context) {
+    const PlannedTensor& output = context.tensor(step.output);
+    shared_ = context.shared();
+    input_ = step.input;
+    output_ = step.output;
+    residual_ = step.epilogue.residual;
+    groups_ = groups;
+    row_count_ = static_cast<std::size_t>(output.rows());
+    outputs_ = static_cast<std::size_t>(output.c) / groups;
+    depth_ = rows_.segments() * rows_.segment_length();
+    const Int8Kernels& kernels = context.kernels.int8;
+    const GemmChoice<Int8Kernel> choice = choose_gemm(kernels.gemm, outputs_, groups == 1);
+    kernel_ = choice.kernel;
+    last_kernel_ = choice.last;
+    panels_ = panels_for(outputs_, kernel_.width);
+    const std::size_t last_width = last_kernel_.width == kernel_.width ? 0 : last_kernel_.width;
+    const PackedForm form{context.plan.constants[step.weights],
+                          kernels.codes_per_unit == 4 ? Packing::int8_bytes : Packing::int8_words, kernel_.width,
+                          groups, last_width};
+    RUSHLIGHT_TRY_ASSIGN(packed_, context.weights.get(form, context.network));
+    if (!packed_->is_usual) return false;
+    RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector, kernel_.width, groups));
+    const Int8Form sizes(form, weight_.outputs, weight_.channels, weight_.pixels);
+    const Int8Weights weights(*packed_, sizes);
+    tables_ = AlignedBuffer::allocate(2 * sizes.columns * sizeof(float));
+    if (tables_.data() == nullptr) return no_memory_for(2 * sizes.columns * sizeof(float), "scales");
+    auto* const starts = reinterpret_cast<std::int32_t*>(tables_.floats());
+    float* const scales = tables_.floats() + sizes.columns;
+    for (std::size_t column = 0; column < sizes.columns; ++column) {
+      starts[column] = -static_cast<std::int32_t>(quantisation.zero_point) * weights.sums[column];
+      scales[column] = quantisation.scale * weights.scales[column];
+    }
+    call_.segments = rows_.segments();
+    call_.segment_length = rows_.segment_length();
+    weights_ = weights.units;
+    call_.start = starts;
+    call_.scale = scales;
+    static_cast<Destination&>(call_) = destination_of(step.output, step.epilogue, context.plan);
+    activate_ = kernel_of(step.epilogue.activation, context.kernels);
+
+    block_rows_ = std::clamp<std::size_t>(kBlockPointers / plain_rows_.segments() / 8 * 8, 8, kBlockRows);
+    const std::size_t blocks = parts_of(row_count_, block_rows_);
+    const std::size_t all_panels = groups_ * panels_;
+    const std::size_t wanted_parts = blocks == 0 ? 1 : parts_of(kEnoughTasks, blocks);
+    part_panels_ = parts_of(all_panels, std::min(wanted_parts, all_panels));
+    parts_ = parts_of(all_panels, part_panels_);
+    task_count_ = blocks * parts_;
+    codes_scratch_ = (rows_.scratch_bytes(block_rows_) + kCacheLine - 1) / kCacheLine * kCacheLine;
+    scratch_bytes_ = codes_scratch_ + plain_rows_.scratch_bytes(block_rows_);
+    // A quarter of what they cost as floats, or half.
+    operations_ =
+        2.0 * static_cast<double>(row_count_) * static_cast<double>(depth_) * static_cast<double>(groups_ * outputs_);
+    return true;
+  }
+
+  [[nodiscard]] std::string_view algorithm() const noexcept override { return "int8"; }
+
+  void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept override {
+    const Range rows = part_range(task / parts_, row_count_, block_rows_);
+    const Range panels = part_range(task % parts_, groups_ * panels_, part_panels_);
+    Int8Call call = call_;
+    call.row_pitch = rows.last - rows.first;
+    call.rows = rows_.fill(tensors[shared_], rows.first, call.row_pitch, scratch);
+    call.output = tensors[output_] + rows.first * call.output_stride;
+    if (residual_ != kNone) call.residual = tensors[residual_] + rows.first * call.residual_stride;
+    const auto* const odd_parts = reinterpret_cast<const std::byte*>(tensors[shared_]) + codes_.code_bytes();
+    const bool has_odd = std::memchr(odd_parts, 1, codes_.parts) != nullptr;
+    const float* const* plain = nullptr;
+    if (has_odd) plain = plain_rows_.fill(tensors[input_], rows.first, call.row_pitch, scratch + codes_scratch_);
+    for (std::size_t next = panels.first; next < panels.last;) {
+      const std::size_t group = next / panels_;
+      const std::size_t panel = next % panels_;
+      const std::size_t column = group * outputs_ + panel * kernel_.width;
+      const bool is_last = panel + 1 == panels_;
+      Int8Call part = call;
+      part.row_shift = group * call.segment_length;
+      part.panel_count = is_last ? 1 : std::min(panels_ - 1 - panel, panels.last - next);
+      part.columns = std::min(outputs_ - panel * kernel_.width, part.panel_count * kernel_.width);
+      part.weights = weights_ + next * depth_ * kernel_.width;
+      part.start = call.start + next * kernel_.width;
+      part.scale = call.scale + next * kernel_.width;
+      part.bias = bias_ == nullptr ? nullptr : bias_->data() + next * kernel_.width;
+      part.output = call.output + column;
+      part.residual = call.residual == nullptr ? nullptr : call.residual + column;
+      const auto multiply = (is_last ? last_kernel_ : kernel_).run;
+      if (has_odd) {
+        run_apart(part, multiply, plain, group, column);
+      } else {
+        part.row_count = part.row_pitch;
+        multiply(part);
+      }
+      next += part.panel_count;
+    }
+    if (activate_ == nullptr) return;
+    const auto column_of = [&](std::size_t panel) {
+      return panel / panels_ * outputs_ + std::min(panel % panels_ * kernel_.width, outputs_);
+    };
+    const std::size_t first = column_of(panels.first);
+    activate_rows(activate_, call.output + first, call.row_pitch, call.output_stride, column_of(panels.last) - first);
+  }
+
+ private:
+  // Rows of operands that are all finite go to the kernel, the others are told from what is not.
+  void run_apart(const Int8Call& all, void (*multiply)(const Int8Call&), const float* const* plain, std::size_t group,
+                 std::size_t column) const noexcept {
+    const std::size_t shift = group * plain_rows_.segment_length();
+    for (std::size_t row = 0; row < all.row_pitch;) {
+      std::size_t end = row;
+      while (end < all.row_pitch && is_finite(plain + end, all.row_pitch, shift)) ++end;
+      if (end > row) {
+        Int8Call some = all;
+        some.rows += row;
+        some.row_count = end - row;
+        some.output += row * some.output_stride;
+        if (some.residual != nullptr) some.residual += row * some.residual_stride;
+        multiply(some);
+      }
+      if (end < all.row_pitch) store_odd(all, end, plain + end, shift, column);
+      row = end + 1;
+    }
+  }
+
+  [[nodiscard]] bool is_finite(const float* const* plain, std::size_t pitch, std::size_t shift) const noexcept {
+    for (std::size_t s = 0; s < plain_rows_.segments(); ++s) {
+      const float* const x = plain[s * pitch] + shift;
+      float sum = 0;  // of zeros, or NaN
+      for (std::size_t i = 0; i < plain_rows_.segment_length(); ++i) sum += x[i] * 0.0F;
+      if (sum != 0) return false;
+    }
+    return true;
+  }
+
+  // A sum of products with NaN is NaN; beside infinite ones the finite ones do not count.
+  void store_odd(const Int8Call& all, std::size_t row, const float* const* plain, std::size_t shift,
+                 std::size_t column) const noexcept {
+    const std::size_t length = plain_rows_.segment_length();
+    bool has_nan = false;
+    for (std::size_t s = 0; s < plain_rows_.segments(); ++s) {
+      const float* const x = plain[s * all.row_pitch] + shift;
+      for (std::size_t i = 0; i < length; ++i) has_nan |= std::isnan(x[i]);
+    }
+    for (std::size_t o = 0; o < all.columns; ++o) {
+      float y = has_nan ? std::numeric_limits<float>::quiet_NaN() : 0.0F;
+      for (std::size_t s = 0; s < plain_rows_.segments() && !has_nan; ++s) {
+        const float* const x = plain[s * all.row_pitch] + shift;
+        for (std::size_t i = 0; i < length; ++i) {
+          const std::size_t at = s * length + i;
+          if (std::isinf(x[i])) y += x[i] * weight_.at(column + o, at % weight_.channels, at / weight_.channels);
+        }
+      }
+      if (all.bias != nullptr) y += all.bias[o];
+      if (all.residual != nullptr) y += all.residual[row * all.residual_stride + o];
+      if (all.bounds.active) {
+        y = y < all.bounds.low ? all.bounds.low : y;
+        y = y > all.bounds.high ? all.bounds.high : y;
+      }
+      all.output[row * all.output_stride + o] = y;
+    }
+  }
+
+  Rows rows_;        // of codes
+  Rows plain_rows_;  // of the input itself
+  Codes codes_;
+  WeightSource weight_;
+  TensorId shared_ = kNone;
+  TensorId input_ = kNone;
+  TensorId output_ = kNone;
+  TensorId residual_ = kNone;
+  std::size_t groups_ = 1;
+  std::size_t row_count_ = 0;
+  std::size_t outputs_ = 0;  // of one group
+  std::size_t depth_ = 0;    // units an output
+  Int8Kernel kernel_;
+  Int8Kernel last_kernel_;
+  std::size_t panels_ = 0;  // of one group
+  std::size_t block_rows_ = 0;
+  std::size_t part_panels_ = 0;
+  std::size_t parts_ = 0;
+  std::size_t codes_scratch_ = 0;
+  Int8Call call_;  // what all tasks have in common
+  ElementKernel activate_ = nullptr;
+  std::shared_ptr<const PackedArray> packed_;
+  const float* weights_ = nullptr;  // the units in `packed_`
+  std::shared_ptr<const PackedArray> bias_;
+  AlignedBuffer tables_;  // starts and scales of all columns
+};
+
+Result<Quantisation> quantisation_of(const OpContext& context) {
+  const auto& layers = context.options.calibration->layers;
+  const auto found = layers.find(context.step_name);
+  if (found != layers.end()) return Quantisation(found->second);
+  return Error::of(ErrorCode::mismatch,
+                   {.category = Category::model,
+                    .code = "CALIBRATION-LAYER",
+                    .message = "the calibration has no range for layer " + quoted(context.step_name),
+                    .hint = "it belongs to another network: calibrate this one"});
+}
+
+template <class Rows, class Step>
+Result<Ops> make_ops(Rows rows, Rows plain, const Step& step, std::size_t groups, const Codes& codes,
+                     const Quantisation& quantisation, const OpContext& context) {
+  RUSHLIGHT_TRY_ASSIGN(WeightSource weight, find_weight(context.plan.constants[step.weights], context.network));
+  Ops ops;
+  const PlannedTensor& input = context.tensor(step.input);
+  auto quantise = std::make_unique<QuantiseOp>(input, step.input, codes, quantisation, context);
+  auto op = std::make_unique<Int8Op<Rows>>(std::move(rows), std::move(plain), codes, std::move(weight));
+  RUSHLIGHT_TRY_ASSIGN(const bool is_usual, op->init(step, groups, quantisation, context));
+  if (!is_usual) return ops;
+  ops.push_back(std::move(quantise));
+  ops.push_back(std::move(op));
+  return ops;
+}
+
+Codes codes_of(const PlannedTensor& input, const OpContext& context) {
+  const std::size_t per_unit = context.kernels.int8.codes_per_unit;
+  Codes codes;
+  codes.pitch = parts_of(static_cast<std::size_t>(input.c), per_unit);
+  codes.rows = static_cast<std::size_t>(input.rows());
+  codes.part_rows = std::max<std::size_t>(1, kQuantisedPart / std::max<std::size_t>(1, codes.pitch * per_unit));
+  codes.parts = parts_of(codes.rows, codes.part_rows);
+  return codes;
+}
+
+// Four bytes of padding: the code of 0.
+float padding_of(const Quantisation& quantisation, std::size_t codes_per_unit) noexcept {
+  const std::uint32_t code = quantisation.zero_point;
+  return std::bit_cast<float>(codes_per_unit == 4 ? code * 0x01010101U : code * 0x00010001U);
+}
+
+}  // namespace
+
+Result<Ops> make_int8_ops(const ConvStep& step, const OpContext& context) {
+  const PlannedTensor& input = context.tensor(step.input);
+  const PlannedTensor& output = context.tensor(step.output);
+  const std::int64_t channels = input.c / step.groups;
+  const auto depth = static_cast<std::size_t>(channels * step.kernel.h * step.kernel.w);
+  if (depth > kMostDepth || (step.groups > 1 && channels % kGroupChannels != 0)) return Ops();
+  RUSHLIGHT_TRY_ASSIGN(const Quantisation quantisation, quantisation_of(context));
+  const Codes codes = codes_of(input, context);
+  const auto groups = static_cast<std::size_t>(step.groups);
+  const bool pointwise = step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0};
+  if (pointwise && input.h == output.h && input.w == output.w) {
+    const AdjacentRows rows{codes.pitch, codes.pitch / groups};
+    const AdjacentRows plain{static_cast<std::size_t>(input.row_stride), static_cast<std::size_t>(channels)};
+    return make_ops(rows, plain, step, groups, codes, quantisation, context);
+  }
+  PlannedTensor units = input;
+  units.c = units.row_stride = static_cast<std::int64_t>(codes.pitch);
+  WindowRows rows;
+  WindowRows plain;
+  if (!rows.init(step, units, output, padding_of(quantisation, context.kernels.int8.codes_per_unit)) ||
+      !plain.init(step, input, output)) {
+    return no_memory_for(static_cast<std::uint64_t>(input.c) * 4, "padding");
+  }
+  return make_ops(std::move(rows), std::move(plain), step, groups, codes, quantisation, context);
+}
+
+Result<Ops> make_int8_ops(const LinearStep& step, const OpContext& context) {
+  const PlannedTensor& input = context.tensor(step.input);
+  if (static_cast<std::size_t>(input.c) > kMostDepth) return Ops();
+  RUSHLIGHT_TRY_ASSIGN(const Quantisation quantisation, quantisation_of(context));
+  const Codes codes = codes_of(input, context);
+  const AdjacentRows rows{codes.pitch, codes.pitch};
+  const AdjacentRows plain{static_cast<std::size_t>(input.row_stride), static_cast<std::size_t>(input.c)};
+  return make_ops(rows, plain, step, 1, codes, quantisation, context);
+}
+
+}  // namespace rushlight::runtime::cpu
