@@ -8,6 +8,7 @@
 
 #include "cli/format.hpp"
 #include "cli/model_input.hpp"
+#include "cli/precision_input.hpp"
 #include "cli/text_table.hpp"
 #include "cli/tuning_file.hpp"
 #include "cli/verbs.hpp"
@@ -22,6 +23,7 @@ struct Options {
   std::vector<std::int64_t> batches;
   std::vector<std::int64_t> threads;
   std::string precisions = "strict";
+  std::string calibration;
   std::string device = "cpu";
   std::string tune;
   std::optional<double> seconds;
@@ -131,7 +133,12 @@ Result<Row> measure(Context& context, const Options& options, const std::string&
   how.batch = batch;
   how.seconds = options.seconds.value_or(2);
   how.layers = options.layers;
-  how.session.precision = *parse_precision(precision);
+  const Result<Precision> parsed = parse_precision(precision);
+  if (!parsed) return parsed.error();
+  how.session.precision = *parsed;
+  const Result<std::optional<Calibration>> calibration = read_calibration_for(*parsed, options.calibration, context);
+  if (!calibration) return calibration.error();
+  if (*calibration) how.session.calibration = &**calibration;
   how.session.threads = static_cast<unsigned>(row.threads);
   how.session.limits = context.limits;
   how.session.low_memory = options.low_memory;
@@ -303,10 +310,7 @@ std::string text_of(const Context& context, const Options& options, const std::v
 
 Status check(const Options& options) {
   for (const std::string& precision : split(options.precisions)) {
-    if (parse_precision(precision)) continue;
-    return Error::of({.category = Category::unsup,
-                      .code = "UNSUP-OPTION",
-                      .message = fmt::format("'--precision {}' is not built into this version", escaped(precision))});
+    if (const Result<Precision> parsed = parse_precision(precision); !parsed) return parsed.error();
   }
   if (options.seconds && !(*options.seconds >= 0)) {
     return wrong_argument("ARG-SECONDS", fmt::format("--seconds: expected at least 0, found {}", *options.seconds));
@@ -369,7 +373,8 @@ Verb bench_verb() {
             .in("Work");
         table.add("--seconds", &options->seconds, "how long to measure each row (2)").in("Work");
         table.add("--device", &options->device, "cpu or cuda:N").in("Work");
-        table.add("--precision", &options->precisions, "strict, fast or bf16, or several: strict,bf16").in("Work");
+        table.add("--precision", &options->precisions, "strict, fast, bf16 or int8, or several: strict,bf16").in("Work");
+        add_calibration_option(table, options->calibration);
         TuningFile::add_option(table, &options->tune);
         table.add("--low-memory", &options->low_memory, "weights in memory once, at the price of speed").in("Work");
         table.add("--layers", &options->layers, "measure each layer too").in("Output");

@@ -123,6 +123,11 @@ Result<ImageTransform> PictureInput::transform(const Preprocessing& of_network) 
   return chosen;
 }
 
+void PictureInput::note_unscaled(const ImageTransform& transform, std::vector<std::string>& notes) const {
+  if (scale || !preset.empty() || transform.preprocessing.scale != 1) return;
+  notes.emplace_back("pixels go in as 0 to 255; --scale 255 makes 0 to 1 of them");
+}
+
 Result<std::vector<std::string>> PictureInput::files() const {
   std::error_code ignored;
   const bool is_folder = std::filesystem::is_directory(images, ignored);

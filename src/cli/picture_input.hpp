@@ -25,6 +25,8 @@ struct PictureInput {
   [[nodiscard]] bool says_transform() const noexcept;
   // What the options say, and where they say nothing, the preset, and then the network.
   [[nodiscard]] Result<ImageTransform> transform(const Preprocessing& of_network) const;
+  // Says that pixels go in as they are.
+  void note_unscaled(const ImageTransform& transform, std::vector<std::string>& notes) const;
   // The pictures of --images, by name. An empty folder is an error.
   [[nodiscard]] Result<std::vector<std::string>> files() const;
 };

@@ -9,8 +9,9 @@
 #include <utility>
 
 #include "cli/format.hpp"
+#include "cli/item_input.hpp"
 #include "cli/model_input.hpp"
-#include "cli/picture_input.hpp"
+#include "cli/precision_input.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/text_table.hpp"
 #include "cli/tuning_file.hpp"
@@ -22,26 +23,19 @@ namespace {
 
 struct Options {
   ModelInput model;
-  PictureInput pictures;
-  std::string npy;
-  std::string idx;
+  ItemInput items;
   std::string idx_labels;
   std::string labels;
   std::string output;
   std::string device = "cpu";
   std::string precision = "strict";
+  std::string calibration;
   std::string tap;
   std::string tune;
   std::int64_t batch = 64;
   std::int64_t top = 5;
   bool reference = false;
   bool low_memory = false;
-};
-
-// The input as float32 with a batch dimension, and what was done to it.
-struct Input {
-  Tensor tensor;
-  std::vector<std::string> notes;
 };
 
 // What came of all items.
@@ -52,99 +46,6 @@ struct Report {
   std::vector<Finding> findings;  // pictures that could not be read; their rows of the output are NaN
   bool has_output = true;
 };
-
-Shape declared_shape(const Graph& graph) {
-  return graph.inputs().empty() ? Shape{} : graph.inputs()[0].shape;
-}
-
-// One row an item, as view(N, -1).
-Result<Tensor> as_rows(const Tensor& input, std::vector<std::string>& notes) {
-  Result<Tensor> dense = input.contiguous();
-  if (!dense) return dense;
-  const std::int64_t items = dense->shape()[0];
-  std::int64_t features = 1;
-  for (const std::int64_t size : dense->shape().subspan(1)) features *= size;
-  Result<Tensor> rows =
-      Tensor::view(dense->storage(), dense->dtype(), {items, features}, {features, 1}, dense->storage_offset());
-  const std::string note = rows ? fmt::format("flattened to {}", format_shape(rows->shape())) : std::string();
-  if (rows && std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
-  return rows;
-}
-
-// One picture as the network takes it: float32 [1, C, H, W], or a row.
-Result<Tensor> picture_input(const Tensor& pixels, ImageTransform transform, const Graph& graph, const Limits& limits,
-                             std::vector<std::string>& notes) {
-  const Shape declared = declared_shape(graph);
-  transform.channels = declared.size() == 4 ? std::max<std::int64_t>(declared[1], 0) : 0;
-  Result<Tensor> input = transform_image(pixels, transform, limits);
-  if (!input) return input;
-  const PictureForm form = form_for(graph, input->shape());
-  if (form.channels != 0 && form.channels != input->shape()[1]) {
-    transform.channels = form.channels;
-    input = transform_image(pixels, transform, limits);
-    if (!input) return input;
-  }
-  return form.as_row ? as_rows(*input, notes) : input;
-}
-
-void note_unscaled(const Options& options, const ImageTransform& transform, std::vector<std::string>& notes) {
-  if (options.pictures.scale || !options.pictures.preset.empty() || transform.preprocessing.scale != 1) return;
-  notes.emplace_back("pixels go in as 0 to 255; --scale 255 makes 0 to 1 of them");
-}
-
-Result<Input> read_set(const Context& context, const Options& options, const Graph& graph) {
-  Result<Tensor> read = read_idx(options.idx, context.limits);
-  if (!read) return with_path_suggestion(std::move(read).error(), options.idx);
-  Tensor pixels = *read;
-  if (pixels.dim() == 3) {  // [N, H, W]: one channel each
-    const auto shape = pixels.shape();
-    Result<Tensor> view =
-        Tensor::view(pixels.storage(), pixels.dtype(), {shape[0], 1, shape[1], shape[2]},
-                     contiguous_strides(Shape{shape[0], 1, shape[1], shape[2]}), pixels.storage_offset());
-    if (!view) return std::move(view).error();
-    pixels = *view;
-  }
-  Result<ImageTransform> transform = options.pictures.transform(graph.preprocessing());
-  if (!transform) return std::move(transform).error();
-  const Shape declared = declared_shape(graph);
-  transform->channels = declared.size() == 4 && declared[1] > 0 ? declared[1] : 0;
-  Input input;
-  note_unscaled(options, *transform, input.notes);
-  Result<Tensor> tensor = transform_image(pixels, *transform, context.limits);
-  if (!tensor) return std::move(tensor).error();
-  input.tensor = *std::move(tensor);
-  return input;
-}
-
-Result<Input> read_array(const Context& context, const Options& options, const Graph& graph) {
-  Input input;
-  const Shape declared = declared_shape(graph);
-  Result<Tensor> array = read_npy(options.npy, context.limits);
-  if (!array) return with_path_suggestion(std::move(array).error(), options.npy);
-  Tensor tensor = *array;
-  if (!declared.empty() && tensor.dim() + 1 == std::int64_t(declared.size())) {
-    Shape shape(tensor.shape().begin(), tensor.shape().end());
-    shape.insert(shape.begin(), 1);
-    Strides strides(tensor.strides().begin(), tensor.strides().end());
-    strides.insert(strides.begin(), 0);
-    Result<Tensor> view = Tensor::view(tensor.storage(), tensor.dtype(), shape, strides, tensor.storage_offset());
-    if (!view) return std::move(view).error();
-    tensor = *view;
-    input.notes.emplace_back("added a batch dimension of 1");
-  }
-  Result<Tensor> floats = tensor;
-  if (tensor.dim() == 4 && (tensor.dtype() != DType::f32 || options.pictures.says_transform())) {
-    Result<ImageTransform> transform = options.pictures.transform(graph.preprocessing());
-    if (!transform) return std::move(transform).error();
-    transform->channels = declared.size() == 4 && declared[1] > 0 ? declared[1] : 0;
-    floats = transform_image(tensor, *transform, context.limits);
-  } else if (tensor.dtype() != DType::f32 || options.pictures.says_transform()) {
-    floats = tensor.to(DType::f32);
-  }
-  if (!floats) return std::move(floats).error();
-  input.tensor = *std::move(floats);
-  return input;
-}
 
 Result<std::vector<std::string>> read_labels(const Context& context, const std::string& path) {
   std::vector<std::string> labels;
@@ -214,7 +115,7 @@ std::vector<std::string> best_of(const EvaluatedItem& item) {
 void write_text(const Context& context, const Options& options, const Report& all, unsigned threads) {
   const Evaluation& report = all.evaluation;
   std::string out;
-  const bool by_name = !options.pictures.images.empty();
+  const bool by_name = !options.items.pictures.images.empty();
   if (report.results.size() == 1 && !by_name) {
     TextTable table({TextTable::Align::right, TextTable::Align::left, TextTable::Align::right, TextTable::Align::left});
     for (const ScoredClass& scored : report.results[0].top) {
@@ -327,7 +228,7 @@ class PictureRun {
   Result<Tensor> read(const std::string& file) {
     Result<Tensor> pixels = read_picture(file, options_.session.limits);
     if (!pixels) return pixels;
-    Result<Tensor> input = picture_input(*pixels, transform_, model_.graph(), options_.session.limits, report_.notes);
+    Result<Tensor> input = picture_item(*pixels, transform_, model_.graph(), options_.session.limits, report_.notes);
     if (!input) return input;
     const Shape shape(input->shape().begin(), input->shape().end());
     if (shape_.empty()) shape_ = shape;
@@ -410,24 +311,21 @@ class PictureRun {
 };
 
 Result<Report> run_pictures(const Model& model, const Options& options, const EvaluateOptions& evaluate_options) {
-  Result<ImageTransform> transform = options.pictures.transform(model.graph().preprocessing());
+  Result<ImageTransform> transform = options.items.pictures.transform(model.graph().preprocessing());
   if (!transform) return std::move(transform).error();
-  Result<std::vector<std::string>> files =
-      options.pictures.images.empty() ? std::vector{options.pictures.image} : options.pictures.files();
+  Result<std::vector<std::string>> files = options.items.pictures.images.empty()
+                                               ? std::vector{options.items.pictures.image}
+                                               : options.items.pictures.files();
   if (!files) return std::move(files).error();
   Result<Report> report = PictureRun(model, *transform, evaluate_options, *std::move(files)).run();
-  if (report) note_unscaled(options, *transform, report->notes);
+  if (report) options.items.pictures.note_unscaled(*transform, report->notes);
   return report;
 }
 
 Result<Report> run_set(const Context& context, const Model& model, const Options& options,
                        EvaluateOptions evaluate_options) {
-  Result<Input> input =
-      options.idx.empty() ? read_array(context, options, model.graph()) : read_set(context, options, model.graph());
+  Result<Items> input = options.items.read_items(context, model.graph());
   if (!input) return std::move(input).error();
-  const bool is_flattened = declared_shape(model.graph()).size() == 2 && input->tensor.dim() > 2;
-  Result<Tensor> rows = is_flattened ? as_rows(input->tensor, input->notes) : input->tensor;
-  if (!rows) return std::move(rows).error();
   Tensor targets;
   if (!options.idx_labels.empty()) {
     Result<Tensor> read = read_idx(options.idx_labels, context.limits);
@@ -435,35 +333,24 @@ Result<Report> run_set(const Context& context, const Model& model, const Options
     targets = *std::move(read);
     evaluate_options.targets = &targets;
   }
-  Result<Evaluation> evaluation = evaluate(model, *rows, evaluate_options);
+  Result<Evaluation> evaluation = evaluate(model, input->tensor, evaluate_options);
   if (!evaluation) return std::move(evaluation).error();
   return Report{*std::move(evaluation), {}, std::move(input->notes), {}, true};
 }
 
 int run(Context& context, const Options& options) {
   const auto give_up = [&](Error error) { return fail(context, "run", options.model.model, std::move(error)); };
-  const bool has_pictures = !options.pictures.image.empty() || !options.pictures.images.empty();
-  const int given = int(!options.npy.empty()) + int(!options.pictures.image.empty()) +
-                    int(!options.pictures.images.empty()) + int(!options.idx.empty());
-  if (given != 1) {
-    return give_up(Error::of({.category = Category::argument,
-                              .code = "ARG-INPUT",
-                              .message = "give one of --input, --image, --images and --idx",
-                              .found = std::to_string(given),
-                              .expected = "1"}));
-  }
+  const bool has_pictures = options.items.has_pictures();
+  if (const Status one = options.items.check_one(); !one) return give_up(one.error());
   if (has_pictures && !options.idx_labels.empty()) {
     return give_up(Error::of({.category = Category::argument,
                               .code = "ARG-INPUT",
                               .message = "--idx-labels goes with --idx and --input, not with pictures"}));
   }
-  const std::optional<Precision> precision = parse_precision(options.precision);
-  if (!precision) {
-    return give_up(Error::of(
-        {.category = Category::unsup,
-         .code = "UNSUP-OPTION",
-         .message = fmt::format("'--precision {}' is not built into this version", escaped(options.precision))}));
-  }
+  const Result<Precision> precision = parse_precision(options.precision);
+  if (!precision) return give_up(precision.error());
+  const Result<std::optional<Calibration>> calibration = read_calibration_for(*precision, options.calibration, context);
+  if (!calibration) return give_up(calibration.error());
   Result<Device> device = Device::parse(options.device);
   if (!device) return give_up(std::move(device).error());
   Result<Model> model = options.model.load(context);
@@ -484,6 +371,7 @@ int run(Context& context, const Options& options) {
   evaluate_options.session.limits = context.limits;
   evaluate_options.session.threads = context.threads == 0 ? 1 : context.threads;
   evaluate_options.session.precision = *precision;
+  if (*calibration) evaluate_options.session.calibration = &**calibration;
   if (options.reference) evaluate_options.session.implementation = Implementation::reference;
   evaluate_options.session.low_memory = options.low_memory;
   evaluate_options.session.tuning = tuning->tuning();
@@ -531,15 +419,14 @@ Verb run_verb() {
           [](OptionTable& table, Context& context) {
             auto options = std::make_shared<Options>();
             options->model.add_to(table);
-            table.add("--input", &options->npy, "an .npy array, NCHW as torch").in("Input");
-            options->pictures.add_to(table);
-            table.add("--idx", &options->idx, "a set of pictures in IDX form (MNIST)").in("Input");
+            options->items.add_to(table);
             table.add("--idx-labels", &options->idx_labels, "their right classes, for the accuracy").in("Input");
             table.add("--device", &options->device, "cpu or cuda:N").in("Work");
             table.add("--batch", &options->batch, "items at a time").at_least(1).in("Work");
-            table.add("--precision", &options->precision, "strict, fast: a digit less, or bf16: two or three digits")
+            table.add("--precision", &options->precision, "strict; fast: a digit less; bf16: two or three digits; int8: 8-bit integers")
                 .one_of({"strict", "fast", "bf16", "fp16", "int8", "tf32"})
                 .in("Work");
+            add_calibration_option(table, options->calibration);
             TuningFile::add_option(table, &options->tune);
             table.add("--low-memory", &options->low_memory, "weights in memory once, at the price of speed").in("Work");
             table.add("--reference", &options->reference, "the naive implementation that judges the others").in("Work");

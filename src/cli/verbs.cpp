@@ -4,9 +4,9 @@ namespace rushlight::cli {
 
 const std::vector<Verb>& verbs() {
   static const std::vector<Verb> table = {
-      list_verb(),     show_verb(),  stats_verb(),   du_verb(),      verify_verb(),     doctor_verb(),  hash_verb(),
-      manifest_verb(), sign_verb(),  diff_verb(),    scan_verb(),    convert_verb(),    extract_verb(), edit_verb(),
-      run_verb(),      bench_verb(), summary_verb(), devices_verb(), completion_verb(), names_verb()};
+      list_verb(),     show_verb(),      stats_verb(), du_verb(),      verify_verb(),  doctor_verb(),     hash_verb(),
+      manifest_verb(), sign_verb(),      diff_verb(),  scan_verb(),    convert_verb(), extract_verb(),    edit_verb(),
+      run_verb(),      calibrate_verb(), bench_verb(), summary_verb(), devices_verb(), completion_verb(), names_verb()};
   return table;
 }
 

@@ -37,6 +37,7 @@ Verb extract_verb();
 Verb edit_verb();
 Verb scan_verb();
 Verb run_verb();
+Verb calibrate_verb();
 Verb bench_verb();
 Verb summary_verb();
 Verb devices_verb();
