@@ -27,6 +27,8 @@ struct ActivationRange {
   float high = 0;
   float least = 0;  ///< the smallest value that the samples gave, for people
   float most = 0;   ///< the largest
+
+  friend bool operator==(const ActivationRange&, const ActivationRange&) = default;
 };
 
 /// How a range is chosen from the values that the samples gave.

@@ -133,7 +133,7 @@ Result<Row> measure(Context& context, const Options& options, const std::string&
   how.batch = batch;
   how.seconds = options.seconds.value_or(2);
   how.layers = options.layers;
-  const Result<Precision> parsed = parse_precision(precision);
+  const Result<Precision> parsed = precision_of(precision);
   if (!parsed) return parsed.error();
   how.session.precision = *parsed;
   const Result<std::optional<Calibration>> calibration = read_calibration_for(*parsed, options.calibration, context);
@@ -310,7 +310,7 @@ std::string text_of(const Context& context, const Options& options, const std::v
 
 Status check(const Options& options) {
   for (const std::string& precision : split(options.precisions)) {
-    if (const Result<Precision> parsed = parse_precision(precision); !parsed) return parsed.error();
+    if (const Result<Precision> parsed = precision_of(precision); !parsed) return parsed.error();
   }
   if (options.seconds && !(*options.seconds >= 0)) {
     return wrong_argument("ARG-SECONDS", fmt::format("--seconds: expected at least 0, found {}", *options.seconds));

@@ -8,10 +8,8 @@
 
 namespace rushlight::cli {
 
-Result<Precision> parse_precision(std::string_view word) {
-  if (word == "strict") return Precision::strict;
-  if (word == "fast") return Precision::fast;
-  if (word == "int8") return Precision::int8;
+Result<Precision> precision_of(std::string_view word) {
+  if (const std::optional<Precision> precision = parse_precision(word)) return *precision;
   return Error::of({.category = Category::unsup,
                     .code = "UNSUP-OPTION",
                     .message = fmt::format("'--precision {}' is not built into this version", escaped(word))});

@@ -9,8 +9,8 @@
 
 namespace rushlight::cli {
 
-// "strict" ...; ErrorCode::unsupported for words that the contract has and this version has not.
-[[nodiscard]] Result<Precision> parse_precision(std::string_view word);
+// ErrorCode::unsupported for words that the contract has and this version has not.
+[[nodiscard]] Result<Precision> precision_of(std::string_view word);
 
 void add_calibration_option(OptionTable& table, std::string& file);
 // With Precision::int8 what `file` holds, for as long as the sessions are made; otherwise nothing.

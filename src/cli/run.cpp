@@ -347,7 +347,7 @@ int run(Context& context, const Options& options) {
                               .code = "ARG-INPUT",
                               .message = "--idx-labels goes with --idx and --input, not with pictures"}));
   }
-  const Result<Precision> precision = parse_precision(options.precision);
+  const Result<Precision> precision = precision_of(options.precision);
   if (!precision) return give_up(precision.error());
   const Result<std::optional<Calibration>> calibration = read_calibration_for(*precision, options.calibration, context);
   if (!calibration) return give_up(calibration.error());

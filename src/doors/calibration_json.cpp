@@ -10,7 +10,6 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -80,7 +79,8 @@ Result<std::array<JsonElement, N>> members(const JsonElement& value, const std::
 Result<float> read_float(const JsonElement& value, const std::string& where) {
   double number = 0;
   if (value.get(number) != simdjson::SUCCESS) return expected(where, "a number", json_text(value));
-  if (!(std::abs(number) <= static_cast<double>(std::numeric_limits<float>::max()))) {
+  // Halfway between the largest float32 and what would come next.
+  if (!(std::abs(number) < 0x1.ffffffp127)) {
     return expected(where, "a number that float32 holds", json_text(value));
   }
   return static_cast<float>(number);
@@ -191,7 +191,7 @@ void append_text(std::string& out, std::string_view text) {
 // The fewest digits that give the number back.
 void append_number(std::string& out, std::string_view key, float value) {
   char text[64];
-  const auto end = std::to_chars(text, text + sizeof text, value);
+  const auto end = std::to_chars(text, text + sizeof text, value == 0 ? 0.0F : value);  // -0 is no number of its own
   out += key;
   out.append(text, end.ptr);
 }

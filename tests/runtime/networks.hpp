@@ -19,6 +19,7 @@
 #include "runtime/backend.hpp"
 #include "runtime/cpu/backend.hpp"
 #include "runtime/reference/backend.hpp"
+#include "rushlight/calibration.hpp"
 #include "rushlight/model.hpp"
 
 namespace rushlight::test {
@@ -108,12 +109,14 @@ inline Model model_of(Operator op, std::initializer_list<std::pair<std::string, 
 // What one backend makes of inputs, without a Session in between.
 inline std::vector<std::vector<float>> run_on(const runtime::Backend& backend, const Model& model,
                                               std::span<const Tensor> inputs, Executor* executor = nullptr,
-                                              Precision precision = Precision::strict) {
+                                              Precision precision = Precision::strict,
+                                              const Calibration* calibration = nullptr) {
   const runtime::Network network{model.graph(), model.state_dict()};
   std::vector<Shape> shapes;
   for (const Tensor& input : inputs) shapes.emplace_back(input.shape().begin(), input.shape().end());
   const auto weights = backend.make_weights(network).value();
-  const runtime::RunOptions options{.executor = executor, .precision = precision, .limits = {}};
+  const runtime::RunOptions options{
+      .executor = executor, .precision = precision, .calibration = calibration, .limits = {}};
   const auto program = backend.compile(network, shapes, weights, options).value();
   const std::vector<Shape> edges = model.graph().infer_shapes(shapes).value();
   std::vector<TensorView> in;

@@ -17,16 +17,26 @@
 namespace rushlight::runtime::cpu {
 namespace {
 
-Kernels kernels_for([[maybe_unused]] Isa isa) noexcept {
+const Kernels& kernels_for([[maybe_unused]] Isa isa) noexcept {
 #if defined(__x86_64__)
-  if (isa == Isa::avx512) {
-    Kernels kernels = avx512_kernels();
-    if (detect_cpu_features().avx512_vnni) kernels.int8 = avx512_vnni_kernels();
-    return kernels;
-  }
+  if (isa == Isa::avx512) return avx512_kernels();
   if (isa == Isa::avx2) return avx2_kernels();
 #endif
   return baseline_kernels();
+}
+
+// With what multiplies bytes, where it is wanted and there. Tiles are asked of the system here.
+Kernels int8_kernels_for(const Kernels& kernels, [[maybe_unused]] Isa isa,
+                         [[maybe_unused]] std::optional<NarrowWay> way) noexcept {
+  Kernels result = kernels;
+#if defined(__x86_64__)
+  const CpuFeatures features = detect_cpu_features();
+  if (isa != Isa::avx512 || !features.avx512_vnni || way == NarrowWay::widen) return result;
+  result.int8 = avx512_vnni_kernels();
+  const bool wants_tiles = !way || *way == NarrowWay::amx;
+  if (wants_tiles && features.amx_int8 && ask_for_amx()) result.int8.tiles = amx_int8_kernels();
+#endif
+  return result;
 }
 
 class CpuBackend final : public Backend {
@@ -57,7 +67,8 @@ class CpuBackend final : public Backend {
                              {.fuses_activations = true, .stripe_cache_bytes = has_stripes ? l2_cache_bytes() : 0}));
     std::optional<NarrowProducts> narrow;
     if (options.precision == Precision::bf16) narrow = bf16_products(kernels_, isa_, way_);
-    return CpuProgram::make(network, std::move(plan), kernels_, narrow ? &*narrow : nullptr,
+    const Kernels kernels = options.precision == Precision::int8 ? int8_kernels_for(kernels_, isa_, way_) : kernels_;
+    return CpuProgram::make(network, std::move(plan), kernels, narrow ? &*narrow : nullptr,
                             std::static_pointer_cast<CpuWeights>(weights), options, machine_);
   }
 
@@ -68,7 +79,7 @@ class CpuBackend final : public Backend {
  private:
   Isa isa_;
   std::optional<NarrowWay> way_;
-  Kernels kernels_;
+  const Kernels& kernels_;
   std::string name_;
   std::string machine_;
 };

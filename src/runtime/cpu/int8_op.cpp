@@ -9,9 +9,11 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "base/cpu_features.hpp"
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "runtime/cpu/adjacent_rows.hpp"
@@ -32,6 +34,11 @@ using Ops = std::vector<std::unique_ptr<Op>>;
 constexpr std::size_t kBlockRows = 96;
 constexpr std::size_t kBlockPointers = 4096;
 constexpr std::size_t kEnoughTasks = 16;
+// With tiles: rows of a block, whole pairs of tiles, and products in the time of one that vectors form, by the widths
+// of the instructions: 16384 in 16 cycles against 128 in one.
+constexpr std::size_t kTileRows = 16;
+constexpr std::size_t kMostTileBlockRows = 384;
+constexpr double kTileSpeed = 8;
 // Floats that one task makes codes of.
 constexpr std::size_t kQuantisedPart = 16384;
 // Products of one output, so that their sum fits 32 bits whatever they are: 2^31 / (255 * 127), rounded down.
@@ -55,15 +62,17 @@ struct Quantisation {
 };
 
 // The codes of a step's input in the memory that its Ops share: rows of whole units, then a byte for each task that
-// made them, 1 where it met NaN or infinity.
+// made them, 1 where it met NaN or infinity, then what tiles may read behind the end.
 struct Codes {
-  std::size_t pitch = 0;  // units from row to row
+  std::size_t units = 0;  // of a row
+  std::size_t pitch = 0;  // from row to row, in units
   std::size_t rows = 0;
   std::size_t part_rows = 0;
   std::size_t parts = 0;
 
   [[nodiscard]] std::size_t code_bytes() const noexcept { return rows * pitch * 4; }
-  [[nodiscard]] std::size_t bytes() const noexcept { return code_bytes() + parts; }
+  // A tile reads rows up to its end.
+  [[nodiscard]] std::size_t bytes() const noexcept { return code_bytes() + parts + kTileRows * pitch * 4; }
 };
 
 class QuantiseOp final : public Op {
@@ -86,8 +95,6 @@ class QuantiseOp final : public Op {
     operations_ = 4.0 * static_cast<double>(input.elements());
     set_shared_bytes(codes.bytes());
   }
-
-  [[nodiscard]] std::string_view algorithm() const noexcept override { return "int8"; }
 
   void run(std::size_t task, float* const* tensors, std::byte*) const noexcept override {
     auto* const codes = reinterpret_cast<std::byte*>(tensors[shared_]);
@@ -133,14 +140,12 @@ class Int8Op final : public Op {
     outputs_ = static_cast<std::size_t>(output.c) / groups;
     depth_ = rows_.segments() * rows_.segment_length();
     const Int8Kernels& kernels = context.kernels.int8;
-    const GemmChoice<Int8Kernel> choice = choose_gemm(kernels.gemm, outputs_, groups == 1);
-    kernel_ = choice.kernel;
-    last_kernel_ = choice.last;
+    choose_kernels(kernels);
     panels_ = panels_for(outputs_, kernel_.width);
     const std::size_t last_width = last_kernel_.width == kernel_.width ? 0 : last_kernel_.width;
-    const PackedForm form{context.plan.constants[step.weights],
-                          kernels.codes_per_unit == 4 ? Packing::int8_bytes : Packing::int8_words, kernel_.width,
-                          groups, last_width};
+    const Packing of_vectors = kernels.codes_per_unit == 4 ? Packing::int8_bytes : Packing::int8_words;
+    const PackedForm form{context.plan.constants[step.weights], tiles_ == nullptr ? of_vectors : Packing::int8_strips,
+                          kernel_.width, groups, last_width};
     RUSHLIGHT_TRY_ASSIGN(packed_, context.weights.get(form, context.network));
     if (!packed_->is_usual) return false;
     RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector, kernel_.width, groups));
@@ -162,35 +167,32 @@ class Int8Op final : public Op {
     static_cast<Destination&>(call_) = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
 
-    block_rows_ = std::clamp<std::size_t>(kBlockPointers / plain_rows_.segments() / 8 * 8, 8, kBlockRows);
-    const std::size_t blocks = parts_of(row_count_, block_rows_);
-    const std::size_t all_panels = groups_ * panels_;
-    const std::size_t wanted_parts = blocks == 0 ? 1 : parts_of(kEnoughTasks, blocks);
-    part_panels_ = parts_of(all_panels, std::min(wanted_parts, all_panels));
-    parts_ = parts_of(all_panels, part_panels_);
-    task_count_ = blocks * parts_;
-    codes_scratch_ = (rows_.scratch_bytes(block_rows_) + kCacheLine - 1) / kCacheLine * kCacheLine;
-    scratch_bytes_ = codes_scratch_ + plain_rows_.scratch_bytes(block_rows_);
-    // A quarter of what they cost as floats, or half.
+    cut_tasks(context.slots);
     operations_ =
         2.0 * static_cast<double>(row_count_) * static_cast<double>(depth_) * static_cast<double>(groups_ * outputs_);
     return true;
   }
 
-  [[nodiscard]] std::string_view algorithm() const noexcept override { return "int8"; }
+  [[nodiscard]] std::string_view algorithm() const noexcept override {
+    return tiles_ == nullptr ? "int8" : "int8, amx";
+  }
 
   void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept override {
     const Range rows = part_range(task / parts_, row_count_, block_rows_);
     const Range panels = part_range(task % parts_, groups_ * panels_, part_panels_);
     Int8Call call = call_;
     call.row_pitch = rows.last - rows.first;
-    call.rows = rows_.fill(tensors[shared_], rows.first, call.row_pitch, scratch);
+    call.rows = nullptr;
+    if (!is_direct_) call.rows = rows_.fill(tensors[shared_], rows.first, call.row_pitch, scratch);
+    StagedRows staged{reinterpret_cast<const std::byte*>(tensors[shared_]) + rows.first * codes_.pitch * 4,
+                      codes_.pitch * 4};
     call.output = tensors[output_] + rows.first * call.output_stride;
     if (residual_ != kNone) call.residual = tensors[residual_] + rows.first * call.residual_stride;
     const auto* const odd_parts = reinterpret_cast<const std::byte*>(tensors[shared_]) + codes_.code_bytes();
     const bool has_odd = std::memchr(odd_parts, 1, codes_.parts) != nullptr;
     const float* const* plain = nullptr;
-    if (has_odd) plain = plain_rows_.fill(tensors[input_], rows.first, call.row_pitch, scratch + codes_scratch_);
+    if (has_odd) plain = plain_rows_.fill(tensors[input_], rows.first, call.row_pitch, scratch + plain_scratch_);
+    std::size_t staged_group = groups_;
     for (std::size_t next = panels.first; next < panels.last;) {
       const std::size_t group = next / panels_;
       const std::size_t panel = next % panels_;
@@ -198,20 +200,26 @@ class Int8Op final : public Op {
       const bool is_last = panel + 1 == panels_;
       Int8Call part = call;
       part.row_shift = group * call.segment_length;
-      part.panel_count = is_last ? 1 : std::min(panels_ - 1 - panel, panels.last - next);
+      // The last panel may have a kernel of its own.
+      const bool is_alone = is_last && tiles_ == nullptr;
+      const std::size_t panels_left = tiles_ == nullptr ? panels_ - 1 - panel : panels_ - panel;
+      part.panel_count = is_alone ? 1 : std::min(panels_left, panels.last - next);
       part.columns = std::min(outputs_ - panel * kernel_.width, part.panel_count * kernel_.width);
+      if (tiles_ != nullptr && !is_direct_ && group != staged_group) {
+        staged = stage(call, part.row_shift, scratch + staged_scratch_);
+        staged_group = group;
+      }
       part.weights = weights_ + next * depth_ * kernel_.width;
       part.start = call.start + next * kernel_.width;
       part.scale = call.scale + next * kernel_.width;
       part.bias = bias_ == nullptr ? nullptr : bias_->data() + next * kernel_.width;
       part.output = call.output + column;
       part.residual = call.residual == nullptr ? nullptr : call.residual + column;
-      const auto multiply = (is_last ? last_kernel_ : kernel_).run;
+      const auto kernel = (is_last ? last_kernel_ : kernel_).run;
       if (has_odd) {
-        run_apart(part, multiply, plain, group, column);
+        run_apart(part, kernel, staged, plain, group, column);
       } else {
-        part.row_count = part.row_pitch;
-        multiply(part);
+        multiply(part, kernel, staged, {0, part.row_pitch});
       }
       next += part.panel_count;
     }
@@ -224,21 +232,107 @@ class Int8Op final : public Op {
   }
 
  private:
+  // For tiles: where the codes of a block's rows lie, one after the other.
+  struct StagedRows {
+    const std::byte* first;
+    std::size_t row_bytes;
+  };
+
+  // By counts of products, padding included. Which kernels a step has is a matter of its shapes alone, though here it
+  // would change no bit.
+  void choose_kernels(const Int8Kernels& kernels) noexcept {
+    const GemmChoice<Int8Kernel> choice = choose_gemm(kernels.gemm, outputs_, groups_ == 1);
+    kernel_ = choice.kernel;
+    last_kernel_ = choice.last;
+    lines_ = parts_of(depth_, kLineWords);
+    const auto count = [](std::size_t rows, std::size_t outputs, std::size_t units) {
+      return static_cast<double>(rows) * static_cast<double>(outputs) * static_cast<double>(units);
+    };
+    const double of_tiles = count(parts_of(row_count_, kTileRows) * kTileRows,
+                                  parts_of(outputs_, kStripOutputs) * kStripOutputs, lines_ * kLineWords);
+    if (kernels.tiles == nullptr || of_tiles / kTileSpeed >= count(row_count_, outputs_, depth_)) return;
+    tiles_ = kernels.tiles;
+    kernel_ = last_kernel_ = {kStripOutputs, nullptr};
+    // Whole lines can be read where they are.
+    is_direct_ = std::is_same_v<Rows, AdjacentRows> && depth_ % kLineWords == 0;
+    depth_ = lines_ * kLineWords;
+  }
+
+  void cut_tasks(std::size_t slots) noexcept {
+    std::size_t wanted = kEnoughTasks;
+    block_rows_ = std::clamp<std::size_t>(kBlockPointers / plain_rows_.segments() / 8 * 8, 8, kBlockRows);
+    const std::size_t staged_bytes = is_direct_ ? 0 : (lines_ | 1) * kLineBytes;  // of a row
+    if (tiles_ != nullptr) {
+      // Staged rows stay in half of L2 while weights pass through the other; each part of them is staged anew.
+      wanted = slots <= 1 ? 1 : 2 * slots;
+      const std::size_t fitting = l2_cache_bytes() / 2 / std::max(kLineBytes, lines_ * kLineBytes);
+      const std::size_t most = std::clamp(fitting, 2 * kTileRows, kMostTileBlockRows);
+      const std::size_t blocks =
+          std::max(parts_of(row_count_, most), std::min(wanted, parts_of(row_count_, kBlockRows)));
+      block_rows_ = parts_of(parts_of(row_count_, std::max<std::size_t>(1, blocks)), 2 * kTileRows) * 2 * kTileRows;
+      block_rows_ = std::max(block_rows_, 2 * kTileRows);
+    }
+    const std::size_t blocks = parts_of(row_count_, block_rows_);
+    const std::size_t all_panels = groups_ * panels_;
+    const std::size_t wanted_parts = blocks == 0 ? 1 : parts_of(wanted, blocks);
+    part_panels_ = parts_of(all_panels, std::min(wanted_parts, all_panels));
+    if (tiles_ != nullptr) part_panels_ = parts_of(part_panels_, 2) * 2;
+    parts_ = parts_of(all_panels, part_panels_);
+    task_count_ = blocks * parts_;
+    const auto in_lines = [](std::size_t bytes) { return parts_of(bytes, kCacheLine) * kCacheLine; };
+    plain_scratch_ = in_lines(rows_.scratch_bytes(block_rows_));
+    staged_scratch_ = plain_scratch_ + in_lines(plain_rows_.scratch_bytes(block_rows_));
+    scratch_bytes_ = staged_scratch_ + (tiles_ == nullptr ? 0 : (block_rows_ + kTileRows) * staged_bytes);
+  }
+
+  // The runs of each row behind each other. What lies between their end and that of the last line meets weights of 0.
+  StagedRows stage(const Int8Call& block, std::size_t shift, std::byte* staged) const noexcept {
+    // An odd number of lines: rows a power of two apart would fall on the same lines of the cache.
+    const std::size_t row_bytes = (lines_ | 1) * kLineBytes;
+    const std::size_t run_bytes = block.segment_length * 4;
+    for (std::size_t row = 0; row < block.row_pitch; ++row) {
+      std::byte* to = staged + row * row_bytes;
+      for (std::size_t s = 0; s < block.segments; ++s, to += run_bytes) {
+        std::memcpy(to, block.rows[s * block.row_pitch + row] + shift, run_bytes);
+      }
+    }
+    return {staged, row_bytes};
+  }
+
+  void multiply(const Int8Call& block, void (*kernel)(const Int8Call&), const StagedRows& staged,
+                Range rows) const noexcept {
+    Int8Call some = block;
+    some.row_count = rows.last - rows.first;
+    some.output += rows.first * some.output_stride;
+    if (some.residual != nullptr) some.residual += rows.first * some.residual_stride;
+    if (tiles_ == nullptr) {
+      some.rows += rows.first;
+      return kernel(some);
+    }
+    Int8TileCall call;
+    static_cast<Destination&>(call) = some;
+    call.row_bytes = staged.row_bytes;
+    call.rows = staged.first + rows.first * call.row_bytes;
+    if (is_direct_) call.rows += some.row_shift * 4;
+    call.line_bytes = kLineBytes;
+    call.row_count = some.row_count;
+    call.lines = lines_;
+    call.weights = static_cast<const std::byte*>(some.weights);
+    call.start = some.start;
+    call.scale = some.scale;
+    call.bias = some.bias;
+    call.columns = some.columns;
+    tiles_(call);
+  }
+
   // Rows of operands that are all finite go to the kernel, the others are told from what is not.
-  void run_apart(const Int8Call& all, void (*multiply)(const Int8Call&), const float* const* plain, std::size_t group,
-                 std::size_t column) const noexcept {
+  void run_apart(const Int8Call& all, void (*kernel)(const Int8Call&), const StagedRows& staged,
+                 const float* const* plain, std::size_t group, std::size_t column) const noexcept {
     const std::size_t shift = group * plain_rows_.segment_length();
     for (std::size_t row = 0; row < all.row_pitch;) {
       std::size_t end = row;
       while (end < all.row_pitch && is_finite(plain + end, all.row_pitch, shift)) ++end;
-      if (end > row) {
-        Int8Call some = all;
-        some.rows += row;
-        some.row_count = end - row;
-        some.output += row * some.output_stride;
-        if (some.residual != nullptr) some.residual += row * some.residual_stride;
-        multiply(some);
-      }
+      if (end > row) multiply(all, kernel, staged, {row, end});
       if (end < all.row_pitch) store_odd(all, end, plain + end, shift, column);
       row = end + 1;
     }
@@ -293,15 +387,19 @@ class Int8Op final : public Op {
   std::size_t groups_ = 1;
   std::size_t row_count_ = 0;
   std::size_t outputs_ = 0;  // of one group
-  std::size_t depth_ = 0;    // units an output
+  std::size_t depth_ = 0;    // units an output, with tiles up to whole lines
   Int8Kernel kernel_;
   Int8Kernel last_kernel_;
   std::size_t panels_ = 0;  // of one group
   std::size_t block_rows_ = 0;
   std::size_t part_panels_ = 0;
   std::size_t parts_ = 0;
-  std::size_t codes_scratch_ = 0;
-  Int8Call call_;  // what all tasks have in common
+  Int8TileKernel tiles_ = nullptr;  // instead of the kernels, whose width is then a strip's
+  bool is_direct_ = false;          // tiles are read from the codes themselves
+  std::size_t lines_ = 0;           // of an output, for tiles
+  std::size_t plain_scratch_ = 0;   // where in the scratch pointers to the input itself lie
+  std::size_t staged_scratch_ = 0;  // and staged rows
+  Int8Call call_;                   // what all tasks have in common
   ElementKernel activate_ = nullptr;
   std::shared_ptr<const PackedArray> packed_;
   const float* weights_ = nullptr;  // the units in `packed_`
@@ -338,7 +436,9 @@ Result<Ops> make_ops(Rows rows, Rows plain, const Step& step, std::size_t groups
 Codes codes_of(const PlannedTensor& input, const OpContext& context) {
   const std::size_t per_unit = context.kernels.int8.codes_per_unit;
   Codes codes;
-  codes.pitch = parts_of(static_cast<std::size_t>(input.c), per_unit);
+  codes.units = codes.pitch = parts_of(static_cast<std::size_t>(input.c), per_unit);
+  // Tiles read rows of whole lines where they are: an odd number of them, as in stage().
+  if (context.kernels.int8.tiles != nullptr && codes.pitch % kLineWords == 0) codes.pitch |= kLineWords;
   codes.rows = static_cast<std::size_t>(input.rows());
   codes.part_rows = std::max<std::size_t>(1, kQuantisedPart / std::max<std::size_t>(1, codes.pitch * per_unit));
   codes.parts = parts_of(codes.rows, codes.part_rows);
@@ -364,12 +464,13 @@ Result<Ops> make_int8_ops(const ConvStep& step, const OpContext& context) {
   const auto groups = static_cast<std::size_t>(step.groups);
   const bool pointwise = step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0};
   if (pointwise && input.h == output.h && input.w == output.w) {
-    const AdjacentRows rows{codes.pitch, codes.pitch / groups};
+    const AdjacentRows rows{codes.pitch, codes.units / groups};
     const AdjacentRows plain{static_cast<std::size_t>(input.row_stride), static_cast<std::size_t>(channels)};
     return make_ops(rows, plain, step, groups, codes, quantisation, context);
   }
   PlannedTensor units = input;
-  units.c = units.row_stride = static_cast<std::int64_t>(codes.pitch);
+  units.c = static_cast<std::int64_t>(codes.units);
+  units.row_stride = static_cast<std::int64_t>(codes.pitch);
   WindowRows rows;
   WindowRows plain;
   if (!rows.init(step, units, output, padding_of(quantisation, context.kernels.int8.codes_per_unit)) ||
@@ -384,7 +485,7 @@ Result<Ops> make_int8_ops(const LinearStep& step, const OpContext& context) {
   if (static_cast<std::size_t>(input.c) > kMostDepth) return Ops();
   RUSHLIGHT_TRY_ASSIGN(const Quantisation quantisation, quantisation_of(context));
   const Codes codes = codes_of(input, context);
-  const AdjacentRows rows{codes.pitch, codes.pitch};
+  const AdjacentRows rows{codes.pitch, codes.units};
   const AdjacentRows plain{static_cast<std::size_t>(input.row_stride), static_cast<std::size_t>(input.c)};
   return make_ops(rows, plain, step, 1, codes, quantisation, context);
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/fail.hpp"
+#include "runtime/cpu/kernels/kernels.hpp"
 
 namespace rushlight::runtime::cpu {
 namespace {
@@ -57,7 +58,7 @@ class Packer {
 
 template <class Code>
 bool pack_all(const WeightSource& weight, const PackedForm& form, const Int8Form& sizes, PackedArray& array) {
-  Packer<Code> packer(weight, sizes.units / weight.pixels);
+  Packer<Code> packer(weight, sizes.channel_units);
   const std::size_t outputs = weight.outputs / form.groups;
   const std::size_t panels = panels_for(outputs, form.width);
   float* const first = array.memory.floats();
@@ -81,8 +82,10 @@ bool pack_all(const WeightSource& weight, const PackedForm& form, const Int8Form
 }  // namespace
 
 Int8Form::Int8Form(const PackedForm& form, std::size_t outputs, std::size_t channels, std::size_t pixels) noexcept
-    : codes_per_unit(form.packing == Packing::int8_bytes ? 4 : 2),
-      units((channels + codes_per_unit - 1) / codes_per_unit * pixels) {
+    : codes_per_unit(form.packing == Packing::int8_words ? 2 : 4),
+      channel_units((channels + codes_per_unit - 1) / codes_per_unit),
+      units(channel_units * pixels) {
+  if (form.packing == Packing::int8_strips) units = (units + kLineWords - 1) / kLineWords * kLineWords;
   const std::size_t panels = panels_for(outputs / form.groups, form.width);
   const std::size_t last_width = form.last_width == 0 ? form.width : form.last_width;
   columns = panels == 0 ? 0 : form.groups * ((panels - 1) * form.width + last_width);
@@ -92,8 +95,8 @@ Result<std::shared_ptr<PackedArray>> pack_int8(const WeightSource& weight, const
   const Int8Form sizes(form, weight.outputs, weight.channels, weight.pixels);
   RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, make_packed_array(sizes.columns, sizes.units + 2));
   std::fill_n(array->memory.floats(), sizes.columns * (sizes.units + 2), 0.0F);
-  array->is_usual = form.packing == Packing::int8_bytes ? pack_all<std::int8_t>(weight, form, sizes, *array)
-                                                        : pack_all<std::int16_t>(weight, form, sizes, *array);
+  array->is_usual = form.packing == Packing::int8_words ? pack_all<std::int16_t>(weight, form, sizes, *array)
+                                                        : pack_all<std::int8_t>(weight, form, sizes, *array);
   return array;
 }
 

@@ -14,10 +14,15 @@
 
 namespace rushlight::runtime::cpu {
 
+[[nodiscard]] constexpr bool is_int8(Packing packing) noexcept {
+  return packing == Packing::int8_bytes || packing == Packing::int8_words || packing == Packing::int8_strips;
+}
+
 struct Int8Form {
   std::size_t codes_per_unit = 4;
-  std::size_t units = 0;    // of one output
-  std::size_t columns = 0;  // of all groups, padded
+  std::size_t channel_units = 0;  // of one output and tap
+  std::size_t units = 0;          // of one output
+  std::size_t columns = 0;        // of all groups, padded
 
   // `channels` of one group and tap.
   Int8Form(const PackedForm& form, std::size_t outputs, std::size_t channels, std::size_t pixels) noexcept;

@@ -153,7 +153,7 @@ Result<std::shared_ptr<PackedArray>> pack(const PackedForm& form, const Network&
     RUSHLIGHT_TRY_ASSIGN(const WeightSource weight, find_weight(form.constant, network));
     if (form.packing == Packing::panels) return pack_panels(weight, form);
     if (form.packing == Packing::bf16_strips) return pack_bf16_strips(weight, form);
-    if (form.packing == Packing::int8_bytes || form.packing == Packing::int8_words) return pack_int8(weight, form);
+    if (is_int8(form.packing)) return pack_int8(weight, form);
     return pack_winograd(weight, form.width,
                          form.packing == Packing::winograd4 ? ConvAlgorithm::winograd4 : ConvAlgorithm::winograd2);
   }

@@ -24,6 +24,7 @@ enum class Packing : std::uint8_t {
   depthwise,    // [tap][channels, padded to kPanelPadding] (DepthwiseCall)
   int8_bytes,   // as panels, of units of 8-bit codes, four of them (int8_weights.hpp)
   int8_words,   // the same with two words of 16 bits in a unit
+  int8_strips,  // int8_bytes 16 wide, each output padded to whole lines (kernels.hpp)
 };
 
 struct PackedForm {

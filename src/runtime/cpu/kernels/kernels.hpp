@@ -73,6 +73,22 @@ struct Int8Call : GemmCall {
   const float* scale = nullptr;         // likewise
 };
 
+// The same with tiles: rows of bytes, whole lines of them, and weights in strips (below). Rows behind the last one up
+// to a whole tile are read and must be there.
+struct Int8TileCall : Destination {
+  const std::byte* rows = nullptr;
+  std::size_t row_bytes = 0;   // from row to row
+  std::size_t line_bytes = 0;  // from line to line of a row
+  std::size_t row_count = 0;
+  std::size_t lines = 0;
+  const std::byte* weights = nullptr;  // the first strip
+  const std::int32_t* start = nullptr;
+  const float* scale = nullptr;
+  const float* bias = nullptr;  // or null
+  std::size_t columns = 0;      // outputs: those of the last strip may be fewer than 16
+};
+using Int8TileKernel = void (*)(const Int8TileCall&);
+
 // Rows of floats to rows of codes: q = round(clamp(x * inverse_scale, low, high)) + zero_point, ties to even. Rows are
 // filled up to whole units.
 struct QuantiseCall {
@@ -271,6 +287,7 @@ struct Int8Kernel {
 struct Int8Kernels {
   std::size_t codes_per_unit = 0;  // 4: bytes. 2: words of 16 bits, for instruction sets that multiply no bytes exactly
   Int8Kernel gemm[3];              // the widest first
+  Int8TileKernel tiles = nullptr;  // of AMX, where they may be used: reads what a quantise() for bytes makes
   bool (*quantise)(const QuantiseCall&) = nullptr;  // true where a value is NaN or infinite: its code means nothing
 };
 
@@ -312,6 +329,7 @@ struct Kernels {
 [[nodiscard]] const NarrowKernels& avx512_bf16_kernels() noexcept;
 [[nodiscard]] const NarrowKernels& amx_bf16_kernels() noexcept;
 [[nodiscard]] const Int8Kernels& avx512_vnni_kernels() noexcept;  // takes the place of Kernels::int8
+[[nodiscard]] Int8TileKernel amx_int8_kernels() noexcept;
 #endif
 
 }  // namespace rushlight::runtime::cpu
