@@ -547,6 +547,43 @@ class Envelope(unittest.TestCase):
         self.assertLess(worst, 1e-4)
         self.assertGreater(worst, 0)  # it is another way to compute
 
+    def test_calibrate_and_int8(self):
+        idx = ("--idx", FASHION / "images-1000.idx3-ubyte")
+        with tempfile.TemporaryDirectory() as folder:
+            ranges = pathlib.Path(folder) / "ranges.json"
+            report = self.check("calibrate", 0, CNN, "--spec", SPEC, *idx, "--items", "64", "-o", ranges)
+            self.assertEqual((report["output"], report["items"], report["range"]), (str(ranges), 64, "least_error"))
+            self.assertEqual([layer["name"] for layer in report["layers"]], ["conv1", "conv2", "fc1", "fc2"])
+            written = json.loads(ranges.read_text())
+            self.assertEqual((written["rushlight_calibration"], written["items"]), (1, 64))
+            for layer in report["layers"]:
+                self.assertLessEqual(layer["low"], 0)
+                self.assertLessEqual(layer["high"], layer["most"])
+                self.assertAlmostEqual(written["layers"][layer["name"]]["high"], layer["high"], places=5)
+            before = ranges.read_bytes()
+            self.assertEqual(self.check("calibrate", 3, CNN, "--spec", SPEC, *idx, "-o", ranges)["findings"][0]["code"],
+                             "IO-EXISTS")
+            self.assertEqual(ranges.read_bytes(), before)
+            words = ("run", 0, CNN, "--spec", SPEC, *idx, "--idx-labels", FASHION / "labels-1000.idx1-ubyte")
+            strict = self.check(*words)
+            coded = self.check(*words, "--precision", "int8", "--calibration", ranges)
+            self.assertAlmostEqual(strict["accuracy"], coded["accuracy"], delta=0.01)
+            self.assertNotEqual(strict["outputs"], coded["outputs"])
+            one = self.check(*words, "--precision", "int8", "--calibration", ranges, "--threads", "2", "--batch", "7")
+            self.assertEqual(coded["outputs"], one["outputs"])
+            row = self.check("bench", 0, CNN, "--spec", SPEC, "--seconds", "0", "--precision", "int8", "--calibration",
+                             ranges, "--layers")["results"][0]
+            self.assertEqual(row["precision"], "int8")
+            chosen = {step["algorithm"] for step in row["layers"] if step["kind"] in ("conv", "linear")}
+            self.assertLessEqual(chosen, {"int8", "int8, amx"})
+            bad = pathlib.Path(folder) / "bad.json"
+            bad.write_text("{}")
+            finding = self.check("run", 1, CNN, "--spec", SPEC, *idx, "--precision", "int8", "--calibration",
+                                 bad)["findings"][0]
+            self.assertEqual((finding["category"], finding["code"]), ("model", "CALIBRATION-KEY"))
+        finding = self.check("run", 2, CNN, "--spec", SPEC, *idx, "--precision", "int8")["findings"][0]
+        self.assertEqual(finding["code"], "CALIBRATION-MISSING")
+
     def test_run_of_pictures(self):
         version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True).stdout
         for library in ("png", "jpeg"):
@@ -622,7 +659,7 @@ class Envelope(unittest.TestCase):
         self.assertIsNone(rows[0]["error"])
         self.assertLess(rows[1]["error"], 1e-4)
         self.assertLess(rows[2]["error"], 2e-2)
-        self.assertEqual(self.check("bench", 1, CNN, *quick, "--precision", "strict,int8")["findings"][0]["code"],
+        self.assertEqual(self.check("bench", 1, CNN, *quick, "--precision", "strict,tf32")["findings"][0]["code"],
                          "UNSUP-OPTION")
         self.assertEqual(self.check("bench", 2, CNN, *quick, "--input", "1,,28")["findings"][0]["code"], "ARG-SHAPE")
         self.check("bench", 2, CNN, "--spec", SPEC, "--seconds", "-1")

@@ -4,7 +4,7 @@
 # program, which then dies on processors without AVX.
 set(seen 0)
 foreach(object IN LISTS OBJECTS)
-  if(NOT object MATCHES "kernels/(baseline|avx2|avx512|avx512_bf16|amx_bf16)\\.cpp")
+  if(NOT object MATCHES "kernels/(baseline|avx2|avx512|avx512_bf16|amx_bf16|avx512_vnni|amx_int8)\\.cpp")
     continue()
   endif()
   set(isa ${CMAKE_MATCH_1})

@@ -2,7 +2,8 @@
 """What the loops of the CPU's kernels keep on the stack: sums that should stay in registers.
 
     spills.py OBJECT...                      a line for each loop of multiply-adds
-    spills.py --clean gemm OBJECT...         exits with 1 where a function of this name moves vectors to or from the stack
+    spills.py --clean gemm OBJECT...         exits with 1 where a function of this name ("gemm|other": of these names)
+                                             moves vectors to or from the stack
     spills.py --objdump PATH ...
 
 A loop is what lies between a backward jump and its target; the innermost ones with at least eight multiply-adds count.
@@ -19,9 +20,9 @@ FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 LINE = re.compile(r"^\s*([0-9a-f]+):\s+(.*?)\s*$")
 # x86-64: jne; AArch64: b.ne, cbnz, tbnz.
 JUMP = re.compile(r"^(?:j[a-z]+|b(?:\.[a-z]+)?|cbn?z\s+\w+,|tbn?z\s+\w+,\s*#\w+,)\s+([0-9a-f]+)\b")
-PRODUCTS = re.compile(r"^(v?fmadd|mulps|fmla|vdpbf16ps)")
+PRODUCTS = re.compile(r"^(v?fmadd|mulps|fmla|vdpbf16ps|v?pmaddwd|vpdpbusd)")
 # A vector to or from the stack: spilled, or a constant that found no register.
-STACK = re.compile(r"^v?mov[au]p[sd]\s+.*(%[xyz]mm\d+,\s*-?(0x[0-9a-f]+)?\(%r[sb]p\)|\(%r[sb]p\),\s*%[xyz]mm\d+)"
+STACK = re.compile(r"^v?mov([au]p[sd]|dq[au]\d*)\s+.*(%[xyz]mm\d+,\s*-?(0x[0-9a-f]+)?\(%r[sb]p\)|\(%r[sb]p\),\s*%[xyz]mm\d+)"
                    r"|^(ld|st)[rp]\s+q\d+,.*\[sp\b")
 
 
@@ -68,7 +69,7 @@ def main() -> int:
                 seen += 1
                 stack = sum(bool(STACK.match(text)) for text in body)
                 short = re.sub(r"rushlight::runtime::cpu::(\(anonymous namespace\)::)?", "", name).split("(")[0]
-                if options.clean and re.search(rf"\b{options.clean}\b", short):
+                if options.clean and re.search(rf"\b({options.clean})\b", short):
                     judged += 1
                     wrong += stack > 0
                 print(f"{pathlib.Path(path).name}: {short}: {products} products, {stack} vectors to or from the stack")
