@@ -7,6 +7,7 @@
 
 #include "checksum/ed25519.hpp"
 #include "open/sealed_file.hpp"
+#include "rushlight/calibration.hpp"
 #include "rushlight/convert.hpp"
 #include "rushlight/interchange.hpp"
 #include "rushlight/npy.hpp"
@@ -153,6 +154,11 @@ std::vector<Road> write_roads() {
   });
   add("write_npz", {{"a.npz", old}}, "a.npz", [](const fs::path& folder) {
     return [state = small_state(), to = folder / "a.npz"] { return write_npz(state, to, {.compressed = true}); };
+  });
+  add("write_calibration", {{"a.json", "older ranges"}}, "a.json", [](const fs::path& folder) {
+    Calibration calibration;
+    calibration.layers["conv1"] = {.low = -1, .high = 2, .least = -1, .most = 3};
+    return [=] { return write_calibration(calibration, folder / "a.json"); };
   });
   add("write_npy", {{"a.npy", old}}, "a.npy", [](const fs::path& folder) {
     return [tensor = small_state().begin()->second, to = folder / "a.npy"] { return write_npy(tensor, to); };

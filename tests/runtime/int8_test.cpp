@@ -227,6 +227,43 @@ TEST(Int8Kernels, ValuesAreRoundedToEvenAndStayWithinTheRange) {
   }
 }
 
+TEST(Int8Kernels, ShortRowsAreCodedAsLongOnes) {
+  for (const NamedKernels& all : all_kernels()) {
+    SCOPED_TRACE(all.name);
+    const std::size_t per_unit = all.kernels->codes_per_unit;
+    for (std::size_t channels = 1; channels <= 20; ++channels) {
+      constexpr std::size_t kRows = 700;
+      std::vector<float> values(kRows * channels);
+      for (std::size_t i = 0; i < values.size(); ++i) values[i] = unit(9, i) * 300 - 20;
+      for (const bool with_nan : {false, true}) {
+        if (with_nan) values[values.size() * 2 / 3] = kNan;
+        QuantiseCall call;
+        call.input = values.data();
+        call.rows = kRows;
+        call.channels = call.input_stride = channels;
+        call.output_pitch = (channels + per_unit - 1) / per_unit + 1;
+        std::vector<std::byte> codes(kRows * call.output_pitch * 4, std::byte{0xEE});
+        call.output = codes.data();
+        call.zero_point = 7;
+        call.low = -7;
+        call.high = 248;
+        EXPECT_EQ(with_nan, all.kernels->quantise(call));
+        if (with_nan) continue;
+        for (std::size_t row = 0; row < kRows; ++row) {
+          const std::byte* const from = codes.data() + row * call.output_pitch * 4;
+          for (std::size_t c = 0; c < channels; ++c) {
+            int code = 0;
+            std::memcpy(&code, from + c * 4 / per_unit, 4 / per_unit);
+            const float value = std::min(std::max(values[row * channels + c], -7.0F), 248.0F);
+            ASSERT_EQ(static_cast<int>(std::nearbyint(value)) + 7, code) << row << ", " << c;
+          }
+          ASSERT_EQ(std::byte{0xEE}, from[(call.output_pitch - 1) * 4]) << "behind row " << row;
+        }
+      }
+    }
+  }
+}
+
 // --- steps ---
 
 // Every instruction set, and on the last one every way to multiply codes.

@@ -90,7 +90,7 @@ struct Int8TileCall : Destination {
 using Int8TileKernel = void (*)(const Int8TileCall&);
 
 // Rows of floats to rows of codes: q = round(clamp(x * inverse_scale, low, high)) + zero_point, ties to even. Rows are
-// filled up to whole units.
+// filled up to whole units, with anything.
 struct QuantiseCall {
   const float* input = nullptr;
   std::size_t input_stride = 0;  // in floats
