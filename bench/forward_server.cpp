@@ -1,7 +1,7 @@
 // Rushlight for bench/rivals/forward.py: one network in one process, which runs when it is asked. Through the public
 // face alone, as any program would.
 //
-//   bench_forward_server WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS strict|fast|bf16 SIZE...
+//   bench_forward_server WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS strict|fast|bf16|int8 SIZE...
 //
 // INPUT and OUTPUT are raw float32; SIZE... is the shape of the input, the batch first. It writes the first result and
 // prints a line of JSON; then, for every line "WARM RUNS" on its standard input, it runs WARM times unmeasured and RUNS
@@ -104,7 +104,7 @@ long anonymous_kib() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 9) give_up("WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS strict|fast|bf16 SIZE...");
+  if (argc < 9) give_up("WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS strict|fast|bf16|int8 SIZE...");
   rl::ModelOptions options;
   if (std::strcmp(argv[2], "--arch") == 0) {
     options.arch = argv[3];
@@ -126,6 +126,15 @@ int main(int argc, char** argv) {
   std::vector<float> input(count);
   if (pixels.size() != count * sizeof(float)) give_up("INPUT has another size");
   std::memcpy(input.data(), pixels.data(), pixels.size());
+
+  // Ranges come from a file where 8-bit integers are in use: finding them is no part of the way to the first result.
+  std::optional<rl::Calibration> calibration;
+  if (how.precision == rl::Precision::int8) {
+    const rl::Model model = checked(rl::load_model(checked(rl::Checkpoint::open(argv[1])), options));
+    const rl::Tensor sample = checked(rl::Tensor::from_values<float>(input, shape));
+    calibration = checked(rl::calibrate(model, std::span(&sample, 1)));
+    how.calibration = &*calibration;
+  }
 
   const long before_kib = anonymous_kib();
   const Clock::time_point begin = Clock::now();

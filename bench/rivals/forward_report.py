@@ -21,6 +21,7 @@ BEGIN, END = "<!-- rivals-forward: begin -->", "<!-- rivals-forward: end -->"
 ENGINES = ("onnxruntime", "openvino", "ncnn")  # the others that only run networks
 BF16_RIVALS = ("openvino-bf16", "torch-bf16")
 TITLES = {"rushlight": "Rushlight", "rushlight-fast": "Rushlight, fast", "rushlight-bf16": "Rushlight, bf16",
+          "rushlight-int8": "Rushlight, int8",
           "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "ncnn": "ncnn", "torch": "PyTorch", "torch-channels-last": "channels last",
           "torch-frozen": "frozen", "torch-compile": "compiled", "openvino-bf16": "OpenVINO, bf16",
           "torch-bf16": "PyTorch, bf16"}

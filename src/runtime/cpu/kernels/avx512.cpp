@@ -2,8 +2,6 @@
 // registers for their pointers.
 #define RUSHLIGHT_KERNELS avx512_kernels
 #define RUSHLIGHT_LANES 16
-#define RUSHLIGHT_TILE_ROWS \
-  { 6, 8, 8 }
-#define RUSHLIGHT_INT8_ROWS \
-  { 6, 8, 8 }
+#define RUSHLIGHT_TILE_ROWS {6, 8, 8}
+#define RUSHLIGHT_INT8_ROWS {6, 8, 8}
 #include "runtime/cpu/kernels/kernels.inc"
