@@ -158,7 +158,7 @@ std::vector<Road> write_roads() {
   add("write_calibration", {{"a.json", "older ranges"}}, "a.json", [](const fs::path& folder) {
     Calibration calibration;
     calibration.layers["conv1"] = {.low = -1, .high = 2, .least = -1, .most = 3};
-    return [=] { return write_calibration(calibration, folder / "a.json"); };
+    return [calibration, to = folder / "a.json"] { return write_calibration(calibration, to); };
   });
   add("write_npy", {{"a.npy", old}}, "a.npy", [](const fs::path& folder) {
     return [tensor = small_state().begin()->second, to = folder / "a.npy"] { return write_npy(tensor, to); };

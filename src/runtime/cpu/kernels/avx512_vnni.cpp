@@ -1,6 +1,5 @@
 // AVX-512 with VNNI: products of bytes. Everything else is avx512.cpp's.
-#define RUSHLIGHT_INT8_ROWS \
-  { 6, 8, 8 }
+#define RUSHLIGHT_INT8_ROWS {6, 8, 8}
 #include <immintrin.h>
 
 #include "runtime/cpu/kernels/kernels.hpp"
