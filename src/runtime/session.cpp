@@ -1,6 +1,7 @@
 #include "rushlight/session.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -339,6 +340,12 @@ Status check_int8(const SessionOptions& options, const Backend& backend) {
                       .code = "CALIBRATION-MISSING",
                       .message = "precision int8 needs a calibration: the ranges of what its layers read",
                       .hint = "calibrate() finds them, and `rushlight calibrate`"});
+  }
+  for (const auto& [layer, range] : options.calibration->layers) {
+    if (std::isfinite(range.low) && std::isfinite(range.high) && range.low <= 0 && range.high >= 0) continue;
+    return wrong_argument("CALIBRATION-RANGE", "the calibration's range for layer " + rushlight::quoted(layer) +
+                                                   ": expected a finite one that holds 0, found " +
+                                                   std::to_string(range.low) + " to " + std::to_string(range.high));
   }
   return {};
 }

@@ -549,6 +549,23 @@ TEST(Int8Session, NeedsACalibrationThatKnowsItsLayers) {
             reference.error().finding.message);
 }
 
+TEST(Int8Session, RefusesRangesThatAreNone) {
+  const Model model = made_up_model(small_net());
+  SessionOptions options;
+  options.precision = Precision::int8;
+  Calibration calibration = ranges(model, -1, 1);
+  options.calibration = &calibration;
+  for (const ActivationRange& range : {ActivationRange{kNan, 1, 0, 0}, ActivationRange{-1, kInf, 0, 0},
+                                       ActivationRange{0.5F, 1, 0, 0}, ActivationRange{-2, -1, 0, 0}}) {
+    calibration.layers["2"] = range;
+    const auto session = model.session(Device::cpu(), options);
+    ASSERT_FALSE(session);
+    EXPECT_EQ("CALIBRATION-RANGE", session.error().finding.code);
+  }
+  EXPECT_EQ("the calibration's range for layer '2': expected a finite one that holds 0, found -2.000000 to -1.000000",
+            model.session(Device::cpu(), options).error().finding.message);
+}
+
 TEST(Int8Session, KeepsItsCalibration) {
   const Model model = made_up_model(small_net());
   SessionOptions options;
