@@ -69,7 +69,7 @@ struct CalibrateOptions {
 /// is a batch of any size in torch's order. Same samples, same calibration, whatever `batch` and `threads`. A few dozen
 /// items like those to come are enough. Values that are infinite or NaN are left out.
 ///
-/// ErrorCode::invalid_argument when there are no samples, ::mismatch when they do not fit the model.
+/// ErrorCode::invalid_argument when there are no samples, or when they do not fit the model's input.
 RUSHLIGHT_API Result<Calibration> calibrate(const Model& model, std::span<const Tensor> samples,
                                             const CalibrateOptions& options = {});
 
