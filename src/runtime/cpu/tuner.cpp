@@ -42,8 +42,9 @@ std::string sizes_text(const PlannedTensor& tensor) {
 
 // What two layers have in common that one measurement serves.
 std::string layer_text(const ConvStep& step, const OpContext& context) {
-  @ @+std::to_string(context.slots) + " in=" + sizes_text(context.tensor(step.input)) +
-      " out=" + sizes_text(context.tensor(step.output));
+  return "conv3x3 " + std::string(to_string(context.options.precision)) +
+         " threads=" + std::to_string(context.slots) + " in=" + sizes_text(context.tensor(step.input)) +
+         " out=" + sizes_text(context.tensor(step.output));
 }
 
 std::uint64_t bytes_of(const PlannedTensor& tensor) {
