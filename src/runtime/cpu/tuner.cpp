@@ -42,7 +42,9 @@ std::string sizes_text(const PlannedTensor& tensor) {
 
 // What two layers have in common that one measurement serves.
 std::string layer_text(const ConvStep& step, const OpContext& context) {
-  return "conv3x3 " + std::string(to_string(context.options.precision)) +
+  // Products of bfloat16 take another time on each way of multiplying them.
+  const std::string way = context.narrow == nullptr ? "" : " " + std::string(to_string(context.narrow->way));
+  return "conv3x3 " + std::string(to_string(context.options.precision)) + way +
          " threads=" + std::to_string(context.slots) + " in=" + sizes_text(context.tensor(step.input)) +
          " out=" + sizes_text(context.tensor(step.output));
 }
