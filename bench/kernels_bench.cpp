@@ -113,7 +113,7 @@ class Network {
 
   // nullptr: the weights do not go this way.
   std::unique_ptr<cpu::Op> make(std::size_t step, Way way) {
-    const cpu::OpContext context{network_, plan_, kernels(), weights_, options_, table_bytes_};
+    const cpu::OpContext context{network_, plan_, kernels(), weights_, options_, nullptr, table_bytes_};
     const std::string& name = plan_.steps[step].name;
     return std::visit(
         [&](const auto& work) -> std::unique_ptr<cpu::Op> {
