@@ -4,9 +4,11 @@ what they make of the newest results.
 
     bench_report_test.py SOURCE_DIR
 """
+import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 import unittest
 import xml.etree.ElementTree
 
@@ -15,6 +17,7 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [str(ROOT / "bench" / "rivals"), str(ROOT / "bench")]
 import forward_report  # noqa: E402
 import kernels_report  # noqa: E402
+import layers  # noqa: E402
 
 
 def block(rival, *rounds):
@@ -57,6 +60,19 @@ class Report(unittest.TestCase):
         busy = document()
         busy["blocks"][1]["processors_busy_with_others"] = 0.7
         self.assertIn("up to 0.7 processors busy", "\n".join(forward_report.section(pathlib.Path("x.json"), busy)))
+
+    def test_bfloat16_may_have_a_run_of_its_own(self):
+        bf16 = document()
+        bf16["blocks"] = [block("rushlight", (4000, 4000)), block("rushlight-bf16", (1000, 1000)),
+                          block("torch-bf16", (3000, 3000))]
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "2026-01-03-rivals-bf16.json"
+            path.write_text(json.dumps(bf16))
+            text = "\n".join(forward_report.section(pathlib.Path("2026-01-02-rivals-forward.json"), document(), path))
+            older = pathlib.Path("2026-01-04-rivals-forward.json")
+            self.assertNotIn("bfloat16", "\n".join(forward_report.section(older, document(), path)))
+        self.assertIn("bfloat16 in a run of its own", text)
+        self.assertIn("| MLP | 0.0040 | 0.0010 | 0.0030 | **3.00** (3.00 to 3.00) | **4.00** (4.00 to 4.00) |", text)
 
     def test_the_chart_is_a_picture(self):
         root = xml.etree.ElementTree.fromstring(forward_report.chart(document()))
@@ -113,6 +129,26 @@ class Kernels(unittest.TestCase):
     def test_the_page_is_that_of_the_newest_result(self):
         done = subprocess.run([sys.executable, ROOT / "bench" / "kernels_report.py", "--check"],
                               capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
+class Layers(unittest.TestCase):
+    def test_steps_of_a_kind_are_summed_and_the_slowest_named(self):
+        def layer(name, kind, algorithm, ms, macs):
+            return {"name": name, "kind": kind, "algorithm": algorithm, "median_ms": ms, "macs": macs,
+                    "gb_per_second": 1.5, "percent_of_memory": 15.0}
+        result = {"median_ms": 4.0, "machine": {"gflops": 200.0, "read_gb_per_second": 10.0},
+                  "layers": [layer("a", "conv", "winograd 2x2", 1.0, 100_000_000), layer("b", "maxpool", None, 0.5, 0),
+                             layer("c", "conv", "winograd 2x2", 2.5, 75_000_000)]}
+        self.assertEqual([("conv, winograd 2x2", 2, 3.5, 100.0), ("maxpool", 1, 0.5, None)], layers.by_kind(result))
+        text = "\n".join(layers.section("Net", "strict", result))
+        self.assertIn("| conv, winograd 2x2 | 2 | 3.5 | 88 % | 100 | 50 % |", text)
+        self.assertIn("| maxpool | 1 | 0.5 | 12 % |  |  |", text)
+        self.assertIn("| c | conv, winograd 2x2 | 2.5 | 30 % | 1.5 | 15 % |", text)
+
+    def test_the_page_is_that_of_the_newest_result(self):
+        done = subprocess.run([sys.executable, ROOT / "bench" / "layers.py", "--check"], capture_output=True, text=True,
+                              check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
 
 

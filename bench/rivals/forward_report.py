@@ -27,12 +27,12 @@ TITLES = {"rushlight": "Rushlight", "rushlight-fast": "Rushlight, fast", "rushli
           "torch-bf16": "PyTorch, bf16"}
 
 
-def newest():
+def newest(kind="forward"):
     """By date, then by number: 2026-11-27-rivals-forward-2 is later than 2026-11-27-rivals-forward."""
     def key(path):
-        return path.stem[:10], int((re.search(r"-forward-(\d+)$", path.stem) or [0, 1])[1])
+        return path.stem[:10], int((re.search(rf"-{kind}-(\d+)$", path.stem) or [0, 1])[1])
 
-    found = sorted(RESULTS.glob("*-rivals-forward*.json"), key=key)
+    found = sorted(RESULTS.glob(f"*-rivals-{kind}*.json"), key=key)
     return found[-1] if found else None
 
 
@@ -106,11 +106,17 @@ def speed_tables(document):
         yield table(["", *(TITLES[rival] for rival in rivals), *heads], rows)
 
 
-def bf16_tables(document):
-    """bfloat16 beside bfloat16, and what it gains over float32."""
+def bf16_tables(document, path=None):
+    """bfloat16 beside bfloat16, and what it gains over float32. `path`: of a run of its own."""
     titles = document["nets"]
     if "rushlight-bf16" not in rivals_in(document["blocks"]):
         return
+    if path:
+        errors = ", ".join(f"{TITLES[rival]} {error:.1e}" for rival, error in worst_errors(document).items())
+        yield (f"bfloat16 in a run of its own, [{path.name}](results/{path.name}), {document['date'][:10]}, commit "
+               f"{commit_of(document)}. The networks have random weights, of which bfloat16 loses more than of trained "
+               f"ones; largest errors: {errors}.\n")
+        yield from busy_sentence(document)
     for (threads, batch), nets in sorted(blocks_of(document).items()):
         rivals = [rival for rival in ("rushlight", "rushlight-bf16", *BF16_RIVALS)
                   if any(rival in block.medians for block in nets.values())]
@@ -169,12 +175,26 @@ def size_table(document):
         yield table(["", "MB", "of"], rows)
 
 
-def error_sentence(document):
+def worst_errors(document):
     worst = {}
     for row in document["blocks"]:
         worst[row["rival"]] = max(worst.get(row["rival"], 0), row["against_double"])
-    listed = ", ".join(f"{TITLES[rival]} {worst[rival]:.1e}" for rival in TITLES if rival in worst)
+    return {rival: worst[rival] for rival in TITLES if rival in worst}
+
+
+def error_sentence(document):
+    listed = ", ".join(f"{TITLES[rival]} {error:.1e}" for rival, error in worst_errors(document).items())
     return f"Largest error of all networks against PyTorch in double, relative to the largest output: {listed}.\n"
+
+
+def commit_of(document):
+    return (document["commit"] or "unknown")[:12] + (" with changes" if document["uncommitted_changes"] else "")
+
+
+def busy_sentence(document):
+    busy = max((row["processors_busy_with_others"] for row in document["blocks"]), default=0)
+    if busy > 0.1:
+        yield f"**Other programs kept up to {busy:.1f} processors busy meanwhile: not to be quoted.**\n"
 
 
 def allocation_sentence(document):
@@ -194,22 +214,24 @@ def skipped_list(document):
         yield "".join(f"- {where}: {why}\n" for where, why in whole.items())
 
 
-def section(path, document):
+def section(path, document, bf16_path=None):
     facts = document["machine"]
-    busy = max((row["processors_busy_with_others"] for row in document["blocks"]), default=0)
     rounds = max(len(row["rounds_ns"]) for row in document["blocks"])
     versions = ", ".join(f"{TITLES[rival]} {version}" for rival, version in document["versions"].items()
                          if "-" not in rival)
-    commit = (document["commit"] or "unknown")[:12] + (" with changes" if document["uncommitted_changes"] else "")
-    yield (f"[{path.name}](results/{path.name}), {document['date'][:10]}, commit {commit}: {facts['cpu']}, "
+    yield (f"[{path.name}](results/{path.name}), {document['date'][:10]}, commit {commit_of(document)}: {facts['cpu']}, "
            f"{facts['processors_usable']} processors{' of a virtual machine' if facts['virtual'] else ''}, "
            f"{' '.join(facts['isa'])}. {versions}. Medians of {rounds} interleaved rounds; in brackets the smallest "
            "and the largest ratio of one round. The others are called from Python: the first row is what a call costs. "
            "ncnn knows no batches and takes one image after the other.\n")
-    if busy > 0.1:
-        yield f"**Other programs kept up to {busy:.1f} processors busy meanwhile: not to be quoted.**\n"
+    yield from busy_sentence(document)
     yield f"![best engine / ours](results/{CHART.name})\n"
-    for part in (speed_tables, bf16_tables, first_table, memory_table, size_table):
+    yield from speed_tables(document)
+    if bf16_path and bf16_path.name[:10] >= path.name[:10]:
+        yield from bf16_tables(json.loads(bf16_path.read_text()), bf16_path)
+    else:
+        yield from bf16_tables(document)
+    for part in (first_table, memory_table, size_table):
         yield from part(document)
     yield error_sentence(document)
     yield from allocation_sentence(document)
@@ -268,7 +290,7 @@ def main():
         text, picture = "Not measured yet.\n", None
     else:
         document = json.loads(path.read_text())
-        text, picture = "\n".join(section(path, document)), chart(document)
+        text, picture = "\n".join(section(path, document, newest("bf16"))), chart(document)
     if arguments.print:
         print(text)
         return

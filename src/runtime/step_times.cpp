@@ -13,11 +13,12 @@ std::uint64_t float_bytes(std::int64_t count) noexcept {
   return static_cast<std::uint64_t>(count) * sizeof(float);
 }
 
-// Weights and bias of a step with `per_output` weights for each of its outputs.
+// Weights of `weight_bytes` each and biases of a step with `per_output` weights for each of its outputs.
 template <class Work>
-void add_weights(TimedStep& timed, const Work& work, const PlannedTensor& output, std::int64_t per_output) {
+void add_weights(TimedStep& timed, const Work& work, const PlannedTensor& output, std::int64_t per_output,
+                 std::size_t weight_bytes) {
   timed.macs += output.elements() * per_output;
-  timed.bytes += float_bytes(output.c * per_output);
+  timed.bytes += static_cast<std::uint64_t>(output.c * per_output) * weight_bytes;
   if (work.bias != kNone) timed.bytes += float_bytes(output.c);
 }
 
@@ -27,27 +28,32 @@ void add_operands(TimedStep& timed, const std::vector<Operand>& operands) {
   }
 }
 
-void add_convolution(TimedStep& timed, const ConvStep& work, const Plan& plan) {
-  const std::int64_t per_output = plan.tensors[work.input].c / work.groups * work.kernel.h * work.kernel.w;
-  add_weights(timed, work, plan.tensors[work.output], per_output);
-}
-void add_work(TimedStep& timed, const ConvStep& work, const Network&, const Plan& plan) {
-  add_convolution(timed, work, plan);
+bool is_depthwise(const ConvStep& work, const Plan& plan) {
   const std::int64_t channels = plan.tensors[work.input].c;
-  if (channels > 1 && channels == work.groups && channels == plan.tensors[work.output].c) timed.algorithm = "depthwise";
+  return channels > 1 && channels == work.groups && channels == plan.tensors[work.output].c;
 }
-void add_work(TimedStep& timed, const StripeStep& work, const Network&, const Plan& plan) {
-  add_convolution(timed, work.first, plan);
-  add_convolution(timed, work.depthwise, plan);
-  if (work.last) add_convolution(timed, *work.last, plan);
+
+void add_convolution(TimedStep& timed, const ConvStep& work, const Plan& plan, std::size_t weight_bytes) {
+  const std::int64_t per_output = plan.tensors[work.input].c / work.groups * work.kernel.h * work.kernel.w;
+  add_weights(timed, work, plan.tensors[work.output], per_output,
+              is_depthwise(work, plan) ? sizeof(float) : weight_bytes);
 }
-void add_work(TimedStep& timed, const LinearStep& work, const Network&, const Plan& plan) {
-  add_weights(timed, work, plan.tensors[work.output], plan.tensors[work.input].c);
+void add_work(TimedStep& timed, const ConvStep& work, const Network&, const Plan& plan, std::size_t weight_bytes) {
+  add_convolution(timed, work, plan, weight_bytes);
+  if (is_depthwise(work, plan)) timed.algorithm = "depthwise";
 }
-void add_work(TimedStep& timed, const NormStep& work, const Network&, const Plan& plan) {
+void add_work(TimedStep& timed, const StripeStep& work, const Network&, const Plan& plan, std::size_t weight_bytes) {
+  add_convolution(timed, work.first, plan, weight_bytes);
+  add_convolution(timed, work.depthwise, plan, weight_bytes);
+  if (work.last) add_convolution(timed, *work.last, plan, weight_bytes);
+}
+void add_work(TimedStep& timed, const LinearStep& work, const Network&, const Plan& plan, std::size_t weight_bytes) {
+  add_weights(timed, work, plan.tensors[work.output], plan.tensors[work.input].c, weight_bytes);
+}
+void add_work(TimedStep& timed, const NormStep& work, const Network&, const Plan& plan, std::size_t) {
   timed.bytes += float_bytes(3 * plan.tensors[work.output].c);
 }
-void add_work(TimedStep& timed, const GeneralStep& work, const Network& network, const Plan&) {
+void add_work(TimedStep& timed, const GeneralStep& work, const Network& network, const Plan&, std::size_t) {
   add_operands(timed, work.inputs);
   add_operands(timed, work.outputs);
   const Node& node = network.graph.nodes()[work.node];
@@ -62,11 +68,11 @@ void add_work(TimedStep& timed, const GeneralStep& work, const Network& network,
   }
 }
 template <class Work>
-void add_work(TimedStep&, const Work&, const Network&, const Plan&) {}
+void add_work(TimedStep&, const Work&, const Network&, const Plan&, std::size_t) {}
 
 }  // namespace
 
-std::vector<TimedStep> describe_steps(const Network& network, const Plan& plan) {
+std::vector<TimedStep> describe_steps(const Network& network, const Plan& plan, std::size_t weight_bytes) {
   std::vector<TimedStep> steps;
   steps.reserve(plan.steps.size());
   for (const Step& step : plan.steps) {
@@ -78,7 +84,7 @@ std::vector<TimedStep> describe_steps(const Network& network, const Plan& plan) 
       for (const TensorId id : tensors.inputs) timed.bytes += float_bytes(plan.tensors[id].elements());
       for (const TensorId id : tensors.outputs) timed.bytes += float_bytes(plan.tensors[id].elements());
     }
-    std::visit([&](const auto& work) { add_work(timed, work, network, plan); }, step.work);
+    std::visit([&](const auto& work) { add_work(timed, work, network, plan, weight_bytes); }, step.work);
     steps.push_back(std::move(timed));
   }
   return steps;

@@ -4,6 +4,7 @@
 // what the program will do, and every run() overwrites their nanoseconds. A program without it tests one pointer a run.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,7 +27,9 @@ struct StepTimes {
   std::vector<TimedStep> steps;
 };
 
-// A plan's steps with their work, without times.
-[[nodiscard]] std::vector<TimedStep> describe_steps(const Network& network, const Plan& plan);
+// A plan's steps with their work, without times. `weight_bytes`: what the backend keeps for a weight of a convolution,
+// but a depthwise one, and of a Linear.
+[[nodiscard]] std::vector<TimedStep> describe_steps(const Network& network, const Plan& plan,
+                                                    std::size_t weight_bytes = sizeof(float));
 
 }  // namespace rushlight::runtime

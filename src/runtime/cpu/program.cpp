@@ -25,6 +25,10 @@ constexpr std::size_t kMostSlots = 256;
 // About 100 us of one core.
 constexpr double kSmallNetwork = 20e6;
 
+constexpr std::size_t weight_bytes(Precision precision) noexcept {
+  return precision == Precision::bf16 ? 2 : precision == Precision::int8 ? 1 : sizeof(float);
+}
+
 using Ops = std::vector<std::unique_ptr<Op>>;
 
 Result<Ops> make_ops(const Step& step, const OpContext& context) {
@@ -66,7 +70,9 @@ Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan p
   CpuWeights& shared_weights = *weights;
   std::atomic<std::uint64_t> table_bytes{0};
   std::unique_ptr<CpuProgram> program(new CpuProgram(std::move(weights), options));
-  if (options.step_times != nullptr) options.step_times->steps = describe_steps(network, plan);
+  if (options.step_times != nullptr) {
+    options.step_times->steps = describe_steps(network, plan, weight_bytes(options.precision));
+  }
   OpContext context{network, plan, kernels, shared_weights, options, narrow, table_bytes, program->slots_};
   RUSHLIGHT_TRY_ASSIGN(const ConvChoices conv_choices, tune(context, machine));
   context.conv_choices = &conv_choices;
