@@ -115,7 +115,9 @@ Status CpuProgram::allocate(const Network& network, const Plan& plan, std::uint6
     scratch_pitch_ = std::max(scratch_pitch_, op->scratch_bytes());
     shared_bytes = std::max(shared_bytes, op->shared_bytes());
   }
-  scratch_pitch_ = (scratch_pitch_ + kCacheLine - 1) / kCacheLine * kCacheLine;
+  // What comes behind each of them begins a cache line.
+  shared_bytes = parts_of(shared_bytes, kCacheLine) * kCacheLine;
+  scratch_pitch_ = parts_of(scratch_pitch_, kCacheLine) * kCacheLine;
   const auto with_shared = checked_add<std::uint64_t>(plan.arena_bytes, shared_bytes);
   const auto bytes = with_shared ? checked_add<std::uint64_t>(*with_shared, slots_ * scratch_pitch_) : std::nullopt;
   const auto with_tables = bytes ? checked_add(*bytes, table_bytes) : std::nullopt;
