@@ -12,6 +12,7 @@
 #include "base/bytes.hpp"
 #include "base/checked.hpp"
 #include "base/fail.hpp"
+#include "base/json_text.hpp"
 #include "base/quote.hpp"
 #include "checksum/chunks.hpp"
 #include "checksum/xxh3.hpp"
@@ -28,25 +29,6 @@ constexpr std::uint64_t kVersion = 1;
 
 // --- writing
 // ----------------------------------------------------------------------------------------------------------
-
-void append_text(std::string& out, std::string_view text) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  out += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (byte < 0x20) {
-      out += "\\u00";
-      out += kDigits[byte >> 4];
-      out += kDigits[byte & 15];
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
-}
 
 void append_hex(std::string& out, ByteSpan bytes) {
   out += '"';
@@ -85,7 +67,7 @@ void append_digests(std::string& out, const ManifestRecord& record) {
 
 void append_record(std::string& out, const ManifestRecord& record) {
   out += "{\"name\":";
-  append_text(out, record.name);
+  append_json_text(out, record.name);
   out += ",\"header_offset\":" + std::to_string(record.header_offset);
   out += ",\"data_offset\":" + std::to_string(record.data_offset);
   out += ",\"size_bytes\":" + std::to_string(record.size_bytes);
@@ -104,9 +86,9 @@ void append_stretch(std::string& out, const ManifestRecord& record) {
 
 void append_description(std::string& out, const ManifestTensor& tensor) {
   out += "{\"name\":";
-  append_text(out, tensor.name);
+  append_json_text(out, tensor.name);
   out += ",\"dtype\":";
-  append_text(out, tensor.dtype);
+  append_json_text(out, tensor.dtype);
   out += ",\"shape\":";
   append_numbers(out, tensor.shape);
   out += ",\"strides\":";
@@ -116,7 +98,7 @@ void append_description(std::string& out, const ManifestTensor& tensor) {
 void append_tensor(std::string& out, const ManifestTensor& tensor) {
   append_description(out, tensor);
   out += ",\"record\":";
-  append_text(out, tensor.record);
+  append_json_text(out, tensor.record);
   out += ",\"storage_offset\":" + std::to_string(tensor.storage_offset);
   out += '}';
 }
@@ -571,7 +553,7 @@ std::string encode(const Manifest& manifest) {
     append_list(out, "tensors", manifest.tensors, append_tensor_of_file);
   } else {
     out += ",\n\"container\":\"zip\",\"root\":";
-    append_text(out, manifest.root);
+    append_json_text(out, manifest.root);
     out += ",\"alignment\":" + std::to_string(manifest.alignment);
     append_list(out, "records", manifest.records, append_record);
     append_list(out, "tensors", manifest.tensors, append_tensor);

@@ -19,6 +19,7 @@
 
 #include "base/bytes.hpp"
 #include "base/fail.hpp"
+#include "base/json_text.hpp"
 #include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "doors/json_syntax.hpp"
@@ -169,25 +170,6 @@ Error syntax_error(std::string_view json, simdjson::error_code code) {
   return wrong("CALIBRATION-SYNTAX", "", "a number does not fit 64 bits, or a text is no UTF-8");
 }
 
-void append_text(std::string& out, std::string_view text) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  out += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (byte < 0x20) {
-      out += "\\u00";
-      out += kDigits[byte >> 4];
-      out += kDigits[byte & 15];
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
-}
-
 // The fewest digits that give the number back.
 void append_number(std::string& out, std::string_view key, float value) {
   char text[64];
@@ -225,7 +207,7 @@ std::string Calibration::to_json() const {
   out += "\",\n \"layers\": {";
   for (const auto& [name, range] : layers) {
     out += &name == &layers.begin()->first ? "\n  " : ",\n  ";
-    doors::append_text(out, name);
+    append_json_text(out, name);
     doors::append_number(out, ": {\"low\": ", range.low);
     doors::append_number(out, ", \"high\": ", range.high);
     doors::append_number(out, ", \"least\": ", range.least);

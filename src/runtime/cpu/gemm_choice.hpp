@@ -10,6 +10,14 @@
 
 namespace rushlight::runtime::cpu {
 
+// Rows a task takes at most: a whole number of every tile's rows, and few enough that the runs they read stay in L1 or
+// L2 while panel after panel passes by.
+inline constexpr std::size_t kBlockRows = 96;
+// Pointers of one block stay within a part of L1.
+inline constexpr std::size_t kBlockPointers = 4096;
+// With fewer blocks than this, panels are cut too, so that more threads find work.
+inline constexpr std::size_t kEnoughTasks = 16;
+
 template <class Kernel>
 struct GemmChoice {
   Kernel kernel;

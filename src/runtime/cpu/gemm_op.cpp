@@ -17,13 +17,6 @@
 namespace rushlight::runtime::cpu {
 namespace {
 
-// Rows a task takes at most: a whole number of every tile's rows, and few enough that the runs they read stay in L1 or
-// L2 while panel after panel passes by.
-constexpr std::size_t kBlockRows = 96;
-// Pointers of one block stay within a part of L1.
-constexpr std::size_t kBlockPointers = 4096;
-// With fewer blocks than this, panels are cut too, so that more threads find work.
-constexpr std::size_t kEnoughTasks = 16;
 // One row waits for its weights, which come faster in several streams.
 constexpr std::size_t kLeastPanelsOfOneRow = 4;
 

@@ -30,10 +30,6 @@ namespace {
 
 using Ops = std::vector<std::unique_ptr<Op>>;
 
-// As in gemm_op.cpp.
-constexpr std::size_t kBlockRows = 96;
-constexpr std::size_t kBlockPointers = 4096;
-constexpr std::size_t kEnoughTasks = 16;
 // With tiles: rows of a block, whole pairs of tiles, and products in the time of one that vectors form, by the widths
 // of the instructions: 16384 in 16 cycles against 128 in one.
 constexpr std::size_t kTileRows = 16;

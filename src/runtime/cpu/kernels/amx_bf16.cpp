@@ -7,19 +7,10 @@ namespace rushlight::runtime::cpu {
 namespace {
 
 #include "runtime/cpu/kernels/narrow.inc"
+#include "runtime/cpu/kernels/tiles.inc"
 
 constexpr std::size_t kTileRows = 16;
 static_assert(kStageRows == 2 * kTileRows);
-
-// Palette 1: eight tiles of 16 rows of 64 bytes (Intel SDM vol. 1, 18.2).
-struct alignas(64) TileConfig {
-  unsigned char palette;
-  unsigned char start_row;
-  unsigned char reserved[14];
-  unsigned short row_bytes[16];
-  unsigned char rows[16];
-};
-constexpr TileConfig kConfig = {1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
 
 // Lines [first, last) of the operands: those of two strips stay in L1 while groups of rows pass by, and what is summed
 // up so far waits in L2 meanwhile.

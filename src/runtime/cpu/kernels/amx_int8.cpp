@@ -10,15 +10,7 @@ typedef std::int32_t SignedVec __attribute__((vector_size(64)));
 
 constexpr std::size_t kTileRows = 16;
 
-// Palette 1: eight tiles of 16 rows of 64 bytes (Intel SDM vol. 1, 18.2).
-struct alignas(64) TileConfig {
-  unsigned char palette;
-  unsigned char start_row;
-  unsigned char reserved[14];
-  unsigned short row_bytes[16];
-  unsigned char rows[16];
-};
-constexpr TileConfig kConfig = {1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+#include "runtime/cpu/kernels/tiles.inc"
 
 __mmask16 first_lanes(std::size_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xFFFFU : (1U << count) - 1U);
