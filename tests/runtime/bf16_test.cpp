@@ -1,6 +1,7 @@
 // Precision::bf16, on every instruction set and each way to multiply bfloat16.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <iostream>
@@ -13,6 +14,7 @@
 #include "base/float_codes.hpp"
 #include "runtime/nets.hpp"
 #include "runtime/networks.hpp"
+#include "runtime/step_times.hpp"
 
 namespace rushlight::test {
 namespace {
@@ -91,6 +93,31 @@ std::vector<Case> cases() {
   add("window", conv(48, 80, 3), {2, 48, 15, 17});
   add("stride", conv(48, 80, 3, 2), {1, 48, 15, 17});
   add("wide window", conv(20, 24, {1, 7}), {1, 20, 15, 17});
+  add("long window", conv(64, 24, {7, 1}), {2, 64, 9, 15});
+  // Windows read where they lie: lines that run on and lines that do not, with a picture smaller than a tile, and one
+  // of several blocks.
+  add("window, lines run on", conv(32, 48, 3), {3, 32, 7, 7});
+  add("window, lines of tiles", conv(32, 20, 3), {2, 32, 5, 48});
+  add("window, two lines a tap", conv(64, 16, 3), {1, 64, 30, 33});
+  add("window, blocks", conv(96, 32, 3), {2, 96, 75, 70});
+  add("window, stride of tiles", conv(64, 32, 3, 2), {2, 64, 34, 64});
+  add("window, one column", conv(32, 33, 3), {2, 32, 11, 1});
+  Conv2d dilated = conv(32, 40, 3);
+  dilated.padding = 3;
+  dilated.dilation = 2;
+  add("window, dilated", dilated, {2, 32, 13, 14});
+  Conv2d wide_border = conv(32, 16, 3);
+  wide_border.padding = 5;
+  add("window, wide border", wide_border, {1, 32, 4, 6});
+  Conv2d no_border = conv(64, 64, {3, 5});
+  no_border.padding = 0;
+  add("window, no border", no_border, {3, 64, 9, 21});
+  for (const std::int64_t in : {1, 2, 3, 4, 6, 8}) {
+    for (const std::int64_t stride : {1, 2}) {
+      add("few channels " + std::to_string(in) + ", stride " + std::to_string(stride), conv(in, 32, 3, stride),
+          {2, in, 19, 37});
+    }
+  }
   add("groups", conv(24, 36, 3, 1, 3), {2, 24, 11, 10});
   add("wide groups", conv(128, 256, 3, 1, 2), {1, 128, 21, 20});
   add("narrow groups", conv(32, 32, 3, 1, 8), {1, 32, 11, 10});
@@ -118,6 +145,26 @@ TEST(Bf16, ProductsOfSmallIntegersAreExact) {
       expect_close(expected, run_bf16(way, model, x), way.way == NarrowWay::amx ? 0 : 3e-5);
       if (HasFatalFailure()) return;
     }
+  }
+}
+
+TEST(Bf16, TilesReadWindowsInPlaceWhereThatIsLessWork) {
+  const auto backend = runtime::cpu::make_backend(Isa::avx512, NarrowWay::amx);
+  if (!backend) GTEST_SKIP() << "SKIPPED: " << backend.error().finding.message;
+  for (const Case& each : cases()) {
+    const bool is_expected = each.name.starts_with("window, ") || each.name.starts_with("few channels ");
+    if (!is_expected) continue;
+    SCOPED_TRACE(each.name);
+    const Model model = made_up_model(graph_of(each.op));
+    const runtime::Network network{model.graph(), model.state_dict()};
+    runtime::StepTimes times;
+    runtime::RunOptions options;
+    options.precision = Precision::bf16;
+    options.step_times = &times;
+    ASSERT_TRUE(
+        (*backend)->compile(network, std::span(&each.shape, 1), (*backend)->make_weights(network).value(), options));
+    EXPECT_TRUE(std::ranges::any_of(
+        times.steps, [](const runtime::TimedStep& step) { return step.algorithm == "bf16, amx, in place"; }));
   }
 }
 

@@ -169,6 +169,10 @@ Result<std::unique_ptr<RowsOp>> make_rows_op(const ConvStep& step, const OpConte
     return make_gemm(rows, step, static_cast<std::size_t>(step.groups), context);
   }
   if (step.groups == input.c && step.groups == output.c && step.groups > 1) return make_depthwise_op(step, context);
+  if (context.narrow != nullptr) {
+    RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<RowsOp> op, make_narrow_window_op(step, context));
+    if (op != nullptr) return op;
+  }
   WindowRows rows;
   if (!rows.init(step, input, output)) return no_memory_for(static_cast<std::uint64_t>(input.c) * 4, "zeros");
   return make_gemm(std::move(rows), step, static_cast<std::size_t>(step.groups), context);

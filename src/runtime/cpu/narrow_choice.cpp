@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 
 #include "runtime/cpu/aligned_buffer.hpp"
 
@@ -110,6 +111,21 @@ NarrowWay fastest_bf16_way(const Kernels& kernels) noexcept {
 #endif
 
 }  // namespace
+
+double cost_of_staged(const NarrowProducts& products, const NarrowShape& shape) noexcept {
+  if (products.kernels == nullptr) return std::numeric_limits<double>::infinity();
+  const std::size_t rows = panels_for(shape.rows, products.kernels->row_step) * products.kernels->row_step;
+  const std::size_t line = kLineWords * products.word_operands;
+  const std::size_t depth = panels_for(shape.depth, line) * line;
+  const std::size_t strips = panels_for(shape.outputs, kStripOutputs);
+  return cost_of_products(rows, depth, shape.groups * strips * kStripOutputs) / products.speed +
+         kConversion * cost_of_products(shape.rows, shape.depth, shape.groups);
+}
+
+double cost_of_widened(const NarrowShape& shape) noexcept {
+  return cost_of_products(shape.rows, shape.depth,
+                          shape.groups * panels_for(shape.outputs, kStripOutputs) * kStripOutputs);
+}
 
 std::string_view to_string(NarrowWay way) noexcept {
   switch (way) {

@@ -37,6 +37,22 @@ struct NarrowProducts {
   double speed = 1;
 };
 
+// What a step takes, counted in products of floats, padding included. Which way a step goes is a matter of its shapes
+// alone, so that all its outputs are summed up alike.
+[[nodiscard]] constexpr double cost_of_products(std::size_t rows, std::size_t depth, std::size_t outputs) noexcept {
+  return static_cast<double>(rows) * static_cast<double>(depth) * static_cast<double>(outputs);
+}
+inline constexpr double kConversion = 4;  // of an operand
+struct NarrowShape {
+  std::size_t rows = 0;
+  std::size_t depth = 0;  // products an output
+  std::size_t groups = 1;
+  std::size_t outputs = 0;  // of one group
+};
+// Rows staged as operands one after the other, or infinite where weights are widened always.
+[[nodiscard]] double cost_of_staged(const NarrowProducts& products, const NarrowShape& shape) noexcept;
+[[nodiscard]] double cost_of_widened(const NarrowShape& shape) noexcept;
+
 // Whether processor and system have it.
 [[nodiscard]] bool has_bf16_way(Isa isa, NarrowWay way) noexcept;
 

@@ -22,8 +22,7 @@ constexpr std::size_t round_up(std::size_t count, std::size_t step) noexcept {
 }
 
 // A block of rows is staged once, then strip after strip of weights passes by. Where there is too little to multiply
-// for that, rows stay as they are and weights are widened. Which of the two is a matter of a step's shapes, so that all
-// its outputs are summed up alike.
+// for that, rows stay as they are and weights are widened (narrow_choice.hpp).
 template <class Rows>
 class NarrowOp final : public RowsOp {
  public:
@@ -72,25 +71,13 @@ class NarrowOp final : public RowsOp {
   }
 
  private:
-  // By counts of products, padding included, and of what is converted: as many of floats would take the time.
   void choose_way(const NarrowProducts& products) noexcept {
-    constexpr double kStageOne = 4;  // converting an operand against a product
-    const auto count = [](std::size_t rows, std::size_t depth, std::size_t outputs) {
-      return static_cast<double>(rows) * static_cast<double>(depth) * static_cast<double>(outputs);
-    };
-    const std::size_t padded_outputs = groups_ * strips_ * kStripOutputs;
-    const double plain = count(row_count_, depth_, padded_outputs);
-    double cost = plain;
-    if (products.kernels != nullptr) {
-      const std::size_t padded_depth = lines_ * kLineWords * products.word_operands;
-      const double staged =
-          count(round_up(row_count_, products.kernels->row_step), padded_depth, padded_outputs) / products.speed +
-          kStageOne * count(row_count_, depth_, groups_);
-      if (staged < plain) {
-        kernels_ = products.kernels;
-        way_ = products.way;
-        cost = staged;
-      }
+    const NarrowShape shape{row_count_, depth_, groups_, outputs_};
+    double cost = cost_of_widened(shape);
+    if (const double staged = cost_of_staged(products, shape); staged < cost) {
+      kernels_ = products.kernels;
+      way_ = products.way;
+      cost = staged;
     }
     operations_ = 2 * cost;
   }

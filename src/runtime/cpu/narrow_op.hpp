@@ -18,5 +18,7 @@ namespace rushlight::runtime::cpu {
                                                              const OpContext& context);
 [[nodiscard]] Result<std::unique_ptr<RowsOp>> make_narrow_op(AdjacentRows rows, const LinearStep& step,
                                                              const OpContext& context);
+// Windows read where they lie (narrow_window_op.cpp). Null where it would not pay, or the instructions cannot.
+[[nodiscard]] Result<std::unique_ptr<RowsOp>> make_narrow_window_op(const ConvStep& step, const OpContext& context);
 
 }  // namespace rushlight::runtime::cpu

@@ -110,24 +110,40 @@ Result<std::shared_ptr<PackedArray>> pack_panels(const WeightSource& weight, con
   return array;
 }
 
+// Rows of a panel [tap][channel] in the order of a strip's operands, and `none` where there is room without one.
+std::vector<std::size_t> operand_rows(const WeightSource& weight, const PackedForm& form, std::size_t none) {
+  const std::size_t run_taps = form.run_taps == 0 ? weight.pixels : form.run_taps;
+  const std::size_t tap_operands = form.tap_operands == 0 ? weight.channels : form.tap_operands;
+  std::vector<std::size_t> rows;
+  for (std::size_t tap = 0; tap < weight.pixels; ++tap) {
+    for (std::size_t i = 0; i < tap_operands; ++i) {
+      rows.push_back(i < weight.channels ? tap * weight.channels + i : none);
+    }
+    if ((tap + 1) % run_taps == 0) rows.resize(round_up(rows.size(), 2 * kLineWords), none);
+  }
+  return rows;
+}
+
 // Strip after strip through a panel of floats, [k][16]: two of its rows are a row of words.
 Result<std::shared_ptr<PackedArray>> pack_bf16_strips(const WeightSource& weight, const PackedForm& form) {
   const std::size_t depth = weight.channels * weight.pixels;
-  const std::size_t words = round_up((depth + 1) / 2, kLineWords);
+  const std::vector<std::size_t> rows = operand_rows(weight, form, depth);
   const std::size_t outputs = weight.outputs / form.groups;
   const std::size_t strips = panels_for(outputs, kStripOutputs);
   RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array,
-                       make_packed_array(form.groups * strips, words * kStripOutputs));
-  std::vector<float> panel(2 * words * kStripOutputs, 0.0F);
+                       make_packed_array(form.groups * strips, rows.size() / 2 * kStripOutputs));
+  std::vector<float> panel((depth + 1) * kStripOutputs, 0.0F);  // the last row stays zeros
   PanelPacker packer(weight, kStripOutputs);
   auto* to = reinterpret_cast<std::uint16_t*>(array->memory.data());
   for (std::size_t group = 0; group < form.groups; ++group) {
     for (std::size_t first = 0; first < outputs; first += kStripOutputs) {
       packer.run(group * outputs + first, std::min(kStripOutputs, outputs - first), panel.data());
-      for (const float* from = panel.data(); from != panel.data() + panel.size(); from += 2 * kStripOutputs) {
+      for (std::size_t i = 0; i < rows.size(); i += 2) {
+        const float* const even = panel.data() + rows[i] * kStripOutputs;
+        const float* const odd = panel.data() + rows[i + 1] * kStripOutputs;
         for (std::size_t o = 0; o < kStripOutputs; ++o, to += 2) {
-          to[0] = f32_to_bf16(from[o]);
-          to[1] = f32_to_bf16(from[kStripOutputs + o]);
+          to[0] = f32_to_bf16(even[o]);
+          to[1] = f32_to_bf16(odd[o]);
         }
       }
     }

@@ -19,8 +19,8 @@ enum class Packing : std::uint8_t {
   panels,       // [group][panel][k][width], the last panel of each group padded with zeros (GemmCall)
   winograd2,    // [panel][position][in][width] for F(2x2, 3x3) (winograd.hpp)
   winograd4,    // likewise for F(4x4, 3x3)
-  bf16_strips,  // [group][strip][word][16 outputs][2], bfloat16, padded with zeros to whole strips and lines
-                // (kernels.hpp)
+  bf16_strips,  // [group][strip][run of taps][word][16 outputs][2], bfloat16, padded with zeros to whole strips, and
+                // each run to whole lines (kernels.hpp)
   depthwise,    // [tap][channels, padded to kPanelPadding] (DepthwiseCall)
   int8_bytes,   // as panels, of units of 8-bit codes, four of them (int8_weights.hpp)
   int8_words,   // the same with two words of 16 bits in a unit
@@ -33,6 +33,9 @@ struct PackedForm {
   std::size_t width = 0;       // of panels
   std::size_t groups = 1;      // of panels, and of vectors that go with them: each group is padded on its own
   std::size_t last_width = 0;  // of the last panel, if it is another one: of one group alone
+  // Of strips: taps in a run, and operands that each has room for. 0: all taps in one run, nothing between them.
+  std::size_t run_taps = 0;
+  std::size_t tap_operands = 0;
 
   friend auto operator<=>(const PackedForm&, const PackedForm&) = default;
 };

@@ -9,10 +9,11 @@ namespace {
 #include "runtime/cpu/kernels/narrow.inc"
 #include "runtime/cpu/kernels/tiles.inc"
 
-constexpr std::size_t kTileRows = 16;
+constexpr std::size_t kTileRows = kWindowTileRows;
 static_assert(kStageRows == 2 * kTileRows);
+constexpr std::size_t kTile = kTileRows * 16;  // floats
 
-// Lines [first, last) of the operands: those of two strips stay in L1 while groups of rows pass by, and what is summed
+// Lines [first, last) of the operands: those of two strips stay in L1 while tiles of rows pass by, and what is summed
 // up so far waits in L2 meanwhile.
 constexpr std::size_t kChainLines = 16;
 struct Chain {
@@ -20,14 +21,22 @@ struct Chain {
   std::size_t last = 0;
 };
 
-// Rows whose sums wait: 48 KiB of them.
-constexpr std::size_t kBlockRows = 12 * kStageRows;
+// Tiles of rows whose sums wait: 48 KiB of them.
+constexpr std::size_t kBlockTiles = 24;
 
-// Rows of S tiles each to their destination. Copies of what the call says, which no store can change as far as the
-// compiler knows.
-template <int S>
-void store_rows(const NarrowCall& call, std::size_t row, std::size_t rows, std::size_t column, const float* sums) {
-  constexpr std::size_t kTile = kTileRows * 16;
+// Where a line of operands is, seen from a row.
+struct StagedLines {
+  [[nodiscard]] RUSHLIGHT_INLINE std::size_t at(std::size_t line) const { return line * kStageRows * kLineBytes; }
+};
+struct WindowLines {
+  const std::size_t* offsets;
+  [[nodiscard]] RUSHLIGHT_INLINE std::size_t at(std::size_t line) const { return offsets[line]; }
+};
+
+// Rows of R tiles of S strips each to their destination. Copies of what the call says, which no store can change as far
+// as the compiler knows.
+template <int R, int S>
+void store_rows(const NarrowWindowCall& call, const WindowTile* tiles, std::size_t column, const float* sums) {
   const __mmask16 last = first_lanes(call.columns - column - (S - 1) * kStripOutputs);
   __m512 bias[S];
   for (std::size_t s = 0; s < S; ++s) {
@@ -36,30 +45,48 @@ void store_rows(const NarrowCall& call, std::size_t row, std::size_t rows, std::
   const Bounds bounds = call.bounds;
   const std::size_t output_stride = call.output_stride;
   const std::size_t residual_stride = call.residual_stride;
+  const std::size_t line_rows = call.line_rows;
+  const std::size_t line_outputs = call.line_outputs;
   const bool adds = call.residual != nullptr;
-  float* to = call.output + row * output_stride + column;
-  const float* residual = adds ? call.residual + row * residual_stride + column : nullptr;
-  for (std::size_t m = 0; m < rows; ++m) {
-    const float* const from = sums + m / kTileRows * S * kTile + m % kTileRows * 16;
-    for (std::size_t s = 0; s < S; ++s) {
-      const __mmask16 mask = s + 1 < S ? __mmask16{0xFFFF} : last;
-      __m512 y = _mm512_add_ps(_mm512_load_ps(from + s * kTile), bias[s]);
-      if (adds) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, residual + s * kStripOutputs));
-      if (bounds.active) y = clamp(y, bounds);
-      _mm512_mask_storeu_ps(to + s * kStripOutputs, mask, y);
+  for (std::size_t r = 0; r < R; ++r, sums += S * kTile) {
+    const WindowTile& tile = tiles[r];
+    float* to = call.output + tile.output * output_stride + column;
+    const float* residual = adds ? call.residual + tile.output * residual_stride + column : nullptr;
+    const std::size_t count = tile.count;
+    std::size_t at = tile.column;
+    for (std::size_t m = 0; m < count;) {
+      const bool is_gap = at >= line_outputs;
+      const std::size_t here = (is_gap ? line_rows : line_outputs) - at;
+      const std::size_t end = count - m < here ? count : m + here;
+      at += end - m;
+      if (is_gap) {
+        m = end;
+        at = at == line_rows ? 0 : at;
+        continue;
+      }
+      for (; m < end; ++m) {
+        for (std::size_t s = 0; s < S; ++s) {
+          const __mmask16 mask = s + 1 < S ? __mmask16{0xFFFF} : last;
+          __m512 y = _mm512_add_ps(_mm512_load_ps(sums + s * kTile + m * 16), bias[s]);
+          if (adds) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, residual + s * kStripOutputs));
+          if (bounds.active) y = clamp(y, bounds);
+          _mm512_mask_storeu_ps(to + s * kStripOutputs, mask, y);
+        }
+        to += output_stride;
+        if (adds) residual += residual_stride;
+      }
     }
-    to += output_stride;
-    if (adds) residual += residual_stride;
   }
 }
 
-// Sums of R tiles of a group, from `row` on, and S strips; tiles 0-3 are sums, 4 and 5 rows, 6 and 7 weights. `sums`:
-// R * S tiles that wait.
-template <int R, int S>
-void tiles(const NarrowCall& call, const Chain& chain, std::size_t row, std::size_t column, float* sums) {
-  constexpr std::size_t kTile = kTileRows * 16;  // floats
+// Sums of R tiles and S strips; tiles 0-3 are sums, 4 and 5 rows, 6 and 7 weights. `sums`: R * S tiles that wait.
+template <int R, int S, class Lines>
+void tiles(const NarrowWindowCall& call, const Lines& lines, const Chain& chain, const WindowTile* tile,
+           std::size_t column, float* sums) {
   const std::size_t strip_bytes = call.lines * kStripLineBytes;
-  const std::byte* a = call.rows + (row * call.lines + chain.first * kStageRows) * kLineBytes;
+  const std::size_t pitch = call.row_pitch;
+  const std::byte* const a = tile[0].rows;
+  const std::byte* const a2 = R > 1 ? tile[1].rows : nullptr;
   const std::byte* b = call.weights + column / kStripOutputs * strip_bytes + chain.first * kStripLineBytes;
   if (chain.first == 0) {
     _tile_zero(0);
@@ -72,16 +99,17 @@ void tiles(const NarrowCall& call, const Chain& chain, std::size_t row, std::siz
     if constexpr (R > 1) _tile_loadd(2, sums + S * kTile, kLineBytes);
     if constexpr (R > 1 && S > 1) _tile_loadd(3, sums + 3 * kTile, kLineBytes);
   }
-  for (std::size_t line = chain.first; line < chain.last; ++line, a += kStageRows * kLineBytes, b += kStripLineBytes) {
+  for (std::size_t line = chain.first; line < chain.last; ++line, b += kStripLineBytes) {
+    const std::size_t at = lines.at(line);
     _tile_loadd(6, b, kLineBytes);
-    _tile_loadd(4, a, kLineBytes);
+    _tile_loadd(4, a + at, pitch);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (S > 1) {
       _tile_loadd(7, b + strip_bytes, kLineBytes);
       _tile_dpbf16ps(1, 4, 7);
     }
     if constexpr (R > 1) {
-      _tile_loadd(5, a + kTileRows * kLineBytes, kLineBytes);
+      _tile_loadd(5, a2 + at, pitch);
       _tile_dpbf16ps(2, 5, 6);
       if constexpr (S > 1) _tile_dpbf16ps(3, 5, 7);
     }
@@ -91,16 +119,14 @@ void tiles(const NarrowCall& call, const Chain& chain, std::size_t row, std::siz
   if constexpr (R > 1) _tile_stored(2, sums + S * kTile, kLineBytes);
   if constexpr (R > 1 && S > 1) _tile_stored(3, sums + 3 * kTile, kLineBytes);
   if (chain.last < call.lines) return;
-  const std::size_t left = call.row_count - row;
-  const std::size_t rows = left < R * kTileRows ? left : R * kTileRows;
-  store_rows<S>(call, row, rows, column, sums);
+  store_rows<R, S>(call, tile, column, sums);
 }
 
-template <int S>
-void columns(const NarrowCall& call, std::size_t column) {
-  alignas(64) float sums[kBlockRows * S * 16];
-  for (std::size_t first = 0; first < call.row_count; first += kBlockRows) {
-    const std::size_t end = call.row_count - first < kBlockRows ? call.row_count : first + kBlockRows;
+template <int S, class Lines>
+void columns(const NarrowWindowCall& call, const Lines& lines, std::size_t column) {
+  alignas(64) float sums[kBlockTiles * S * kTile];
+  for (std::size_t first = 0; first < call.tile_count; first += kBlockTiles) {
+    const std::size_t end = call.tile_count - first < kBlockTiles ? call.tile_count : first + kBlockTiles;
     // Chains of one length, as far as they go.
     const std::size_t chains = (call.lines + kChainLines - 1) / kChainLines;
     const std::size_t length = chains == 0 ? 0 : (call.lines + chains - 1) / chains;
@@ -108,11 +134,11 @@ void columns(const NarrowCall& call, std::size_t column) {
     do {
       chain.last = call.lines - chain.first < length ? call.lines : chain.first + length;
       float* kept = sums;
-      for (std::size_t row = first; row < end; row += kStageRows, kept += kStageRows * S * 16) {
-        if (end - row > kTileRows) {
-          tiles<2, S>(call, chain, row, column, kept);
+      for (std::size_t tile = first; tile < end; tile += 2, kept += 2 * S * kTile) {
+        if (end - tile > 1) {
+          tiles<2, S>(call, lines, chain, call.tiles + tile, column, kept);
         } else {
-          tiles<1, S>(call, chain, row, column, kept);
+          tiles<1, S>(call, lines, chain, call.tiles + tile, column, kept);
         }
       }
       chain.first = chain.last;
@@ -120,15 +146,103 @@ void columns(const NarrowCall& call, std::size_t column) {
   }
 }
 
-void gemm(const NarrowCall& call) {
-  _tile_loadconfig(&kConfig);
+template <class Lines>
+void multiply(const NarrowWindowCall& call, const Lines& lines) {
   std::size_t column = 0;
-  for (; column + kStripOutputs < call.columns; column += 2 * kStripOutputs) columns<2>(call, column);
-  if (column < call.columns) columns<1>(call, column);
+  for (; column + kStripOutputs < call.columns; column += 2 * kStripOutputs) columns<2>(call, lines, column);
+  if (column < call.columns) columns<1>(call, lines, column);
+}
+
+// Staged rows are windows of a picture that is one line.
+void gemm(const NarrowCall& call) {
+  WindowTile tiles[kBlockTiles];
+  NarrowWindowCall windows;
+  static_cast<Destination&>(windows) = call;
+  windows.tiles = tiles;
+  windows.row_pitch = kLineBytes;
+  windows.line_rows = windows.line_outputs = call.row_count;
+  windows.lines = call.lines;
+  windows.weights = call.weights;
+  windows.bias = call.bias;
+  windows.columns = call.columns;
+  _tile_loadconfig(&kConfig);
+  for (std::size_t row = 0; row < call.row_count;) {
+    windows.tile_count = 0;
+    for (; windows.tile_count < kBlockTiles && row < call.row_count; ++windows.tile_count, row += kTileRows) {
+      WindowTile& tile = tiles[windows.tile_count];
+      const std::size_t group = row / kStageRows * kStageRows;
+      tile.rows = call.rows + (group * call.lines + (row - group)) * kLineBytes;
+      tile.output = tile.column = row;
+      tile.count = call.row_count - row < kTileRows ? call.row_count - row : kTileRows;
+    }
+    multiply(windows, StagedLines{});
+  }
   _tile_release();
 }
 
-constexpr NarrowKernels kKernels = {.stage = &stage_bf16, .run = &gemm, .row_step = kTileRows};
+void windows(const NarrowWindowCall& call) {
+  TileConfig config = kConfig;
+  config.row_bytes[4] = config.row_bytes[5] = static_cast<unsigned short>(call.line_bytes);
+  config.rows[6] = config.rows[7] = static_cast<unsigned char>(call.line_bytes / 4);
+  _tile_loadconfig(&config);
+  multiply(call, WindowLines{call.line_offsets});
+  _tile_release();
+}
+
+// A run of floats.
+void convert_run(const float* from, std::size_t count, std::byte* to) {
+  for (; count >= kHalves; count -= kHalves, from += kHalves, to += kLineBytes) {
+    _mm512_storeu_si512(to, to_bf16(_mm512_loadu_ps(from), _mm512_loadu_ps(from + 16)));
+  }
+  if (count == 0) return;
+  const __m512i bits = to_bf16(_mm512_maskz_loadu_ps(first_lanes(count), from),
+                               _mm512_maskz_loadu_ps(first_lanes(count < 16 ? 0 : count - 16), from + 16));
+  _mm512_mask_storeu_epi16(to, static_cast<__mmask32>((1U << count) - 1U), bits);
+}
+
+// Pixels of few channels, side by side: as many as a vector has room for are spread at once.
+void convert_narrow_pixels(const ConvertCall& call) {
+  const std::size_t operands = call.output_pitch / 2;  // of a pixel
+  const std::size_t at_once = 16 / operands;
+  alignas(64) std::int32_t places[16];
+  unsigned filled = 0;
+  for (std::size_t lane = 0; lane < 16; ++lane) {
+    const std::size_t pixel = lane / operands;
+    const bool is_channel = pixel < at_once && lane % operands < call.channels;
+    places[lane] = is_channel ? static_cast<std::int32_t>(pixel * call.channels + lane % operands) : 0;
+    filled |= is_channel ? 1U << lane : 0U;
+  }
+  const __m512i from = _mm512_load_si512(places);
+  const auto mask = static_cast<__mmask16>(filled);
+  const float* input = call.input;
+  std::byte* output = call.output;
+  for (std::size_t left = call.pixels; left > 0;) {
+    const std::size_t count = left < at_once ? left : at_once;
+    const __m512 pixels = _mm512_maskz_loadu_ps(first_lanes(count * call.channels), input);
+    const __m512i bits = to_bf16(_mm512_maskz_permutexvar_ps(mask, from, pixels), _mm512_setzero_ps());
+    const auto stored = static_cast<__mmask32>((1U << (count * operands)) - 1U);
+    _mm512_mask_storeu_epi16(output, stored, bits);
+    input += count * call.channels;
+    output += count * call.output_pitch;
+    left -= count;
+  }
+}
+
+void convert(const ConvertCall& call) {
+  const std::size_t bytes = call.channels * 2;
+  if (call.input_stride == call.channels && bytes == call.output_pitch) {
+    return convert_run(call.input, call.pixels * call.channels, call.output);
+  }
+  if (call.input_stride == call.channels && call.output_pitch <= 32) return convert_narrow_pixels(call);
+  for (std::size_t pixel = 0; pixel < call.pixels; ++pixel) {
+    std::byte* const to = call.output + pixel * call.output_pitch;
+    convert_run(call.input + pixel * call.input_stride, call.channels, to);
+    __builtin_memset(to + bytes, 0, call.output_pitch - bytes);
+  }
+}
+
+constexpr NarrowKernels kKernels = {
+    .stage = &stage_bf16, .run = &gemm, .row_step = kTileRows, .convert = &convert, .run_windows = &windows};
 
 }  // namespace
 

@@ -140,11 +140,51 @@ struct NarrowCall : Destination {
   std::size_t columns = 0;             // outputs: those of the last strip may be fewer than 16
 };
 
+// Pixels of floats on their way to windows that are read where they lie: each one's channels converted, with zeros up
+// to `output_pitch` bytes.
+struct ConvertCall {
+  const float* input = nullptr;
+  std::size_t input_stride = 0;  // floats from pixel to pixel
+  std::size_t pixels = 0;
+  std::size_t channels = 0;
+  std::byte* output = nullptr;
+  std::size_t output_pitch = 0;  // bytes from pixel to pixel: whole words
+};
+
+// Some positions of windows, neighbours in a line of a picture or past its end in the next one. Whether they are there
+// or not, as many as a tile has are read.
+struct WindowTile {
+  const std::byte* rows = nullptr;  // operands of the first position
+  std::size_t output = 0;           // row of the output of the first position that has one
+  std::size_t column = 0;           // of the first position
+  std::size_t count = 0;            // of positions
+};
+inline constexpr std::size_t kWindowTileRows = 16;
+
+// The products of NarrowCall, with operands that lie in a picture: line l of position p of a tile is at rows +
+// p * row_pitch + line_offsets[l].
+struct NarrowWindowCall : Destination {
+  const WindowTile* tiles = nullptr;
+  std::size_t tile_count = 0;
+  std::size_t row_pitch = 0;                  // bytes
+  std::size_t line_rows = 0;                  // positions of a line of the picture,
+  std::size_t line_outputs = 0;               // of which the first so many have an output
+  const std::size_t* line_offsets = nullptr;  // bytes
+  std::size_t lines = 0;
+  std::size_t line_bytes = kLineBytes;  // of operands in a line: whole words; weights have lines of full length
+  const std::byte* weights = nullptr;   // the first strip
+  const float* bias = nullptr;          // of the first strip, padded; or null
+  std::size_t columns = 0;              // outputs: those of the last strip may be fewer than 16
+};
+
 // What instructions beyond an instruction set's own offer for one kind of narrow numbers.
 struct NarrowKernels {
   void (*stage)(const StageCall&);
   void (*run)(const NarrowCall&);
   std::size_t row_step;  // rows are multiplied as many at a time, whether they are there or not
+  // Both or neither: windows that are read where they lie.
+  void (*convert)(const ConvertCall&) = nullptr;
+  void (*run_windows)(const NarrowWindowCall&) = nullptr;
 };
 
 // The same sums without such instructions, with no rows staged: weights widened to float on their way, rows as they
