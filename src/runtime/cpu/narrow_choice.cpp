@@ -119,7 +119,8 @@ double cost_of_staged(const NarrowProducts& products, const NarrowShape& shape) 
   const std::size_t depth = panels_for(shape.depth, line) * line;
   const std::size_t strips = panels_for(shape.outputs, kStripOutputs);
   return cost_of_products(rows, depth, shape.groups * strips * kStripOutputs) / products.speed +
-         kConversion * cost_of_products(shape.rows, shape.depth, shape.groups);
+         static_cast<double>(shape.groups) * (kConversionCost * cost_of_products(shape.rows, shape.depth, 1) +
+                                              kRunCost * cost_of_products(shape.rows, shape.runs, 1));
 }
 
 double cost_of_widened(const NarrowShape& shape) noexcept {

@@ -42,9 +42,11 @@ struct NarrowProducts {
 [[nodiscard]] constexpr double cost_of_products(std::size_t rows, std::size_t depth, std::size_t outputs) noexcept {
   return static_cast<double>(rows) * static_cast<double>(depth) * static_cast<double>(outputs);
 }
-inline constexpr double kConversion = 4;  // of an operand
+inline constexpr double kConversionCost = 4;  // of an operand
+inline constexpr double kRunCost = 128;       // of beginning a run of operands that are neighbours
 struct NarrowShape {
   std::size_t rows = 0;
+  std::size_t runs = 1;   // of a row's operands
   std::size_t depth = 0;  // products an output
   std::size_t groups = 1;
   std::size_t outputs = 0;  // of one group

@@ -72,7 +72,7 @@ class NarrowOp final : public RowsOp {
 
  private:
   void choose_way(const NarrowProducts& products) noexcept {
-    const NarrowShape shape{row_count_, depth_, groups_, outputs_};
+    const NarrowShape shape{row_count_, rows_.segments(), depth_, groups_, outputs_};
     double cost = cost_of_widened(shape);
     if (const double staged = cost_of_staged(products, shape); staged < cost) {
       kernels_ = products.kernels;

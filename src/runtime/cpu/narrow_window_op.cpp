@@ -297,14 +297,16 @@ Result<std::unique_ptr<RowsOp>> make_narrow_window_op(const ConvStep& step, cons
   const WindowLayout layout = WindowLayout::of(step, input, output, products.word_operands);
   const auto rows = static_cast<std::size_t>(output.rows());
   const auto outputs = static_cast<std::size_t>(output.c);
-  const NarrowShape shape{rows, static_cast<std::size_t>(step.kernel.h * step.kernel.w * input.c), 1, outputs};
+  WindowRows staged;
+  if (!staged.init(step, input, output)) return no_memory_for(static_cast<std::uint64_t>(input.c) * 4, "zeros");
+  const NarrowShape shape{rows, staged.segments(), staged.segments() * staged.segment_length(), 1, outputs};
   const std::size_t line = kLineWords * products.word_operands;
   const std::size_t positions = static_cast<std::size_t>(output.n * output.h) * layout.line_rows;
   const double cost = cost_of_products(round_up(positions, kWindowTileRows), layout.lines * line,
                                        panels_for(outputs, kStripOutputs) * kStripOutputs) /
                           products.speed +
-                      kConversion * cost_of_products(static_cast<std::size_t>(input.rows()),
-                                                     layout.pixel_bytes / 4 * products.word_operands, 1);
+                      kConversionCost * cost_of_products(static_cast<std::size_t>(input.rows()),
+                                                         layout.pixel_bytes / 4 * products.word_operands, 1);
   if (cost >= std::min(cost_of_staged(products, shape), cost_of_widened(shape))) return none;
   auto op = std::make_unique<NarrowWindowOp>(step, input, output, layout);
   RUSHLIGHT_TRY(op->init(context, cost));
