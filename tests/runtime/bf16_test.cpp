@@ -114,8 +114,8 @@ std::vector<Case> cases() {
   add("window, no border", no_border, {3, 64, 9, 21});
   for (const std::int64_t in : {1, 2, 3, 4, 6, 8}) {
     for (const std::int64_t stride : {1, 2}) {
-      add("few channels " + std::to_string(in) + ", stride " + std::to_string(stride), conv(in, 48, 3, stride),
-          {2, in, 19, 37});
+      add((in == 1 ? "one channel, " : "few channels ") + std::to_string(in) + ", stride " + std::to_string(stride),
+          conv(in, 48, 3, stride), {2, in, 19, 37});
     }
   }
   add("groups", conv(24, 36, 3, 1, 3), {2, 24, 11, 10});
