@@ -184,7 +184,7 @@ class CudaBackend final : public runtime::Backend {
     addresses.arena = workspace.data();
     for (const PortBuffer& port : layout.inputs) addresses.inputs.push_back(workspace.data() + port.offset_bytes);
     for (const PortBuffer& port : layout.outputs) addresses.outputs.push_back(workspace.data() + port.offset_bytes);
-    RUSHLIGHT_TRY_ASSIGN(std::vector<Call> calls, make_calls(plan, addresses, processors_));
+    RUSHLIGHT_TRY_ASSIGN(std::vector<Call> calls, make_calls(plan, addresses, {processors_, options.precision}));
     RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(index_));
     RUSHLIGHT_TRY_ASSIGN(Stream stream, Stream::make());
     auto program = std::make_unique<CudaProgram>(index_, options, weights, std::move(workspace), std::move(stream));

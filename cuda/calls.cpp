@@ -20,8 +20,8 @@ constexpr std::int64_t kMaxSize = std::numeric_limits<std::int32_t>::max() - 16;
 
 class CallMaker {
  public:
-  CallMaker(const runtime::Plan& plan, const Addresses& addresses, int processors)
-      : plan_(plan), addresses_(addresses), processors_(processors) {}
+  CallMaker(const runtime::Plan& plan, const Addresses& addresses, const CallOptions& options)
+      : plan_(plan), addresses_(addresses), options_(options) {}
 
   Result<std::vector<Call>> run() {
     calls_.reserve(plan_.steps.size());
@@ -177,7 +177,7 @@ class CallMaker {
     }
     GemmCall call;
     call.access = choose_access(a, gathers);
-    call.tile = choose_tile(a, processors_);
+    call.tile = choose_tile(a, options_.processors);
     call.arguments = a;
     // Every tile is at most this small.
     if (gemm_grid<Tile64x32>(a).blocks > kMaxBlocks) return too_large("a number of outputs", a.rows);
@@ -346,7 +346,7 @@ class CallMaker {
 
   const runtime::Plan& plan_;
   const Addresses& addresses_;
-  const int processors_;
+  const CallOptions options_;
   const runtime::Step* step_ = nullptr;
   std::vector<Call> calls_;
 };
@@ -367,8 +367,9 @@ struct KernelName {
 
 }  // namespace
 
-Result<std::vector<Call>> make_calls(const runtime::Plan& plan, const Addresses& addresses, int processors) {
-  return CallMaker(plan, addresses, processors).run();
+Result<std::vector<Call>> make_calls(const runtime::Plan& plan, const Addresses& addresses,
+                                     const CallOptions& options) {
+  return CallMaker(plan, addresses, options).run();
 }
 
 std::string_view kernel_name(const Work& work) noexcept {

@@ -20,6 +20,7 @@
 #include "cuda/kernels/row_product.cuh"
 #include "cuda/kernels/softmax.cuh"
 #include "runtime/plan.hpp"
+#include "rushlight/precision.hpp"
 #include "rushlight/result.hpp"
 
 namespace rushlight::cuda {
@@ -44,10 +45,16 @@ struct Addresses {
   std::vector<const float*> constants;  // by ConstantId
 };
 
-// One call a step; steps over empty tensors have none. `processors` is the GPU's number of multiprocessors, for the
-// choice of tiles: results do not depend on it. ErrorCode::unsupported names a layer whose sizes kernels cannot count.
+struct CallOptions {
+  // The GPU's number of multiprocessors, for the choice of tiles: with Precision::strict results do not depend on it.
+  int processors = 1;
+  Precision precision = Precision::strict;
+};
+
+// Calls of kernels in the order of the steps; steps over empty tensors have none. ErrorCode::unsupported names a layer
+// whose sizes kernels cannot count.
 [[nodiscard]] Result<std::vector<Call>> make_calls(const runtime::Plan& plan, const Addresses& addresses,
-                                                   int processors);
+                                                   const CallOptions& options);
 
 // --- the choices, for the tests
 // -----------------------------------------------------------------------------------------

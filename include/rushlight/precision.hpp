@@ -21,13 +21,19 @@ enum class Precision : std::uint8_t {
   /// as they are, and 3x3 windows may go through Winograd's algorithm in float32: whichever is faster. So machines of
   /// different kinds agree to 2 or 3 decimal digits. Numbers beyond 3.39e38 become infinite.
   bf16,
-  /// Convolutions and Linear layers multiply 8-bit integers, of ranges that a Calibration gives; their sums are exact, so
-  /// that machines of different kinds agree but for what activations beyond ReLU differ. All else is float32, and so is
-  /// what layers hand on. Depthwise convolutions stay float32. On the CPU alone.
+  /// Convolutions and Linear layers multiply 8-bit integers, of ranges that a Calibration gives; their sums are exact,
+  /// so that machines of different kinds agree but for what activations beyond ReLU differ. All else is float32, and so
+  /// is what layers hand on. Depthwise convolutions stay float32. On the CPU alone.
   int8,
+  /// On GPUs convolutions and Linear round their operands to TF32 (10 bits of mantissa) and sum in float32. Elsewhere
+  /// as `strict`.
+  tf32,
+  /// On GPUs convolutions and Linear round their operands to half precision and sum in float32: what is beyond 65504
+  /// becomes infinite. Elsewhere as `strict`.
+  fp16,
 };
 
-/// "strict", "fast", "bf16", "int8".
+/// "strict", "fast", "bf16", "int8", "tf32", "fp16".
 [[nodiscard]] constexpr std::string_view to_string(Precision precision) noexcept {
   switch (precision) {
     case Precision::strict:
@@ -38,12 +44,17 @@ enum class Precision : std::uint8_t {
       return "bf16";
     case Precision::int8:
       return "int8";
+    case Precision::tf32:
+      return "tf32";
+    case Precision::fp16:
+      return "fp16";
   }
   return "?";
 }
 
 [[nodiscard]] constexpr std::optional<Precision> parse_precision(std::string_view name) noexcept {
-  for (const Precision precision : {Precision::strict, Precision::fast, Precision::bf16, Precision::int8}) {
+  for (const Precision precision :
+       {Precision::strict, Precision::fast, Precision::bf16, Precision::int8, Precision::tf32, Precision::fp16}) {
     if (name == to_string(precision)) return precision;
   }
   return std::nullopt;

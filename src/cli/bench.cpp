@@ -373,7 +373,10 @@ Verb bench_verb() {
             .in("Work");
         table.add("--seconds", &options->seconds, "how long to measure each row (2)").in("Work");
         table.add("--device", &options->device, "cpu or cuda:N").in("Work");
-        table.add("--precision", &options->precisions, "strict, fast, bf16 or int8, or several: strict,bf16").in("Work");
+        table
+            .add("--precision", &options->precisions,
+                 "strict, fast, bf16, int8, or on GPUs tf32, fp16; or several: strict,bf16")
+            .in("Work");
         add_calibration_option(table, options->calibration);
         TuningFile::add_option(table, &options->tune);
         table.add("--low-memory", &options->low_memory, "weights in memory once, at the price of speed").in("Work");

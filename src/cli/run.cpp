@@ -409,33 +409,36 @@ int run(Context& context, const Options& options) {
 }  // namespace
 
 Verb run_verb() {
-  return {"run",
-          {},
-          "pictures or arrays through a model, on the CPU or a GPU",
-          {"rushlight run model.pt --spec net.json --image shirt.png --labels classes.txt",
-           "rushlight run model.pt --spec net.json --images shots/ --preset imagenet --output scores.npy",
-           "rushlight run model.pt --spec net.json --idx t10k-images --idx-labels t10k-labels",
-           "rushlight run module.pt --input x.npy --output y.npy"},
-          [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
-            options->model.add_to(table);
-            options->items.add_to(table);
-            table.add("--idx-labels", &options->idx_labels, "their right classes, for the accuracy").in("Input");
-            table.add("--device", &options->device, "cpu or cuda:N").in("Work");
-            table.add("--batch", &options->batch, "items at a time").at_least(1).in("Work");
-            table.add("--precision", &options->precision, "strict; fast: a digit less; bf16: two or three digits; int8: 8-bit integers")
-                .one_of({"strict", "fast", "bf16", "fp16", "int8", "tf32"})
-                .in("Work");
-            add_calibration_option(table, options->calibration);
-            TuningFile::add_option(table, &options->tune);
-            table.add("--low-memory", &options->low_memory, "weights in memory once, at the price of speed").in("Work");
-            table.add("--reference", &options->reference, "the naive implementation that judges the others").in("Work");
-            table.add("--top", &options->top, "best classes to print").at_least(1).in("Output");
-            table.add("--labels", &options->labels, "names of the classes, one a line").in("Output");
-            table.add("--tap", &options->tap, "a layer or module whose output stands for the network's").in("Output");
-            table.add("--output", &options->output, "write the raw output as .npy").in("Output");
-            return [options, &context] { return run(context, *options); };
-          }};
+  return {
+      "run",
+      {},
+      "pictures or arrays through a model, on the CPU or a GPU",
+      {"rushlight run model.pt --spec net.json --image shirt.png --labels classes.txt",
+       "rushlight run model.pt --spec net.json --images shots/ --preset imagenet --output scores.npy",
+       "rushlight run model.pt --spec net.json --idx t10k-images --idx-labels t10k-labels",
+       "rushlight run module.pt --input x.npy --output y.npy"},
+      [](OptionTable& table, Context& context) {
+        auto options = std::make_shared<Options>();
+        options->model.add_to(table);
+        options->items.add_to(table);
+        table.add("--idx-labels", &options->idx_labels, "their right classes, for the accuracy").in("Input");
+        table.add("--device", &options->device, "cpu or cuda:N").in("Work");
+        table.add("--batch", &options->batch, "items at a time").at_least(1).in("Work");
+        table
+            .add("--precision", &options->precision,
+                 "strict; fast: a digit less; bf16: two or three digits; int8: 8-bit integers; on GPUs also tf32, fp16")
+            .one_of({"strict", "fast", "bf16", "fp16", "int8", "tf32"})
+            .in("Work");
+        add_calibration_option(table, options->calibration);
+        TuningFile::add_option(table, &options->tune);
+        table.add("--low-memory", &options->low_memory, "weights in memory once, at the price of speed").in("Work");
+        table.add("--reference", &options->reference, "the naive implementation that judges the others").in("Work");
+        table.add("--top", &options->top, "best classes to print").at_least(1).in("Output");
+        table.add("--labels", &options->labels, "names of the classes, one a line").in("Output");
+        table.add("--tap", &options->tap, "a layer or module whose output stands for the network's").in("Output");
+        table.add("--output", &options->output, "write the raw output as .npy").in("Output");
+        return [options, &context] { return run(context, *options); };
+      }};
 }
 
 }  // namespace rushlight::cli

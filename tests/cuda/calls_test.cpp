@@ -90,7 +90,8 @@ TEST(CudaCalls, StepCasesReachEveryKernel) {
   std::set<std::pair<GemmAccess, GemmTile>> products;
   for (const int processors : {1, 4, 132}) {
     for (StepCase& step_case : all_step_cases()) {
-      const auto calls = make_calls(step_case.plan, addresses_of(step_case, step_case.memory.data()), processors);
+      const auto calls =
+          make_calls(step_case.plan, addresses_of(step_case, step_case.memory.data()), {.processors = processors});
       ASSERT_TRUE(calls) << step_case.name;
       for (const Call& call : *calls) {
         EXPECT_EQ(call.name, step_case.name);
@@ -109,7 +110,7 @@ TEST(CudaCalls, StepsOverNothingHaveNoCall) {
   step.input = builder.output(0, 4, 4, 3);
   step.output = builder.output(0, 4, 4, 3);
   StepCase step_case = builder.build(step, 0);
-  const auto calls = make_calls(step_case.plan, addresses_of(step_case, step_case.memory.data()), 1);
+  const auto calls = make_calls(step_case.plan, addresses_of(step_case, step_case.memory.data()), {});
   ASSERT_TRUE(calls);
   EXPECT_TRUE(calls->empty());
 }
@@ -130,7 +131,7 @@ Result<std::vector<Call>> calls_of(runtime::ConvStep step, std::int64_t h, std::
   plan.steps.push_back({step, "conv1"});
   Addresses addresses;
   addresses.constants.push_back(nullptr);
-  return make_calls(plan, addresses, 1);
+  return make_calls(plan, addresses, {});
 }
 
 TEST(CudaCalls, WhatKernelsCannotCountIsUnsupportedByName) {
@@ -183,7 +184,7 @@ TEST(CudaCalls, BroadcastsOverTooManyDimensionsAreUnsupportedByName) {
     step.b_strides.push_back(dim % 2 == 0 ? 0 : 1);
   }
   plan.steps.push_back({step, "add"});
-  const auto calls = make_calls(plan, {}, 1);
+  const auto calls = make_calls(plan, {}, {});
   ASSERT_FALSE(calls);
   EXPECT_EQ(calls.error().code, ErrorCode::unsupported);
   EXPECT_EQ(calls.error().finding.message,

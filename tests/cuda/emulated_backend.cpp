@@ -35,8 +35,8 @@ class Block {
 
 class EmulatedProgram final : public runtime::Program {
  public:
-  EmulatedProgram(const runtime::Plan& plan, int processors)
-      : processors_(processors), arena_bytes_(plan.arena_bytes) {}
+  EmulatedProgram(const runtime::Plan& plan, const CallOptions& options)
+      : options_(options), arena_bytes_(plan.arena_bytes) {}
 
   Status prepare(const runtime::Plan& plan, const runtime::Network& network) {
     Addresses addresses;
@@ -50,7 +50,7 @@ class EmulatedProgram final : public runtime::Program {
     addresses.arena = add(plan.arena_bytes);
     for (const runtime::TensorId id : plan.inputs) addresses.inputs.push_back(add_port(plan, id, inputs_));
     for (const runtime::TensorId id : plan.outputs) addresses.outputs.push_back(add_port(plan, id, outputs_));
-    RUSHLIGHT_TRY_ASSIGN(calls_, make_calls(plan, addresses, processors_));
+    RUSHLIGHT_TRY_ASSIGN(calls_, make_calls(plan, addresses, options_));
     return {};
   }
 
@@ -96,7 +96,7 @@ class EmulatedProgram final : public runtime::Program {
     return ports.back().data;
   }
 
-  const int processors_;
+  const CallOptions options_;
   const std::uint64_t arena_bytes_;
   std::vector<std::unique_ptr<Block>> blocks_;
   std::vector<Port> inputs_;
@@ -120,7 +120,7 @@ class EmulatedBackend final : public runtime::Backend {
                                                                   const std::shared_ptr<runtime::PackedWeights>&,
                                                                   const runtime::RunOptions& options) const override {
     RUSHLIGHT_TRY_ASSIGN(const runtime::Plan plan, runtime::make_plan(network, input_shapes, options.limits));
-    auto program = std::make_unique<EmulatedProgram>(plan, processors_);
+    auto program = std::make_unique<EmulatedProgram>(plan, CallOptions{processors_, options.precision});
     RUSHLIGHT_TRY(program->prepare(plan, network));
     return std::unique_ptr<runtime::Program>(std::move(program));
   }

@@ -82,7 +82,8 @@ TEST_F(GpuKernels, StepsAreTheirDefinitionAndHaveTheEmulationsBits) {
     const DeviceBuffer buffer = DeviceBuffer::allocate(gpu_, size_bytes, "a test").value();
     ASSERT_EQ(cudaMemcpy(buffer.data(), step_case.memory.data(), size_bytes, cudaMemcpyHostToDevice), cudaSuccess);
     auto* const base = reinterpret_cast<float*>(buffer.data());
-    const std::vector<Call> calls = make_calls(step_case.plan, addresses_of(step_case, base), 132).value();
+    const std::vector<Call> calls =
+        make_calls(step_case.plan, addresses_of(step_case, base), {.processors = 132}).value();
     for (const Call& call : calls) {
       ASSERT_EQ(std::visit([&](const auto& work) { return launch(work, stream.get()); }, call.work), cudaSuccess);
     }
@@ -94,7 +95,8 @@ TEST_F(GpuKernels, StepsAreTheirDefinitionAndHaveTheEmulationsBits) {
     if (std::holds_alternative<runtime::SoftmaxStep>(step_case.step().work)) continue;  // exp() is the GPU's own
     std::vector<float> emulated = step_case.memory;
     emulation::Emulator emulator;
-    const std::vector<Call> same = make_calls(step_case.plan, addresses_of(step_case, emulated.data()), 132).value();
+    const std::vector<Call> same =
+        make_calls(step_case.plan, addresses_of(step_case, emulated.data()), {.processors = 132}).value();
     for (const Call& call : same) emulation::emulate(call.work, emulator);
     for (std::size_t i = 0; i < memory.size(); ++i) {
       const bool both_nan = memory[i] != memory[i] && emulated[i] != emulated[i];  // payloads are not specified

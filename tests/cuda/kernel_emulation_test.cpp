@@ -19,7 +19,7 @@ using emulation::Order;
 std::vector<float> emulate_step(const StepCase& step_case, int processors = 4) {
   std::vector<float> memory = step_case.memory;
   const Result<std::vector<Call>> calls =
-      make_calls(step_case.plan, addresses_of(step_case, memory.data()), processors);
+      make_calls(step_case.plan, addresses_of(step_case, memory.data()), {.processors = processors});
   if (!calls) {
     ADD_FAILURE() << step_case.name << ": " << to_string(calls.error());
     return memory;
@@ -75,7 +75,7 @@ TEST(EmulatedKernels, ProductsHaveTheSameBitsInEveryTileAndByEveryAccess) {
   for (std::size_t i = 0; i < cases.size(); i += 2) {
     const StepCase& step_case = cases[i];
     std::vector<float> memory = step_case.memory;
-    const auto calls = make_calls(step_case.plan, addresses_of(step_case, memory.data()), 1);
+    const auto calls = make_calls(step_case.plan, addresses_of(step_case, memory.data()), {});
     ASSERT_TRUE(calls);
     const auto* chosen = std::get_if<GemmCall>(&calls->at(0).work);
     if (chosen == nullptr) continue;
@@ -150,7 +150,7 @@ TEST(EmulatedKernels, FewBlocksDoTheWorkOfMany) {
   int cases_run = 0;
   for (const StepCase& step_case : all_step_cases()) {
     std::vector<float> memory = step_case.memory;
-    const auto calls = make_calls(step_case.plan, addresses_of(step_case, memory.data()), 4);
+    const auto calls = make_calls(step_case.plan, addresses_of(step_case, memory.data()), {.processors = 4});
     ASSERT_TRUE(calls);
     Emulator emulator(Order::shuffled);
     const bool steps_by_grid = emulation::emulate_with_blocks(calls->at(0).work, 1, emulator);

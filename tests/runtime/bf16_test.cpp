@@ -302,12 +302,23 @@ TEST(Bf16, BitsDependOnNeitherThreadsNorThePlaceInABatch) {
   }
 }
 
+// tf32 and fp16 are words of GPUs.
+TEST(Bf16, PrecisionsThatTheCpuDoesNotKnowAreStrict) {
+  const Model model = made_up_model(resnet_net());
+  const Tensor x = made_up("input", {2, 3, 45, 39});
+  const auto backend = runtime::cpu::make_backend().value();
+  const auto strict = run_on(*backend, model, std::span(&x, 1));
+  EXPECT_EQ(strict, run_on(*backend, model, std::span(&x, 1), nullptr, Precision::tf32));
+  EXPECT_EQ(strict, run_on(*backend, model, std::span(&x, 1), nullptr, Precision::fp16));
+}
+
 TEST(Bf16, TheNamesOfWaysAndPrecisions) {
   for (const NarrowWay way : {NarrowWay::widen, NarrowWay::dot, NarrowWay::amx}) {
     EXPECT_EQ(way, runtime::cpu::parse_narrow_way(to_string(way)));
   }
   EXPECT_FALSE(runtime::cpu::parse_narrow_way("vdpbf16ps"));
-  for (const Precision precision : {Precision::strict, Precision::fast, Precision::bf16}) {
+  for (const Precision precision :
+       {Precision::strict, Precision::fast, Precision::bf16, Precision::int8, Precision::tf32, Precision::fp16}) {
     EXPECT_EQ(precision, parse_precision(to_string(precision)));
   }
   EXPECT_FALSE(parse_precision("int4"));

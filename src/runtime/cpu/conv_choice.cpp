@@ -53,9 +53,9 @@ std::span<const ConvAlgorithm> conv_algorithms(const ConvStep& step, const Plann
   const bool has_others = step.kernel == IntPair{3} && step.stride == IntPair{1} && step.dilation == IntPair{1} &&
                           step.groups == 1 && input.c >= kFewChannels && output.c >= kFewChannels &&
                           output.elements() != 0;
-  // With int8 what has no codes is left in floats.
-  const bool is_strict = precision == Precision::strict || precision == Precision::int8;
-  return std::span(kAlgorithms).first(!has_others ? 1 : is_strict ? 2 : 3);
+  // Of the other precisions what is computed in floats is computed strictly.
+  const bool is_fast = precision == Precision::fast || precision == Precision::bf16;
+  return std::span(kAlgorithms).first(!has_others ? 1 : is_fast ? 3 : 2);
 }
 
 ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output,
