@@ -575,7 +575,7 @@ class Envelope(unittest.TestCase):
                              ranges, "--layers")["results"][0]
             self.assertEqual(row["precision"], "int8")
             chosen = {step["algorithm"] for step in row["layers"] if step["kind"] in ("conv", "linear")}
-            self.assertLessEqual(chosen, {"int8", "int8, amx"})
+            self.assertLessEqual(chosen, {"int8", "int8, amx", "int8, amx, in place"})
             bad = pathlib.Path(folder) / "bad.json"
             bad.write_text("{}")
             finding = self.check("run", 1, CNN, "--spec", SPEC, *idx, "--precision", "int8", "--calibration",

@@ -10,6 +10,7 @@
 
 #include "runtime/cpu/kernels/kernels.hpp"
 #include "runtime/networks.hpp"
+#include "runtime/step_times.hpp"
 #include "rushlight/session.hpp"
 
 namespace rushlight::test {
@@ -389,6 +390,42 @@ TEST(Int8Conv, GivesTheSameBitsAsTheDefinitionOnEveryInstructionSet) {
   strided.stride = {2, 1};
   strided.dilation = {1, 2};
   expect_definition(strided, {3, 8, 11, 12}, -0.5F, 0.5F);
+  // Windows that tiles read in place: lines that run on and lines that do not, blocks within images and across them.
+  expect_definition(conv(64, 48, 3), {5, 64, 7, 7}, -0.5F, 0.5F);
+  expect_definition(conv(64, 20, 3), {2, 64, 5, 48}, -0.5F, 0.25F);
+  expect_definition(conv(100, 32, 3), {1, 100, 30, 33}, -0.25F, 0.5F);
+  expect_definition(conv(3, 48, 3), {2, 3, 19, 37}, -0.5F, 0.5F);
+  expect_definition(conv(4, 64, 5), {2, 4, 70, 71}, -0.5F, 0.5F);
+  expect_definition(conv(64, 32, {3, 1}), {2, 64, 9, 15}, -0.5F, 0.5F);
+  Conv2d wide_border = conv(64, 32, 3);
+  wide_border.padding = 5;
+  expect_definition(wide_border, {1, 64, 4, 6}, -0.5F, 0.5F);
+  Conv2d sparse = conv(64, 32, 3);
+  sparse.stride = {2, 3};
+  sparse.dilation = {2, 1};
+  sparse.padding = 0;
+  expect_definition(sparse, {3, 64, 19, 50}, -0.5F, 0.5F);
+}
+
+TEST(Int8Conv, TilesReadWindowsInPlaceWhereThatIsLessWork) {
+  const auto backend = runtime::cpu::make_backend(Isa::avx512, runtime::cpu::NarrowWay::amx);
+  if (!backend) GTEST_SKIP() << "SKIPPED: " << backend.error().finding.message;
+  for (const Conv2d& op : {conv(64, 48, 3), conv(100, 32, 3), conv(3, 48, 3), conv(4, 64, 5)}) {
+    const Model model = made_up_model(graph_of(op));
+    const Calibration calibration = ranges(model, -1, 1);
+    const runtime::Network network{model.graph(), model.state_dict()};
+    runtime::StepTimes times;
+    runtime::RunOptions options;
+    options.precision = Precision::int8;
+    options.calibration = &calibration;
+    options.step_times = &times;
+    const Shape shape = {2, op.in_channels, 19, 37};
+    const auto weights = (*backend)->make_weights(network).value();
+    ASSERT_TRUE((*backend)->compile(network, std::span(&shape, 1), weights, options));
+    EXPECT_TRUE(std::ranges::any_of(times.steps, [](const runtime::TimedStep& step) {
+      return step.algorithm == "int8, amx, in place";
+    })) << op.in_channels;
+  }
 }
 
 TEST(Int8Conv, WhatHasNoCodesIsComputedInFloats) {
@@ -462,8 +499,8 @@ TEST(Int8, IsCloseToFloats) {
 }
 
 TEST(Int8, NaNAndInfinitiesReachTheOutputsThatTheyBelongToAndNoOthers) {
-  for (const Conv2d& op :
-       {conv(8, 20, 3), conv(8, 20, 1), conv(3, 20, 5), conv(16, 24, 3, 2), conv(64, 80, 1), conv(64, 40, 3)}) {
+  for (const Conv2d& op : {conv(8, 20, 3), conv(8, 20, 1), conv(3, 20, 5), conv(16, 24, 3, 2), conv(64, 80, 1),
+                           conv(64, 40, 3), conv(3, 48, 3)}) {
     const Model model = made_up_model(graph_of(op));
     const Calibration calibration = ranges(model, -1, 1);
     const Shape shape = {2, op.in_channels, 9, 10};

@@ -17,8 +17,8 @@ constexpr float kMostCode = 127;
 template <class Code>
 class Packer {
  public:
-  Packer(const WeightSource& weight, std::size_t channel_units)
-      : weight_(weight), channel_units_(channel_units), values_(weight.channels * weight.pixels) {}
+  Packer(const WeightSource& weight, const Int8Form& sizes)
+      : weight_(weight), sizes_(sizes), values_(weight.channels * weight.pixels) {}
 
   // Output `output` as column `column` of a panel. False when a weight is no number.
   bool run(std::size_t output, float* panel, std::size_t width, std::size_t column, float& scale, std::int32_t& sum) {
@@ -40,7 +40,7 @@ class Packer {
         const float rounded = is_zero ? 0.0F : std::nearbyint(values_[c * weight_.pixels + p] * inverse);
         const auto code = static_cast<Code>(std::clamp(rounded, -kMostCode, kMostCode));
         sum += code;
-        const std::size_t unit = p * channel_units_ + c / kPerUnit;
+        const std::size_t unit = sizes_.first_unit(p) + c / kPerUnit;
         std::memcpy(reinterpret_cast<std::byte*>(panel + unit * width + column) + c % kPerUnit * sizeof code, &code,
                     sizeof code);
       }
@@ -52,13 +52,13 @@ class Packer {
   static constexpr std::size_t kPerUnit = 4 / sizeof(Code);
 
   const WeightSource& weight_;
-  std::size_t channel_units_;
+  const Int8Form& sizes_;
   std::vector<float> values_;
 };
 
 template <class Code>
 bool pack_all(const WeightSource& weight, const PackedForm& form, const Int8Form& sizes, PackedArray& array) {
-  Packer<Code> packer(weight, sizes.channel_units);
+  Packer<Code> packer(weight, sizes);
   const std::size_t outputs = weight.outputs / form.groups;
   const std::size_t panels = panels_for(outputs, form.width);
   float* const first = array.memory.floats();
@@ -83,9 +83,12 @@ bool pack_all(const WeightSource& weight, const PackedForm& form, const Int8Form
 
 Int8Form::Int8Form(const PackedForm& form, std::size_t outputs, std::size_t channels, std::size_t pixels) noexcept
     : codes_per_unit(form.packing == Packing::int8_words ? 2 : 4),
-      channel_units((channels + codes_per_unit - 1) / codes_per_unit),
-      units(channel_units * pixels) {
-  if (form.packing == Packing::int8_strips) units = (units + kLineWords - 1) / kLineWords * kLineWords;
+      tap_units(form.tap_operands == 0 ? (channels + codes_per_unit - 1) / codes_per_unit
+                                       : form.tap_operands / codes_per_unit),
+      run_taps(form.run_taps == 0 ? std::max<std::size_t>(1, pixels) : form.run_taps),
+      run_units(run_taps * tap_units) {
+  if (form.packing == Packing::int8_strips) run_units = (run_units + kLineWords - 1) / kLineWords * kLineWords;
+  units = pixels / run_taps * run_units;
   const std::size_t panels = panels_for(outputs / form.groups, form.width);
   const std::size_t last_width = form.last_width == 0 ? form.width : form.last_width;
   columns = panels == 0 ? 0 : form.groups * ((panels - 1) * form.width + last_width);

@@ -9,7 +9,6 @@ namespace {
 #include "runtime/cpu/kernels/narrow.inc"
 #include "runtime/cpu/kernels/tiles.inc"
 
-constexpr std::size_t kTileRows = kWindowTileRows;
 static_assert(kStageRows == 2 * kTileRows);
 constexpr std::size_t kTile = kTileRows * 16;  // floats
 
@@ -45,37 +44,23 @@ void store_rows(const NarrowWindowCall& call, const WindowTile* tiles, std::size
   const Bounds bounds = call.bounds;
   const std::size_t output_stride = call.output_stride;
   const std::size_t residual_stride = call.residual_stride;
-  const std::size_t line_rows = call.line_rows;
-  const std::size_t line_outputs = call.line_outputs;
   const bool adds = call.residual != nullptr;
   for (std::size_t r = 0; r < R; ++r, sums += S * kTile) {
     const WindowTile& tile = tiles[r];
     float* to = call.output + tile.output * output_stride + column;
     const float* residual = adds ? call.residual + tile.output * residual_stride + column : nullptr;
-    const std::size_t count = tile.count;
-    std::size_t at = tile.column;
-    for (std::size_t m = 0; m < count;) {
-      const bool is_gap = at >= line_outputs;
-      const std::size_t here = (is_gap ? line_rows : line_outputs) - at;
-      const std::size_t end = count - m < here ? count : m + here;
-      at += end - m;
-      if (is_gap) {
-        m = end;
-        at = at == line_rows ? 0 : at;
-        continue;
-      }
-      for (; m < end; ++m) {
-        for (std::size_t s = 0; s < S; ++s) {
-          const __mmask16 mask = s + 1 < S ? __mmask16{0xFFFF} : last;
-          __m512 y = _mm512_add_ps(_mm512_load_ps(sums + s * kTile + m * 16), bias[s]);
-          if (adds) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, residual + s * kStripOutputs));
-          if (bounds.active) y = clamp(y, bounds);
-          _mm512_mask_storeu_ps(to + s * kStripOutputs, mask, y);
-        }
-        to += output_stride;
-        if (adds) residual += residual_stride;
-      }
-    }
+    for_each_output(
+        call, tile, [&](std::size_t m) __attribute__((always_inline)) {
+          for (std::size_t s = 0; s < S; ++s) {
+            const __mmask16 mask = s + 1 < S ? __mmask16{0xFFFF} : last;
+            __m512 y = _mm512_add_ps(_mm512_load_ps(sums + s * kTile + m * 16), bias[s]);
+            if (adds) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, residual + s * kStripOutputs));
+            if (bounds.active) y = clamp(y, bounds);
+            _mm512_mask_storeu_ps(to + s * kStripOutputs, mask, y);
+          }
+          to += output_stride;
+          if (adds) residual += residual_stride;
+        });
   }
 }
 
@@ -181,10 +166,7 @@ void gemm(const NarrowCall& call) {
 }
 
 void windows(const NarrowWindowCall& call) {
-  TileConfig config = kConfig;
-  config.row_bytes[4] = config.row_bytes[5] = static_cast<unsigned short>(call.line_bytes);
-  config.rows[6] = config.rows[7] = static_cast<unsigned char>(call.line_bytes / 4);
-  _tile_loadconfig(&config);
+  configure_tiles(call.line_bytes);
   multiply(call, WindowLines{call.line_offsets});
   _tile_release();
 }

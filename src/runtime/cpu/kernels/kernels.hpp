@@ -73,22 +73,6 @@ struct Int8Call : GemmCall {
   const float* scale = nullptr;         // likewise
 };
 
-// The same with tiles: rows of bytes, whole lines of them, and weights in strips (below). Rows behind the last one up
-// to a whole tile are read and must be there.
-struct Int8TileCall : Destination {
-  const std::byte* rows = nullptr;
-  std::size_t row_bytes = 0;   // from row to row
-  std::size_t line_bytes = 0;  // from line to line of a row
-  std::size_t row_count = 0;
-  std::size_t lines = 0;
-  const std::byte* weights = nullptr;  // the first strip
-  const std::int32_t* start = nullptr;
-  const float* scale = nullptr;
-  const float* bias = nullptr;  // or null
-  std::size_t columns = 0;      // outputs: those of the last strip may be fewer than 16
-};
-using Int8TileKernel = void (*)(const Int8TileCall&);
-
 // Rows of floats to rows of codes: q = round(clamp(x * inverse_scale, low, high)) + zero_point, ties to even. Rows are
 // filled up to whole units, with anything.
 struct QuantiseCall {
@@ -161,9 +145,8 @@ struct WindowTile {
 };
 inline constexpr std::size_t kWindowTileRows = 16;
 
-// The products of NarrowCall, with operands that lie in a picture: line l of position p of a tile is at rows +
-// p * row_pitch + line_offsets[l].
-struct NarrowWindowCall : Destination {
+// What tiles multiply: line l of position p of a tile is at rows + p * row_pitch + line_offsets[l].
+struct TileOperands {
   const WindowTile* tiles = nullptr;
   std::size_t tile_count = 0;
   std::size_t row_pitch = 0;                  // bytes
@@ -176,6 +159,16 @@ struct NarrowWindowCall : Destination {
   const float* bias = nullptr;          // of the first strip, padded; or null
   std::size_t columns = 0;              // outputs: those of the last strip may be fewer than 16
 };
+
+// The products of NarrowCall.
+struct NarrowWindowCall : Destination, TileOperands {};
+
+// The products of Int8Call.
+struct Int8TileCall : Destination, TileOperands {
+  const std::int32_t* start = nullptr;  // of the first strip, padded
+  const float* scale = nullptr;         // likewise
+};
+using Int8TileKernel = void (*)(const Int8TileCall&);
 
 // What instructions beyond an instruction set's own offer for one kind of narrow numbers.
 struct NarrowKernels {
