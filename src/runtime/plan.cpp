@@ -10,6 +10,7 @@
 #include "runtime/draft.hpp"
 #include "runtime/lowering.hpp"
 #include "runtime/passes/fuse_stripes.hpp"
+#include "runtime/passes/read_planes.hpp"
 #include "runtime/placement.hpp"
 
 namespace rushlight::runtime {
@@ -20,7 +21,9 @@ std::string text(IntPair pair) {
 }
 
 std::string text(const PlannedTensor& tensor) {
-  return std::to_string(tensor.n) + "x" + text(IntPair{tensor.h, tensor.w}) + "x" + std::to_string(tensor.c);
+  const std::string sizes =
+      std::to_string(tensor.n) + "x" + text(IntPair{tensor.h, tensor.w}) + "x" + std::to_string(tensor.c);
+  return tensor.is_planar ? sizes + " planes" : sizes;
 }
 
 std::string window(IntPair kernel, IntPair stride, IntPair padding) {
@@ -161,6 +164,7 @@ Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shap
   fuse_additions(draft);
   fuse_activations(draft, options.fuses_activations);
   RUSHLIGHT_TRY_ASSIGN(Plan plan, lower(draft, limits));
+  if (options.plane_cache_bytes > 0) read_planes(plan, options.plane_cache_bytes);
   if (options.stripe_cache_bytes > 0) fuse_stripes(plan, options.stripe_cache_bytes);
   share_in_place(plan);
   RUSHLIGHT_TRY(place_buffers(plan, limits));

@@ -44,7 +44,8 @@ enum class Place : std::uint8_t {
 // Matrices and everything that is not an image have h = w = 1 and n rows. A Flatten makes a second tensor on the memory
 // of the first. A tensor in torch's NCHW order (an input or output as the caller has it, before or after its
 // LayoutStep) is dense as well: n rows, and only a LayoutStep, CopyStep, SoftmaxStep or BroadcastAddStep touches it, by
-// its own numbers.
+// its own numbers. Seen as images it is planar: element (n, h, w, c) lies at ((n * C + c) * H + h) * W + w; ConvSteps
+// read it so, and nobody else.
 struct PlannedTensor {
   Place place = Place::arena;
   std::size_t port = 0;            // of inputs or outputs, or the ConstantId; 0 in the arena
@@ -56,6 +57,7 @@ struct PlannedTensor {
   std::int64_t w = 1;
   std::int64_t c = 0;
   std::int64_t row_stride = 0;  // in floats, >= c; equal to c unless the tensor is a slice of a wider one
+  bool is_planar = false;       // only with PlanOptions::plane_cache_bytes
 
   [[nodiscard]] std::int64_t rows() const noexcept { return n * h * w; }
   [[nodiscard]] std::int64_t elements() const noexcept { return rows() * c; }
@@ -113,6 +115,14 @@ struct ConvStep {
   IntPair dilation;
   std::int64_t groups = 1;
   Epilogue epilogue;
+
+  // Lines and columns of the padded input that so many windows in a row lie on, from the first to the last.
+  [[nodiscard]] std::int64_t lines_under(std::int64_t windows) const noexcept {
+    return (windows - 1) * stride.h + (kernel.h - 1) * dilation.h + 1;
+  }
+  [[nodiscard]] std::int64_t columns_under(std::int64_t windows) const noexcept {
+    return (windows - 1) * stride.w + (kernel.w - 1) * dilation.w + 1;
+  }
 };
 
 // Layers that run one stripe of picture rows after the other, so that what is between them stays in cache: any
@@ -277,6 +287,8 @@ struct PlanOptions {
   bool fuses_activations = false;  // epilogues with other activations than ReLU
   // StripeSteps, where what they keep from memory is more than a part of a cache of this size; 0: none.
   std::uint64_t stripe_cache_bytes = 0;
+  // Convolutions of few channels that read planes, where the lines they need at a time fit into so much; 0: none.
+  std::uint64_t plane_cache_bytes = 0;
 };
 
 // ErrorCode::mismatch when the shapes do not fit the graph, ::limit_exceeded when the arena would exceed

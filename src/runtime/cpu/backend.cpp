@@ -62,9 +62,12 @@ class CpuBackend final : public Backend {
                                                          const RunOptions& options) const override {
     // Layers of one stripe are computed in float32: with 8-bit codes the products gain more than stripes do.
     const bool has_stripes = options.precision != Precision::int8 && options.recorder == nullptr;
-    RUSHLIGHT_TRY_ASSIGN(
-        Plan plan, make_plan(network, input_shapes, options.limits,
-                             {.fuses_activations = true, .stripe_cache_bytes = has_stripes ? l2_cache_bytes() : 0}));
+    // Narrow numbers are made of whole pixels, and a recorder is shown them.
+    const bool reads_planes = options.precision != Precision::bf16 && has_stripes;
+    RUSHLIGHT_TRY_ASSIGN(Plan plan, make_plan(network, input_shapes, options.limits,
+                                              {.fuses_activations = true,
+                                               .stripe_cache_bytes = has_stripes ? l2_cache_bytes() : 0,
+                                               .plane_cache_bytes = reads_planes ? l2_cache_bytes() / 4 : 0}));
     std::optional<NarrowProducts> narrow;
     if (options.precision == Precision::bf16) narrow = bf16_products(kernels_, isa_, way_);
     const Kernels kernels = options.precision == Precision::int8 ? int8_kernels_for(kernels_, isa_, way_) : kernels_;

@@ -162,6 +162,7 @@ MadeOp make_op(const ConvStep& step, const OpContext& context) {
 Result<std::unique_ptr<RowsOp>> make_rows_op(const ConvStep& step, const OpContext& context) {
   const PlannedTensor& input = context.tensor(step.input);
   const PlannedTensor& output = context.tensor(step.output);
+  if (input.is_planar) return make_planes_op(step, context);
   const bool pointwise = step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0};
   if (pointwise && input.h == output.h && input.w == output.w) {
     const AdjacentRows rows{static_cast<std::size_t>(input.row_stride),
@@ -173,8 +174,14 @@ Result<std::unique_ptr<RowsOp>> make_rows_op(const ConvStep& step, const OpConte
     RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<RowsOp> op, make_narrow_window_op(step, context));
     if (op != nullptr) return op;
   }
+  return make_window_op(step, input, context);
+}
+
+Result<std::unique_ptr<RowsOp>> make_window_op(const ConvStep& step, const PlannedTensor& input,
+                                               const OpContext& context) {
   WindowRows rows;
-  if (!rows.init(step, input, output)) return no_memory_for(static_cast<std::uint64_t>(input.c) * 4, "zeros");
+  if (!rows.init(step, input, context.tensor(step.output)))
+    return no_memory_for(static_cast<std::uint64_t>(input.c) * 4, "zeros");
   return make_gemm(std::move(rows), step, static_cast<std::size_t>(step.groups), context);
 }
 

@@ -96,6 +96,12 @@ class RowsOp : public Op {
                         std::byte* scratch) const noexcept = 0;
 };
 
+// Where element 0 of all rows would be if `buffer`, which begins with a later one, held them all: `skipped` floats
+// before it.
+[[nodiscard]] inline float* before(float* buffer, std::size_t skipped) noexcept {
+  return reinterpret_cast<float*>(reinterpret_cast<std::uintptr_t>(buffer) - skipped * sizeof(float));
+}
+
 // What makers of Ops need.
 struct OpContext {
   const Network& network;
@@ -123,6 +129,11 @@ using MadeOp = Result<std::unique_ptr<Op>>;
 [[nodiscard]] MadeOp make_op(const ConvStep& step, const OpContext& context);
 // A convolution as it is computed directly.
 [[nodiscard]] Result<std::unique_ptr<RowsOp>> make_rows_op(const ConvStep& step, const OpContext& context);
+// The same, as if the input had another geometry.
+[[nodiscard]] Result<std::unique_ptr<RowsOp>> make_window_op(const ConvStep& step, const PlannedTensor& input,
+                                                             const OpContext& context);
+// On a planar input.
+[[nodiscard]] Result<std::unique_ptr<RowsOp>> make_planes_op(const ConvStep& step, const OpContext& context);
 // One channel in, one channel out, for each group.
 [[nodiscard]] Result<std::unique_ptr<RowsOp>> make_depthwise_op(const ConvStep& step, const OpContext& context);
 [[nodiscard]] MadeOp make_op(const StripeStep& step, const OpContext& context);

@@ -28,11 +28,6 @@ struct Between {
 // Of the depthwise layer's output, that the last layer reads at once: enough rows for a product.
 constexpr std::size_t kNarrowPixels = 96;
 
-// Where element 0 of all pictures would be if a buffer held them all, from `skipped` floats on.
-float* before(float* buffer, std::size_t skipped) noexcept {
-  return reinterpret_cast<float*>(reinterpret_cast<std::uintptr_t>(buffer) - skipped * sizeof(float));
-}
-
 class StripeOp final : public Op {
  public:
   StripeOp(const StripeStep& step, const OpContext& context)

@@ -42,6 +42,7 @@ bool WindowRows::init(const ConvStep& step, const PlannedTensor& input, const Pl
   dilation_w_ = step.dilation.w;
   joined_ = input.is_dense() && step.groups == 1 && dilation_w_ == 1 && kernel_w_ > 1 && input.c < kFewChannels &&
             kernel_w_ * input.c <= (kernel_h_ == 1 ? kLongestJoinedLine : kLongestJoinedRun);
+  has_border_ = padding_w_ > 0 || step.columns_under(out_width_) > width_;
   segments_ = static_cast<std::size_t>(joined_ ? kernel_h_ : kernel_h_ * kernel_w_);
   segment_length_ = static_cast<std::size_t>(joined_ ? kernel_w_ * input.c : input.c / step.groups);
   // A group's channels begin somewhere in the row: all of it must be padding.
@@ -53,7 +54,7 @@ bool WindowRows::init(const ConvStep& step, const PlannedTensor& input, const Pl
 }
 
 std::size_t WindowRows::scratch_bytes(std::size_t rows) const noexcept {
-  const std::size_t copies = joined_ ? rows * segments_ * segment_length_ * sizeof(float) : 0;
+  const std::size_t copies = joined_ && has_border_ ? rows * segments_ * segment_length_ * sizeof(float) : 0;
   return rows * segments_ * sizeof(const float*) + copies;
 }
 

@@ -51,6 +51,7 @@ class WindowRows {
   std::ptrdiff_t padding_h_ = 0, padding_w_ = 0;
   std::ptrdiff_t dilation_h_ = 0, dilation_w_ = 0;
   bool joined_ = false;
+  bool has_border_ = false;  // whether windows reach beyond the ends of lines
   std::size_t segments_ = 0;
   std::size_t segment_length_ = 0;
   float padding_value_ = 0;

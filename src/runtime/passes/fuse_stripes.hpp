@@ -1,4 +1,4 @@
-// The one pass over steps instead of operators: it needs to know what lies in which buffer.
+// A pass over steps instead of operators, as read_planes(): it needs to know what lies in which buffer.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,149 @@
+// A convolution of few channels that reads planes: the lines of the picture that some lines of its output need are
+// turned into pixels in scratch, zeros at both ends, and multiplied from there while they are in cache.
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "base/cpu_features.hpp"
+#include "base/fail.hpp"
+#include "runtime/cpu/op.hpp"
+
+namespace rushlight::runtime::cpu {
+namespace {
+
+// Of L2, that turned lines take: what they are multiplied with and the result want theirs.
+constexpr std::size_t kPartOfCache = 8;
+// Rows of a product that are worth reading the weights for.
+constexpr std::size_t kLeastRows = 96;
+// Parts of the picture a thread: one that is held up leaves some to the others.
+constexpr std::size_t kPartsOfAThread = 4;
+
+class PlanesOp final : public RowsOp {
+ public:
+  PlanesOp(const ConvStep& step, const OpContext& context)
+      : step_(step),
+        transpose_(context.kernels.transpose),
+        planes_(context.tensor(step.input)),
+        out_height_(context.tensor(step.output).h),
+        out_width_(context.tensor(step.output).w) {}
+
+  Status init(const OpContext& context) {
+    // To the product lines are as long as its windows reach, and nothing pads them.
+    ConvStep inner = step_;
+    inner.padding.w = 0;
+    PlannedTensor pixels = planes_;
+    pixels.is_planar = false;
+    pixels.w = step_.columns_under(out_width_);
+    RUSHLIGHT_TRY_ASSIGN(product_, make_window_op(inner, pixels, context));
+    zeros_before_ = std::min(step_.padding.w, pixels.w);
+    columns_ = std::clamp<std::int64_t>(pixels.w - step_.padding.w, 0, planes_.w);
+    line_floats_ = static_cast<std::size_t>(pixels.w * pixels.c);
+    cut(context);
+    operations_ = product_->operations();
+    return {};
+  }
+
+  void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept override {
+    const auto parts = static_cast<std::size_t>(parts_);
+    const std::size_t image = task / parts * static_cast<std::size_t>(out_height_);
+    const Range lines = part_range(task % parts, static_cast<std::size_t>(out_height_), part_lines_);
+    const auto width = static_cast<std::size_t>(out_width_);
+    const TensorId residual = step_.epilogue.residual;
+    run_rows({(image + lines.first) * width, (image + lines.last) * width}, tensors[step_.input], tensors[step_.output],
+             residual == kNone ? nullptr : tensors[residual], scratch);
+  }
+
+  void run_rows(Range rows, const float* input, float* output, const float* residual,
+                std::byte* scratch) const noexcept override {
+    const auto width = static_cast<std::size_t>(out_width_);
+    const auto height = static_cast<std::size_t>(out_height_);
+    auto* const turned = reinterpret_cast<float*>(scratch);
+    for (std::size_t first = rows.first, last = first; first < rows.last; first = last) {
+      const std::size_t line = first / width;
+      const std::size_t image = line / height;
+      const std::size_t end = std::min(line + part_lines_, (image + 1) * height);
+      last = std::min(rows.last, end * width);
+      const Range lines = needed({line - image * height, (last - 1) / width + 1 - image * height});
+      turn(input, image, lines, turned);
+      const std::size_t skipped = image * static_cast<std::size_t>(planes_.h) + lines.first;
+      product_->run_rows({first, last}, before(turned, skipped * line_floats_), output, residual,
+                         scratch + turned_bytes_);
+    }
+  }
+
+ private:
+  // The lines of the picture under these lines of windows.
+  [[nodiscard]] Range needed(const Range& windows) const noexcept {
+    const std::int64_t first = static_cast<std::int64_t>(windows.first) * step_.stride.h - step_.padding.h;
+    const std::int64_t end = first + step_.lines_under(static_cast<std::int64_t>(windows.last - windows.first));
+    const auto inside = [&](std::int64_t line) {
+      return static_cast<std::size_t>(std::clamp<std::int64_t>(line, 0, planes_.h));
+    };
+    return {inside(first), inside(end)};
+  }
+
+  void turn(const float* input, std::size_t image, const Range& lines, float* to) const noexcept {
+    const auto channels = static_cast<std::size_t>(planes_.c);
+    const auto width = static_cast<std::size_t>(planes_.w);
+    const std::size_t plane = static_cast<std::size_t>(planes_.h) * width;
+    const std::size_t left = static_cast<std::size_t>(zeros_before_) * channels;
+    const std::size_t middle = static_cast<std::size_t>(columns_) * channels;
+    TransposeCall call;
+    call.rows = channels;
+    call.columns = plane;
+    call.last_column = static_cast<std::size_t>(columns_);
+    for (std::size_t line = lines.first; line < lines.last; ++line, to += line_floats_) {
+      std::fill_n(to, left, 0.0F);
+      call.input = input + image * channels * plane + line * width;
+      call.output = to + left;
+      transpose_(call);
+      std::fill(to + left + middle, to + line_floats_, 0.0F);
+    }
+  }
+
+  // As many lines at a time as the cache holds, at least one, but parts enough for all threads and rows enough for a
+  // product. Neighbours turn the lines that both read twice.
+  void cut(const OpContext& context) {
+    const auto images = static_cast<std::size_t>(context.tensor(step_.output).n);
+    const auto height = static_cast<std::size_t>(out_height_);
+    const auto width = static_cast<std::size_t>(out_width_);
+    const std::size_t line_bytes = line_floats_ * sizeof(float);
+    const auto reach = static_cast<std::size_t>(step_.lines_under(1));
+    const std::size_t room = l2_cache_bytes() / kPartOfCache / line_bytes;
+    const std::size_t most = room > reach ? (room - reach) / static_cast<std::size_t>(step_.stride.h) + 1 : 1;
+    const std::size_t wanted = context.slots <= 1 ? 1 : parts_of(kPartsOfAThread * context.slots, images);
+    const std::size_t lines = std::max(parts_of(height, wanted), parts_of(kLeastRows, width));
+    // Parts of equal size.
+    parts_ = parts_of(height, std::min({lines, most, height}));
+    part_lines_ = parts_of(height, parts_);
+    parts_ = parts_of(height, part_lines_);
+    task_count_ = images * parts_;
+    const auto turned = std::min(planes_.h, step_.lines_under(static_cast<std::int64_t>(part_lines_)));
+    turned_bytes_ = parts_of(static_cast<std::size_t>(turned) * line_bytes, kCacheLine) * kCacheLine;
+    scratch_bytes_ = turned_bytes_ + product_->scratch_bytes();
+  }
+
+  ConvStep step_;
+  void (*transpose_)(const TransposeCall&);
+  PlannedTensor planes_;
+  std::int64_t out_height_;
+  std::int64_t out_width_;
+  std::unique_ptr<RowsOp> product_;
+  std::int64_t zeros_before_ = 0;  // pixels of padding at the beginning of a line
+  std::int64_t columns_ = 0;       // of the picture, that a line has behind them
+  std::size_t line_floats_ = 0;
+  std::size_t part_lines_ = 1;  // of the output, at a time
+  std::size_t parts_ = 0;       // of one image
+  std::size_t turned_bytes_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<RowsOp>> make_planes_op(const ConvStep& step, const OpContext& context) {
+  auto op = std::make_unique<PlanesOp>(step, context);
+  RUSHLIGHT_TRY(op->init(context));
+  return std::unique_ptr<RowsOp>(std::move(op));
+}
+
+}  // namespace rushlight::runtime::cpu
