@@ -5,19 +5,21 @@
 #include <memory>
 #include <utility>
 
-#include "base/cpu_features.hpp"
 #include "base/fail.hpp"
 #include "runtime/cpu/op.hpp"
 
 namespace rushlight::runtime::cpu {
 namespace {
 
-// Of L2, that turned lines take: what they are multiplied with and the result want theirs.
-constexpr std::size_t kPartOfCache = 8;
+// Of turned lines, where so many hold any windows: they stay in L1 until they are multiplied. What goes by way of L2
+// takes as long as turning the whole picture first.
+constexpr std::size_t kTurnedBytes = std::size_t{32} << 10;
 // Rows of a product that are worth reading the weights for.
 constexpr std::size_t kLeastRows = 96;
 // Parts of the picture a thread: one that is held up leaves some to the others.
 constexpr std::size_t kPartsOfAThread = 4;
+// What of the picture is in a line begins a cache line: turning stores whole vectors.
+constexpr std::size_t kCacheFloats = kCacheLine / sizeof(float);
 
 class PlanesOp final : public RowsOp {
  public:
@@ -29,16 +31,21 @@ class PlanesOp final : public RowsOp {
         out_width_(context.tensor(step.output).w) {}
 
   Status init(const OpContext& context) {
-    // To the product lines are as long as its windows reach, and nothing pads them.
+    const std::int64_t needed_columns = step_.columns_under(out_width_);
+    const std::int64_t before = std::min(step_.padding.w, needed_columns);
+    const std::int64_t columns = std::min(needed_columns - before, planes_.w);
+    zeros_before_ = static_cast<std::size_t>(before * planes_.c);
+    columns_ = static_cast<std::size_t>(columns);
+    zeros_behind_ = static_cast<std::size_t>((needed_columns - before - columns) * planes_.c);
+    // To the product lines are at least as long as its windows reach, and nothing pads them.
     ConvStep inner = step_;
     inner.padding.w = 0;
     PlannedTensor pixels = planes_;
     pixels.is_planar = false;
-    pixels.w = step_.columns_under(out_width_);
-    RUSHLIGHT_TRY_ASSIGN(product_, make_window_op(inner, pixels, context));
-    zeros_before_ = std::min(step_.padding.w, pixels.w);
-    columns_ = std::clamp<std::int64_t>(pixels.w - step_.padding.w, 0, planes_.w);
+    pixels.w =
+        static_cast<std::int64_t>(parts_of(static_cast<std::size_t>(needed_columns), kCacheFloats) * kCacheFloats);
     line_floats_ = static_cast<std::size_t>(pixels.w * pixels.c);
+    RUSHLIGHT_TRY_ASSIGN(product_, make_window_op(inner, pixels, context));
     cut(context);
     operations_ = product_->operations();
     return {};
@@ -58,7 +65,7 @@ class PlanesOp final : public RowsOp {
                 std::byte* scratch) const noexcept override {
     const auto width = static_cast<std::size_t>(out_width_);
     const auto height = static_cast<std::size_t>(out_height_);
-    auto* const turned = reinterpret_cast<float*>(scratch);
+    auto* const turned = reinterpret_cast<float*>(scratch) + shift_;
     for (std::size_t first = rows.first, last = first; first < rows.last; first = last) {
       const std::size_t line = first / width;
       const std::size_t image = line / height;
@@ -87,22 +94,20 @@ class PlanesOp final : public RowsOp {
     const auto channels = static_cast<std::size_t>(planes_.c);
     const auto width = static_cast<std::size_t>(planes_.w);
     const std::size_t plane = static_cast<std::size_t>(planes_.h) * width;
-    const std::size_t left = static_cast<std::size_t>(zeros_before_) * channels;
-    const std::size_t middle = static_cast<std::size_t>(columns_) * channels;
     TransposeCall call;
     call.rows = channels;
     call.columns = plane;
-    call.last_column = static_cast<std::size_t>(columns_);
+    call.last_column = columns_;
     for (std::size_t line = lines.first; line < lines.last; ++line, to += line_floats_) {
-      std::fill_n(to, left, 0.0F);
+      std::fill_n(to, zeros_before_, 0.0F);
       call.input = input + image * channels * plane + line * width;
-      call.output = to + left;
+      call.output = to + zeros_before_;
       transpose_(call);
-      std::fill(to + left + middle, to + line_floats_, 0.0F);
+      std::fill_n(call.output + columns_ * channels, zeros_behind_, 0.0F);
     }
   }
 
-  // As many lines at a time as the cache holds, at least one, but parts enough for all threads and rows enough for a
+  // As many lines at a time as L1 holds, at least one, but parts enough for all threads and rows enough for a
   // product. Neighbours turn the lines that both read twice.
   void cut(const OpContext& context) {
     const auto images = static_cast<std::size_t>(context.tensor(step_.output).n);
@@ -110,7 +115,7 @@ class PlanesOp final : public RowsOp {
     const auto width = static_cast<std::size_t>(out_width_);
     const std::size_t line_bytes = line_floats_ * sizeof(float);
     const auto reach = static_cast<std::size_t>(step_.lines_under(1));
-    const std::size_t room = l2_cache_bytes() / kPartOfCache / line_bytes;
+    const std::size_t room = kTurnedBytes / line_bytes;
     const std::size_t most = room > reach ? (room - reach) / static_cast<std::size_t>(step_.stride.h) + 1 : 1;
     const std::size_t wanted = context.slots <= 1 ? 1 : parts_of(kPartsOfAThread * context.slots, images);
     const std::size_t lines = std::max(parts_of(height, wanted), parts_of(kLeastRows, width));
@@ -120,7 +125,8 @@ class PlanesOp final : public RowsOp {
     parts_ = parts_of(height, part_lines_);
     task_count_ = images * parts_;
     const auto turned = std::min(planes_.h, step_.lines_under(static_cast<std::int64_t>(part_lines_)));
-    turned_bytes_ = parts_of(static_cast<std::size_t>(turned) * line_bytes, kCacheLine) * kCacheLine;
+    shift_ = (kCacheFloats - zeros_before_ % kCacheFloats) % kCacheFloats;
+    turned_bytes_ = static_cast<std::size_t>(turned) * line_bytes + kCacheLine;
     scratch_bytes_ = turned_bytes_ + product_->scratch_bytes();
   }
 
@@ -130,9 +136,12 @@ class PlanesOp final : public RowsOp {
   std::int64_t out_height_;
   std::int64_t out_width_;
   std::unique_ptr<RowsOp> product_;
-  std::int64_t zeros_before_ = 0;  // pixels of padding at the beginning of a line
-  std::int64_t columns_ = 0;       // of the picture, that a line has behind them
+  // A line: floats of padding, columns of the picture, floats of padding, and what it takes to whole cache lines.
+  std::size_t zeros_before_ = 0;
+  std::size_t columns_ = 0;
+  std::size_t zeros_behind_ = 0;
   std::size_t line_floats_ = 0;
+  std::size_t shift_ = 0;       // of the first one
   std::size_t part_lines_ = 1;  // of the output, at a time
   std::size_t parts_ = 0;       // of one image
   std::size_t turned_bytes_ = 0;
