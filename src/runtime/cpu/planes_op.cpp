@@ -2,6 +2,7 @@
 // turned into pixels in scratch, zeros at both ends, and multiplied from there while they are in cache.
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -27,16 +28,17 @@ class PlanesOp final : public RowsOp {
       : step_(step),
         transpose_(context.kernels.transpose),
         planes_(context.tensor(step.input)),
+        images_(static_cast<std::size_t>(context.tensor(step.output).n)),
         out_height_(context.tensor(step.output).h),
         out_width_(context.tensor(step.output).w) {}
 
   Status init(const OpContext& context) {
     const std::int64_t needed_columns = step_.columns_under(out_width_);
-    const std::int64_t before = std::min(step_.padding.w, needed_columns);
-    const std::int64_t columns = std::min(needed_columns - before, planes_.w);
-    zeros_before_ = static_cast<std::size_t>(before * planes_.c);
+    const std::int64_t left = std::min(step_.padding.w, needed_columns);
+    const std::int64_t columns = std::min(needed_columns - left, planes_.w);
+    zeros_before_ = static_cast<std::size_t>(left * planes_.c);
     columns_ = static_cast<std::size_t>(columns);
-    zeros_behind_ = static_cast<std::size_t>((needed_columns - before - columns) * planes_.c);
+    zeros_behind_ = static_cast<std::size_t>((needed_columns - left - columns) * planes_.c);
     // To the product lines are at least as long as its windows reach, and nothing pads them.
     ConvStep inner = step_;
     inner.padding.w = 0;
@@ -52,9 +54,8 @@ class PlanesOp final : public RowsOp {
   }
 
   void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept override {
-    const auto parts = static_cast<std::size_t>(parts_);
-    const std::size_t image = task / parts * static_cast<std::size_t>(out_height_);
-    const Range lines = part_range(task % parts, static_cast<std::size_t>(out_height_), part_lines_);
+    const std::size_t image = task / parts_ * static_cast<std::size_t>(out_height_);
+    const Range lines = part_range(task % parts_, static_cast<std::size_t>(out_height_), part_lines_);
     const auto width = static_cast<std::size_t>(out_width_);
     const TensorId residual = step_.epilogue.residual;
     run_rows({(image + lines.first) * width, (image + lines.last) * width}, tensors[step_.input], tensors[step_.output],
@@ -66,13 +67,17 @@ class PlanesOp final : public RowsOp {
     const auto width = static_cast<std::size_t>(out_width_);
     const auto height = static_cast<std::size_t>(out_height_);
     auto* const turned = reinterpret_cast<float*>(scratch) + shift_;
+    std::size_t image = images_;
+    Range there{0, 0};
     for (std::size_t first = rows.first, last = first; first < rows.last; first = last) {
       const std::size_t line = first / width;
-      const std::size_t image = line / height;
-      const std::size_t end = std::min(line + part_lines_, (image + 1) * height);
+      if (line / height != image) there = {0, 0};
+      image = line / height;
+      const std::size_t end = std::min(line + turned_lines_, (image + 1) * height);
       last = std::min(rows.last, end * width);
       const Range lines = needed({line - image * height, (last - 1) / width + 1 - image * height});
-      turn(input, image, lines, turned);
+      turn(input, image, there, lines, turned);
+      there = lines;
       const std::size_t skipped = image * static_cast<std::size_t>(planes_.h) + lines.first;
       product_->run_rows({first, last}, before(turned, skipped * line_floats_), output, residual,
                          scratch + turned_bytes_);
@@ -90,7 +95,13 @@ class PlanesOp final : public RowsOp {
     return {inside(first), inside(end)};
   }
 
-  void turn(const float* input, std::size_t image, const Range& lines, float* to) const noexcept {
+  // Makes `to` begin with these lines, after it began with those that are `there`: neither end lies before theirs.
+  void turn(const float* input, std::size_t image, const Range& there, const Range& lines, float* to) const noexcept {
+    const std::size_t kept = there.last > lines.first ? there.last - lines.first : 0;
+    if (kept > 0) {
+      std::memmove(to, to + (lines.first - there.first) * line_floats_, kept * line_floats_ * sizeof(float));
+      to += kept * line_floats_;
+    }
     const auto channels = static_cast<std::size_t>(planes_.c);
     const auto width = static_cast<std::size_t>(planes_.w);
     const std::size_t plane = static_cast<std::size_t>(planes_.h) * width;
@@ -98,7 +109,7 @@ class PlanesOp final : public RowsOp {
     call.rows = channels;
     call.columns = plane;
     call.last_column = columns_;
-    for (std::size_t line = lines.first; line < lines.last; ++line, to += line_floats_) {
+    for (std::size_t line = lines.first + kept; line < lines.last; ++line, to += line_floats_) {
       std::fill_n(to, zeros_before_, 0.0F);
       call.input = input + image * channels * plane + line * width;
       call.output = to + zeros_before_;
@@ -107,24 +118,22 @@ class PlanesOp final : public RowsOp {
     }
   }
 
-  // As many lines at a time as L1 holds, at least one, but parts enough for all threads and rows enough for a
-  // product. Neighbours turn the lines that both read twice.
+  // A task is a part of a picture, as large as leaves some for all threads and is enough for a product; both of two
+  // neighbours turn the lines that both read. Within it as many lines at a time as L1 holds.
   void cut(const OpContext& context) {
-    const auto images = static_cast<std::size_t>(context.tensor(step_.output).n);
     const auto height = static_cast<std::size_t>(out_height_);
-    const auto width = static_cast<std::size_t>(out_width_);
+    const std::size_t wanted = context.slots <= 1 ? 1 : parts_of(kPartsOfAThread * context.slots, images_);
+    const std::size_t least = parts_of(kLeastRows, static_cast<std::size_t>(out_width_));
+    part_lines_ = std::min(std::max(parts_of(height, wanted), least), height);
+    parts_ = parts_of(height, part_lines_);
+    task_count_ = images_ * parts_;
+
     const std::size_t line_bytes = line_floats_ * sizeof(float);
     const auto reach = static_cast<std::size_t>(step_.lines_under(1));
     const std::size_t room = kTurnedBytes / line_bytes;
-    const std::size_t most = room > reach ? (room - reach) / static_cast<std::size_t>(step_.stride.h) + 1 : 1;
-    const std::size_t wanted = context.slots <= 1 ? 1 : parts_of(kPartsOfAThread * context.slots, images);
-    const std::size_t lines = std::max(parts_of(height, wanted), parts_of(kLeastRows, width));
-    // Parts of equal size.
-    parts_ = parts_of(height, std::min({lines, most, height}));
-    part_lines_ = parts_of(height, parts_);
-    parts_ = parts_of(height, part_lines_);
-    task_count_ = images * parts_;
-    const auto turned = std::min(planes_.h, step_.lines_under(static_cast<std::int64_t>(part_lines_)));
+    turned_lines_ = room > reach ? (room - reach) / static_cast<std::size_t>(step_.stride.h) + 1 : 1;
+    turned_lines_ = std::min(std::max(turned_lines_, least), part_lines_);
+    const auto turned = std::min(planes_.h, step_.lines_under(static_cast<std::int64_t>(turned_lines_)));
     shift_ = (kCacheFloats - zeros_before_ % kCacheFloats) % kCacheFloats;
     turned_bytes_ = static_cast<std::size_t>(turned) * line_bytes + kCacheLine;
     scratch_bytes_ = turned_bytes_ + product_->scratch_bytes();
@@ -133,6 +142,7 @@ class PlanesOp final : public RowsOp {
   ConvStep step_;
   void (*transpose_)(const TransposeCall&);
   PlannedTensor planes_;
+  std::size_t images_;
   std::int64_t out_height_;
   std::int64_t out_width_;
   std::unique_ptr<RowsOp> product_;
@@ -141,9 +151,10 @@ class PlanesOp final : public RowsOp {
   std::size_t columns_ = 0;
   std::size_t zeros_behind_ = 0;
   std::size_t line_floats_ = 0;
-  std::size_t shift_ = 0;       // of the first one
-  std::size_t part_lines_ = 1;  // of the output, at a time
-  std::size_t parts_ = 0;       // of one image
+  std::size_t shift_ = 0;         // of the first one
+  std::size_t part_lines_ = 1;    // of the output, a task
+  std::size_t parts_ = 0;         // of one image
+  std::size_t turned_lines_ = 1;  // of the output, whose lines of the picture are in scratch at a time
   std::size_t turned_bytes_ = 0;
 };
 
