@@ -155,7 +155,7 @@ TEST(Planes, GiveTheSameBitsForLargePictures) {
   apart.stride = 3;
   apart.padding = Padding::valid();
   for (const Conv2d& conv : {first, tall, dilated, apart}) {
-    for (const std::int64_t width : {150, 310, 2000}) {
+    for (const std::int64_t width : {310, 2000}) {
       const Shape shape{2, 3, 73, width};
       SCOPED_TRACE(planned(graph_of(conv, Layout::planes), shape, l2_cache_bytes() / 4));
       expect_same_bits(conv, made_up("input", shape));
