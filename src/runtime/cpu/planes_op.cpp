@@ -18,7 +18,7 @@ constexpr std::size_t kTurnedBytes = std::size_t{32} << 10;
 // Rows of a product that are worth reading the weights for.
 constexpr std::size_t kLeastRows = 96;
 // Parts of the picture a thread: one that is held up leaves some to the others.
-constexpr std::size_t kPartsOfAThread = 4;
+constexpr std::size_t kPartsOfAThread = 8;
 // What of the picture is in a line begins a cache line: turning stores whole vectors.
 constexpr std::size_t kCacheFloats = kCacheLine / sizeof(float);
 
