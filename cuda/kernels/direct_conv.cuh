@@ -6,6 +6,7 @@
 // channel's window and come from the cache. Bytes moved: 4 * taps * channels for an output from L1 or L2; from memory,
 // each input once and each output once where the window's rows stay in L2.
 // Accuracy: products in order of k, in one fp32 sum; there are few.
+// Tests: CudaElements.EveryElementIsTakenOnceHoweverFewTheBlocks, CudaWindow.*, EmulatedKernels.*
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,7 @@
 // Granlund and Montgomery, "Division by invariant integers using multiplication" (1994), theorem 4.2: for 0 <= n < 2^N
 // and m = ceil(2^p / d) with p = N + ceil(log2 d), n / d = (n * m) >> p. Here N = 31 and 63, so that m fits 32 and 64
 // bits.
+// Tests: CudaDivisor.*
 #pragma once
 
 #include <cstdint>

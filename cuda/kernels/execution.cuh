@@ -11,6 +11,7 @@
 //
 // Products are added with fused(); nvcc is told not to contract on its own (--fmad=false). So GPU and emulation agree
 // bit for bit, exp() aside.
+// Tests: CudaElements.*, CudaEmulator.*
 #pragma once
 
 #include <cmath>

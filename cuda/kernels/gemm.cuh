@@ -16,6 +16,7 @@
 //
 // Accuracy: products are fused into fp32 sums in the order of k, whatever the tile. After every 256 of them the sum is
 // moved to a total, so that errors grow with sqrt(256) + sqrt(k / 256), and not with sqrt(k).
+// Tests: CudaTile.* for tiles and slabs, CudaWindow.* for what is gathered
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,11 @@
-// Poolings over NHWC images.
+// Poolings over NHWC images: output[image][row][column][channel].
 //
 // One thread makes one output; neighbouring threads make neighbouring channels, so every read and write of a warp is
 // one line. Bytes moved: 4 * kernel area in, mostly from the cache where windows overlap, and 4 out, for each output.
 // Averages are summed in double: these kernels wait for memory, and even a GPU with one double unit for 64 floats keeps
 // up with it.
+// Accuracy: maxima are exact, averages have one rounding from double.
+// Tests: CudaPool.*, CudaWindow.*
 #pragma once
 
 #include <cstdint>

@@ -5,6 +5,7 @@
 // One warp makes one column n for all rows m; its lanes take every 32nd group of four k and meet in a butterfly. Bytes
 // moved: 4 * depth a warp for the weights, each read once by neighbouring lanes; the rows come from the cache.
 // Accuracy: depth / 32 products in sequence, then five additions.
+// Tests: CudaRowProduct.EachColumnHasOneWarp
 #pragma once
 
 #include <cstdint>

@@ -7,6 +7,8 @@
 // In place: who writes an element is who read it, and has read all the others of its own before.
 // NaN: the maximum passes over NaNs, the sum does not, so one NaN makes its whole row NaN; so does an infinity, as in
 // torch.
+// Accuracy: fp32; a row's 32 partial sums meet in a butterfly, a line's sum is one chain.
+// Tests: CudaElements.GridsStayWithinWhatCudaAllows, EmulatedKernels.SoftmaxIsItsDefinition
 #pragma once
 
 #include <cmath>

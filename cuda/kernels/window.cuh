@@ -1,4 +1,5 @@
 // Where the windows of convolutions and poolings lie. NHWC throughout.
+// Tests: CudaWindow.*
 #pragma once
 
 #include <cstdint>
