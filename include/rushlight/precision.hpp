@@ -10,8 +10,8 @@
 namespace rushlight {
 
 /// Results are float32 in all of them, the same for any number of threads and any place in a batch, and the same from
-/// run to run on one machine; `strict` and `fast` also on all processors with the same instruction set. A backend that
-/// has no faster way computes strictly in all but `int8`, which it refuses.
+/// run to run on one machine; `strict` and `fast` also on all processors with the same instruction set and units of the
+/// same width. A backend that has no faster way computes strictly in all but `int8`, which it refuses.
 enum class Precision : std::uint8_t {
   strict,  ///< errors at or below PyTorch's own
   fast,    ///< algorithms that cost about one decimal digit are allowed: Winograd's F(4x4, 3x3)

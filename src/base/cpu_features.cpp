@@ -91,6 +91,10 @@ CpuFeatures detect_cpu_features() noexcept {
   const bool tiles = features.avx512 && (states & kTiles) == kTiles && has_bit(leaf7.edx, 24) /* AMX-TILE */;
   features.amx_bf16 = tiles && has_bit(leaf7.edx, 22);
   features.amx_int8 = tiles && has_bit(leaf7.edx, 25);
+  // FP256 and FP512 (AMD APM vol. 3, CPUID 8000001A): how wide units are. Intel's with AVX-512 are 512 bits wide, and
+  // that leaf is not there.
+  const unsigned widths = cpuid(0x8000001AU).eax;
+  features.splits_avx512 = features.avx512 && has_bit(widths, 2) && !has_bit(widths, 3);
 #endif
   return features;
 }

@@ -28,6 +28,7 @@ struct CpuFeatures {
   bool avx512_vnni = false;  // VPDPBUSD
   bool amx_bf16 = false;     // TDPBF16PS, with AMX-TILE. Linux wants to be asked before tiles are used (ask_for_amx())
   bool amx_int8 = false;     // TDPBUSD, likewise
+  bool splits_avx512 = false;  // its units are 256 bits wide and take vectors of 512 in two halves
 };
 [[nodiscard]] CpuFeatures detect_cpu_features() noexcept;
 

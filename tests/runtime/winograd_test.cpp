@@ -22,7 +22,11 @@ Conv2d conv(std::int64_t in, std::int64_t out, Padding padding = 1) {
   return {.in_channels = in, .out_channels = out, .kernel_size = 3, .padding = padding};
 }
 
-ConvAlgorithm chosen(const Conv2d& op, const Shape& shape, Precision precision) {
+// Of 512-bit units, and of narrower ones.
+constexpr double kWide = 14;
+constexpr double kMiddle = 5;
+
+ConvAlgorithm chosen(const Conv2d& op, const Shape& shape, Precision precision, double operations_per_byte = kWide) {
   runtime::ConvStep step;
   step.kernel = op.kernel_size;
   step.stride = op.stride;
@@ -37,7 +41,7 @@ ConvAlgorithm chosen(const Conv2d& op, const Shape& shape, Precision precision) 
   output.c = op.out_channels;
   output.h = (shape[2] + 2 * op.padding.amount.h - 3) / op.stride.h + 1;
   output.w = (shape[3] + 2 * op.padding.amount.w - 3) / op.stride.w + 1;
-  return runtime::cpu::choose_conv_algorithm(step, input, output, precision);
+  return runtime::cpu::choose_conv_algorithm(step, input, output, precision, operations_per_byte);
 }
 
 void check(const Conv2d& op, const Shape& shape) {
@@ -53,6 +57,11 @@ TEST(Winograd, IsChosenWhereItPaysAndInItsPrecision) {
   // Four tiles do not make up for weights of four times the size.
   EXPECT_EQ(ConvAlgorithm::direct, chosen(conv(512, 512), {1, 512, 5, 5}, Precision::fast));
   EXPECT_EQ(ConvAlgorithm::direct, chosen(conv(3, 64), {1, 3, 224, 224}, Precision::fast));
+  // Where products take longer and bytes do not, larger weights pay earlier.
+  EXPECT_EQ(ConvAlgorithm::direct, chosen(conv(512, 512), {1, 512, 7, 7}, Precision::strict));
+  EXPECT_EQ(ConvAlgorithm::winograd2, chosen(conv(512, 512), {1, 512, 7, 7}, Precision::strict, kMiddle));
+  EXPECT_EQ(ConvAlgorithm::winograd2, chosen(conv(256, 256), {1, 256, 14, 14}, Precision::fast));
+  EXPECT_EQ(ConvAlgorithm::winograd4, chosen(conv(256, 256), {1, 256, 14, 14}, Precision::fast, kMiddle));
   Conv2d strided = conv(64, 64);
   strided.stride = 2;
   EXPECT_EQ(ConvAlgorithm::direct, chosen(strided, {1, 64, 56, 56}, Precision::fast));

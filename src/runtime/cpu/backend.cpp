@@ -6,6 +6,7 @@
 
 #include "base/cpu_features.hpp"
 #include "base/fail.hpp"
+#include "runtime/cpu/conv_choice.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
 #include "runtime/cpu/narrow_choice.hpp"
 #include "runtime/cpu/packed_weights.hpp"
@@ -46,7 +47,8 @@ class CpuBackend final : public Backend {
         way_(way),
         kernels_(kernels_for(isa)),
         name_("cpu " + std::string(to_string(isa))),
-        machine_(machine_text(name_)) {}
+        machine_(machine_text(name_)),
+        operations_per_byte_(operations_per_byte(isa, detect_cpu_features())) {}
 
   [[nodiscard]] Device device() const noexcept override { return Device::cpu(); }
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
@@ -72,7 +74,8 @@ class CpuBackend final : public Backend {
     if (options.precision == Precision::bf16) narrow = bf16_products(kernels_, isa_, way_);
     const Kernels kernels = options.precision == Precision::int8 ? int8_kernels_for(kernels_, isa_, way_) : kernels_;
     return CpuProgram::make(network, std::move(plan), kernels, narrow ? &*narrow : nullptr,
-                            std::static_pointer_cast<CpuWeights>(weights), options, machine_);
+                            std::static_pointer_cast<CpuWeights>(weights), options,
+                            {.name = machine_, .operations_per_byte = operations_per_byte_});
   }
 
   [[nodiscard]] DeviceSpeed measure_speed(Executor* executor) const override {
@@ -85,6 +88,7 @@ class CpuBackend final : public Backend {
   const Kernels& kernels_;
   std::string name_;
   std::string machine_;
+  double operations_per_byte_;
 };
 
 }  // namespace

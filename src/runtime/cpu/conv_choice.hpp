@@ -1,8 +1,8 @@
 // Which way a convolution is computed: directly, or by Winograd's F(2x2) or F(4x4).
 //
 // Without a Tuning by a rule of counts alone. Results differ in the last bits from way to way, and must not from run to
-// run: so no clock has a say in the rule, nor anything else that two machines of one instruction set could differ in.
-// Who wants to know better measures once and keeps what came of it (tuner.hpp).
+// run: so no clock has a say in the rule, nor anything that two machines could differ in whose instruction set and
+// width of arithmetic units are the same. Who wants to know better measures once and keeps what came of it (tuner.hpp).
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include <span>
 #include <string_view>
 
+#include "base/cpu_features.hpp"
 #include "runtime/plan.hpp"
 #include "rushlight/precision.hpp"
 
@@ -24,11 +25,17 @@ enum class ConvAlgorithm : std::uint8_t { direct, winograd2, winograd4 };
 [[nodiscard]] std::span<const ConvAlgorithm> conv_algorithms(const ConvStep& step, const PlannedTensor& input,
                                                              const PlannedTensor& output, Precision precision) noexcept;
 
+// Operations on floats, two for a multiply-add, that a core does in the time in which a byte comes from memory: by the
+// width of its arithmetic units, since what comes from memory in a cycle differs less.
+[[nodiscard]] double operations_per_byte(Isa isa, const CpuFeatures& features) noexcept;
+
 // What should be fastest of these, by counts of operations and bytes. `direct_speed`: products that the direct way
 // forms in the time of one of floats (NarrowProducts).
 [[nodiscard]] ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& input,
                                                   const PlannedTensor& output, Precision precision,
-                                                  double direct_speed = 1) noexcept;
+                                                  double operations_per_byte, double direct_speed = 1) noexcept;
+// The same, for a layer of the context's plan.
+[[nodiscard]] ConvAlgorithm usual_conv_algorithm(const ConvStep& step, const OpContext& context) noexcept;
 
 // "direct", "winograd2", "winograd4": as a Tuning has it.
 [[nodiscard]] std::string_view word_of(ConvAlgorithm algorithm) noexcept;

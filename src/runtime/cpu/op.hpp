@@ -102,6 +102,12 @@ class RowsOp : public Op {
   return reinterpret_cast<float*>(reinterpret_cast<std::uintptr_t>(buffer) - skipped * sizeof(float));
 }
 
+// What Ops are made for, as far as CPUID tells.
+struct Machine {
+  std::string_view name;  // under which a Tuning keeps what was measured here
+  double operations_per_byte = 0;
+};
+
 // What makers of Ops need.
 struct OpContext {
   const Network& network;
@@ -109,6 +115,7 @@ struct OpContext {
   const Kernels& kernels;
   CpuWeights& weights;
   const RunOptions& options;
+  const Machine& machine;
   const NarrowProducts* narrow;             // how to multiply, or null: in float
   std::atomic<std::uint64_t>& table_bytes;  // of all Ops made so far: what they keep besides weights and activations
   std::size_t slots = 1;  // tasks that may run at the same time; what is computed must not depend on it

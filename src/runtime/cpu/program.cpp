@@ -66,15 +66,15 @@ CpuProgram::CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& op
 
 Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan plan, const Kernels& kernels,
                                                   const NarrowProducts* narrow, std::shared_ptr<CpuWeights> weights,
-                                                  const RunOptions& options, std::string_view machine) {
+                                                  const RunOptions& options, const Machine& machine) {
   CpuWeights& shared_weights = *weights;
   std::atomic<std::uint64_t> table_bytes{0};
   std::unique_ptr<CpuProgram> program(new CpuProgram(std::move(weights), options));
   if (options.step_times != nullptr) {
     options.step_times->steps = describe_steps(network, plan, weight_bytes(options.precision));
   }
-  OpContext context{network, plan, kernels, shared_weights, options, narrow, table_bytes, program->slots_};
-  RUSHLIGHT_TRY_ASSIGN(const ConvChoices conv_choices, tune(context, machine));
+  OpContext context{network, plan, kernels, shared_weights, options, machine, narrow, table_bytes, program->slots_};
+  RUSHLIGHT_TRY_ASSIGN(const ConvChoices conv_choices, tune(context, machine.name));
   context.conv_choices = &conv_choices;
   // Packing weights is most of the work, and each step's are its own.
   std::vector<Ops> made(plan.steps.size());

@@ -17,11 +17,10 @@ namespace rushlight::runtime::cpu {
 
 class CpuProgram final : public Program {
  public:
-  // `narrow`: how to multiply, or null; only looked at here. `machine`: under which options.tuning keeps what was
-  // measured here. ErrorCode::out_of_memory, ::limit_exceeded, ::cancelled.
+  // `narrow`: how to multiply, or null; only looked at here. ErrorCode::out_of_memory, ::limit_exceeded, ::cancelled.
   static Result<std::unique_ptr<Program>> make(const Network& network, Plan plan, const Kernels& kernels,
                                                const NarrowProducts* narrow, std::shared_ptr<CpuWeights> weights,
-                                               const RunOptions& options, std::string_view machine);
+                                               const RunOptions& options, const Machine& machine);
 
   Status run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) override;
   [[nodiscard]] std::uint64_t workspace_bytes() const noexcept override { return workspace_bytes_; }

@@ -102,8 +102,8 @@ class LayerTrial {
 
   // With weights of its own, which go again: of those that lose nothing is kept.
   Status make_ways(std::span<const ConvAlgorithm> offered) {
-    const OpContext own{context_.network, context_.plan,   context_.kernels, weights_,
-                        context_.options, context_.narrow, table_bytes_,     context_.slots};
+    const OpContext own{context_.network, context_.plan,   context_.kernels, weights_,      context_.options,
+                        context_.machine, context_.narrow, table_bytes_,     context_.slots};
     for (const ConvAlgorithm algorithm : offered) {
       std::unique_ptr<Op> op;
       if (algorithm == ConvAlgorithm::direct) {
@@ -181,9 +181,7 @@ class LayerTrial {
 
   [[nodiscard]] ConvAlgorithm decide() const {
     const Way& best = fastest();
-    const ConvAlgorithm usual =
-        choose_conv_algorithm(step_, context_.tensor(step_.input), context_.tensor(step_.output),
-                              context_.options.precision, context_.narrow == nullptr ? 1 : context_.narrow->speed);
+    const ConvAlgorithm usual = usual_conv_algorithm(step_, context_);
     for (const Way& way : ways_) {
       const bool as_fast = static_cast<double>(best.nanoseconds) >= kWorthIt * static_cast<double>(way.nanoseconds);
       if (way.algorithm == usual && as_fast) return usual;
