@@ -173,7 +173,8 @@ class CudaBackend final : public runtime::Backend {
   [[nodiscard]] Result<std::unique_ptr<Program>> compile(const Network& network, std::span<const Shape> input_shapes,
                                                          const std::shared_ptr<PackedWeights>& weights,
                                                          const RunOptions& options) const override {
-    RUSHLIGHT_TRY_ASSIGN(const Plan plan, runtime::make_plan(network, input_shapes, options.limits));
+    RUSHLIGHT_TRY_ASSIGN(const Plan plan,
+                         runtime::make_plan(network, input_shapes, options.limits, {.fuses_activations = true}));
     WorkspaceLayout layout(plan);
     if (!layout.size_bytes()) return runtime::arena_too_large(std::nullopt, options.limits);
     // make_weights() made it: same name, same type.

@@ -15,6 +15,35 @@ using runtime::kNone;
 using runtime::PlannedTensor;
 using runtime::TensorId;
 
+Activation activation_of(const runtime::Activation& activation) {
+  using From = runtime::Activation::Kind;
+  using To = Activation::Kind;
+  const auto kind = [&] {
+    switch (activation.kind) {
+      case From::none:
+        return To::none;
+      case From::relu:
+        return To::relu;
+      case From::clamp:
+        return To::clamp;
+      case From::sigmoid:
+        return To::sigmoid;
+      case From::silu:
+        return To::silu;
+      case From::tanh:
+        return To::tanh;
+      case From::hardsigmoid:
+        return To::hardsigmoid;
+      case From::hardswish:
+        return To::hardswish;
+      case From::gelu:
+        return To::gelu;
+    }
+    return To::none;
+  };
+  return {.kind = kind(), .low = activation.low, .high = activation.high};
+}
+
 // The kernels' limit for sizes inside an image, a window or a weight; slabs may read up to 16 beyond.
 constexpr std::int64_t kMaxSize = std::numeric_limits<std::int32_t>::max() - 16;
 
@@ -158,7 +187,7 @@ class CallMaker {
       a.residual = address(step.epilogue.residual);
       a.residual_stride = tensor(step.epilogue.residual).row_stride;
     }
-    a.relu = step.epilogue.is_relu();
+    a.activation = activation_of(step.epilogue.activation);
     a.stores_quads = allows_quads(a);
   }
 
@@ -241,7 +270,7 @@ class CallMaker {
     }
     arguments.output = address(output);
     arguments.output_stride = tensor(output).row_stride;
-    arguments.relu = with_relu;
+    arguments.activation = activation_of(runtime::Activation::relu_if(with_relu));
     emit(arguments);
   }
 

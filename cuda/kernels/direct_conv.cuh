@@ -54,7 +54,7 @@ RUSHLIGHT_KERNEL void direct_conv_kernel(Block& block, const DirectConvArguments
     }
     const float bias = a.bias == nullptr ? 0.0F : load_constant(a.bias + channel);
     const float residual = a.residual == nullptr ? 0.0F : a.residual[row * a.residual_stride + channel];
-    a.output[row * a.output_stride + channel] = finish(sum, bias, residual, a.relu);
+    a.output[row * a.output_stride + channel] = finish(sum, bias, residual, a.activation);
   });
 }
 

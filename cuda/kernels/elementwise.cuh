@@ -1,4 +1,4 @@
-// One output from the elements at the same place: additions, ReLU, copies, batch norms that could not be folded.
+// One output from the elements at the same place: additions, activations, copies, batch norms that could not be folded.
 //
 //   output[row][column] = f(a[row][column], b[row][column]), or a and b broadcast, with strides of 0
 //
@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "cuda/kernels/activation.cuh"
 #include "cuda/kernels/divisor.cuh"
 #include "cuda/kernels/execution.cuh"
 
@@ -25,7 +26,7 @@ RUSHLIGHT_HOST_DEVICE inline std::int64_t elements_of(const RowsView& view) {
   return view.rows * view.columns.divisor();
 }
 
-// output = relu(a + b); without b, and without relu, each part is left out.
+// output = activation(a + b); without b that part is left out.
 struct CombineArguments {
   const float* a = nullptr;
   const float* b = nullptr;  // or null
@@ -34,7 +35,7 @@ struct CombineArguments {
   std::int64_t b_stride = 0;
   std::int64_t output_stride = 0;
   RowsView view;
-  bool relu = false;
+  Activation activation;
 };
 
 RUSHLIGHT_HOST_DEVICE inline Grid grid_of(const CombineArguments& a) {
@@ -48,7 +49,7 @@ RUSHLIGHT_KERNEL void combine_kernel(Block& block, const CombineArguments& a) {
     const std::int64_t column = a.view.columns.remainder(element, row);
     float value = a.a[row * a.a_stride + column];
     if (a.b != nullptr) value += a.b[row * a.b_stride + column];
-    a.output[row * a.output_stride + column] = a.relu ? relu(value) : value;
+    a.output[row * a.output_stride + column] = activate(a.activation, value);
   });
 }
 

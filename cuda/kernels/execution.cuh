@@ -73,11 +73,6 @@ RUSHLIGHT_HOST_DEVICE inline float fused(float a, float b, float sum) {
 // A variable, since nvcc takes constants, and not functions, of the host's.
 inline constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-// torch.relu: NaN stays NaN, and -0 stays -0.
-RUSHLIGHT_HOST_DEVICE inline float relu(float x) {
-  return x < 0.0F ? 0.0F : x;
-}
-
 // Four neighbours, moved by one instruction. `from` and `to` are multiples of 16 bytes.
 struct alignas(16) Float4 {
   float at[4];

@@ -1,6 +1,6 @@
 // Matrix products and convolutions: one tile kernel for both.
 //
-//   output[m][n] = relu(sum over k of A[m][k] * weights[n][k] + bias[n] + residual[m][n])
+//   output[m][n] = activation(sum over k of A[m][k] * weights[n][k] + bias[n] + residual[m][n])
 //
 // m numbers output pixels (or rows of a matrix), n output channels, k = (tap, input channel). For a Linear and a 1x1
 // convolution of stride 1, A is the input itself; for other convolutions A[m][k] is gathered from the NHWC input while
@@ -21,6 +21,7 @@
 
 #include <cstdint>
 
+#include "cuda/kernels/activation.cuh"
 #include "cuda/kernels/execution.cuh"
 #include "cuda/kernels/window.cuh"
 
@@ -39,7 +40,7 @@ struct GemmArguments {
   std::int32_t columns = 0;  // output channels of one group
   std::int32_t depth = 0;    // taps * input channels of one group
   std::int32_t groups = 1;
-  bool relu = false;
+  Activation activation;
   bool stores_quads = false;  // four neighbouring outputs may be stored at once: see allows_quads()
   // Of convolutions that gather.
   Window window;
@@ -345,9 +346,8 @@ RUSHLIGHT_HOST_DEVICE inline bool allows_quads(const GemmArguments& a) {
 }
 
 // `residual` is 0 where there is none.
-RUSHLIGHT_HOST_DEVICE inline float finish(float sum, float bias, float residual, bool with_relu) {
-  const float value = sum + bias + residual;
-  return with_relu ? relu(value) : value;
+RUSHLIGHT_HOST_DEVICE inline float finish(float sum, float bias, float residual, const Activation& activation) {
+  return activate(activation, sum + bias + residual);
 }
 
 // Stores four neighbouring outputs of one row, or those of them that exist.
@@ -362,7 +362,7 @@ RUSHLIGHT_KERNEL inline void store_quad(const GemmArguments& a, std::int64_t row
     const Float4 added = residual == nullptr ? Float4{} : load4(residual);
     RUSHLIGHT_UNROLL
     for (int j = 0; j < 4; ++j) {
-      values.at[j] = finish(sums[j], bias.at[j], added.at[j], a.relu);
+      values.at[j] = finish(sums[j], bias.at[j], added.at[j], a.activation);
     }
     store4(output, values);
     return;
@@ -371,7 +371,7 @@ RUSHLIGHT_KERNEL inline void store_quad(const GemmArguments& a, std::int64_t row
   for (int j = 0; j < 4; ++j) {
     if (column + j >= a.columns) return;
     const float bias = a.bias == nullptr ? 0.0F : load_constant(a.bias + channel + j);
-    output[j] = finish(sums[j], bias, residual == nullptr ? 0.0F : residual[j], a.relu);
+    output[j] = finish(sums[j], bias, residual == nullptr ? 0.0F : residual[j], a.activation);
   }
 }
 

@@ -1,6 +1,6 @@
 // A Linear on very few rows: every weight is needed once, so the time is that of reading them.
 //
-//   output[m][n] = relu(sum over k of input[m][k] * weights[n][k] + bias[n] + residual[m][n]),  m < 8
+//   output[m][n] = activation(sum over k of input[m][k] * weights[n][k] + bias[n] + residual[m][n]),  m < 8
 //
 // One warp makes one column n for all rows m; its lanes take every 32nd group of four k and meet in a butterfly. Bytes
 // moved: 4 * depth a warp for the weights, each read once by neighbouring lanes; the rows come from the cache.
@@ -76,7 +76,7 @@ RUSHLIGHT_KERNEL void row_product_kernel(Block& block, const RowProductArguments
     if (share.lane != 0) continue;
     const float residual = a.residual == nullptr ? 0.0F : a.residual[row * a.residual_stride + share.column];
     const float bias = a.bias == nullptr ? 0.0F : load_constant(a.bias + share.column);
-    a.output[row * a.output_stride + share.column] = finish(sum, bias, residual, a.relu);
+    a.output[row * a.output_stride + share.column] = finish(sum, bias, residual, a.activation);
   }
 }
 

@@ -119,7 +119,8 @@ class EmulatedBackend final : public runtime::Backend {
                                                                   std::span<const Shape> input_shapes,
                                                                   const std::shared_ptr<runtime::PackedWeights>&,
                                                                   const runtime::RunOptions& options) const override {
-    RUSHLIGHT_TRY_ASSIGN(const runtime::Plan plan, runtime::make_plan(network, input_shapes, options.limits));
+    RUSHLIGHT_TRY_ASSIGN(const runtime::Plan plan,
+                         runtime::make_plan(network, input_shapes, options.limits, {.fuses_activations = true}));
     auto program = std::make_unique<EmulatedProgram>(plan, CallOptions{processors_, options.precision});
     RUSHLIGHT_TRY(program->prepare(plan, network));
     return std::unique_ptr<runtime::Program>(std::move(program));

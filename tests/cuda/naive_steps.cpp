@@ -13,6 +13,36 @@ using runtime::kNone;
 using runtime::PlannedTensor;
 using runtime::TensorId;
 
+double clamped(double x, double low, double high) {
+  return x < low ? low : x > high ? high : x;
+}
+
+// As torch.nn defines the class of the same name; clamp is Hardtanh, GELU the exact one.
+double activated(double x, const runtime::Activation& activation) {
+  using Kind = runtime::Activation::Kind;
+  switch (activation.kind) {
+    case Kind::none:
+      return x;
+    case Kind::relu:
+      return x < 0 ? 0 : x;
+    case Kind::clamp:
+      return clamped(x, static_cast<double>(activation.low), static_cast<double>(activation.high));
+    case Kind::sigmoid:
+      return 1 / (1 + std::exp(-x));
+    case Kind::silu:
+      return x / (1 + std::exp(-x));
+    case Kind::tanh:
+      return std::tanh(x);
+    case Kind::hardsigmoid:
+      return clamped(x + 3, 0, 6) / 6;
+    case Kind::hardswish:
+      return x * clamped(x + 3, 0, 6) / 6;
+    case Kind::gelu:
+      return x / 2 * std::erfc(-x / std::sqrt(2.0));
+  }
+  return x;
+}
+
 class Naive {
  public:
   explicit Naive(const StepCase& step_case) : case_(step_case) {
@@ -41,7 +71,11 @@ class Naive {
     return static_cast<double>(case_.memory[case_.constant_floats[id] + static_cast<std::size_t>(i)]);
   }
   void put(TensorId id, std::int64_t row, std::int64_t c, double value, bool relu) {
-    expected_.values[place(id, row, c)] = relu && value < 0 ? 0 : value;
+    put(id, row, c, value, runtime::Activation::relu_if(relu));
+  }
+  void put(TensorId id, std::int64_t row, std::int64_t c, double value, const runtime::Activation& activation) {
+    if (std::isfinite(value)) expected_.largest = std::max(expected_.largest, std::abs(value));
+    expected_.values[place(id, row, c)] = activated(value, activation);
     expected_.is_output[place(id, row, c)] = true;
   }
   template <class F>
@@ -78,7 +112,7 @@ class Naive {
         }
       }
       if (s.epilogue.residual != kNone) sum += get(s.epilogue.residual, row, o);
-      put(s.output, row, o, sum, s.epilogue.is_relu());
+      put(s.output, row, o, sum, s.epilogue.activation);
     });
   }
 
@@ -88,7 +122,7 @@ class Naive {
       double sum = s.bias == kNone ? 0 : constant(s.bias, o);
       for (std::int64_t i = 0; i < depth; ++i) sum += get(s.input, row, i) * constant(s.weights, o * depth + i);
       if (s.epilogue.residual != kNone) sum += get(s.epilogue.residual, row, o);
-      put(s.output, row, o, sum, s.epilogue.is_relu());
+      put(s.output, row, o, sum, s.epilogue.activation);
     });
   }
 

@@ -90,6 +90,29 @@ Model pass_through() {
   return made_up_model(g.build().value());
 }
 
+// Each kind of activation behind a layer of each kind, and one behind the addition of a shortcut.
+Model activations() {
+  GraphBuilder g;
+  Edge x = g.input("image", {-1, 4, 9, 7});
+  x = g.apply("stem", Conv2d{.in_channels = 4, .out_channels = 24, .kernel_size = 3, .padding = 1}, x);
+  x = g.apply("", SiLU{}, x);
+  x = g.apply("depthwise", Conv2d{.in_channels = 24, .out_channels = 24, .kernel_size = 3, .padding = 1, .groups = 24},
+              x);
+  x = g.apply("", ReLU6{}, x);
+  Edge y = g.apply("project", Conv2d{.in_channels = 24, .out_channels = 24, .kernel_size = 1}, x);
+  x = g.apply("", ReLU{}, g.apply("", Add{}, y, x));
+  y = g.apply("a", Conv2d{.in_channels = 24, .out_channels = 16, .kernel_size = 1}, x);
+  y = g.apply("", Hardswish{}, y);
+  y = g.apply("b", Conv2d{.in_channels = 16, .out_channels = 16, .kernel_size = 5, .stride = 2, .groups = 16}, y);
+  y = g.apply("", Hardtanh{.min_val = -0.5, .max_val = 0.25}, y);
+  y = g.apply("", Flatten{}, g.apply("", AdaptiveAvgPool2d{.output_size = 1}, y));
+  y = g.apply("", GELU{}, g.apply("c", Linear{16, 20}, y));
+  y = g.apply("", Tanh{}, g.apply("d", Linear{20, 20}, y));
+  y = g.apply("", Hardsigmoid{}, g.apply("e", Linear{20, 12}, y));
+  g.output("gate", g.apply("", Sigmoid{}, g.apply("f", Linear{12, 6}, y)));
+  return made_up_model(g.build().value());
+}
+
 }  // namespace
 
 std::vector<NetworkCase> network_cases() {
@@ -100,6 +123,7 @@ std::vector<NetworkCase> network_cases() {
   cases.push_back({"fashion cnn", fashion_cnn(), {made_up("input", {2, 1, 28, 28})}});
   cases.push_back({"residual blocks", residual_blocks(), {made_up("input", {3, 3, 17, 15})}});
   cases.push_back({"what does not fold", what_does_not_fold(), {made_up("input", {2, 6, 14, 14})}});
+  cases.push_back({"activations", activations(), {made_up("image", {2, 4, 9, 7})}});
   cases.push_back({"broadcast addition", broadcast_addition(), {made_up("a", {2, 3, 4, 5}), made_up("b", {3, 1, 5})}});
   cases.push_back({"pass through", pass_through(), {made_up("input", {4, 5})}});
   return cases;

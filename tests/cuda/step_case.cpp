@@ -93,13 +93,7 @@ StepCase StepCaseBuilder::finish(double tolerance) {
 }
 
 std::string judge(const StepCase& step_case, const Expected& expected, std::span<const float> memory) {
-  double largest = 0;
-  for (std::size_t i = 0; i < memory.size(); ++i) {
-    if (expected.is_output[i] && std::isfinite(expected.values[i])) {
-      largest = std::max(largest, std::abs(expected.values[i]));
-    }
-  }
-  const double allowed = step_case.tolerance * largest;
+  const double allowed = step_case.tolerance * expected.largest;
   const auto difference = [&](std::size_t i, const std::string& wanted) {
     return step_case.name + ": float " + std::to_string(i) + " of the memory is " + std::to_string(memory[i]) +
            ", expected " + wanted;

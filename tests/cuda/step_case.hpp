@@ -22,7 +22,7 @@ struct StepCase {
   std::vector<std::size_t> constant_sizes;
   // Tensors and constants, and NaNs around them: who reads beside them and uses it, is seen.
   std::vector<float> memory;
-  double tolerance = 0;  // of a value, relative to the largest one expected
+  double tolerance = 0;  // of a value, relative to Expected::largest
 
   [[nodiscard]] const runtime::Step& step() const { return plan.steps[0]; }
 };
@@ -68,6 +68,7 @@ class StepCaseBuilder {
 struct Expected {
   std::vector<double> values;
   std::vector<bool> is_output;
+  double largest = 0;  // of finite outputs, before the activation: what errors are relative to
 };
 Expected compute_naively(const StepCase& step_case);
 

@@ -20,6 +20,17 @@ constexpr double kExact = 0;
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+constexpr runtime::Activation kRelu{.kind = runtime::Activation::Kind::relu};
+
+// Half of them none or ReLU, which are the most frequent.
+runtime::Activation random_activation(StepCaseBuilder& b) {
+  using Kind = runtime::Activation::Kind;
+  if (b.flip()) return runtime::Activation::relu_if(b.flip());
+  const auto kind = static_cast<Kind>(b.pick(static_cast<int>(Kind::clamp), static_cast<int>(Kind::gelu)));
+  if (kind == Kind::clamp) return {.kind = kind, .low = -0.75F, .high = 1.5F};
+  return {.kind = kind};
+}
+
 std::int64_t windows(std::int64_t size, std::int64_t padding, std::int64_t kernel, std::int64_t dilation,
                      std::int64_t stride) {
   return (size + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1;
@@ -39,7 +50,7 @@ struct ConvShape {
   bool bias = true;
   bool residual = false;
   bool in_place = false;  // the output on the residual
-  bool relu = false;
+  runtime::Activation activation = {};
   std::int64_t input_gap = 0;  // floats between rows that belong to somebody else
   std::int64_t output_gap = 0;
 };
@@ -49,8 +60,9 @@ std::string text(const ConvShape& s) {
   return "conv " + std::to_string(s.n) + "x" + pair({s.h, s.w}) + "x" + std::to_string(s.channels) + " -> " +
          std::to_string(s.outputs) + " groups " + std::to_string(s.groups) + " k" + pair(s.kernel) + " s" +
          pair(s.stride) + " p" + pair(s.padding) + " d" + pair(s.dilation) + (s.bias ? " bias" : "") +
-         (s.residual ? " residual" : "") + (s.in_place ? " in place" : "") + (s.relu ? " relu" : "") + " gaps " +
-         std::to_string(s.input_gap) + ", " + std::to_string(s.output_gap);
+         (s.residual ? " residual" : "") + (s.in_place ? " in place" : "") + " activation " +
+         std::to_string(static_cast<int>(s.activation.kind)) + " gaps " + std::to_string(s.input_gap) + ", " +
+         std::to_string(s.output_gap);
 }
 
 StepCase conv_case(const ConvShape& s, std::uint64_t seed) {
@@ -71,7 +83,7 @@ StepCase conv_case(const ConvShape& s, std::uint64_t seed) {
   step.padding = s.padding;
   step.dilation = s.dilation;
   step.groups = s.groups;
-  step.epilogue.activation = runtime::Activation::relu_if(s.relu);
+  step.epilogue.activation = s.activation;
   return b.build(step, kStrict);
 }
 
@@ -86,7 +98,7 @@ StepCase linear_case(std::int64_t rows, std::int64_t inputs, std::int64_t output
   if (b.flip()) step.bias = b.constant(outputs);
   if (b.flip()) step.epilogue.residual = b.tensor(rows, 1, 1, outputs, outputs + b.pick(0, 5));
   step.output = b.output(rows, 1, 1, outputs);
-  step.epilogue.activation = runtime::Activation::relu_if(b.flip());
+  step.epilogue.activation = random_activation(b);
   return b.build(step, kStrict);
 }
 
@@ -314,7 +326,7 @@ std::vector<StepCase> conv_cases() {
   }
   for (const std::int64_t outputs : {1, 4, 31, 32, 63, 64, 65, 132}) {
     cases.push_back(
-        conv_case({.h = 8, .w = 8, .channels = 8, .outputs = outputs, .residual = true, .relu = true}, seed++));
+        conv_case({.h = 8, .w = 8, .channels = 8, .outputs = outputs, .residual = true, .activation = kRelu}, seed++));
   }
   for (const std::int64_t width : {1, 63, 64, 65, 127, 128, 129}) {
     cases.push_back(
@@ -331,9 +343,9 @@ std::vector<StepCase> conv_cases() {
   cases.push_back(conv_case({.h = 3, .w = 3, .channels = 8, .outputs = 40, .padding = 2}, seed++));  // all-padding
   cases.push_back(conv_case(
       {.h = 12, .w = 12, .channels = 4, .outputs = 4, .kernel = 3, .padding = {4, 3}, .dilation = {4, 3}}, seed++));
-  cases.push_back(
-      conv_case({.h = 10, .w = 9, .channels = 1, .outputs = 1, .groups = 40, .kernel = 3, .padding = 1, .relu = true},
-                seed++));  // depthwise
+  cases.push_back(conv_case(
+      {.h = 10, .w = 9, .channels = 1, .outputs = 1, .groups = 40, .kernel = 3, .padding = 1, .activation = kRelu},
+      seed++));  // depthwise
   cases.push_back(conv_case({.h = 5,
                              .w = 6,
                              .channels = 1,
@@ -372,7 +384,7 @@ std::vector<StepCase> conv_cases() {
     s.bias = random.flip();
     s.residual = random.flip();
     s.in_place = s.residual && random.flip();
-    s.relu = random.flip();
+    s.activation = random_activation(random);
     s.input_gap = random.flip() ? random.pick(0, 8) : 0;
     s.output_gap = random.flip() ? random.pick(0, 8) : 0;
     cases.push_back(conv_case(s, seed++));
