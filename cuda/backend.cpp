@@ -113,34 +113,36 @@ class CudaProgram final : public Program {
   const int device_;
   const RunOptions options_;
   const std::shared_ptr<PackedWeights> weights_;
-  DeviceBuffer workspace_;  // the arena, then the ports
+  DeviceBuffer workspace_;  // see WorkspaceLayout
   Stream stream_;
   std::vector<Call> calls_;
   std::vector<PortBuffer> inputs_;
   std::vector<PortBuffer> outputs_;
 };
 
-// The ports behind the arena, each at a multiple of what cudaMalloc aligns to.
+// The ports behind the arena, then what calls need of scratch, each at a multiple of what cudaMalloc aligns to.
 class WorkspaceLayout {
  public:
-  explicit WorkspaceLayout(const Plan& plan) : size_bytes_(plan.arena_bytes) {
-    for (const runtime::TensorId id : plan.inputs) inputs.push_back(add(buffer_of(plan, id)));
-    for (const runtime::TensorId id : plan.outputs) outputs.push_back(add(buffer_of(plan, id)));
+  WorkspaceLayout(const Plan& plan, std::uint64_t scratch_bytes) : size_bytes_(plan.arena_bytes) {
+    for (const runtime::TensorId id : plan.inputs) inputs.push_back(add(buffer_of(plan, id).size_bytes));
+    for (const runtime::TensorId id : plan.outputs) outputs.push_back(add(buffer_of(plan, id).size_bytes));
+    scratch = add(scratch_bytes);
   }
   // nullopt: more than 64 bits can count.
   [[nodiscard]] std::optional<std::uint64_t> size_bytes() const { return size_bytes_; }
 
   std::vector<PortBuffer> inputs;
   std::vector<PortBuffer> outputs;
+  PortBuffer scratch;
 
  private:
   static const runtime::PlannedBuffer& buffer_of(const Plan& plan, runtime::TensorId id) {
     return plan.buffers[plan.tensors[id].buffer];
   }
-  PortBuffer add(const runtime::PlannedBuffer& port) {
+  PortBuffer add(std::uint64_t size_bytes) {
     constexpr std::uint64_t kAlignment = 256;
     PortBuffer buffer;
-    buffer.size_bytes = port.size_bytes;
+    buffer.size_bytes = size_bytes;
     if (size_bytes_) size_bytes_ = checked_add(*size_bytes_, kAlignment - 1);
     if (size_bytes_) {
       buffer.offset_bytes = *size_bytes_ / kAlignment * kAlignment;
@@ -175,17 +177,20 @@ class CudaBackend final : public runtime::Backend {
                                                          const RunOptions& options) const override {
     RUSHLIGHT_TRY_ASSIGN(const Plan plan,
                          runtime::make_plan(network, input_shapes, options.limits, {.fuses_activations = true}));
-    WorkspaceLayout layout(plan);
+    const CallOptions call_options{processors_, options.precision};
+    RUSHLIGHT_TRY_ASSIGN(const Needs needs, find_needs(plan, call_options));
+    WorkspaceLayout layout(plan, needs.scratch_bytes);
     if (!layout.size_bytes()) return runtime::arena_too_large(std::nullopt, options.limits);
     // make_weights() made it: same name, same type.
     auto& device_weights = static_cast<DeviceWeights&>(*weights);
     Addresses addresses;
-    RUSHLIGHT_TRY_ASSIGN(addresses.constants, device_weights.upload(plan.constants, network));
+    RUSHLIGHT_TRY_ASSIGN(addresses.weights, device_weights.upload(needs.weights, plan, network));
     RUSHLIGHT_TRY_ASSIGN(DeviceBuffer workspace, DeviceBuffer::allocate(index_, *layout.size_bytes(), "activations"));
     addresses.arena = workspace.data();
     for (const PortBuffer& port : layout.inputs) addresses.inputs.push_back(workspace.data() + port.offset_bytes);
     for (const PortBuffer& port : layout.outputs) addresses.outputs.push_back(workspace.data() + port.offset_bytes);
-    RUSHLIGHT_TRY_ASSIGN(std::vector<Call> calls, make_calls(plan, addresses, {processors_, options.precision}));
+    addresses.scratch = workspace.data() + layout.scratch.offset_bytes;
+    RUSHLIGHT_TRY_ASSIGN(std::vector<Call> calls, make_calls(plan, addresses, call_options));
     RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(index_));
     RUSHLIGHT_TRY_ASSIGN(Stream stream, Stream::make());
     auto program = std::make_unique<CudaProgram>(index_, options, weights, std::move(workspace), std::move(stream));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/fail.hpp"
@@ -47,9 +48,15 @@ Activation activation_of(const runtime::Activation& activation) {
 // The kernels' limit for sizes inside an image, a window or a weight; slabs may read up to 16 beyond.
 constexpr std::int64_t kMaxSize = std::numeric_limits<std::int32_t>::max() - 16;
 
+// Stands for every address while needs are looked for; aligned as all of them are, and read by nobody.
+std::byte* no_place() {
+  return reinterpret_cast<std::byte*>(std::uintptr_t{256});
+}
+
 class CallMaker {
  public:
-  CallMaker(const runtime::Plan& plan, const Addresses& addresses, const CallOptions& options)
+  // `addresses` null: the calls are of no use, but what they need is known afterwards.
+  CallMaker(const runtime::Plan& plan, const Addresses* addresses, const CallOptions& options)
       : plan_(plan), addresses_(addresses), options_(options) {}
 
   Result<std::vector<Call>> run() {
@@ -64,19 +71,29 @@ class CallMaker {
     }
     return std::move(calls_);
   }
+  [[nodiscard]] Needs needs() const { return {{needed_.begin(), needed_.end()}, scratch_bytes_}; }
 
  private:
   [[nodiscard]] const PlannedTensor& tensor(TensorId id) const { return plan_.tensors[id]; }
 
   [[nodiscard]] float* address(TensorId id) const {
     const PlannedTensor& found = tensor(id);
-    std::byte* base = addresses_.arena;
-    if (found.place == runtime::Place::input) base = addresses_.inputs[found.port];
-    if (found.place == runtime::Place::output) base = addresses_.outputs[found.port];
+    std::byte* base = no_place();
+    if (addresses_ != nullptr) {
+      base = addresses_->arena;
+      if (found.place == runtime::Place::input) base = addresses_->inputs[found.port];
+      if (found.place == runtime::Place::output) base = addresses_->outputs[found.port];
+    }
     return reinterpret_cast<float*>(base + found.offset_bytes);
   }
-  [[nodiscard]] const float* constant(runtime::ConstantId id) const {
-    return id == kNone ? nullptr : addresses_.constants[id];
+  const std::byte* weights(runtime::ConstantId id, WeightForm form) {
+    if (id == kNone) return nullptr;
+    const WeightCopy copy{id, form};
+    needed_.insert(copy);
+    return addresses_ == nullptr ? no_place() : addresses_->weights.at(copy);
+  }
+  const float* constant(runtime::ConstantId id) {
+    return reinterpret_cast<const float*>(weights(id, WeightForm::plain));
   }
 
   void emit(Work work) { calls_.push_back({std::move(work), step_->name}); }
@@ -176,7 +193,7 @@ class CallMaker {
 
   // What a convolution and a Linear have in common.
   template <class Step>
-  void complete(const Step& step, GemmArguments& a) const {
+  void complete(const Step& step, GemmArguments& a) {
     const PlannedTensor& output = tensor(step.output);
     a.weights = constant(step.weights);
     a.bias = constant(step.bias);
@@ -374,10 +391,12 @@ class CallMaker {
   static constexpr std::int32_t kLeastColumnsOfATile = 16;
 
   const runtime::Plan& plan_;
-  const Addresses& addresses_;
+  const Addresses* const addresses_;
   const CallOptions options_;
   const runtime::Step* step_ = nullptr;
   std::vector<Call> calls_;
+  std::set<WeightCopy> needed_;
+  std::uint64_t scratch_bytes_ = 0;
 };
 
 struct KernelName {
@@ -396,9 +415,15 @@ struct KernelName {
 
 }  // namespace
 
+Result<Needs> find_needs(const runtime::Plan& plan, const CallOptions& options) {
+  CallMaker maker(plan, nullptr, options);
+  RUSHLIGHT_TRY_ASSIGN([[maybe_unused]] const std::vector<Call> calls, maker.run());
+  return maker.needs();
+}
+
 Result<std::vector<Call>> make_calls(const runtime::Plan& plan, const Addresses& addresses,
                                      const CallOptions& options) {
-  return CallMaker(plan, addresses, options).run();
+  return CallMaker(plan, &addresses, options).run();
 }
 
 std::string_view kernel_name(const Work& work) noexcept {

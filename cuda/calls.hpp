@@ -6,7 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <map>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -19,6 +19,7 @@
 #include "cuda/kernels/pool.cuh"
 #include "cuda/kernels/row_product.cuh"
 #include "cuda/kernels/softmax.cuh"
+#include "cuda/weight_forms.hpp"
 #include "runtime/plan.hpp"
 #include "rushlight/precision.hpp"
 #include "rushlight/result.hpp"
@@ -37,12 +38,20 @@ struct Call {
 // "gemm", "max_pool", ...: for messages and profiles.
 [[nodiscard]] std::string_view kernel_name(const Work& work) noexcept;
 
-// Where a plan's tensors and constants lie.
+// What the calls of a plan want besides its arena and ports.
+struct Needs {
+  std::vector<WeightCopy> weights;  // no two are equal
+  // Memory for what a call's kernels leave each other. Calls run one after the other and share it.
+  std::uint64_t scratch_bytes = 0;
+};
+
+// Where a plan's tensors and needs lie, each at a multiple of 16 bytes.
 struct Addresses {
   std::byte* arena = nullptr;
   std::vector<std::byte*> inputs;  // by port
   std::vector<std::byte*> outputs;
-  std::vector<const float*> constants;  // by ConstantId
+  std::map<WeightCopy, const std::byte*> weights;  // all of Needs::weights
+  std::byte* scratch = nullptr;                    // Needs::scratch_bytes
 };
 
 struct CallOptions {
@@ -50,6 +59,10 @@ struct CallOptions {
   int processors = 1;
   Precision precision = Precision::strict;
 };
+
+// What make_calls() will look for in its Addresses when it gets the same options. Both make the same choices: they go
+// through the plan in the same way, and addresses count for nothing but whether they are multiples of 16.
+[[nodiscard]] Result<Needs> find_needs(const runtime::Plan& plan, const CallOptions& options);
 
 // Calls of kernels in the order of the steps; steps over empty tensors have none. ErrorCode::unsupported names a layer
 // whose sizes kernels cannot count.

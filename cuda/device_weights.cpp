@@ -1,8 +1,5 @@
 #include "cuda/device_weights.hpp"
 
-#include <utility>
-
-#include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "cuda/check.hpp"
 #include "cuda/stream.hpp"
@@ -13,47 +10,48 @@ namespace {
 // What cudaMalloc gives, and more than any load of ours wants.
 constexpr std::uint64_t kAlignment = 256;
 
-// A constant on its way to the device.
-struct Upload {
-  const runtime::Constant* constant = nullptr;
-  Tensor tensor;
-  std::uint64_t offset_bytes = 0;
-};
-
 }  // namespace
 
-Result<std::vector<const float*>> DeviceWeights::upload(std::span<const runtime::Constant> constants,
-                                                        const runtime::Network& network) {
+Result<std::map<WeightCopy, const std::byte*>> DeviceWeights::upload(std::span<const WeightCopy> copies,
+                                                                     const runtime::Plan& plan,
+                                                                     const runtime::Network& network) {
+  // A copy on its way to the device.
+  struct Upload {
+    Key key;
+    Tensor tensor;
+    std::uint64_t offset_bytes = 0;
+  };
+  const auto key_of = [&](const WeightCopy& copy) { return Key(plan.constants[copy.constant], copy.form); };
+
   const std::lock_guard lock(mutex_);
   std::vector<Upload> uploads;
   std::uint64_t total_bytes = 0;
-  for (const runtime::Constant& constant : constants) {
-    if (places_.contains(constant)) continue;
-    Upload upload{.constant = &constant, .tensor = {}, .offset_bytes = total_bytes};
-    RUSHLIGHT_TRY_ASSIGN(upload.tensor, runtime::materialise(constant, network));
+  for (const WeightCopy& copy : copies) {
+    Key key = key_of(copy);
+    if (places_.contains(key)) continue;
+    RUSHLIGHT_TRY_ASSIGN(const Tensor values, runtime::materialise(key.first, network));
+    RUSHLIGHT_TRY_ASSIGN(Tensor tensor, in_form(values, copy.form));
+    const std::uint64_t size_bytes = tensor.size_bytes();
+    uploads.push_back({std::move(key), std::move(tensor), total_bytes});
     // What lies in host memory adds up to far less than 2^64.
-    total_bytes += (upload.tensor.size_bytes() + kAlignment - 1) / kAlignment * kAlignment;
-    uploads.push_back(std::move(upload));
+    total_bytes += (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
   }
   if (!uploads.empty()) {
     RUSHLIGHT_TRY_ASSIGN(DeviceBuffer block, DeviceBuffer::allocate(device_, total_bytes, "weights"));
     RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(device_));
     RUSHLIGHT_TRY_ASSIGN(const Stream stream, Stream::make());
     for (const Upload& upload : uploads) {
-      RUSHLIGHT_TRY_ASSIGN(const std::span<const float> values, upload.tensor.values<float>());
-      if (values.empty()) continue;
-      RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, block.data() + upload.offset_bytes, values.data(), values.size_bytes(),
+      RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> bytes, upload.tensor.bytes());
+      if (bytes.empty()) continue;
+      RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, block.data() + upload.offset_bytes, bytes.data(), bytes.size(),
                          cudaMemcpyHostToDevice, stream.get());
     }
     RUSHLIGHT_TRY(stream.synchronise());
-    for (const Upload& upload : uploads) {
-      places_.emplace(*upload.constant, reinterpret_cast<const float*>(block.data() + upload.offset_bytes));
-    }
+    for (const Upload& upload : uploads) places_.emplace(upload.key, block.data() + upload.offset_bytes);
     blocks_.push_back(std::move(block));
   }
-  std::vector<const float*> places;
-  places.reserve(constants.size());
-  for (const runtime::Constant& constant : constants) places.push_back(places_.at(constant));
+  std::map<WeightCopy, const std::byte*> places;
+  for (const WeightCopy& copy : copies) places.emplace(copy, places_.at(key_of(copy)));
   return places;
 }
 

@@ -1,12 +1,15 @@
 // Weights of one model on one GPU, shared by all its sessions there.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "cuda/device_memory.hpp"
+#include "cuda/weight_forms.hpp"
 #include "runtime/backend.hpp"
 #include "runtime/constant.hpp"
 #include "rushlight/result.hpp"
@@ -17,14 +20,18 @@ class DeviceWeights final : public runtime::PackedWeights {
  public:
   explicit DeviceWeights(int device) noexcept : device_(device) {}
 
-  // Where each of `constants` lies; uploads those that are not there yet, all into one block.
-  [[nodiscard]] Result<std::vector<const float*>> upload(std::span<const runtime::Constant> constants,
-                                                         const runtime::Network& network);
+  // Where each of `copies`, of constants of `plan`, lies; uploads those that are not there yet, all into one block.
+  [[nodiscard]] Result<std::map<WeightCopy, const std::byte*>> upload(std::span<const WeightCopy> copies,
+                                                                      const runtime::Plan& plan,
+                                                                      const runtime::Network& network);
 
  private:
+  // Plans number their constants; a model's weights are known by what they are.
+  using Key = std::pair<runtime::Constant, WeightForm>;
+
   const int device_;
   std::mutex mutex_;
-  std::map<runtime::Constant, const float*> places_;
+  std::map<Key, const std::byte*> places_;
   std::vector<DeviceBuffer> blocks_;
 };
 

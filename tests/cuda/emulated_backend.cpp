@@ -39,14 +39,17 @@ class EmulatedProgram final : public runtime::Program {
       : options_(options), arena_bytes_(plan.arena_bytes) {}
 
   Status prepare(const runtime::Plan& plan, const runtime::Network& network) {
+    RUSHLIGHT_TRY_ASSIGN(const Needs needs, find_needs(plan, options_));
     Addresses addresses;
-    for (const runtime::Constant& constant : plan.constants) {
-      RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, runtime::materialise(constant, network));
-      RUSHLIGHT_TRY_ASSIGN(const std::span<const float> values, tensor.values<float>());
-      std::byte* const place = add(values.size_bytes());
-      if (!values.empty()) std::memcpy(place, values.data(), values.size_bytes());
-      addresses.constants.push_back(reinterpret_cast<const float*>(place));
+    for (const WeightCopy& copy : needs.weights) {
+      RUSHLIGHT_TRY_ASSIGN(const Tensor values, runtime::materialise(plan.constants[copy.constant], network));
+      RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, in_form(values, copy.form));
+      RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> bytes, tensor.bytes());
+      std::byte* const place = add(bytes.size());
+      if (!bytes.empty()) std::memcpy(place, bytes.data(), bytes.size());
+      addresses.weights.emplace(copy, place);
     }
+    addresses.scratch = add(needs.scratch_bytes);
     addresses.arena = add(plan.arena_bytes);
     for (const runtime::TensorId id : plan.inputs) addresses.inputs.push_back(add_port(plan, id, inputs_));
     for (const runtime::TensorId id : plan.outputs) addresses.outputs.push_back(add_port(plan, id, outputs_));

@@ -88,25 +88,27 @@ TEST_F(GpuKernels, StepsAreTheirDefinitionAndHaveTheEmulationsBits) {
   const Stream stream = Stream::make().value();
   for (const StepCase& step_case : all_step_cases()) {
     SCOPED_TRACE(step_case.name);
-    const std::size_t size_bytes = step_case.memory.size() * sizeof(float);
+    const CallOptions options{.processors = 132};
+    const Needs needs = find_needs(step_case.plan, options).value();
+    const std::vector<float> before = memory_for(step_case, needs);
+    const std::size_t size_bytes = before.size() * sizeof(float);
     const DeviceBuffer buffer = DeviceBuffer::allocate(gpu_, size_bytes, "a test").value();
-    ASSERT_EQ(cudaMemcpy(buffer.data(), step_case.memory.data(), size_bytes, cudaMemcpyHostToDevice), cudaSuccess);
+    ASSERT_EQ(cudaMemcpy(buffer.data(), before.data(), size_bytes, cudaMemcpyHostToDevice), cudaSuccess);
     auto* const base = reinterpret_cast<float*>(buffer.data());
-    const std::vector<Call> calls =
-        make_calls(step_case.plan, addresses_of(step_case, base), {.processors = 132}).value();
+    const std::vector<Call> calls = make_calls(step_case.plan, addresses_of(step_case, needs, base), options).value();
     for (const Call& call : calls) {
       ASSERT_EQ(std::visit([&](const auto& work) { return launch(work, stream.get()); }, call.work), cudaSuccess);
     }
     ASSERT_TRUE(stream.synchronise());
-    std::vector<float> memory(step_case.memory.size());
+    std::vector<float> memory(before.size());
     ASSERT_EQ(cudaMemcpy(memory.data(), buffer.data(), size_bytes, cudaMemcpyDeviceToHost), cudaSuccess);
     EXPECT_EQ(judge(step_case, compute_naively(step_case), memory), "");
 
     if (has_functions_of_the_gpu(step_case.step())) continue;
-    std::vector<float> emulated = step_case.memory;
+    std::vector<float> emulated = before;
     emulation::Emulator emulator;
     const std::vector<Call> same =
-        make_calls(step_case.plan, addresses_of(step_case, emulated.data()), {.processors = 132}).value();
+        make_calls(step_case.plan, addresses_of(step_case, needs, emulated.data()), options).value();
     for (const Call& call : same) emulation::emulate(call.work, emulator);
     for (std::size_t i = 0; i < memory.size(); ++i) {
       const bool both_nan = memory[i] != memory[i] && emulated[i] != emulated[i];  // payloads are not specified

@@ -17,9 +17,16 @@ using emulation::Order;
 
 // The memory after the step, the same for any order of the threads.
 std::vector<float> emulate_step(const StepCase& step_case, int processors = 4) {
-  std::vector<float> memory = step_case.memory;
+  const CallOptions options{.processors = processors};
+  const Result<Needs> needs = find_needs(step_case.plan, options);
+  if (!needs) {
+    ADD_FAILURE() << step_case.name << ": " << to_string(needs.error());
+    return step_case.memory;
+  }
+  const std::vector<float> before = memory_for(step_case, *needs);
+  std::vector<float> memory = before;
   const Result<std::vector<Call>> calls =
-      make_calls(step_case.plan, addresses_of(step_case, memory.data()), {.processors = processors});
+      make_calls(step_case.plan, addresses_of(step_case, *needs, memory.data()), options);
   if (!calls) {
     ADD_FAILURE() << step_case.name << ": " << to_string(calls.error());
     return memory;
@@ -27,7 +34,7 @@ std::vector<float> emulate_step(const StepCase& step_case, int processors = 4) {
   EXPECT_EQ(calls->size(), 1U) << step_case.name;
   std::vector<float> first;
   for (const Order order : {Order::forward, Order::backward, Order::shuffled}) {
-    std::copy(step_case.memory.begin(), step_case.memory.end(), memory.begin());
+    std::copy(before.begin(), before.end(), memory.begin());
     Emulator emulator(order);
     for (const Call& call : *calls) emulation::emulate(call.work, emulator);
     EXPECT_EQ(emulator.failure(), "") << step_case.name;
@@ -74,15 +81,17 @@ TEST(EmulatedKernels, ProductsHaveTheSameBitsInEveryTileAndByEveryAccess) {
   for (StepCase& step_case : linear_cases()) cases.push_back(std::move(step_case));
   for (std::size_t i = 0; i < cases.size(); i += 2) {
     const StepCase& step_case = cases[i];
-    std::vector<float> memory = step_case.memory;
-    const auto calls = make_calls(step_case.plan, addresses_of(step_case, memory.data()), {});
+    const Needs needs = find_needs(step_case.plan, {}).value();
+    const std::vector<float> before = memory_for(step_case, needs);
+    std::vector<float> memory = before;
+    const auto calls = make_calls(step_case.plan, addresses_of(step_case, needs, memory.data()), {});
     ASSERT_TRUE(calls);
     const auto* chosen = std::get_if<GemmCall>(&calls->at(0).work);
     if (chosen == nullptr) continue;
     std::vector<float> first;
     for (const GemmTile tile : {GemmTile::rows128_columns64, GemmTile::rows64_columns64, GemmTile::rows64_columns32}) {
       for (const GemmAccess access : {chosen->access, GemmAccess::window_singles}) {
-        std::copy(step_case.memory.begin(), step_case.memory.end(), memory.begin());
+        std::copy(before.begin(), before.end(), memory.begin());
         GemmCall call = *chosen;
         call.tile = tile;
         call.access = access;
@@ -106,21 +115,21 @@ TEST(EmulatedKernels, LongSumsStayAccurate) {
     runtime::LinearStep step;
     step.input = builder.tensor(rows, 1, 1, kDepth);
     for (float& value : builder.values(step.input)) value = std::abs(value);
-    step.weights = builder.constant(kDepth);
+    step.weights = builder.constant({1, kDepth});
     step.output = builder.output(rows, 1, 1, 1);
     StepCase step_case = builder.build(step, 2e-7);
     const std::span<float> weights = std::span(step_case.memory).subspan(step_case.constant_floats[0], kDepth);
-    for (float& weight : weights) weight = std::abs(weight);
+    for (float& value : weights) value = std::abs(value);
     const Expected expected = compute_naively(step_case);
     EXPECT_EQ(judge(step_case, expected, emulate_step(step_case)), "");
     // One sum does not pass for the right one.
     std::vector<float> memory = step_case.memory;
-    const Addresses addresses = addresses_of(step_case, memory.data());
+    const float* const weight = memory.data() + step_case.constant_floats[0];
     const auto place = [&](runtime::TensorId id) { return step_case.plan.tensors[id].offset_bytes / sizeof(float); };
     for (std::size_t row = 0; row < static_cast<std::size_t>(rows); ++row) {
       float sum = 0.0F;
       for (std::size_t k = 0; k < kDepth; ++k) {
-        sum = fused(memory[place(step.input) + row * kDepth + k], addresses.constants[0][k], sum);
+        sum = fused(memory[place(step.input) + row * kDepth + k], weight[k], sum);
       }
       memory[place(step.output) + row] = sum;
     }
@@ -134,7 +143,7 @@ TEST(EmulatedKernels, NaNAndInfinityInTheInputReachTheOutputsTheyBelongTo) {
   step.input = builder.tensor(1, 6, 6, 4);
   builder.values(step.input)[0] = std::numeric_limits<float>::quiet_NaN();
   builder.values(step.input)[100] = std::numeric_limits<float>::infinity();
-  step.weights = builder.constant(std::int64_t{8} * 9 * 4);
+  step.weights = builder.constant({8, 3, 3, 4});
   step.output = builder.output(1, 6, 6, 8);
   step.kernel = 3;
   step.stride = 1;
@@ -149,8 +158,10 @@ TEST(EmulatedKernels, NaNAndInfinityInTheInputReachTheOutputsTheyBelongTo) {
 TEST(EmulatedKernels, FewBlocksDoTheWorkOfMany) {
   int cases_run = 0;
   for (const StepCase& step_case : all_step_cases()) {
-    std::vector<float> memory = step_case.memory;
-    const auto calls = make_calls(step_case.plan, addresses_of(step_case, memory.data()), {.processors = 4});
+    const CallOptions options{.processors = 4};
+    const Needs needs = find_needs(step_case.plan, options).value();
+    std::vector<float> memory = memory_for(step_case, needs);
+    const auto calls = make_calls(step_case.plan, addresses_of(step_case, needs, memory.data()), options);
     ASSERT_TRUE(calls);
     Emulator emulator(Order::shuffled);
     const bool steps_by_grid = emulation::emulate_with_blocks(calls->at(0).work, 1, emulator);

@@ -11,12 +11,53 @@ namespace {
 constexpr std::size_t kGapFloats = 64;
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
+std::size_t elements_of(const Shape& shape) {
+  std::size_t elements = 1;
+  for (const std::int64_t size : shape) elements *= static_cast<std::size_t>(size);
+  return elements;
+}
+
+Tensor packed(const StepCase& step_case, const WeightCopy& copy) {
+  const Shape& shape = step_case.constant_shapes[copy.constant];
+  const auto values = std::span(step_case.memory).subspan(step_case.constant_floats[copy.constant], elements_of(shape));
+  return in_form(Tensor::from_values<float>(values, shape).value(), copy.form).value();
+}
+
+// How many floats, rounded up to the arena's alignment.
+std::size_t whole_lines(std::uint64_t bytes) {
+  constexpr std::uint64_t kAlignment = runtime::kArenaAlignment;
+  return static_cast<std::size_t>((bytes + kAlignment - 1) / kAlignment * kAlignment / sizeof(float));
+}
+
 }  // namespace
 
-Addresses addresses_of(const StepCase& step_case, float* base) {
+std::vector<float> memory_for(const StepCase& step_case, const Needs& needs) {
+  std::vector<float> memory = step_case.memory;
+  for (const WeightCopy& copy : needs.weights) {
+    if (copy.form == WeightForm::plain) continue;
+    const Tensor tensor = packed(step_case, copy);
+    const std::span<const std::byte> bytes = tensor.bytes().value();
+    const std::size_t begin = memory.size();
+    memory.resize(begin + whole_lines(bytes.size()), kNaN);
+    if (!bytes.empty()) std::memcpy(&memory[begin], bytes.data(), bytes.size());
+  }
+  memory.resize(memory.size() + whole_lines(needs.scratch_bytes), kNaN);
+  return memory;
+}
+
+Addresses addresses_of(const StepCase& step_case, const Needs& needs, float* base) {
   Addresses addresses;
   addresses.arena = reinterpret_cast<std::byte*>(base);
-  for (const std::size_t offset : step_case.constant_floats) addresses.constants.push_back(base + offset);
+  std::size_t behind = step_case.memory.size();
+  for (const WeightCopy& copy : needs.weights) {
+    std::size_t begin = step_case.constant_floats[copy.constant];
+    if (copy.form != WeightForm::plain) {
+      begin = behind;
+      behind += whole_lines(packed(step_case, copy).size_bytes());
+    }
+    addresses.weights.emplace(copy, reinterpret_cast<const std::byte*>(base + begin));
+  }
+  addresses.scratch = reinterpret_cast<std::byte*>(base + behind);
   return addresses;
 }
 
@@ -65,13 +106,13 @@ runtime::TensorId StepCaseBuilder::tensor_on(runtime::TensorId other) {
   return static_cast<runtime::TensorId>(case_.plan.tensors.size() - 1);
 }
 
-runtime::ConstantId StepCaseBuilder::constant(std::int64_t size) {
-  const auto floats = static_cast<std::size_t>(size);
+runtime::ConstantId StepCaseBuilder::constant(const Shape& shape) {
+  const auto floats = elements_of(shape);
   const std::size_t begin = reserve(floats);
   std::normal_distribution<float> normal;
   for (std::size_t i = 0; i < floats; ++i) case_.memory[begin + i] = normal(random_);
   case_.constant_floats.push_back(begin);
-  case_.constant_sizes.push_back(floats);
+  case_.constant_shapes.push_back(shape);
   case_.plan.constants.push_back({});
   return static_cast<runtime::ConstantId>(case_.plan.constants.size() - 1);
 }
@@ -98,7 +139,7 @@ std::string judge(const StepCase& step_case, const Expected& expected, std::span
     return step_case.name + ": float " + std::to_string(i) + " of the memory is " + std::to_string(memory[i]) +
            ", expected " + wanted;
   };
-  for (std::size_t i = 0; i < memory.size(); ++i) {
+  for (std::size_t i = 0; i < step_case.memory.size(); ++i) {
     if (!expected.is_output[i]) {
       if (std::memcmp(&memory[i], &step_case.memory[i], sizeof(float)) == 0) continue;
       return difference(i, "it untouched: " + std::to_string(step_case.memory[i]));

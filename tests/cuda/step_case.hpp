@@ -19,7 +19,7 @@ struct StepCase {
   std::string name;
   runtime::Plan plan;                        // one step; every tensor in the arena
   std::vector<std::size_t> constant_floats;  // where each constant begins in `memory`
-  std::vector<std::size_t> constant_sizes;
+  std::vector<Shape> constant_shapes;
   // Tensors and constants, and NaNs around them: who reads beside them and uses it, is seen.
   std::vector<float> memory;
   double tolerance = 0;  // of a value, relative to Expected::largest
@@ -27,8 +27,11 @@ struct StepCase {
   [[nodiscard]] const runtime::Step& step() const { return plan.steps[0]; }
 };
 
-// For memory that lies at `base`.
-Addresses addresses_of(const StepCase& step_case, float* base);
+// What a run of the case begins with: the case's memory, and behind it what its calls need: constants in other forms
+// than plain, and scratch full of NaNs.
+std::vector<float> memory_for(const StepCase& step_case, const Needs& needs);
+// Where everything is in such memory that lies at `base`.
+Addresses addresses_of(const StepCase& step_case, const Needs& needs, float* base);
 
 // Puts tensors, constants and the step of a case together.
 class StepCaseBuilder {
@@ -41,7 +44,7 @@ class StepCaseBuilder {
   runtime::TensorId tensor_on(runtime::TensorId other);
   // Full of NaNs until it is computed.
   runtime::TensorId output(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t c, std::int64_t row_stride = 0);
-  runtime::ConstantId constant(std::int64_t size);
+  runtime::ConstantId constant(const Shape& shape);
   // The memory of a tensor, to put special values there.
   std::span<float> values(runtime::TensorId tensor);
 
@@ -72,7 +75,7 @@ struct Expected {
 };
 Expected compute_naively(const StepCase& step_case);
 
-// Empty, or the first difference in words. NaN must meet NaN.
+// Empty, or the first difference in words. NaN must meet NaN. What lies behind the case's own memory is not looked at.
 std::string judge(const StepCase& step_case, const Expected& expected, std::span<const float> memory);
 
 // Small random cases of every kind of step, and the corner cases of each.

@@ -73,8 +73,8 @@ StepCase conv_case(const ConvShape& s, std::uint64_t seed) {
   const std::int64_t out_c = s.outputs * s.groups;
   runtime::ConvStep step;
   step.input = b.tensor(s.n, s.h, s.w, in_c, in_c + s.input_gap);
-  step.weights = b.constant(out_c * s.kernel.h * s.kernel.w * s.channels);
-  if (s.bias) step.bias = b.constant(out_c);
+  step.weights = b.constant({out_c, s.kernel.h, s.kernel.w, s.channels});
+  if (s.bias) step.bias = b.constant({out_c});
   if (s.residual) step.epilogue.residual = b.tensor(s.n, out_h, out_w, out_c, out_c + s.output_gap);
   step.output =
       s.in_place ? b.tensor_on(step.epilogue.residual) : b.output(s.n, out_h, out_w, out_c, out_c + s.output_gap);
@@ -94,8 +94,8 @@ StepCase linear_case(std::int64_t rows, std::int64_t inputs, std::int64_t output
                     seed);
   runtime::LinearStep step;
   step.input = b.tensor(rows, 1, 1, inputs, inputs + gap);
-  step.weights = b.constant(outputs * inputs);
-  if (b.flip()) step.bias = b.constant(outputs);
+  step.weights = b.constant({outputs, inputs});
+  if (b.flip()) step.bias = b.constant({outputs});
   if (b.flip()) step.epilogue.residual = b.tensor(rows, 1, 1, outputs, outputs + b.pick(0, 5));
   step.output = b.output(rows, 1, 1, outputs);
   step.epilogue.activation = random_activation(b);
@@ -229,9 +229,9 @@ StepCase norm_case(std::uint64_t seed) {
   const std::int64_t c = b.pick(1, 70);
   runtime::NormStep step;
   step.input = b.tensor(n, h, w, c, c + b.pick(0, 3));
-  step.mean = b.constant(c);
-  step.scale = b.constant(c);
-  step.shift = b.constant(c);
+  step.mean = b.constant({c});
+  step.scale = b.constant({c});
+  step.shift = b.constant({c});
   step.output = b.flip() ? b.tensor_on(step.input) : b.output(n, h, w, c);
   step.relu = b.flip();
   return b.build(step, 4e-7);

@@ -1,0 +1,60 @@
+#include "cuda/weight_forms.hpp"
+
+#include <cstring>
+#include <utility>
+
+#include "base/fail.hpp"
+
+namespace rushlight::cuda {
+namespace {
+
+constexpr std::int64_t kRowAlignment = 16;  // bytes: what one cp.async copies
+
+std::int64_t element_bytes(WeightForm form) {
+  return form == WeightForm::bf16_rows || form == WeightForm::fp16_rows ? 2 : 4;
+}
+
+// [outputs][...] with rows filled up.
+Result<Tensor> in_rows(Tensor values, WeightForm form) {
+  const std::int64_t outputs = values.shape()[0];
+  if (values.numel() == 0) return values;
+  const std::int64_t depth = values.numel() / outputs;
+  const std::int64_t pitch = row_pitch(depth, form);
+  if (pitch == depth) return values;
+  RUSHLIGHT_TRY_ASSIGN(Tensor rows, Tensor::zeros(values.dtype(), {outputs, pitch}));
+  RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> from, values.bytes());
+  RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> to, rows.mutable_bytes());
+  const auto from_bytes = static_cast<std::size_t>(depth * element_bytes(form));
+  const auto to_bytes = static_cast<std::size_t>(pitch * element_bytes(form));
+  for (std::size_t output = 0; output < static_cast<std::size_t>(outputs); ++output) {
+    std::memcpy(to.data() + output * to_bytes, from.data() + output * from_bytes, from_bytes);
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::int64_t row_pitch(std::int64_t depth, WeightForm form) noexcept {
+  const std::int64_t step = kRowAlignment / element_bytes(form);
+  return form == WeightForm::plain ? depth : (depth + step - 1) / step * step;
+}
+
+Result<Tensor> in_form(const Tensor& values, WeightForm form) {
+  switch (form) {
+    case WeightForm::plain:
+      break;
+    case WeightForm::f32_rows:
+      return in_rows(values, form);
+    case WeightForm::bf16_rows: {
+      RUSHLIGHT_TRY_ASSIGN(Tensor rounded, values.to(DType::bf16));
+      return in_rows(std::move(rounded), form);
+    }
+    case WeightForm::fp16_rows: {
+      RUSHLIGHT_TRY_ASSIGN(Tensor rounded, values.to(DType::f16));
+      return in_rows(std::move(rounded), form);
+    }
+  }
+  return values;
+}
+
+}  // namespace rushlight::cuda

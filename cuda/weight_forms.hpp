@@ -1,0 +1,37 @@
+// Forms of a plan's constants on the GPU: in which numbers, and in which order, a kernel reads them. Everything here is
+// done on the host, once for each form of a constant that some call asks for (Needs in calls.hpp).
+#pragma once
+
+#include <compare>
+#include <cstdint>
+
+#include "runtime/plan.hpp"
+#include "rushlight/result.hpp"
+#include "rushlight/tensor.hpp"
+
+namespace rushlight::cuda {
+
+enum class WeightForm : std::uint8_t {
+  plain,  // as runtime::materialise() gives them
+  // The weights of one output, [kh][kw][in / groups], are a row that begins at a multiple of 16 bytes: zeros fill it
+  // up, so that 16 bytes are copied at a time whatever the layer's depth.
+  f32_rows,
+  bf16_rows,  // each float rounded to nearest, ties to even, as torch does
+  fp16_rows,
+};
+
+// Elements from row to row in the forms above.
+[[nodiscard]] std::int64_t row_pitch(std::int64_t depth, WeightForm form) noexcept;
+
+// A constant in one form: each is uploaded once.
+struct WeightCopy {
+  runtime::ConstantId constant = runtime::kNone;
+  WeightForm form = WeightForm::plain;
+
+  friend auto operator<=>(const WeightCopy&, const WeightCopy&) = default;
+};
+
+// What is uploaded for `values`, a materialised constant: the bytes of the tensor that comes back, in C order.
+[[nodiscard]] Result<Tensor> in_form(const Tensor& values, WeightForm form);
+
+}  // namespace rushlight::cuda

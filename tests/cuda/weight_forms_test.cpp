@@ -1,0 +1,62 @@
+// Weights on their way to the GPU: what each form makes of them.
+#include "cuda/weight_forms.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <limits>
+#include <vector>
+
+namespace rushlight::cuda {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+using Codes = std::vector<std::uint16_t>;
+
+template <class Code>
+std::vector<Code> codes(const std::vector<float>& values, const Shape& shape, WeightForm form) {
+  const Tensor tensor = in_form(Tensor::from_values<float>(values, shape).value(), form).value();
+  const std::span<const std::byte> bytes = tensor.bytes().value();
+  std::vector<Code> codes(bytes.size() / sizeof(Code));
+  std::memcpy(codes.data(), bytes.data(), bytes.size());
+  return codes;
+}
+
+TEST(WeightForms, WhatNeedsNoChangeIsNotCopied) {
+  const Tensor values = Tensor::from_values<float>(std::vector<float>(8, 1.5F), {2, 4}).value();
+  for (const WeightForm form : {WeightForm::plain, WeightForm::f32_rows}) {
+    EXPECT_EQ(in_form(values, form).value().bytes().value().data(), values.bytes().value().data());
+  }
+}
+
+TEST(WeightForms, Bfloat16IsTheNearestWithTiesToEven) {
+  // A step of bfloat16 at 1 is 2^-7: halves of it go to the even neighbour.
+  EXPECT_EQ(codes<std::uint16_t>({1, 1 + 0x1p-8F, 1 + 0x3p-8F, 1 + 0x1.02p-8F, -0.0F, kInfinity, 3.4e38F, kNaN}, {1, 8},
+                                 WeightForm::bf16_rows),
+            (Codes{0x3F80, 0x3F80, 0x3F82, 0x3F81, 0x8000, 0x7F80, 0x7F80, 0x7FC0}));
+}
+
+TEST(WeightForms, HalfIsTheNearestWithTiesToEven) {
+  EXPECT_EQ(codes<std::uint16_t>({1, 1 + 0x1p-11F, 1 + 0x3p-11F, 65504, 65520, -kInfinity, 0x1p-24F, kNaN}, {1, 8},
+                                 WeightForm::fp16_rows),
+            (Codes{0x3C00, 0x3C00, 0x3C02, 0x7BFF, 0x7C00, 0xFC00, 0x0001, 0x7E00}));
+}
+
+TEST(WeightForms, RowsBeginAtMultiplesOf16BytesAndZerosFillThem) {
+  const std::vector<float> values = {1, 2, 3, 4, 5, 6};
+  EXPECT_EQ(codes<float>(values, {2, 3}, WeightForm::f32_rows), (std::vector<float>{1, 2, 3, 0, 4, 5, 6, 0}));
+  EXPECT_EQ(codes<float>(values, {1, 2, 1, 3}, WeightForm::f32_rows), (std::vector<float>{1, 2, 3, 4, 5, 6, 0, 0}));
+  EXPECT_EQ(codes<std::uint16_t>(values, {2, 3}, WeightForm::fp16_rows),
+            (Codes{0x3C00, 0x4000, 0x4200, 0, 0, 0, 0, 0, 0x4400, 0x4500, 0x4600, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(codes<float>({}, {0, 3}, WeightForm::f32_rows), std::vector<float>());
+  EXPECT_EQ(codes<float>({}, {3, 0}, WeightForm::f32_rows), std::vector<float>());
+  for (const std::int64_t depth : {1, 3, 4, 7, 8, 9}) {
+    EXPECT_EQ(row_pitch(depth, WeightForm::plain), depth);
+    EXPECT_EQ(row_pitch(depth, WeightForm::f32_rows), (depth + 3) / 4 * 4);
+    EXPECT_EQ(row_pitch(depth, WeightForm::bf16_rows), (depth + 7) / 8 * 8);
+  }
+}
+
+}  // namespace
+}  // namespace rushlight::cuda
