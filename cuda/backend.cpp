@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -18,6 +19,7 @@
 #include "cuda/device_memory.hpp"
 #include "cuda/device_weights.hpp"
 #include "cuda/kernels/launch.hpp"
+#include "cuda/self_check.hpp"
 #include "cuda/stream.hpp"
 #include "runtime/failure.hpp"
 #include "runtime/lowering.hpp"
@@ -156,10 +158,12 @@ class WorkspaceLayout {
 
 class CudaBackend final : public runtime::Backend {
  public:
-  CudaBackend(int index, int capability, int processors)
+  // `lacks`: what the name says about it.
+  CudaBackend(int index, int capability, int processors, const TensorCores& tensor_cores, const std::string& lacks)
       : index_(index),
         processors_(processors),
-        name_(to_string(Device::cuda(index)) + " sm_" + std::to_string(capability)) {}
+        tensor_cores_(tensor_cores),
+        name_(to_string(Device::cuda(index)) + " sm_" + std::to_string(capability) + lacks) {}
 
   [[nodiscard]] Device device() const noexcept override { return Device::cuda(index_); }
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
@@ -177,7 +181,7 @@ class CudaBackend final : public runtime::Backend {
                                                          const RunOptions& options) const override {
     RUSHLIGHT_TRY_ASSIGN(const Plan plan,
                          runtime::make_plan(network, input_shapes, options.limits, {.fuses_activations = true}));
-    const CallOptions call_options{processors_, options.precision};
+    const CallOptions call_options{processors_, options.precision, tensor_cores_};
     RUSHLIGHT_TRY_ASSIGN(const Needs needs, find_needs(plan, call_options));
     WorkspaceLayout layout(plan, needs.scratch_bytes);
     if (!layout.size_bytes()) return runtime::arena_too_large(std::nullopt, options.limits);
@@ -202,8 +206,24 @@ class CudaBackend final : public runtime::Backend {
  private:
   const int index_;
   const int processors_;
+  const TensorCores tensor_cores_;
   const std::string name_;
 };
+
+// For the self-check.
+Status run_on_gpu(int index, std::span<float> memory, const std::function<std::vector<Work>(float* base)>& calls) {
+  RUSHLIGHT_TRY_ASSIGN(const DeviceBuffer buffer, DeviceBuffer::allocate(index, memory.size_bytes(), "a self-check"));
+  RUSHLIGHT_TRY_ASSIGN(const Stream stream, Stream::make());
+  RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, buffer.data(), memory.data(), memory.size_bytes(), cudaMemcpyHostToDevice,
+                     stream.get());
+  for (const Work& call : calls(reinterpret_cast<float*>(buffer.data()))) {
+    const cudaError_t status = std::visit([&](const auto& work) { return launch(work, stream.get()); }, call);
+    if (status != cudaSuccess) return kernel_failed(status, kernel_name(call), "self-check");
+  }
+  RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, memory.data(), buffer.data(), memory.size_bytes(), cudaMemcpyDeviceToHost,
+                     stream.get());
+  return stream.synchronise();
+}
 
 Error no_such_gpu(int index, std::string why, std::string hint) {
   const std::string device = to_string(Device::cuda(index));
@@ -247,7 +267,14 @@ Result<std::shared_ptr<const runtime::Backend>> make_backend(int index) {
     return no_such_gpu(index, "this build holds no code for it: " + std::string(cudaGetErrorString(status)),
                        "build with CMAKE_CUDA_ARCHITECTURES for this GPU, or run on the CPU");
   }
-  return std::shared_ptr<const runtime::Backend>(std::make_shared<CudaBackend>(index, major * 10 + minor, processors));
+  const int capability = major * 10 + minor;
+  const TensorCores fast = fast_tensor_cores(capability);
+  RUSHLIGHT_TRY_ASSIGN(const TensorCores right,
+                       check_tensor_cores(fast, [&](std::span<float> memory, const auto& calls) {
+                         return run_on_gpu(index, memory, calls);
+                       }));
+  return std::shared_ptr<const runtime::Backend>(
+      std::make_shared<CudaBackend>(index, capability, processors, right, missing_tensor_cores(fast, right)));
 }
 
 }  // namespace rushlight::cuda

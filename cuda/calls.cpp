@@ -96,6 +96,11 @@ class CallMaker {
     return reinterpret_cast<const float*>(weights(id, WeightForm::plain));
   }
 
+  float* scratch(std::uint64_t bytes) {
+    scratch_bytes_ = std::max(scratch_bytes_, bytes);
+    return reinterpret_cast<float*>(addresses_ == nullptr ? no_place() : addresses_->scratch);
+  }
+
   void emit(Work work) { calls_.push_back({std::move(work), step_->name}); }
 
   // --- sizes that must be below 2^31 ---
@@ -171,7 +176,7 @@ class CallMaker {
     a.input_stride = input.row_stride;
     complete(step, a);
     const bool gathers = !(step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0});
-    return emit_product(std::move(a), gathers);
+    return emit_product(std::move(a), step.weights, gathers);
   }
 
   Status make(const runtime::LinearStep& step) {
@@ -188,14 +193,13 @@ class CallMaker {
     a.input = address(step.input);
     a.input_stride = input.row_stride;
     complete(step, a);
-    return emit_product(std::move(a), false);
+    return emit_product(std::move(a), step.weights, false);
   }
 
   // What a convolution and a Linear have in common.
   template <class Step>
   void complete(const Step& step, GemmArguments& a) {
     const PlannedTensor& output = tensor(step.output);
-    a.weights = constant(step.weights);
     a.bias = constant(step.bias);
     a.output = address(step.output);
     a.output_stride = output.row_stride;
@@ -208,8 +212,9 @@ class CallMaker {
     a.stores_quads = allows_quads(a);
   }
 
-  Status emit_product(GemmArguments a, bool gathers) {
+  Status emit_product(GemmArguments a, runtime::ConstantId weights_id, bool gathers) {
     if (a.groups > 1 && a.columns < kLeastColumnsOfATile) {
+      a.weights = constant(weights_id);
       DirectConvArguments direct;
       direct.output_channels = Divisor64(std::int64_t{a.groups} * a.columns);
       direct.channels_per_group = Divisor32(a.columns);
@@ -218,9 +223,12 @@ class CallMaker {
       return {};
     }
     if (!gathers && a.groups == 1 && a.rows <= kRowProductRows) {
-      emit(RowProductArguments{.gemm = a, .loads_quads = rows_allow_quads(a)});
+      emit_row_product(a, weights_id);
       return {};
     }
+    const auto choice = choose_product(a, options_.precision, options_.processors, options_.tensor_cores);
+    if (choice) return emit_on_tensor_cores(a, weights_id, *choice);
+    a.weights = constant(weights_id);
     GemmCall call;
     call.access = choose_access(a, gathers);
     call.tile = choose_tile(a, options_.processors);
@@ -228,6 +236,33 @@ class CallMaker {
     // Every tile is at most this small.
     if (gemm_grid<Tile64x32>(a).blocks > kMaxBlocks) return too_large("a number of outputs", a.rows);
     emit(call);
+    return {};
+  }
+
+  // Reads every weight once and computes little: half the bytes are half the time, with or without tensor cores.
+  void emit_row_product(GemmArguments a, runtime::ConstantId weights_id) {
+    RowProductArguments call;
+    if (options_.precision == Precision::bf16 || options_.precision == Precision::fp16) {
+      const bool bf16 = options_.precision == Precision::bf16;
+      const WeightForm form = bf16 ? WeightForm::bf16_rows : WeightForm::fp16_rows;
+      call.rounded = reinterpret_cast<const std::uint16_t*>(weights(weights_id, form));
+      call.rounded_pitch = static_cast<std::int32_t>(row_pitch(a.depth, form));
+      call.operand = bf16 ? Operand::bf16 : Operand::fp16;
+    } else {
+      a.weights = constant(weights_id);
+    }
+    call.loads_quads = rows_allow_quads(a);
+    call.gemm = a;
+    emit(call);
+  }
+
+  Status emit_on_tensor_cores(const GemmArguments& a, runtime::ConstantId weights_id, const ProductChoice& choice) {
+    float* const partial = scratch(partial_bytes(a, choice));
+    const MmaCall call = mma_call(a, choice, weights(weights_id, weight_form(choice.kind, a.depth)), partial);
+    // Every tile is at most this small.
+    if (mma_grid<MmaTile64x32>(call.arguments).blocks > kMaxBlocks) return too_large("a number of outputs", a.rows);
+    emit(call);
+    if (choice.splits > 1) emit(split_sum(a, choice, partial));
     return {};
   }
 
@@ -401,6 +436,8 @@ class CallMaker {
 
 struct KernelName {
   std::string_view operator()(const GemmCall&) const noexcept { return "gemm"; }
+  std::string_view operator()(const MmaCall&) const noexcept { return "mma_gemm"; }
+  std::string_view operator()(const SplitSumArguments&) const noexcept { return "split_sum"; }
   std::string_view operator()(const RowProductArguments&) const noexcept { return "row_product"; }
   std::string_view operator()(const DirectConvArguments&) const noexcept { return "direct_conv"; }
   std::string_view operator()(const MaxPoolArguments&) const noexcept { return "max_pool"; }

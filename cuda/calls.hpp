@@ -16,9 +16,12 @@
 #include "cuda/kernels/elementwise.cuh"
 #include "cuda/kernels/gemm.cuh"
 #include "cuda/kernels/layout.cuh"
+#include "cuda/kernels/mma_gemm.cuh"
 #include "cuda/kernels/pool.cuh"
 #include "cuda/kernels/row_product.cuh"
 #include "cuda/kernels/softmax.cuh"
+#include "cuda/kernels/split_sum.cuh"
+#include "cuda/product_choice.hpp"
 #include "cuda/weight_forms.hpp"
 #include "runtime/plan.hpp"
 #include "rushlight/precision.hpp"
@@ -26,9 +29,9 @@
 
 namespace rushlight::cuda {
 
-using Work = std::variant<GemmCall, RowProductArguments, DirectConvArguments, MaxPoolArguments, AvgPoolArguments,
-                          AdaptiveAvgPoolArguments, CombineArguments, NormArguments, BroadcastArguments,
-                          SoftmaxArguments, LayoutArguments>;
+using Work = std::variant<GemmCall, MmaCall, SplitSumArguments, RowProductArguments, DirectConvArguments,
+                          MaxPoolArguments, AvgPoolArguments, AdaptiveAvgPoolArguments, CombineArguments, NormArguments,
+                          BroadcastArguments, SoftmaxArguments, LayoutArguments>;
 
 struct Call {
   Work work;
@@ -58,6 +61,7 @@ struct CallOptions {
   // The GPU's number of multiprocessors, for the choice of tiles: with Precision::strict results do not depend on it.
   int processors = 1;
   Precision precision = Precision::strict;
+  TensorCores tensor_cores = {};  // that may be used
 };
 
 // What make_calls() will look for in its Addresses when it gets the same options. Both make the same choices: they go

@@ -8,9 +8,15 @@
 //   block.thread()                    0 .. threads - 1; every grid and every block is one-dimensional
 //   block.sync()                      all threads of the block meet; shared memory written before is seen after
 //   block.shuffle_xor(value, mask)    the value of the thread whose lane is lane ^ mask; a whole warp calls it
+//   block.copy16_async(to, from, exists), copy4_async
+//                                     begins to copy 16 or 4 bytes from global to shared memory, or zeros
+//   block.commit_copies()             closes the group of copies begun since the last time; it may be empty
+//   block.wait_copies<N>()            all but the last N groups of this thread have arrived: it sees them, others do
+//                                     after sync()
+//   block.multiply<operand>(...)      a warp's fragments on tensor cores: see operands.cuh
 //
 // Products are added with fused(); nvcc is told not to contract on its own (--fmad=false). So GPU and emulation agree
-// bit for bit, exp() aside.
+// bit for bit, exp() and tensor cores aside: in which order, and with how many bits, these add is not specified.
 // Tests: CudaElements.*, CudaEmulator.*
 #pragma once
 
@@ -19,16 +25,8 @@
 #include <cstring>
 #include <limits>
 
-// Index arithmetic is called by kernels, by launchers and by tests; bodies by kernels and by the emulation.
-#if defined(__CUDACC__)
-#define RUSHLIGHT_HOST_DEVICE __host__ __device__
-#define RUSHLIGHT_KERNEL __device__
-#define RUSHLIGHT_UNROLL _Pragma("unroll")
-#else
-#define RUSHLIGHT_HOST_DEVICE
-#define RUSHLIGHT_KERNEL
-#define RUSHLIGHT_UNROLL
-#endif
+#include "cuda/kernels/operands.cuh"
+#include "cuda/kernels/qualifiers.cuh"
 
 namespace rushlight::cuda {
 
@@ -77,12 +75,19 @@ inline constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 struct alignas(16) Float4 {
   float at[4];
 };
+struct alignas(16) Words4 {
+  std::uint32_t at[4];
+};
 RUSHLIGHT_HOST_DEVICE inline bool is_aligned16(const void* pointer) {
   return reinterpret_cast<std::uintptr_t>(pointer) % alignof(Float4) == 0;
 }
 #if defined(__CUDA_ARCH__)
 __device__ inline Float4 load4(const float* from) {
   const float4 four = *reinterpret_cast<const float4*>(from);
+  return {{four.x, four.y, four.z, four.w}};
+}
+__device__ inline Words4 load_words4(const void* from) {
+  const uint4 four = *static_cast<const uint4*>(from);
   return {{four.x, four.y, four.z, four.w}};
 }
 // Through the read-only path: nothing writes there while the kernel runs.
@@ -105,6 +110,12 @@ inline bool& misaligned_access_seen() {
 inline Float4 load4(const float* from) {
   if (!is_aligned16(from)) misaligned_access_seen() = true;
   Float4 four;
+  std::memcpy(&four, from, sizeof(four));
+  return four;
+}
+inline Words4 load_words4(const void* from) {
+  if (!is_aligned16(from)) misaligned_access_seen() = true;
+  Words4 four;
   std::memcpy(&four, from, sizeof(four));
   return four;
 }
@@ -142,6 +153,38 @@ struct DeviceBlock {
   __device__ int thread() const { return static_cast<int>(threadIdx.x); }
   __device__ void sync() { __syncthreads(); }
   __device__ float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffU, value, mask); }
+
+  // What does not exist is not read, but `from` is an address of global memory all the same. Past L1: nobody reads a
+  // slab twice in one block.
+  __device__ void copy16_async(void* to, const void* from, bool exists) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
+                 "r"(exists ? 16 : 0)
+                 : "memory");
+  }
+  __device__ void copy4_async(void* to, const void* from, bool exists) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)), "l"(from),
+                 "r"(exists ? 4 : 0)
+                 : "memory");
+  }
+  __device__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+  template <int Groups>
+  __device__ void wait_copies() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(Groups) : "memory");
+  }
+
+  template <Operand kOperand, int M, int N>
+  __device__ void multiply(float (&sums)[M][N][4], const std::uint32_t (&a)[M][4], const std::uint32_t (&b)[N][2]) {
+#pragma unroll
+    for (int n = 0; n < N; ++n) {
+#pragma unroll
+      for (int m = 0; m < M; ++m) multiply_fragments<kOperand>(sums[m][n], a[m], b[n]);
+    }
+  }
+
+ private:
+  __device__ static unsigned shared_address(const void* pointer) {
+    return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
+  }
 };
 #endif
 

@@ -7,13 +7,17 @@
 #include "cuda/kernels/elementwise.cuh"
 #include "cuda/kernels/gemm.cuh"
 #include "cuda/kernels/layout.cuh"
+#include "cuda/kernels/mma_gemm.cuh"
 #include "cuda/kernels/pool.cuh"
 #include "cuda/kernels/row_product.cuh"
 #include "cuda/kernels/softmax.cuh"
+#include "cuda/kernels/split_sum.cuh"
 
 namespace rushlight::cuda {
 
 [[nodiscard]] cudaError_t launch(const GemmCall& call, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const MmaCall& call, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const SplitSumArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const RowProductArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const DirectConvArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const MaxPoolArguments& arguments, cudaStream_t stream);

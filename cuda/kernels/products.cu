@@ -1,8 +1,14 @@
-// Convolutions and Linears: gemm.cuh, row_product.cuh, direct_conv.cuh.
+// Convolutions and Linears: gemm.cuh, row_product.cuh, direct_conv.cuh, split_sum.cuh; mma_gemm.cuh has sources of its
+// own.
 #include "cuda/kernels/launch.hpp"
 #include "cuda/kernels/start.cuh"
 
 namespace rushlight::cuda {
+
+// mma_bf16.cu and its siblings.
+template <ProductKind Kind>
+cudaError_t launch_mma(const MmaCall& call, cudaStream_t stream);
+
 namespace {
 
 template <class Tile, GemmAccess Access>
@@ -21,6 +27,11 @@ __global__ void __launch_bounds__(kRowProductThreads)
 __global__ void __launch_bounds__(kElementThreads) direct_conv(const __grid_constant__ DirectConvArguments arguments) {
   DeviceBlock block;
   direct_conv_kernel(block, arguments);
+}
+
+__global__ void __launch_bounds__(kElementThreads) split_sum(const __grid_constant__ SplitSumArguments arguments) {
+  DeviceBlock block;
+  split_sum_kernel(block, arguments);
 }
 
 template <class Tile>
@@ -49,6 +60,24 @@ cudaError_t launch(const GemmCall& call, cudaStream_t stream) {
       return launch_tiles<Tile64x32>(call, stream);
   }
   return cudaErrorInvalidValue;
+}
+
+cudaError_t launch(const MmaCall& call, cudaStream_t stream) {
+  switch (call.kind) {
+    case ProductKind::bf16:
+      return launch_mma<ProductKind::bf16>(call, stream);
+    case ProductKind::fp16:
+      return launch_mma<ProductKind::fp16>(call, stream);
+    case ProductKind::tf32:
+      return launch_mma<ProductKind::tf32>(call, stream);
+    case ProductKind::tf32x3:
+      return launch_mma<ProductKind::tf32x3>(call, stream);
+  }
+  return cudaErrorInvalidValue;
+}
+
+cudaError_t launch(const SplitSumArguments& arguments, cudaStream_t stream) {
+  return start(split_sum, grid_of(arguments), arguments, stream);
 }
 
 cudaError_t launch(const RowProductArguments& arguments, cudaStream_t stream) {

@@ -96,16 +96,18 @@ TEST(CudaCalls, DimensionsThatBothOperandsWalkAlikeAreJoined) {
 TEST(CudaCalls, StepCasesReachEveryKernel) {
   std::set<std::string_view> kernels;
   std::set<std::pair<GemmAccess, GemmTile>> products;
-  for (const int processors : {1, 4, 132}) {
-    for (const StepCase& step_case : all_step_cases()) {
-      const auto calls = calls_of(step_case, {.processors = processors});
-      ASSERT_TRUE(calls) << step_case.name;
-      for (const Call& call : *calls) {
-        EXPECT_EQ(call.name, step_case.name);
-        kernels.insert(kernel_name(call.work));
-        if (const auto* gemm = std::get_if<GemmCall>(&call.work)) products.insert({gemm->access, gemm->tile});
-      }
+  const auto add = [&](const StepCase& step_case, const CallOptions& options) {
+    const auto calls = calls_of(step_case, options);
+    ASSERT_TRUE(calls) << step_case.name;
+    for (const Call& call : *calls) {
+      EXPECT_EQ(call.name, step_case.name);
+      kernels.insert(kernel_name(call.work));
+      if (const auto* gemm = std::get_if<GemmCall>(&call.work)) products.insert({gemm->access, gemm->tile});
     }
+  };
+  for (const StepCase& step_case : all_step_cases()) {
+    for (const int processors : {1, 4, 132}) add(step_case, {.processors = processors});
+    add(step_case, {.processors = 132, .precision = Precision::bf16, .tensor_cores = kAllTensorCores});
   }
   EXPECT_EQ(kernels.size(), std::variant_size_v<Work>);
   EXPECT_EQ(products.size(), 9U);

@@ -21,6 +21,28 @@ void run_gemm(const GemmCall& call, Emulator& emulator) {
   }
 }
 
+template <ProductKind Kind>
+void run_mma(const MmaCall& call, Emulator& emulator) {
+  with_mma_tile<Kind>(call, [&]<class Tile, MmaAccess Access>() {
+    using Shared = MmaShared<Tile, typename ProductTraits<Kind>::Weight>;
+    emulator.run_with_shared<Shared>(mma_grid<Tile>(call.arguments), [&](EmulatedBlock& block, Shared& shared) {
+      mma_gemm_kernel<Kind, Tile, Access>(block, shared, call.arguments);
+    });
+  });
+}
+void run_mma(const MmaCall& call, Emulator& emulator) {
+  switch (call.kind) {
+    case ProductKind::bf16:
+      return run_mma<ProductKind::bf16>(call, emulator);
+    case ProductKind::fp16:
+      return run_mma<ProductKind::fp16>(call, emulator);
+    case ProductKind::tf32:
+      return run_mma<ProductKind::tf32>(call, emulator);
+    case ProductKind::tf32x3:
+      return run_mma<ProductKind::tf32x3>(call, emulator);
+  }
+}
+
 // Kernels of which each block steps on by the size of the grid.
 struct RunElements {
   Emulator& emulator;
@@ -35,6 +57,11 @@ struct RunElements {
 
   bool operator()(const GemmCall&) const { return false; }
   bool operator()(const RowProductArguments&) const { return false; }
+  bool operator()(const MmaCall&) const { return false; }
+  bool operator()(const SplitSumArguments& a) const {
+    emulator.run(grid(a), [&](EmulatedBlock& block) { split_sum_kernel(block, a); });
+    return true;
+  }
   bool operator()(const DirectConvArguments& a) const {
     emulator.run(grid(a), [&](EmulatedBlock& block) { direct_conv_kernel(block, a); });
     return true;
@@ -100,6 +127,7 @@ void run_tiles(const GemmCall& call, Emulator& emulator) {
 
 void emulate(const Work& work, Emulator& emulator) {
   if (const auto* gemm = std::get_if<GemmCall>(&work)) return run_tiles(*gemm, emulator);
+  if (const auto* mma = std::get_if<MmaCall>(&work)) return run_mma(*mma, emulator);
   if (const auto* rows = std::get_if<RowProductArguments>(&work)) {
     return emulator.run(grid_of(*rows), [&](EmulatedBlock& block) { row_product_kernel(block, *rows); });
   }

@@ -109,7 +109,8 @@ class EmulatedProgram final : public runtime::Program {
 
 class EmulatedBackend final : public runtime::Backend {
  public:
-  explicit EmulatedBackend(int processors) : processors_(processors) {}
+  EmulatedBackend(int processors, const TensorCores& tensor_cores)
+      : processors_(processors), tensor_cores_(tensor_cores) {}
   [[nodiscard]] Device device() const noexcept override { return Device::cpu(); }
   [[nodiscard]] std::string_view name() const noexcept override { return "emulated"; }
   [[nodiscard]] std::string lacks(const Node& node) const override {
@@ -124,19 +125,20 @@ class EmulatedBackend final : public runtime::Backend {
                                                                   const runtime::RunOptions& options) const override {
     RUSHLIGHT_TRY_ASSIGN(const runtime::Plan plan,
                          runtime::make_plan(network, input_shapes, options.limits, {.fuses_activations = true}));
-    auto program = std::make_unique<EmulatedProgram>(plan, CallOptions{processors_, options.precision});
+    auto program = std::make_unique<EmulatedProgram>(plan, CallOptions{processors_, options.precision, tensor_cores_});
     RUSHLIGHT_TRY(program->prepare(plan, network));
     return std::unique_ptr<runtime::Program>(std::move(program));
   }
 
  private:
   const int processors_;
+  const TensorCores tensor_cores_;
 };
 
 }  // namespace
 
-std::shared_ptr<const runtime::Backend> make_backend(int processors) {
-  return std::make_shared<EmulatedBackend>(processors);
+std::shared_ptr<const runtime::Backend> make_backend(int processors, const TensorCores& tensor_cores) {
+  return std::make_shared<EmulatedBackend>(processors, tensor_cores);
 }
 
 }  // namespace rushlight::cuda::emulation

@@ -3,11 +3,12 @@
 
 #include <memory>
 
+#include "cuda/product_choice.hpp"
 #include "runtime/backend.hpp"
 
 namespace rushlight::cuda::emulation {
 
-// `processors` is what the choice of tiles is told about the GPU.
-std::shared_ptr<const runtime::Backend> make_backend(int processors = 4);
+// `processors` and `tensor_cores` are what the choice of kernels is told about the GPU.
+std::shared_ptr<const runtime::Backend> make_backend(int processors = 4, const TensorCores& tensor_cores = {});
 
 }  // namespace rushlight::cuda::emulation

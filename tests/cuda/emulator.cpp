@@ -3,8 +3,12 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <deque>
 #include <numeric>
 #include <random>
+#include <span>
 #include <vector>
 
 // Sanitizers keep notes about stacks, and must be told when a fiber goes to another one.
@@ -67,6 +71,70 @@ void switch_context(Context& from, Context& to, [[maybe_unused]] bool leaves_for
   arrived(from, nullptr);
 }
 
+// --- products of fragments, as operands.cuh says who holds what
+
+using Shares = std::span<const FragmentShare* const, kWarpThreads>;
+
+float low_half(Operand operand, std::uint32_t bits) {
+  return operand == Operand::bf16 ? low_number<Operand::bf16>(bits) : low_number<Operand::fp16>(bits);
+}
+
+// One 16 x 8 product for all threads of a warp.
+void multiply_fragment(Shares shares, int m, int n) {
+  const Operand operand = shares[0]->operand;
+  const int depth = operand == Operand::tf32 ? 8 : 16;
+  std::array<std::array<double, 16>, 16> a{};
+  std::array<std::array<double, 16>, 8> b{};
+  // A register stands for one k, or for two neighbours.
+  const auto spread = [&](std::uint32_t bits, auto& line, int register_k, int of_four) {
+    if (operand == Operand::tf32) {
+      // The multiplier does not look at the 13 bits below.
+      line[static_cast<std::size_t>(of_four + register_k / 2)] = static_cast<double>(float_of(bits & 0xFFFFE000U));
+      return;
+    }
+    const auto k = static_cast<std::size_t>(of_four * 2 + register_k);
+    line[k] = static_cast<double>(low_half(operand, bits));
+    line[k + 1] = static_cast<double>(low_half(operand, bits >> 16));
+  };
+  for (std::size_t lane = 0; lane < shares.size(); ++lane) {
+    const std::size_t group = lane / 4;
+    const int of_four = static_cast<int>(lane % 4);
+    for (int r = 0; r < 4; ++r) {
+      spread(shares[lane]->a[m * 4 + r], a[group + (r % 2 != 0 ? 8 : 0)], r / 2 * 8, of_four);
+    }
+    for (int r = 0; r < 2; ++r) spread(shares[lane]->b[n * 2 + r], b[group], r * 8, of_four);
+  }
+  for (std::size_t lane = 0; lane < shares.size(); ++lane) {
+    float* const sums = shares[lane]->sums + (m * shares[lane]->n + n) * 4;
+    for (std::size_t i = 0; i < 4; ++i) {
+      const std::size_t row = lane / 4 + i / 2 * 8;
+      const std::size_t column = lane % 4 * 2 + i % 2;
+      auto sum = static_cast<double>(sums[i]);
+      for (std::size_t k = 0; k < static_cast<std::size_t>(depth); ++k) sum += a[row][k] * b[column][k];
+      sums[i] = static_cast<float>(sum);
+    }
+  }
+}
+
+// --- asynchronous copies
+
+struct Copy {
+  void* to = nullptr;
+  const void* from = nullptr;  // null: zeros
+  std::size_t bytes = 0;
+};
+using CopyGroup = std::vector<Copy>;
+
+void arrive(const CopyGroup& group) {
+  for (const Copy& copy : group) {
+    if (copy.from == nullptr) {
+      std::memset(copy.to, 0, copy.bytes);
+    } else {
+      std::memcpy(copy.to, copy.from, copy.bytes);
+    }
+  }
+}
+
 }  // namespace
 
 class Fibers {
@@ -115,6 +183,29 @@ class Fibers {
     return other;
   }
 
+  // The scheduler multiplies when all of the warp have come.
+  void multiply(int thread, const FragmentShare& share) {
+    Fiber& own = fibers_[static_cast<std::size_t>(thread)];
+    own.fragments = &share;
+    wait(State::at_warp_barrier);
+    own.fragments = nullptr;
+  }
+
+  void begin_copy(int thread, const Copy& copy) {
+    // Bytes may arrive from now on: nobody may read what was there.
+    std::memset(copy.to, 0xff, copy.bytes);
+    fibers_[static_cast<std::size_t>(thread)].begun_copies.push_back(copy);
+  }
+  void commit_copies(int thread) {
+    Fiber& own = fibers_[static_cast<std::size_t>(thread)];
+    own.copy_groups.push_back(std::move(own.begun_copies));
+    own.begun_copies.clear();
+  }
+  void wait_copies(int thread, std::size_t groups) {
+    Fiber& own = fibers_[static_cast<std::size_t>(thread)];
+    for (; own.copy_groups.size() > groups; own.copy_groups.pop_front()) arrive(own.copy_groups.front());
+  }
+
  private:
   enum class State : std::uint8_t { ready, at_block_barrier, at_warp_barrier, done };
   struct Fiber {
@@ -122,6 +213,9 @@ class Fibers {
     std::unique_ptr<std::byte[]> stack;
     State state = State::done;
     float shared_value = 0;
+    const FragmentShare* fragments = nullptr;
+    CopyGroup begun_copies;
+    std::deque<CopyGroup> copy_groups;
   };
 
   void start(std::size_t threads) {
@@ -142,6 +236,9 @@ class Fibers {
       fiber.context.tsan_fiber = __tsan_create_fiber(0);
 #endif
       fiber.state = State::ready;
+      fiber.fragments = nullptr;
+      fiber.begun_copies.clear();
+      fiber.copy_groups.clear();
       fiber.context.asan_stack = nullptr;
       getcontext(&fiber.context.context);
       fiber.context.context.uc_stack.ss_sp = fiber.stack.get();
@@ -195,11 +292,28 @@ class Fibers {
     bool opened = false;
     constexpr std::size_t kWarp = kWarpThreads;
     for (std::size_t warp = 0; warp + kWarp <= threads_; warp += kWarp) {
-      if (!all(warp, warp + kWarp, State::at_warp_barrier)) continue;
+      if (!all(warp, warp + kWarp, State::at_warp_barrier) || !multiply_fragments(warp)) continue;
       make_ready(warp, warp + kWarp);
       opened = true;
     }
     return opened;
+  }
+
+  // True where there is nothing to multiply; false when threads of one warp are at different operations.
+  bool multiply_fragments(std::size_t warp) {
+    std::array<const FragmentShare*, kWarpThreads> shares{};
+    for (std::size_t lane = 0; lane < shares.size(); ++lane) shares[lane] = fibers_[warp + lane].fragments;
+    const auto differs = [&](const FragmentShare* share) {
+      return (share == nullptr) != (shares[0] == nullptr) ||
+             (share != nullptr &&
+              (share->operand != shares[0]->operand || share->m != shares[0]->m || share->n != shares[0]->n));
+    };
+    if (std::any_of(shares.begin(), shares.end(), differs)) return false;
+    if (shares[0] == nullptr) return true;
+    for (int m = 0; m < shares[0]->m; ++m) {
+      for (int n = 0; n < shares[0]->n; ++n) multiply_fragment(shares, m, n);
+    }
+    return true;
   }
 
   const Order order_;
@@ -222,6 +336,21 @@ float EmulatedBlock::shuffle_xor(float value, int mask) {
   return fibers_.exchange(thread_, mask, value);
 }
 
+void EmulatedBlock::copy_async(void* to, const void* from, std::size_t bytes, bool exists) {
+  const auto is_aligned = [&](const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % bytes == 0; };
+  if (!is_aligned(to) || !is_aligned(from)) misaligned_access_seen() = true;
+  fibers_.begin_copy(thread_, {to, exists ? from : nullptr, bytes});
+}
+void EmulatedBlock::commit_copies() {
+  fibers_.commit_copies(thread_);
+}
+void EmulatedBlock::wait_for_copies(std::size_t groups) {
+  fibers_.wait_copies(thread_, groups);
+}
+void EmulatedBlock::multiply_share(const FragmentShare& share) {
+  fibers_.multiply(thread_, share);
+}
+
 Emulator::Emulator(Order order) : fibers_(std::make_unique<Fibers>(order)) {}
 Emulator::~Emulator() = default;
 
@@ -239,7 +368,8 @@ void Emulator::run_grid(Grid grid, const std::function<void()>& before_block,
     if (!fibers_->run_block(index, grid.blocks, grid.threads, body)) {
       failure_ = "block " + std::to_string(index) + ": threads wait at a barrier that others never reach";
     } else if (misaligned_access_seen()) {
-      failure_ = "block " + std::to_string(index) + ": four values were moved at an address not a multiple of 16";
+      failure_ =
+          "block " + std::to_string(index) + ": values were moved together at an address not a multiple of their size";
     }
   }
 }

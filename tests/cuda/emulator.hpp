@@ -4,6 +4,12 @@
 // order of the test's choice. A missing barrier thus shows: some order finds the shared memory unwritten, which starts
 // as NaNs. A barrier that only some threads reach is reported and ends the grid. Everything runs on the calling thread,
 // under whatever sanitizers the build has.
+//
+// Asynchronous copies arrive as late as they may, when their thread waits for them; until then NaNs lie where they go.
+// So a missing wait shows, and so does a copy into memory that others still read.
+//
+// A product of fragments is exact but for one rounding: the sum and its products are added in double, in the order of
+// k, and the result is rounded to float. Tensor cores differ from that in the last bits.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +29,16 @@ enum class Order : std::uint8_t { forward, backward, shuffled };
 
 class Fibers;
 
+// What one thread brings to a product of its warp's fragments: M x N products of 16 rows and 8 columns.
+struct FragmentShare {
+  Operand operand = Operand::bf16;
+  int m = 0;
+  int n = 0;
+  float* sums = nullptr;             // [m][n][4]
+  const std::uint32_t* a = nullptr;  // [m][4]
+  const std::uint32_t* b = nullptr;  // [n][2]
+};
+
 // What a kernel body knows of the machine: see cuda/kernels/execution.cuh.
 class EmulatedBlock {
  public:
@@ -33,8 +49,23 @@ class EmulatedBlock {
   [[nodiscard]] int thread() const noexcept { return thread_; }
   void sync();
   [[nodiscard]] float shuffle_xor(float value, int mask);
+  void copy16_async(void* to, const void* from, bool exists) { copy_async(to, from, 16, exists); }
+  void copy4_async(void* to, const void* from, bool exists) { copy_async(to, from, 4, exists); }
+  void commit_copies();
+  template <int Groups>
+  void wait_copies() {
+    wait_for_copies(Groups);
+  }
+  template <Operand kOperand, int M, int N>
+  void multiply(float (&sums)[M][N][4], const std::uint32_t (&a)[M][4], const std::uint32_t (&b)[N][2]) {
+    multiply_share({kOperand, M, N, &sums[0][0][0], &a[0][0], &b[0][0]});
+  }
 
  private:
+  void copy_async(void* to, const void* from, std::size_t bytes, bool exists);
+  void wait_for_copies(std::size_t groups);
+  void multiply_share(const FragmentShare& share);
+
   Fibers& fibers_;
   std::int64_t index_;
   std::int64_t count_;

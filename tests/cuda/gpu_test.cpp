@@ -83,29 +83,39 @@ TEST_F(GpuMemory, TheCallersDeviceStaysCurrent) {
 // --- kernels
 // ----------------------------------------------------------------------------------------------------------
 
+// The memory after the step, and whether its last bits are the GPU's own.
+struct GpuRun {
+  std::vector<float> memory;
+  bool on_tensor_cores = false;
+};
+GpuRun run_on_gpu(int gpu, const StepCase& step_case, const CallOptions& options) {
+  const Stream stream = Stream::make().value();
+  const Needs needs = find_needs(step_case.plan, options).value();
+  GpuRun run{.memory = memory_for(step_case, needs)};
+  const std::size_t size_bytes = run.memory.size() * sizeof(float);
+  const DeviceBuffer buffer = DeviceBuffer::allocate(gpu, size_bytes, "a test").value();
+  EXPECT_EQ(cudaMemcpy(buffer.data(), run.memory.data(), size_bytes, cudaMemcpyHostToDevice), cudaSuccess);
+  auto* const base = reinterpret_cast<float*>(buffer.data());
+  for (const Call& call : make_calls(step_case.plan, addresses_of(step_case, needs, base), options).value()) {
+    EXPECT_EQ(std::visit([&](const auto& work) { return launch(work, stream.get()); }, call.work), cudaSuccess);
+    if (std::holds_alternative<MmaCall>(call.work)) run.on_tensor_cores = true;
+  }
+  EXPECT_TRUE(stream.synchronise());
+  EXPECT_EQ(cudaMemcpy(run.memory.data(), buffer.data(), size_bytes, cudaMemcpyDeviceToHost), cudaSuccess);
+  return run;
+}
+
 TEST_F(GpuKernels, StepsAreTheirDefinitionAndHaveTheEmulationsBits) {
   const CurrentDevice current = CurrentDevice::use(gpu_).value();
-  const Stream stream = Stream::make().value();
+  const CallOptions options{.processors = 132};
   for (const StepCase& step_case : all_step_cases()) {
     SCOPED_TRACE(step_case.name);
-    const CallOptions options{.processors = 132};
-    const Needs needs = find_needs(step_case.plan, options).value();
-    const std::vector<float> before = memory_for(step_case, needs);
-    const std::size_t size_bytes = before.size() * sizeof(float);
-    const DeviceBuffer buffer = DeviceBuffer::allocate(gpu_, size_bytes, "a test").value();
-    ASSERT_EQ(cudaMemcpy(buffer.data(), before.data(), size_bytes, cudaMemcpyHostToDevice), cudaSuccess);
-    auto* const base = reinterpret_cast<float*>(buffer.data());
-    const std::vector<Call> calls = make_calls(step_case.plan, addresses_of(step_case, needs, base), options).value();
-    for (const Call& call : calls) {
-      ASSERT_EQ(std::visit([&](const auto& work) { return launch(work, stream.get()); }, call.work), cudaSuccess);
-    }
-    ASSERT_TRUE(stream.synchronise());
-    std::vector<float> memory(before.size());
-    ASSERT_EQ(cudaMemcpy(memory.data(), buffer.data(), size_bytes, cudaMemcpyDeviceToHost), cudaSuccess);
+    const std::vector<float> memory = run_on_gpu(gpu_, step_case, options).memory;
     EXPECT_EQ(judge(step_case, compute_naively(step_case), memory), "");
 
     if (has_functions_of_the_gpu(step_case.step())) continue;
-    std::vector<float> emulated = before;
+    const Needs needs = find_needs(step_case.plan, options).value();
+    std::vector<float> emulated = memory_for(step_case, needs);
     emulation::Emulator emulator;
     const std::vector<Call> same =
         make_calls(step_case.plan, addresses_of(step_case, needs, emulated.data()), options).value();
@@ -116,6 +126,36 @@ TEST_F(GpuKernels, StepsAreTheirDefinitionAndHaveTheEmulationsBits) {
           << "float " << i << ": " << memory[i] << " on the GPU, " << emulated[i] << " emulated";
     }
   }
+}
+
+// Tensor cores round sums in a way of their own: the definition judges, with the bar of the precision.
+TEST_F(GpuKernels, ProductsOnTensorCoresAreTheirDefinition) {
+  const CurrentDevice current = CurrentDevice::use(gpu_).value();
+  std::vector<StepCase> cases = conv_cases();
+  for (StepCase& step_case : linear_cases()) cases.push_back(std::move(step_case));
+  for (const Precision precision : {Precision::strict, Precision::tf32, Precision::bf16, Precision::fp16}) {
+    SCOPED_TRACE(to_string(precision));
+    int runs = 0;
+    for (StepCase& step_case : cases) {
+      SCOPED_TRACE(step_case.name);
+      step_case.tolerance = precision == Precision::strict ? 5e-6 : 1e-2;
+      const CallOptions options{.processors = 132, .precision = precision, .tensor_cores = kAllTensorCores};
+      const GpuRun first = run_on_gpu(gpu_, step_case, options);
+      if (!first.on_tensor_cores) continue;
+      ++runs;
+      EXPECT_EQ(judge(step_case, compute_naively(step_case), first.memory), "");
+      const GpuRun second = run_on_gpu(gpu_, step_case, options);
+      EXPECT_EQ(std::memcmp(first.memory.data(), second.memory.data(), step_case.memory.size() * sizeof(float)), 0)
+          << "runs differ";
+    }
+    EXPECT_GT(runs, 20);
+  }
+}
+
+TEST_F(GpuKernels, TheBackendUsesTheTensorCoresItWants) {
+  // What fails the self-check is named here.
+  EXPECT_EQ(make_backend(gpu_).value()->name().find("without"), std::string_view::npos)
+      << make_backend(gpu_).value()->name();
 }
 
 // --- networks

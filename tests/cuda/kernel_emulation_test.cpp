@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "cuda/emulate_step.hpp"
 #include "cuda/emulate_work.hpp"
 #include "cuda/step_case.hpp"
 
@@ -14,36 +15,6 @@ namespace {
 
 using emulation::Emulator;
 using emulation::Order;
-
-// The memory after the step, the same for any order of the threads.
-std::vector<float> emulate_step(const StepCase& step_case, int processors = 4) {
-  const CallOptions options{.processors = processors};
-  const Result<Needs> needs = find_needs(step_case.plan, options);
-  if (!needs) {
-    ADD_FAILURE() << step_case.name << ": " << to_string(needs.error());
-    return step_case.memory;
-  }
-  const std::vector<float> before = memory_for(step_case, *needs);
-  std::vector<float> memory = before;
-  const Result<std::vector<Call>> calls =
-      make_calls(step_case.plan, addresses_of(step_case, *needs, memory.data()), options);
-  if (!calls) {
-    ADD_FAILURE() << step_case.name << ": " << to_string(calls.error());
-    return memory;
-  }
-  EXPECT_EQ(calls->size(), 1U) << step_case.name;
-  std::vector<float> first;
-  for (const Order order : {Order::forward, Order::backward, Order::shuffled}) {
-    std::copy(before.begin(), before.end(), memory.begin());
-    Emulator emulator(order);
-    for (const Call& call : *calls) emulation::emulate(call.work, emulator);
-    EXPECT_EQ(emulator.failure(), "") << step_case.name;
-    if (first.empty()) first = memory;
-    EXPECT_EQ(std::memcmp(first.data(), memory.data(), memory.size() * sizeof(float)), 0)
-        << step_case.name << ": the order of the threads shows";
-  }
-  return first;
-}
 
 void check(const std::vector<StepCase>& cases) {
   ASSERT_FALSE(cases.empty());

@@ -23,6 +23,23 @@ TEST_P(EmulatedNetworks, GiveWhatTheReferenceGives) {
   }
 }
 
+TEST(EmulatedNetwork, OnTensorCoresIsWithinItsPrecision) {
+  for (const Precision precision : {Precision::strict, Precision::tf32, Precision::bf16, Precision::fp16}) {
+    SCOPED_TRACE(to_string(precision));
+    for (const NetworkCase& network : network_cases()) {
+      SCOPED_TRACE(network.name);
+      const auto expected = test::run_on(*runtime::reference::make_backend().value(), network.model, network.inputs);
+      const auto found = test::run_on(*emulation::make_backend(132, kAllTensorCores), network.model, network.inputs,
+                                      nullptr, precision);
+      ASSERT_EQ(expected.size(), found.size());
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        test::expect_close(expected[i], found[i],
+                           precision == Precision::strict ? kNetworkTolerance : kRoundedNetworkTolerance);
+      }
+    }
+  }
+}
+
 TEST(EmulatedNetwork, OfAnEmptyBatchHasNothingToDo) {
   const Model model =
       test::made_up_model(Sequential{Conv2d{.in_channels = 2, .out_channels = 3, .kernel_size = 3}, ReLU{}, Flatten{}}

@@ -1,0 +1,33 @@
+// The __global__ function around mma_gemm.cuh's body. Each kind of product has a .cu of its own, so that they compile
+// side by side.
+#pragma once
+
+#include "cuda/kernels/mma_gemm.cuh"
+#include "cuda/kernels/start.cuh"
+
+namespace rushlight::cuda {
+
+template <ProductKind Kind, class Tile, MmaAccess Access>
+__global__ void __launch_bounds__(Tile::kThreads) mma_gemm(const __grid_constant__ MmaArguments arguments) {
+  using Shared = MmaShared<Tile, typename ProductTraits<Kind>::Weight>;
+  static_assert(alignof(Shared) <= 128);
+  extern __shared__ __align__(128) unsigned char memory[];
+  DeviceBlock block;
+  mma_gemm_kernel<Kind, Tile, Access>(block, *reinterpret_cast<Shared*>(memory), arguments);
+}
+
+template <ProductKind Kind>
+cudaError_t launch_mma(const MmaCall& call, cudaStream_t stream) {
+  cudaError_t status = cudaErrorInvalidValue;
+  with_mma_tile<Kind>(call, [&]<class Tile, MmaAccess Access>() {
+    constexpr int kSharedBytes = sizeof(MmaShared<Tile, typename ProductTraits<Kind>::Weight>);
+    const auto kernel = mma_gemm<Kind, Tile, Access>;
+    // Beyond 48 KiB a block has to ask. It says so once a context; asking again costs nothing that shows.
+    status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
+    if (status != cudaSuccess) return;
+    status = start(kernel, mma_grid<Tile>(call.arguments), call.arguments, stream, kSharedBytes);
+  });
+  return status;
+}
+
+}  // namespace rushlight::cuda

@@ -1,0 +1,7 @@
+#include "cuda/kernels/mma_launch.cuh"
+
+namespace rushlight::cuda {
+
+template cudaError_t launch_mma<ProductKind::tf32x3>(const MmaCall& call, cudaStream_t stream);
+
+}  // namespace rushlight::cuda

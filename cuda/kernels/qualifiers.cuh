@@ -1,0 +1,13 @@
+// Where a function may run. Index arithmetic is called by kernels, by launchers and by tests; bodies by kernels and by
+// the emulation.
+#pragma once
+
+#if defined(__CUDACC__)
+#define RUSHLIGHT_HOST_DEVICE __host__ __device__
+#define RUSHLIGHT_KERNEL __device__
+#define RUSHLIGHT_UNROLL _Pragma("unroll")
+#else
+#define RUSHLIGHT_HOST_DEVICE
+#define RUSHLIGHT_KERNEL
+#define RUSHLIGHT_UNROLL
+#endif
