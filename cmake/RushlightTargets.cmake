@@ -105,12 +105,13 @@ function(rushlight_make_libraries)
   endif()
 endfunction()
 
-# rushlight_inside_program(NAME SOURCES file... [LAYERS layer...] [LIBRARIES target...])
-# A program that looks into the library: it links the objects of the named layers and of all they call.
+# rushlight_inside_program(NAME SOURCES file... [LAYERS layer...] [LIBRARIES target...] [WITHOUT layer-or-target...])
+# A program that looks into the library: it links the objects of the named layers and of all they call, but for those that
+# it brings a stand-in for.
 function(rushlight_inside_program name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LAYERS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "" "" "SOURCES;LAYERS;LIBRARIES;WITHOUT" ${ARGN})
   set(pending ${arg_LAYERS})
-  set(layers "")
+  set(layers ${arg_WITHOUT})
   set(objects "")
   set(libraries ${arg_LIBRARIES})
   while(pending)
@@ -124,6 +125,9 @@ function(rushlight_inside_program name)
       list(APPEND pending ${called})
     endif()
   endwhile()
+  if(arg_WITHOUT)
+    list(REMOVE_ITEM libraries ${arg_WITHOUT})
+  endif()
   add_executable(${name} ${arg_SOURCES} ${objects})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include
                                              ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}
@@ -131,8 +135,8 @@ function(rushlight_inside_program name)
   target_link_libraries(${name} PRIVATE rushlight_flags ${libraries})
 endfunction()
 
-# rushlight_test(NAME [HEAVY] SOURCES file... [LAYERS layer...] [LIBRARIES target...]): a GoogleTest program. Its own files
-# are hardly optimised, which saves a quarter of their compilation; HEAVY ones compute themselves and are.
+# rushlight_test(NAME [HEAVY] ...): a GoogleTest program, the rest as above. Its own files are hardly optimised, which saves
+# a quarter of their compilation; HEAVY ones compute themselves and are.
 function(rushlight_test name)
   cmake_parse_arguments(heavy "HEAVY" "" "" ${ARGN})
   rushlight_inside_program(${name} ${heavy_UNPARSED_ARGUMENTS})

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <functional>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
-#include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "base/checked.hpp"
@@ -19,11 +19,16 @@
 #include "cuda/device_memory.hpp"
 #include "cuda/device_weights.hpp"
 #include "cuda/kernels/launch.hpp"
+#include "cuda/kernels/launch_work.hpp"
+#include "cuda/program.hpp"
 #include "cuda/self_check.hpp"
 #include "cuda/stream.hpp"
+#include "cuda/tuner.hpp"
 #include "runtime/failure.hpp"
 #include "runtime/lowering.hpp"
 #include "runtime/plan.hpp"
+#include "runtime/step_times.hpp"
+#include "rushlight/version.hpp"
 
 namespace rushlight::cuda {
 namespace {
@@ -33,94 +38,6 @@ using runtime::PackedWeights;
 using runtime::Plan;
 using runtime::Program;
 using runtime::RunOptions;
-
-// A port's place in the workspace. Kernels never see the caller's buffers: addresses stay what they were when the calls
-// were made, and host and device buffers are alike.
-struct PortBuffer {
-  std::uint64_t offset_bytes = 0;
-  std::uint64_t size_bytes = 0;
-};
-
-class CudaProgram final : public Program {
- public:
-  CudaProgram(int device, const RunOptions& options, std::shared_ptr<PackedWeights> weights, DeviceBuffer workspace,
-              Stream stream)
-      : device_(device),
-        options_(options),
-        weights_(std::move(weights)),
-        workspace_(std::move(workspace)),
-        stream_(std::move(stream)) {}
-  ~CudaProgram() override {
-    // The stream is empty: every run waits for it. Only the device has to be the right one.
-    const auto current = CurrentDevice::use(device_);
-    Stream last = std::move(stream_);
-  }
-
-  void set_calls(std::vector<Call> calls) { calls_ = std::move(calls); }
-  void set_ports(std::vector<PortBuffer> inputs, std::vector<PortBuffer> outputs) {
-    inputs_ = std::move(inputs);
-    outputs_ = std::move(outputs);
-  }
-
-  Status run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) override {
-    RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(device_));
-    Status enqueued = enqueue(inputs, outputs);
-    // Whatever was enqueued must end before the caller's buffers may go.
-    Status finished = stream_.synchronise();
-    if (!enqueued) return enqueued;
-    if (!finished) return among_layers(std::move(finished).error());
-    return {};
-  }
-
-  [[nodiscard]] std::uint64_t workspace_bytes() const noexcept override { return workspace_.size_bytes(); }
-
- private:
-  Status enqueue(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) {
-    for (std::size_t port = 0; port < inputs.size(); ++port) {
-      const PortBuffer& buffer = inputs_[port];
-      if (buffer.size_bytes == 0) continue;
-      const bool from_host = inputs[port].device.kind == Device::Kind::cpu;
-      RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, workspace_.data() + buffer.offset_bytes, inputs[port].data,
-                         static_cast<std::size_t>(buffer.size_bytes),
-                         from_host ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToDevice, stream_.get());
-    }
-    for (std::size_t i = 0; i < calls_.size(); ++i) {
-      const Call& call = calls_[i];
-      const cudaError_t status = std::visit([&](const auto& work) { return launch(work, stream_.get()); }, call.work);
-      if (status != cudaSuccess) return kernel_failed(status, kernel_name(call.work), call.name);
-      if (options_.progress != nullptr && !options_.progress->on_progress("run", i + 1, calls_.size())) {
-        return runtime::run_was_cancelled();
-      }
-    }
-    for (std::size_t port = 0; port < outputs.size(); ++port) {
-      const PortBuffer& buffer = outputs_[port];
-      if (buffer.size_bytes == 0) continue;
-      const bool to_host = outputs[port].device.kind == Device::Kind::cpu;
-      RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, outputs[port].data, workspace_.data() + buffer.offset_bytes,
-                         static_cast<std::size_t>(buffer.size_bytes),
-                         to_host ? cudaMemcpyDeviceToHost : cudaMemcpyDeviceToDevice, stream_.get());
-    }
-    return {};
-  }
-
-  // Failures inside kernels show when the queue is waited for: one of them is to blame.
-  [[nodiscard]] Error among_layers(Error error) const {
-    if (!calls_.empty()) {
-      error.finding.message = "in layers " + quoted(calls_.front().name) + " to " + quoted(calls_.back().name) + ": " +
-                              error.finding.message;
-    }
-    return error;
-  }
-
-  const int device_;
-  const RunOptions options_;
-  const std::shared_ptr<PackedWeights> weights_;
-  DeviceBuffer workspace_;  // see WorkspaceLayout
-  Stream stream_;
-  std::vector<Call> calls_;
-  std::vector<PortBuffer> inputs_;
-  std::vector<PortBuffer> outputs_;
-};
 
 // The ports behind the arena, then what calls need of scratch, each at a multiple of what cudaMalloc aligns to.
 class WorkspaceLayout {
@@ -156,12 +73,21 @@ class WorkspaceLayout {
   std::optional<std::uint64_t> size_bytes_;
 };
 
+// The plan's steps, each with the kernel that computes it.
+std::vector<runtime::TimedStep> described(const Network& network, const Plan& plan, const std::vector<Call>& calls) {
+  std::vector<runtime::TimedStep> steps = runtime::describe_steps(network, plan);
+  for (const Call& call : calls) steps[call.step].algorithm = kernel_name(call.work);
+  return steps;
+}
+
 class CudaBackend final : public runtime::Backend {
  public:
   // `lacks`: what the name says about it.
-  CudaBackend(int index, int capability, int processors, const TensorCores& tensor_cores, const std::string& lacks)
+  CudaBackend(int index, int capability, int processors, std::string machine, const TensorCores& tensor_cores,
+              const std::string& lacks)
       : index_(index),
         processors_(processors),
+        machine_(std::move(machine)),
         tensor_cores_(tensor_cores),
         name_(to_string(Device::cuda(index)) + " sm_" + std::to_string(capability) + lacks) {}
 
@@ -194,18 +120,25 @@ class CudaBackend final : public runtime::Backend {
     for (const PortBuffer& port : layout.inputs) addresses.inputs.push_back(workspace.data() + port.offset_bytes);
     for (const PortBuffer& port : layout.outputs) addresses.outputs.push_back(workspace.data() + port.offset_bytes);
     addresses.scratch = workspace.data() + layout.scratch.offset_bytes;
-    RUSHLIGHT_TRY_ASSIGN(std::vector<Call> calls, make_calls(plan, addresses, call_options));
+    ProgramParts parts;
+    RUSHLIGHT_TRY_ASSIGN(parts.calls, make_calls(plan, addresses, call_options));
     RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(index_));
-    RUSHLIGHT_TRY_ASSIGN(Stream stream, Stream::make());
-    auto program = std::make_unique<CudaProgram>(index_, options, weights, std::move(workspace), std::move(stream));
-    program->set_calls(std::move(calls));
-    program->set_ports(std::move(layout.inputs), std::move(layout.outputs));
+    RUSHLIGHT_TRY(tune(parts.calls, machine_, options));
+    parts.device = index_;
+    parts.options = options;
+    parts.weights = weights;
+    parts.workspace = std::move(workspace);
+    parts.inputs = std::move(layout.inputs);
+    parts.outputs = std::move(layout.outputs);
+    if (options.step_times != nullptr) options.step_times->steps = described(network, plan, parts.calls);
+    RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<CudaProgram> program, CudaProgram::make(std::move(parts)));
     return std::unique_ptr<Program>(std::move(program));
   }
 
  private:
   const int index_;
   const int processors_;
+  const std::string machine_;  // under which measurements are kept: whatever makes others of them likely
   const TensorCores tensor_cores_;
   const std::string name_;
 };
@@ -217,12 +150,27 @@ Status run_on_gpu(int index, std::span<float> memory, const std::function<std::v
   RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, buffer.data(), memory.data(), memory.size_bytes(), cudaMemcpyHostToDevice,
                      stream.get());
   for (const Work& call : calls(reinterpret_cast<float*>(buffer.data()))) {
-    const cudaError_t status = std::visit([&](const auto& work) { return launch(work, stream.get()); }, call);
+    const cudaError_t status = launch_work(call, stream.get());
     if (status != cudaSuccess) return kernel_failed(status, kernel_name(call), "self-check");
   }
   RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, memory.data(), buffer.data(), memory.size_bytes(), cudaMemcpyDeviceToHost,
                      stream.get());
   return stream.synchronise();
+}
+
+// Those of `fast` that pass the self-check. A GPU that passes it whole is asked once a process and not for every
+// session; what fails, the memory may have been short or the GPU busy, is asked again.
+Result<TensorCores> right_tensor_cores(int index, const TensorCores& fast) {
+  static std::mutex mutex;
+  static std::set<int> passed;
+  const std::lock_guard lock(mutex);
+  if (passed.contains(index)) return fast;
+  RUSHLIGHT_TRY_ASSIGN(const TensorCores right,
+                       check_tensor_cores(fast, [&](std::span<float> memory, const auto& calls) {
+                         return run_on_gpu(index, memory, calls);
+                       }));
+  if (right == fast) passed.insert(index);
+  return right;
 }
 
 Error no_such_gpu(int index, std::string why, std::string hint) {
@@ -250,7 +198,9 @@ Result<std::shared_ptr<const runtime::Backend>> make_backend(int index) {
   const auto found = std::find_if(devices.begin(), devices.end(),
                                   [&](const DeviceInfo& info) { return info.device == Device::cuda(index); });
   const std::string usable = usable_gpus(devices);
-  const std::string hint = usable.empty() ? "run on the CPU" : "usable here: cpu, " + usable;
+  int count = 0;
+  const std::string hint =
+      usable.empty() ? remedy_for_no_gpu(cudaGetDeviceCount(&count)) : "usable here: cpu, " + usable;
   if (found == devices.end()) {
     return no_such_gpu(index, usable.empty() ? devices.front().why : "there is no GPU of this number", hint);
   }
@@ -267,14 +217,15 @@ Result<std::shared_ptr<const runtime::Backend>> make_backend(int index) {
     return no_such_gpu(index, "this build holds no code for it: " + std::string(cudaGetErrorString(status)),
                        "build with CMAKE_CUDA_ARCHITECTURES for this GPU, or run on the CPU");
   }
+  int driver = 0;
+  RUSHLIGHT_CUDA_TRY(cudaDriverGetVersion, &driver);
+  const std::string machine = found->description + ", " + std::to_string(processors) + " processors, driver " +
+                              version_text(driver) + ", rushlight " + std::string(version_string());
   const int capability = major * 10 + minor;
   const TensorCores fast = fast_tensor_cores(capability);
-  RUSHLIGHT_TRY_ASSIGN(const TensorCores right,
-                       check_tensor_cores(fast, [&](std::span<float> memory, const auto& calls) {
-                         return run_on_gpu(index, memory, calls);
-                       }));
+  RUSHLIGHT_TRY_ASSIGN(const TensorCores right, right_tensor_cores(index, fast));
   return std::shared_ptr<const runtime::Backend>(
-      std::make_shared<CudaBackend>(index, capability, processors, right, missing_tensor_cores(fast, right)));
+      std::make_shared<CudaBackend>(index, capability, processors, machine, right, missing_tensor_cores(fast, right)));
 }
 
 }  // namespace rushlight::cuda

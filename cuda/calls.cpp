@@ -101,7 +101,9 @@ class CallMaker {
     return reinterpret_cast<float*>(addresses_ == nullptr ? no_place() : addresses_->scratch);
   }
 
-  void emit(Work work) { calls_.push_back({std::move(work), step_->name}); }
+  void emit(Work work) {
+    calls_.push_back({std::move(work), step_->name, static_cast<std::size_t>(step_ - plan_.steps.data())});
+  }
 
   // --- sizes that must be below 2^31 ---
 

@@ -35,7 +35,8 @@ using Work = std::variant<GemmCall, MmaCall, SplitSumArguments, RowProductArgume
 
 struct Call {
   Work work;
-  std::string name;  // of the plan's step: "layer1.0.conv1"
+  std::string name;      // of the plan's step: "layer1.0.conv1"
+  std::size_t step = 0;  // and its index
 };
 
 // "gemm", "max_pool", ...: for messages and profiles.

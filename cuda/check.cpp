@@ -31,9 +31,10 @@ bool ends_the_context(cudaError_t status) {
   }
 }
 
-// "3.1": 1000 * major + 10 * minor, as the runtime counts.
-std::string version_text(int version) {
-  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+// 0 where no driver is installed: the static runtime calls that an insufficient one.
+int driver_version() {
+  int version = 0;
+  return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
 }
 
 Error failed(cudaError_t status, std::string where) {
@@ -57,7 +58,7 @@ Error call_failed(cudaError_t status, std::string_view call) {
                       .code = "DEVICE-NO-GPU",
                       .message = "no GPU can be used: " + why,
                       .found = cudaGetErrorName(status),
-                      .hint = "run on the CPU"});
+                      .hint = remedy_for_no_gpu(status)});
   }
   Error error = failed(status, std::string(call));
   if (status == cudaErrorMemoryAllocation) error.code = ErrorCode::out_of_memory;
@@ -83,14 +84,18 @@ Error out_of_device_memory(int device, std::uint64_t size_bytes, std::string_vie
                                               .hint = "run smaller batches, or on the CPU"});
 }
 
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
 std::string why_no_gpu(cudaError_t status) {
-  int driver = 0;
   switch (status) {
-    case cudaErrorInsufficientDriver:
-      // Also what the static runtime says where there is no driver at all; its version is 0 then.
-      if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no NVIDIA driver is installed";
+    case cudaErrorInsufficientDriver: {
+      const int driver = driver_version();
+      if (driver == 0) return "no NVIDIA driver is installed";
       return "the NVIDIA driver is too old, expected one for CUDA " + version_text(CUDART_VERSION) +
              ", found one for CUDA " + version_text(driver);
+    }
     case cudaErrorNoDevice:
       return "the NVIDIA driver sees no GPU";
     case cudaErrorInitializationError:
@@ -103,6 +108,12 @@ std::string why_no_gpu(cudaError_t status) {
     default:
       return {};
   }
+}
+
+std::string remedy_for_no_gpu(cudaError_t status) {
+  if (status != cudaErrorInsufficientDriver) return "run on the CPU";
+  return driver_version() == 0 ? "install the NVIDIA driver, or run on the CPU"
+                               : "install a later NVIDIA driver, or run on the CPU";
 }
 
 }  // namespace rushlight::cuda

@@ -25,6 +25,12 @@ namespace rushlight::cuda {
 // Why no GPU can be used at all; empty for errors of another kind.
 [[nodiscard]] std::string why_no_gpu(cudaError_t status);
 
+// "13.0", of a version as the runtime counts: 1000 * major + 10 * minor.
+[[nodiscard]] std::string version_text(int version);
+
+// What to do where why_no_gpu() has an answer.
+[[nodiscard]] std::string remedy_for_no_gpu(cudaError_t status);
+
 }  // namespace rushlight::cuda
 
 // Returns the error of a CUDA runtime call from the enclosing function.

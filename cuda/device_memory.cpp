@@ -2,12 +2,14 @@
 
 #include <cuda_runtime_api.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "base/fail.hpp"
 #include "cuda/check.hpp"
 #include "cuda/stream.hpp"
+#include "cuda/upload.hpp"
 
 namespace rushlight::cuda {
 namespace {
@@ -107,34 +109,58 @@ DeviceBuffer& DeviceBuffer::operator=(DeviceBuffer&& other) noexcept {
   return *this;
 }
 
-// When the program is ending the driver may be gone already: then there is nothing left to free.
+// The address says on which device. When the program is ending the driver may be gone already: then there is nothing
+// left to free, and it says so.
 DeviceBuffer::~DeviceBuffer() {
-  if (data_ == nullptr) return;
-  const auto current = CurrentDevice::use(device_);
-  if (current) (void)cudaFree(data_);
+  if (data_ != nullptr) (void)cudaFree(data_);
 }
 
+namespace {
+
+Status copy_from_gpu(const DeviceBuffer& from, const DeviceBuffer& to) {
+  RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(to.device()));
+  RUSHLIGHT_TRY_ASSIGN(const Stream stream, Stream::make());
+  // From one GPU to the other where they can see each other, else through the host: the driver sees to that.
+  RUSHLIGHT_CUDA_TRY(cudaMemcpyPeerAsync, to.data(), to.device(), from.data(), from.device(),
+                     static_cast<std::size_t>(from.size_bytes()), stream.get());
+  return stream.synchronise();
+}
+
+// `crc` as in Upload::append().
+Status copy_from_host(ByteSpan from, const DeviceBuffer& to, std::uint32_t* crc) {
+  RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(to.device()));
+  RUSHLIGHT_TRY_ASSIGN(Upload upload, Upload::begin(to.data(), to.size_bytes()));
+  RUSHLIGHT_TRY(upload.append(from, crc));
+  return upload.finish();
+}
+
+}  // namespace
+
 Result<std::shared_ptr<Memory>> copy_to_device(Memory& source, Device device) {
-  const std::uint64_t size_bytes = source.size_bytes();
+  const bool from_gpu = source.device().kind == Device::Kind::cuda;
+  // Records of a file are checked while they are copied, so that their pages are read once.
+  const std::optional<Memory::Unchecked> unchecked = from_gpu ? std::nullopt : source.unchecked_bytes();
   ByteSpan host;
-  const bool from_host = source.device().kind != Device::Kind::cuda;
-  if (from_host) {
+  if (unchecked) {
+    host = unchecked->bytes;
+  } else if (!from_gpu) {
     // Reading may fail, and should do so before anything is allocated.
     RUSHLIGHT_TRY_ASSIGN(host, source.bytes());
   }
-  RUSHLIGHT_TRY_ASSIGN(DeviceBuffer buffer, DeviceBuffer::allocate(device.index, size_bytes, "tensors"));
-  if (size_bytes != 0) {
-    RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(device.index));
-    RUSHLIGHT_TRY_ASSIGN(const Stream stream, Stream::make());
-    if (from_host) {
-      RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, buffer.data(), host.data(), host.size(), cudaMemcpyHostToDevice,
-                         stream.get());
-    } else {
-      const DeviceBuffer& from = buffer_of(source);
-      RUSHLIGHT_CUDA_TRY(cudaMemcpyPeerAsync, buffer.data(), buffer.device(), from.data(), from.device(),
-                         static_cast<std::size_t>(size_bytes), stream.get());
+  RUSHLIGHT_TRY_ASSIGN(DeviceBuffer buffer, DeviceBuffer::allocate(device.index, source.size_bytes(), "tensors"));
+  if (buffer.size_bytes() == 0) return std::shared_ptr<Memory>(std::make_shared<DeviceMemory>(std::move(buffer)));
+  if (from_gpu) {
+    RUSHLIGHT_TRY(copy_from_gpu(buffer_of(source), buffer));
+  } else {
+    std::uint32_t crc = 0;
+    RUSHLIGHT_TRY(copy_from_host(host, buffer, unchecked ? &crc : nullptr));
+    if (unchecked && crc != unchecked->crc) {
+      // Reading it says what is wrong, and where.
+      RUSHLIGHT_TRY(source.bytes());
+      return Error::of(
+          ErrorCode::checksum_mismatch,
+          {.category = Category::crc, .code = "DEVICE-CHANGED", .message = "the bytes changed while they were copied"});
     }
-    RUSHLIGHT_TRY(stream.synchronise());
   }
   return std::shared_ptr<Memory>(std::make_shared<DeviceMemory>(std::move(buffer)));
 }

@@ -1,8 +1,8 @@
 #include "cuda/device_weights.hpp"
 
 #include "base/fail.hpp"
-#include "cuda/check.hpp"
 #include "cuda/stream.hpp"
+#include "cuda/upload.hpp"
 
 namespace rushlight::cuda {
 namespace {
@@ -15,8 +15,8 @@ constexpr std::uint64_t kAlignment = 256;
 Result<std::map<WeightCopy, const std::byte*>> DeviceWeights::upload(std::span<const WeightCopy> copies,
                                                                      const runtime::Plan& plan,
                                                                      const runtime::Network& network) {
-  // A copy on its way to the device.
-  struct Upload {
+  // A copy that is not on the device yet.
+  struct Waiting {
     Key key;
     Tensor tensor;
     std::uint64_t offset_bytes = 0;
@@ -24,7 +24,7 @@ Result<std::map<WeightCopy, const std::byte*>> DeviceWeights::upload(std::span<c
   const auto key_of = [&](const WeightCopy& copy) { return Key(plan.constants[copy.constant], copy.form); };
 
   const std::lock_guard lock(mutex_);
-  std::vector<Upload> uploads;
+  std::vector<Waiting> missing;
   std::uint64_t total_bytes = 0;
   for (const WeightCopy& copy : copies) {
     Key key = key_of(copy);
@@ -32,22 +32,21 @@ Result<std::map<WeightCopy, const std::byte*>> DeviceWeights::upload(std::span<c
     RUSHLIGHT_TRY_ASSIGN(const Tensor values, runtime::materialise(key.first, network));
     RUSHLIGHT_TRY_ASSIGN(Tensor tensor, in_form(values, copy.form));
     const std::uint64_t size_bytes = tensor.size_bytes();
-    uploads.push_back({std::move(key), std::move(tensor), total_bytes});
+    missing.push_back({std::move(key), std::move(tensor), total_bytes});
     // What lies in host memory adds up to far less than 2^64.
     total_bytes += (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
   }
-  if (!uploads.empty()) {
+  if (!missing.empty()) {
     RUSHLIGHT_TRY_ASSIGN(DeviceBuffer block, DeviceBuffer::allocate(device_, total_bytes, "weights"));
     RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(device_));
-    RUSHLIGHT_TRY_ASSIGN(const Stream stream, Stream::make());
-    for (const Upload& upload : uploads) {
-      RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> bytes, upload.tensor.bytes());
-      if (bytes.empty()) continue;
-      RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, block.data() + upload.offset_bytes, bytes.data(), bytes.size(),
-                         cudaMemcpyHostToDevice, stream.get());
+    RUSHLIGHT_TRY_ASSIGN(Upload upload, Upload::begin(block.data(), total_bytes));
+    for (const Waiting& waiting : missing) {
+      RUSHLIGHT_TRY_ASSIGN(const ByteSpan bytes, waiting.tensor.bytes());
+      RUSHLIGHT_TRY(upload.append(bytes));
+      RUSHLIGHT_TRY(upload.pad((kAlignment - bytes.size() % kAlignment) % kAlignment));
     }
-    RUSHLIGHT_TRY(stream.synchronise());
-    for (const Upload& upload : uploads) places_.emplace(upload.key, block.data() + upload.offset_bytes);
+    RUSHLIGHT_TRY(upload.finish());
+    for (const Waiting& waiting : missing) places_.emplace(waiting.key, block.data() + waiting.offset_bytes);
     blocks_.push_back(std::move(block));
   }
   std::map<WeightCopy, const std::byte*> places;

@@ -1,4 +1,4 @@
-// Which device a thread talks to, and the queue it puts its work into.
+// Which device a thread talks to, the queue it puts its work into, and marks in that queue.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -59,6 +59,41 @@ class Stream {
  private:
   explicit Stream(cudaStream_t stream) noexcept : stream_(stream) {}
   cudaStream_t stream_;
+};
+
+// A mark in a queue: what was put in before it is done once the mark is reached. Belongs to the device that was current
+// when it was made.
+class Event {
+ public:
+  enum class Kind : unsigned { mark = cudaEventDisableTiming, time = cudaEventDefault };
+  static Result<Event> make(Kind kind) {
+    cudaEvent_t event = nullptr;
+    RUSHLIGHT_CUDA_TRY(cudaEventCreateWithFlags, &event, static_cast<unsigned>(kind));
+    return Event(event);
+  }
+  Event(Event&& other) noexcept : event_(std::exchange(other.event_, nullptr)) {}
+  Event& operator=(Event&& other) noexcept {
+    std::swap(event_, other.event_);
+    return *this;
+  }
+  ~Event() {
+    if (event_ != nullptr) (void)cudaEventDestroy(event_);
+  }
+
+  [[nodiscard]] cudaEvent_t get() const noexcept { return event_; }
+  Status record(cudaStream_t stream) const {
+    RUSHLIGHT_CUDA_TRY(cudaEventRecord, event_, stream);
+    return {};
+  }
+  // At once where it was never recorded.
+  Status synchronise() const {
+    RUSHLIGHT_CUDA_TRY(cudaEventSynchronize, event_);
+    return {};
+  }
+
+ private:
+  explicit Event(cudaEvent_t event) noexcept : event_(event) {}
+  cudaEvent_t event_;
 };
 
 }  // namespace rushlight::cuda

@@ -26,7 +26,7 @@ MAY = {
     "doors": ["open", "checkpoint", "interchange", "runtime", "model", "value", "tensor", "zip", "pickle", "io", "base"],
     "image": ["tensor", "io", "checksum", "base"],
     "cli": [],
-    "cuda": ["runtime", "model", "tensor", "base"],
+    "cuda": ["runtime", "model", "tensor", "checksum", "base"],
     "examples": [],
 }
 # Backends implement runtime's interface and know no other backend; only devices.cpp names them all.

@@ -20,6 +20,9 @@ namespace rushlight {
 
 struct Calibration;
 class Tuning;  // rushlight/tuning.hpp
+namespace runtime {
+class Program;  // opaque
+}
 
 /// Which implementation computes.
 enum class Implementation : std::uint8_t {
@@ -43,8 +46,42 @@ struct SessionOptions {
   /// process then takes at most 1.15 times the weights, workspace_bytes() and 2 MiB of memory of its own. CPU only.
   bool low_memory = false;
   /// What was measured to be fastest, and where to note what is measured; see Tuning. Must outlive the session. Without
-  /// one nothing is measured. CPU only; nothing to choose with low_memory. `progress` is told in phase "tune".
+  /// one nothing is measured. Nothing to choose with low_memory. `progress` is told in phase "tune".
   Tuning* tuning = nullptr;
+};
+
+/// A run that Session::run_async() has begun. May be waited for on any thread, and outlive its session; it does not
+/// wait by itself when it goes.
+class RUSHLIGHT_API Completion {
+ public:
+  Completion() noexcept;  ///< of a run that is done
+  Completion(Completion&&) noexcept;
+  Completion& operator=(Completion&&) noexcept;
+  ~Completion();
+
+  /// Whether the run is over, well or not. Waits for nothing.
+  [[nodiscard]] bool ready() const noexcept;
+  /// Waits until the run is over and says how it went: ErrorCode::device when the GPU failed at it. Later calls say the
+  /// same. Runs of one session end in their order where their shapes are the same; this may wait for a few of the next
+  /// ones too.
+  [[nodiscard]] Status wait() const;
+  /// The `cudaEvent_t` that is reached when the run is over, for cudaStreamWaitEvent(); null where it is over already.
+  /// It is the session's, which uses it again for the eighth run after this one.
+  [[nodiscard]] void* event() const noexcept;
+
+ private:
+  friend class Session;
+  Completion(std::shared_ptr<runtime::Program> program, std::uint64_t ticket) noexcept;
+
+  std::shared_ptr<runtime::Program> program_;
+  std::uint64_t ticket_ = 0;
+};
+
+struct AsyncOptions {
+  /// A `cudaStream_t` of the session's GPU, as which the run then behaves like one more piece of work: it begins when
+  /// what is in that stream is done, and what is put there later begins when the run is. CUDA's default stream has the
+  /// handle cudaStreamLegacy. Null: the run waits for nothing but earlier runs.
+  void* stream = nullptr;
 };
 
 /// Runs a model. A Session belongs to one thread at a time; several sessions of one model run at once.
@@ -71,6 +108,16 @@ class RUSHLIGHT_API Session {
   /// Inputs and outputs in port order, dense in C order (NCHW), in host memory or on the session's device. Allocates
   /// nothing when the shapes are those of the run before.
   Status run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs);
+  /// As run(), but comes back when the work has been handed to the GPU. Until Completion::wait() the inputs must stay
+  /// what they are and the outputs hold anything. Allocates nothing and waits for nothing when the shapes are those of
+  /// the run before, or of prepare(), and all views lie on the GPU or in page-locked host memory; with other host
+  /// memory the driver waits until it has read or written it. Kernels never see the caller's addresses, which may thus
+  /// differ from run to run; on the GPU copies stay on the GPU.
+  ///
+  /// What can be known at once is an error here, and then nothing of the run is under way any more. On the CPU the run
+  /// is over when this returns; a stream is ErrorCode::invalid_argument there.
+  Result<Completion> run_async(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs,
+                               const AsyncOptions& options = {});
   /// For one input and one output: makes the output. Accepts any strides; a missing batch dimension is not added here.
   Result<Tensor> run(const Tensor& input);
   /// For any number of them, in port order.

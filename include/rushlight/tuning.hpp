@@ -14,16 +14,19 @@
 
 namespace rushlight {
 
-/// A table of choices that sessions read and add to (SessionOptions::tuning). A 3x3 convolution can be computed
-/// directly or by Winograd's F(2x2), in Precision::fast also by F(4x4). Without a Tuning a rule of counted operations
-/// and bytes decides, the same on every machine; with one, ways that the table lacks are measured while the session
-/// plans, about a tenth of a second for each kind of layer, and the fastest is noted.
+/// A table of choices that sessions read and add to (SessionOptions::tuning). On the CPU a 3x3 convolution can be
+/// computed directly or by Winograd's F(2x2), in Precision::fast also by F(4x4); on a GPU products have tiles of several
+/// sizes. Without a Tuning a rule of counted operations and bytes decides, the same on every machine; with one, ways that
+/// the table lacks are measured while the session plans, about a tenth of a second for each kind of layer, and the
+/// fastest is noted.
 ///
-/// Every way that is offered keeps the precision's promise, but they differ in the last bits. So a result is the same
-/// from run to run where the table is the same and complete: keep it in a file, or do without.
+/// Every way that is offered keeps the precision's promise. Those of a GPU give the same bits; those of the CPU differ in
+/// the last ones, so there a result is the same from run to run where the table is the same and complete: keep it in a
+/// file, or do without.
 ///
-/// Entries belong to a machine (processor, instruction set, cache, version of Rushlight), a precision, a number of
-/// threads and the sizes of a layer. Those of other machines are kept, and written again, but nobody here follows them.
+/// Entries belong to a machine (processor, instruction set and cache, or GPU and driver; version of Rushlight), a
+/// precision, a number of threads and the sizes of a layer. Those of other machines are kept, and written again, but
+/// nobody here follows them.
 ///
 /// One object may serve any number of sessions and models, on several threads at once.
 class RUSHLIGHT_API Tuning {

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "rushlight/device.hpp"
 #include "rushlight/executor.hpp"
@@ -24,7 +25,7 @@
 namespace rushlight {
 struct Calibration;
 class Tuning;
-}
+}  // namespace rushlight
 
 namespace rushlight::runtime {
 
@@ -58,9 +59,9 @@ struct RunOptions {
   Progress* progress = nullptr;  // asked after each step: phase "run", in steps
   Precision precision = Precision::strict;
   const Calibration* calibration = nullptr;  // with Precision::int8 it is there
-  Limits limits = {};               // arena_bytes bounds the workspace of one program
-  bool low_memory = false;          // nothing that takes more memory to be faster
-  Tuning* tuning = nullptr;         // what was measured, and where to note what is (tuning_table.hpp)
+  Limits limits = {};                        // arena_bytes bounds the workspace of one program
+  bool low_memory = false;                   // nothing that takes more memory to be faster
+  Tuning* tuning = nullptr;                  // what was measured, and where to note what is (tuning_table.hpp)
   StepTimes* step_times = nullptr;  // where to write how long each step took (step_times.hpp); by default nobody asks
   ActivationRecorder* recorder = nullptr;  // who is shown what products read (activation_recorder.hpp), likewise
 };
@@ -83,6 +84,21 @@ class Program {
   // memory, from the second call on. When it fails or is cancelled the outputs hold anything, and the next run works.
   // Returns when the outputs may be read by the host.
   virtual Status run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) = 0;
+
+  // As run(), but may return before the outputs can be read: wait() with the ticket that comes back tells when. 0: they
+  // can. `stream` may be null; otherwise it is a queue of the caller's on the backend's device (a cudaStream_t) in
+  // which the run takes its place. Waits for nothing but where it fails. By default, everything at once and no stream.
+  virtual Result<std::uint64_t> run_async(std::span<const TensorView> inputs,
+                                          std::span<const MutableTensorView> outputs, void* /*stream*/) {
+    Status outcome = run(inputs, outputs);
+    if (!outcome) return std::move(outcome).error();
+    return std::uint64_t{0};
+  }
+  // Of a run that run_async() gave a ticket. May be called on other threads than that of the runs.
+  [[nodiscard]] virtual Status wait(std::uint64_t /*ticket*/) { return {}; }
+  [[nodiscard]] virtual bool is_over(std::uint64_t /*ticket*/) { return true; }
+  // What other queues of the device can wait for (a cudaEvent_t).
+  [[nodiscard]] virtual void* event_of(std::uint64_t /*ticket*/) { return nullptr; }
 
   // Bytes of activations, scratch and what operators precompute, without weights.
   [[nodiscard]] virtual std::uint64_t workspace_bytes() const noexcept = 0;

@@ -91,7 +91,7 @@ struct Session::Impl {
   struct Compiled {
     std::vector<Shape> inputs;
     std::vector<EdgeType> outputs;
-    std::unique_ptr<Program> program;  // null when there is nothing to compute: every output is empty
+    std::shared_ptr<Program> program;  // null when there is nothing to compute: every output is empty
     std::uint64_t last_use = 0;
 
     [[nodiscard]] std::uint64_t workspace_bytes() const { return program ? program->workspace_bytes() : 0; }
@@ -235,16 +235,38 @@ struct Session::Impl {
     return {};
   }
 
-  Status run(std::span<const TensorView> in, std::span<const MutableTensorView> out) {
+  // The program for these views, which it may be given; null where there is nothing to compute.
+  Result<std::shared_ptr<Program>> program_for(std::span<const TensorView> in, std::span<const MutableTensorView> out) {
     RUSHLIGHT_TRY(select(in.size(), [&](std::size_t port) { return in[port].shape; }));
     for (std::size_t port = 0; port < in.size(); ++port) {
       RUSHLIGHT_TRY(check_view("input", inputs()[port], inputs()[port].dtype, in[port]));
     }
     RUSHLIGHT_TRY(check_outputs(in, out));
-    Program* program = plans[current].program.get();
+    return plans[current].program;
+  }
+
+  Status run(std::span<const TensorView> in, std::span<const MutableTensorView> out) {
+    RUSHLIGHT_TRY_ASSIGN(const std::shared_ptr<Program> program, program_for(in, out));
     return program == nullptr ? Status() : program->run(in, out);
   }
 };
+
+Completion::Completion() noexcept = default;
+Completion::Completion(Completion&&) noexcept = default;
+Completion& Completion::operator=(Completion&&) noexcept = default;
+Completion::~Completion() = default;
+Completion::Completion(std::shared_ptr<runtime::Program> program, std::uint64_t ticket) noexcept
+    : program_(std::move(program)), ticket_(ticket) {}
+
+bool Completion::ready() const noexcept {
+  return program_ == nullptr || program_->is_over(ticket_);
+}
+Status Completion::wait() const {
+  return program_ == nullptr ? Status() : program_->wait(ticket_);
+}
+void* Completion::event() const noexcept {
+  return program_ == nullptr ? nullptr : program_->event_of(ticket_);
+}
 
 Session::Session(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
 Session::Session(Session&&) noexcept = default;
@@ -283,6 +305,18 @@ std::uint64_t Session::workspace_bytes() const noexcept {
 
 Status Session::run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) {
   return impl_->run(inputs, outputs);
+}
+
+Result<Completion> Session::run_async(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs,
+                                      const AsyncOptions& options) {
+  if (options.stream != nullptr && device().kind != Device::Kind::cuda) {
+    return wrong_argument("RUN-STREAM",
+                          "a stream was given to a session on " + to_string(device()) + ", expected one on a GPU");
+  }
+  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Program> program, impl_->program_for(inputs, outputs));
+  if (program == nullptr) return Completion();
+  RUSHLIGHT_TRY_ASSIGN(const std::uint64_t ticket, program->run_async(inputs, outputs, options.stream));
+  return ticket == 0 ? Completion() : Completion(std::move(program), ticket);
 }
 
 Result<Tensor> Session::run(const Tensor& input) {

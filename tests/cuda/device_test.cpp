@@ -48,7 +48,7 @@ TEST(CudaDevices, WithoutADriverNothingCanBeMadeAndTheRemedyIsNamed) {
   EXPECT_EQ(backend.error().code, ErrorCode::device);
   EXPECT_EQ(backend.error().finding.code, "DEVICE-NO-GPU");
   EXPECT_EQ(backend.error().finding.message, "device 'cuda:0' cannot be used: no NVIDIA driver is installed");
-  EXPECT_EQ(backend.error().finding.hint, "run on the CPU");
+  EXPECT_EQ(backend.error().finding.hint, "install the NVIDIA driver, or run on the CPU");
 
   const auto buffer = DeviceBuffer::allocate(0, 1000, "activations");
   ASSERT_FALSE(buffer);

@@ -11,10 +11,13 @@
 #include "cuda/fashion_case.hpp"
 #include "cuda/kernels/launch.hpp"
 #include "cuda/network_cases.hpp"
+#include "cuda/program.hpp"
 #include "cuda/step_case.hpp"
 #include "cuda/stream.hpp"
+#include "cuda/upload.hpp"
 #include "cuda/usable_gpu.hpp"
 #include "runtime/networks.hpp"
+#include "rushlight/tuning.hpp"
 
 namespace rushlight::cuda {
 namespace {
@@ -50,6 +53,13 @@ TEST_F(GpuMemory, BytesGoThereAndComeBack) {
             .value();
     EXPECT_EQ(test::floats_of(other.to(Device::cpu()).value()), test::floats_of(tensor));
   }
+}
+
+TEST_F(GpuMemory, LargeUploadsPassThroughPageLockedBuffers) {
+  const auto floats = static_cast<std::int64_t>(Upload::kStagedBytes / sizeof(float) + Upload::kBufferBytes + 5);
+  const Tensor tensor = test::made_up("x", {floats});
+  const Tensor there = tensor.to(Device::cuda(gpu_)).value();
+  EXPECT_EQ(test::floats_of(there.to(Device::cpu()).value()), test::floats_of(tensor));
 }
 
 TEST_F(GpuMemory, BytesOfADeviceAreNotTheHosts) {
@@ -227,6 +237,55 @@ TEST_F(GpuNetworks, RunsAllocateNothingAndSessionsShareTheirWeights) {
   Session second = model.session(Device::cuda(gpu_)).value();
   ASSERT_TRUE(second.run(input));
   EXPECT_LT(after_first - free_bytes(), std::size_t{16} << 20) << "the weights were uploaded twice";
+}
+
+TEST_F(GpuNetworks, AreRecordedAsOneGraph) {
+  const Model model = test::made_up_model(Sequential{Linear{64, 33}, ReLU{}, Linear{33, 5}}.graph({64}).value());
+  const runtime::Network network{model.graph(), model.state_dict()};
+  const auto backend = make_backend(gpu_).value();
+  const Shape shape = {7, 64};
+  const auto program = backend->compile(network, {&shape, 1}, backend->make_weights(network).value(), {}).value();
+  EXPECT_EQ(static_cast<CudaProgram&>(*program).launching(), "one CUDA graph of 2 kernels");
+}
+
+TEST_F(GpuNetworks, RunsInAStreamOfTheCallersTakeTheirPlaceThere) {
+  const Model model = test::made_up_model(Sequential{Linear{512, 700}, ReLU{}, Linear{700, 5}}.graph({512}).value());
+  const Shape in_shape = {64, 512};
+  const Shape out_shape = {64, 5};
+  const std::vector<float> input = test::values_for("x", in_shape);
+  const std::vector<float> expected =
+      test::floats_of(model.session().value().run(test::tensor_of(input, in_shape)).value());
+  Session session = model.session(Device::cuda(gpu_)).value();
+  const CurrentDevice current = CurrentDevice::use(gpu_).value();
+  const Stream stream = Stream::make().value();
+  const DeviceBuffer from = DeviceBuffer::allocate(gpu_, input.size() * sizeof(float), "a test").value();
+  const DeviceBuffer to = DeviceBuffer::allocate(gpu_, expected.size() * sizeof(float), "a test").value();
+  const TensorView in{.data = from.data(), .shape = in_shape, .device = Device::cuda(gpu_)};
+  const MutableTensorView out{.data = to.data(), .shape = out_shape, .device = Device::cuda(gpu_)};
+  ASSERT_TRUE(session.prepare({&in_shape, 1}));
+  for (int round = 0; round < 20; ++round) {
+    std::vector<float> found(expected.size());
+    ASSERT_EQ(cudaMemsetAsync(from.data(), 0, from.size_bytes(), stream.get()), cudaSuccess);
+    ASSERT_EQ(cudaMemcpyAsync(from.data(), input.data(), from.size_bytes(), cudaMemcpyHostToDevice, stream.get()),
+              cudaSuccess);
+    const Completion completion = session.run_async({&in, 1}, {&out, 1}, {.stream = stream.get()}).value();
+    ASSERT_EQ(cudaMemcpyAsync(found.data(), to.data(), to.size_bytes(), cudaMemcpyDeviceToHost, stream.get()),
+              cudaSuccess);
+    ASSERT_TRUE(stream.synchronise());
+    EXPECT_TRUE(completion.ready());
+    ASSERT_TRUE(completion.wait());
+    test::expect_close(expected, found, kNetworkTolerance);
+  }
+}
+
+TEST_F(GpuNetworks, MeasuredTilesChangeNoBit) {
+  const Model model = test::made_up_model(
+      Sequential{Conv2d{.in_channels = 8, .out_channels = 96, .kernel_size = 3}, ReLU{}}.graph({8, 30, 30}).value());
+  const Tensor input = test::made_up("x", {4, 8, 30, 30});
+  const std::vector<float> expected = test::floats_of(model.session(Device::cuda(gpu_)).value().run(input).value());
+  Tuning tuning;
+  Session tuned = model.session(Device::cuda(gpu_), {.limits = {}, .tuning = &tuning}).value();
+  EXPECT_EQ(test::floats_of(tuned.run(input).value()), expected);
 }
 
 class StopAtOnce final : public Progress {

@@ -1,0 +1,13 @@
+#include "cuda/kernels/launch_work.hpp"
+
+#include <variant>
+
+#include "cuda/kernels/launch.hpp"
+
+namespace rushlight::cuda {
+
+cudaError_t launch_work(const Work& work, cudaStream_t stream) {
+  return std::visit([&](const auto& call) { return launch(call, stream); }, work);
+}
+
+}  // namespace rushlight::cuda

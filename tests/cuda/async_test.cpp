@@ -1,0 +1,291 @@
+// Session::run_async() over a CUDA runtime on the host, where work is done when somebody waits for it.
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <new>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "cuda/device_memory.hpp"
+#include "cuda/fake_cuda.hpp"
+#include "cuda/small_network.hpp"
+#include "cuda/stream.hpp"
+
+namespace {
+bool counting = false;
+int allocations = 0;
+}  // namespace
+
+// Visible to libstdc++ as well. What the stand-in for CUDA allocates is not counted.
+// GCC would take inlined ones for a mistake: memory from `new` that goes to free().
+#define RUSHLIGHT_EXPORTED __attribute__((visibility("default"), noinline))
+RUSHLIGHT_EXPORTED void* operator new(std::size_t size) {
+  if (counting && !rushlight::cuda::fake::is_inside()) ++allocations;
+  void* const memory = std::malloc(size == 0 ? 1 : size);
+  if (memory == nullptr) std::abort();
+  return memory;
+}
+RUSHLIGHT_EXPORTED void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+RUSHLIGHT_EXPORTED void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+
+namespace rushlight::cuda {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+class AsyncRuns : public testing::Test {
+ protected:
+  void SetUp() override {
+    meet_the_gpu();
+    session_.emplace(model_->session(Device::cuda(0)).value());
+    ASSERT_TRUE(session_->prepare({&kSmallInputShape, 1}));
+    for (const char* name : {"a", "b"}) {
+      expected_.push_back(test::floats_of(model_->session().value().run(small_input(name)).value()));
+    }
+  }
+  void TearDown() override {
+    session_.reset();
+    model_.reset();
+    buffers_.clear();
+    EXPECT_EQ(fake::live(), fake::Live{}) << "something was not given back";
+  }
+
+  static TensorView host_input(const float* data) { return {.data = data, .shape = kSmallInputShape}; }
+  static MutableTensorView host_output(float* data) { return {.data = data, .shape = kSmallOutputShape}; }
+  static TensorView device_input(const float* data) {
+    return {.data = data, .shape = kSmallInputShape, .device = Device::cuda(0)};
+  }
+  static MutableTensorView device_output(float* data) {
+    return {.data = data, .shape = kSmallOutputShape, .device = Device::cuda(0)};
+  }
+  Result<Completion> run_async(const TensorView& in, const MutableTensorView& out, void* stream = nullptr) {
+    return session_->run_async({&in, 1}, {&out, 1}, {.stream = stream});
+  }
+
+  // The fake's device memory is the host's: tests look into it as no program could.
+  float* on_device(std::span<const float> values) {
+    buffers_.push_back(DeviceBuffer::allocate(0, values.size_bytes(), "a test").value());
+    auto* const place = reinterpret_cast<float*>(buffers_.back().data());
+    std::copy(values.begin(), values.end(), place);
+    return place;
+  }
+  float* device_result() { return on_device(std::vector<float>(kSmallOutput, kNan)); }
+  static std::vector<float> at(const float* place) { return {place, place + kSmallOutput}; }
+  static std::vector<float> input(const char* name) { return test::floats_of(small_input(name)); }
+  static void expect_same(const std::vector<float>& expected, const std::vector<float>& found) {
+    test::expect_close(expected, found, 5e-6);
+  }
+
+  std::optional<Model> model_ = small_model();
+  std::optional<Session> session_;
+  std::vector<DeviceBuffer> buffers_;
+  std::vector<std::vector<float>> expected_;
+};
+
+TEST_F(AsyncRuns, AreDoneWhenOneWaitsAndNotBefore) {
+  const float* const from = on_device(input("a"));
+  float* const to = device_result();
+  const Completion completion = run_async(device_input(from), device_output(to)).value();
+  EXPECT_TRUE(std::isnan(to[0]));
+  EXPECT_FALSE(completion.ready());
+  EXPECT_NE(completion.event(), nullptr);
+  ASSERT_TRUE(completion.wait());
+  EXPECT_TRUE(completion.ready());
+  expect_same(expected_[0], at(to));
+  EXPECT_TRUE(completion.wait());
+}
+
+TEST_F(AsyncRuns, AreReadyAfterAWhileWithoutAnybodyWaiting) {
+  const float* const from = on_device(input("a"));
+  float* const to = device_result();
+  const Completion completion = run_async(device_input(from), device_output(to)).value();
+  int questions = 0;
+  while (!completion.ready()) ASSERT_LT(++questions, 100);
+  EXPECT_GT(questions, 1);
+  expect_same(expected_[0], at(to));
+}
+
+TEST_F(AsyncRuns, ManyMayBeUnderWayEachWithItsOwnBuffers) {
+  std::vector<Completion> completions;
+  std::vector<const float*> results;
+  for (int i = 0; i < 20; ++i) {
+    const float* const from = on_device(input(i % 2 == 0 ? "a" : "b"));
+    float* const to = device_result();
+    results.push_back(to);
+    completions.push_back(run_async(device_input(from), device_output(to)).value());
+  }
+  for (const std::size_t i : {std::size_t{3}, std::size_t{0}, std::size_t{19}}) {
+    ASSERT_TRUE(completions[i].wait());
+    expect_same(expected_[i % 2], at(results[i]));
+  }
+  for (std::size_t i = 0; i < results.size(); ++i) expect_same(expected_[i % 2], at(results[i]));
+}
+
+TEST_F(AsyncRuns, TakeTheirPlaceInAStreamOfTheCallers) {
+  const std::vector<float> late = input("b");
+  void* pinned = nullptr;
+  ASSERT_EQ(cudaHostAlloc(&pinned, late.size() * sizeof(float), 0), cudaSuccess);
+  std::copy(late.begin(), late.end(), static_cast<float*>(pinned));
+  for (const bool in_order : {true, false}) {
+    const Stream stream = Stream::make().value();
+    float* const from = on_device(input("a"));
+    float* const to = device_result();
+    float* const copied = device_result();
+    // Before the run its input is written, and after it its output is copied, both in the caller's stream.
+    ASSERT_EQ(cudaMemcpyAsync(from, pinned, late.size() * sizeof(float), cudaMemcpyHostToDevice, stream.get()),
+              cudaSuccess);
+    const Completion completion =
+        run_async(device_input(from), device_output(to), in_order ? stream.get() : nullptr).value();
+    if (!in_order) {
+      ASSERT_TRUE(completion.wait());
+    }
+    ASSERT_EQ(cudaMemcpyAsync(copied, to, kSmallOutput * sizeof(float), cudaMemcpyDeviceToDevice, stream.get()),
+              cudaSuccess);
+    ASSERT_TRUE(stream.synchronise());
+    // Without the stream the run has read what was there before.
+    expect_same(expected_[in_order ? 1 : 0], at(copied));
+    ASSERT_TRUE(completion.wait());
+  }
+  ASSERT_EQ(cudaFreeHost(pinned), cudaSuccess);
+}
+
+TEST_F(AsyncRuns, HaveAnEventThatOtherStreamsCanWaitFor) {
+  const Stream stream = Stream::make().value();
+  const float* const from = on_device(input("a"));
+  float* const to = device_result();
+  float* const copied = device_result();
+  const Completion completion = run_async(device_input(from), device_output(to)).value();
+  ASSERT_EQ(cudaStreamWaitEvent(stream.get(), static_cast<cudaEvent_t>(completion.event()), 0), cudaSuccess);
+  ASSERT_EQ(cudaMemcpyAsync(copied, to, kSmallOutput * sizeof(float), cudaMemcpyDeviceToDevice, stream.get()),
+            cudaSuccess);
+  ASSERT_TRUE(stream.synchronise());
+  expect_same(expected_[0], at(copied));
+}
+
+TEST_F(AsyncRuns, OnHostMemoryGiveTheSame) {
+  const std::vector<float> from = input("a");
+  std::vector<float> to(kSmallOutput, kNan);
+  const Completion completion = run_async(host_input(from.data()), host_output(to.data())).value();
+  ASSERT_TRUE(completion.wait());
+  expect_same(expected_[0], to);
+}
+
+TEST_F(AsyncRuns, AllocateNothingAndWaitForNothing) {
+  const float* const from = on_device(input("a"));
+  float* const to = device_result();
+  const TensorView in = device_input(from);
+  const MutableTensorView out = device_output(to);
+  const Stream stream = Stream::make().value();
+  const fake::Live before = fake::live();
+  const int waits = fake::calls_of("cudaStreamSynchronize") + fake::calls_of("cudaEventSynchronize");
+  bool good = true;
+  counting = true;
+  for (int i = 0; i < 20; ++i) {
+    const auto completion = session_->run_async({&in, 1}, {&out, 1}, {.stream = i % 2 == 0 ? nullptr : stream.get()});
+    good = good && completion.has_value();
+  }
+  counting = false;
+  EXPECT_TRUE(good);
+  EXPECT_EQ(std::exchange(allocations, 0), 0);
+  EXPECT_EQ(fake::live(), before);
+  EXPECT_EQ(fake::calls_of("cudaStreamSynchronize") + fake::calls_of("cudaEventSynchronize"), waits);
+  // The counter counts.
+  counting = true;
+  void* const volatile some = ::operator new(10);
+  counting = false;
+  ::operator delete(some);
+  EXPECT_EQ(std::exchange(allocations, 0), 1);
+  ASSERT_TRUE(session_->run({&in, 1}, {&out, 1}));
+}
+
+TEST_F(AsyncRuns, MayBeWaitedForWhenTheSessionIsGone) {
+  const float* const from = on_device(input("a"));
+  float* const to = device_result();
+  const Completion completion = run_async(device_input(from), device_output(to)).value();
+  session_.reset();
+  EXPECT_TRUE(std::isnan(to[0]));
+  ASSERT_TRUE(completion.wait());
+  expect_same(expected_[0], at(to));
+}
+
+TEST_F(AsyncRuns, AreFinishedBeforeTheirWorkspaceGoes) {
+  const float* const from = on_device(input("a"));
+  float* const to = device_result();
+  (void)run_async(device_input(from), device_output(to)).value();
+  session_.reset();
+  expect_same(expected_[0], at(to));
+}
+
+TEST_F(AsyncRuns, TellAFailureToWhoeverWaits) {
+  const float* const from = on_device(input("a"));
+  float* const to = device_result();
+  const Completion completion = run_async(device_input(from), device_output(to)).value();
+  fake::fail("kernel", cudaErrorIllegalAddress, 1);
+  for (int i = 0; i < 2; ++i) {
+    const Status outcome = completion.wait();
+    ASSERT_FALSE(outcome);
+    EXPECT_EQ(outcome.error().code, ErrorCode::device);
+    EXPECT_NE(outcome.error().finding.message.find("an illegal memory access was encountered"), std::string::npos)
+        << outcome.error().finding.message;
+    EXPECT_EQ(outcome.error().finding.hint, "the GPU cannot be used again before the program is restarted");
+    EXPECT_TRUE(completion.ready());
+  }
+  EXPECT_FALSE(run_async(device_input(from), device_output(to)));
+}
+
+TEST_F(AsyncRuns, ThatCannotBeginAreErrorsWithNothingUnderWayAndTheNextOneWorks) {
+  const float* const from = on_device(input("a"));
+  float* const to = device_result();
+  const Stream stream = Stream::make().value();
+  const int before = fake::calls();
+  ASSERT_TRUE(run_async(device_input(from), device_output(to), stream.get()).value().wait());
+  const int calls = fake::calls() - before;
+  int errors = 0;
+  for (int i = 0; i < calls; ++i) {
+    fake::fail_any(cudaErrorInvalidValue, i);
+    const auto outcome = run_async(device_input(from), device_output(to), stream.get());
+    if (!outcome) {
+      ++errors;
+      EXPECT_NE(outcome.error().finding.message.find(fake::failed_call()), std::string::npos)
+          << outcome.error().finding.message;
+    }
+    fake::fail_any(cudaSuccess, 0);  // where it has not come by then
+    std::fill(to, to + kSmallOutput, kNan);
+    ASSERT_TRUE(run_async(device_input(from), device_output(to), stream.get()).value().wait());
+    expect_same(expected_[0], at(to));
+    ASSERT_TRUE(stream.synchronise());
+  }
+  EXPECT_GE(errors, 8);
+}
+
+TEST_F(AsyncRuns, OnTheCpuAreOverAtOnce) {
+  Session session = model_->session().value();
+  const std::vector<float> from = input("a");
+  std::vector<float> to(kSmallOutput, kNan);
+  const TensorView in = host_input(from.data());
+  const MutableTensorView out = host_output(to.data());
+  const Completion completion = session.run_async({&in, 1}, {&out, 1}).value();
+  EXPECT_EQ(to, expected_[0]);
+  EXPECT_TRUE(completion.ready());
+  EXPECT_EQ(completion.event(), nullptr);
+  EXPECT_TRUE(completion.wait());
+
+  int no_stream = 0;
+  const auto refused = session.run_async({&in, 1}, {&out, 1}, {.stream = &no_stream});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(refused.error().finding.message, "a stream was given to a session on cpu, expected one on a GPU");
+}
+
+}  // namespace
+}  // namespace rushlight::cuda
