@@ -40,23 +40,23 @@ struct TileCosts {
   int columns = 0;
   int warp_rows = 0;  // warps below each other: each reads all the weights it shares with the others
   int warp_columns = 0;
-  int blocks_per_processor = 0;  // by threads, registers and shared memory
+  int blocks_per_processor = 0;
 };
 template <class Tile>
-TileCosts costs_of(int blocks_per_processor) {
+TileCosts costs_of(ProductKind kind, MmaAccess access) {
   return {Tile::kRows, Tile::kColumns, Tile::kThreads / kWarpThreads / Tile::kWarpColumns, Tile::kWarpColumns,
-          blocks_per_processor};
+          blocks_of_a_processor(kind, access, Tile::kRows, Tile::kColumns)};
 }
-TileCosts costs_of(MmaTileName tile) {
-  switch (tile) {
+TileCosts costs_of(ProductKind kind, const MmaInstance& instance) {
+  switch (instance.tile) {
     case MmaTileName::rows128_columns128:
-      return costs_of<MmaTile128x128>(2);
+      return costs_of<MmaTile128x128>(kind, instance.access);
     case MmaTileName::rows128_columns64:
-      return costs_of<MmaTile128x64>(2);
+      return costs_of<MmaTile128x64>(kind, instance.access);
     case MmaTileName::rows64_columns64:
-      return costs_of<MmaTile64x64>(3);
+      return costs_of<MmaTile64x64>(kind, instance.access);
     case MmaTileName::rows64_columns32:
-      return costs_of<MmaTile64x32>(4);
+      return costs_of<MmaTile64x32>(kind, instance.access);
   }
   return {};
 }
@@ -84,7 +84,7 @@ double cycles_of_rounds(std::int64_t blocks, int processors, int at_once, F&& cy
 }
 
 double estimate(const GemmArguments& a, const ProductChoice& choice, int processors) {
-  const TileCosts tile = costs_of(choice.instance.tile);
+  const TileCosts tile = costs_of(choice.kind, choice.instance);
   const double slab = cycles_of_slab(tile, choice.kind);
   const auto cycles = [&](std::int64_t side_by_side) {
     return choice.slabs_of_split * std::max(kSlabLatency, static_cast<double>(side_by_side) * slab) + kRoundCycles;

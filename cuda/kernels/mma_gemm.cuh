@@ -84,6 +84,18 @@ using MmaTile64x32 = MmaTile<4, 1, 1, 4, 4>;
 
 inline constexpr int kMmaSlab = 32;  // of k
 
+// How many blocks share a multiprocessor: what 227 KiB of shared memory hold (9.0), as far as there are registers for
+// them. The compiler is told; left alone, it takes 180 a thread for the largest tile and leaves no room for a second
+// block.
+RUSHLIGHT_HOST_DEVICE constexpr int blocks_of_a_processor(ProductKind kind, MmaAccess access, int rows, int columns) {
+  const bool has_16_bits = kind == ProductKind::bf16 || kind == ProductKind::fp16;
+  if (access == MmaAccess::singles) return 2;
+  if (columns == 128) return has_16_bits ? 2 : 1;
+  if (rows == 128) return has_16_bits ? 3 : 2;
+  if (columns == 64) return has_16_bits ? 4 : 3;
+  return 4;
+}
+
 template <ProductKind Kind>
 struct ProductTraits;
 template <>
@@ -334,7 +346,7 @@ RUSHLIGHT_KERNEL void multiply_slab(Block& block, const float* input, const std:
 template <ProductKind Kind, class Tile, class Block>
 RUSHLIGHT_KERNEL void multiply_slab(Block& block, const float* input, const float* weights, const FragmentPlace& place,
                                     FragmentSums<Tile>& sums) {
-  RUSHLIGHT_UNROLL
+  RUSHLIGHT_NO_UNROLL
   for (int half = 0; half < 2; ++half) {
     const InputQuads<Tile> quads = load_input<Tile>(input, place, half);
     Float4 columns[Tile::kN];

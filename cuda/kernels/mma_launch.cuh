@@ -8,7 +8,8 @@
 namespace rushlight::cuda {
 
 template <ProductKind Kind, class Tile, MmaAccess Access>
-__global__ void __launch_bounds__(Tile::kThreads) mma_gemm(const __grid_constant__ MmaArguments arguments) {
+__global__ void __launch_bounds__(Tile::kThreads, blocks_of_a_processor(Kind, Access, Tile::kRows, Tile::kColumns))
+    mma_gemm(const __grid_constant__ MmaArguments arguments) {
   using Shared = MmaShared<Tile, typename ProductTraits<Kind>::Weight>;
   static_assert(alignof(Shared) <= 128);
   extern __shared__ __align__(128) unsigned char memory[];

@@ -6,8 +6,10 @@
 #define RUSHLIGHT_HOST_DEVICE __host__ __device__
 #define RUSHLIGHT_KERNEL __device__
 #define RUSHLIGHT_UNROLL _Pragma("unroll")
+#define RUSHLIGHT_NO_UNROLL _Pragma("unroll 1")  // where copies of the body would not fit the registers
 #else
 #define RUSHLIGHT_HOST_DEVICE
 #define RUSHLIGHT_KERNEL
 #define RUSHLIGHT_UNROLL
+#define RUSHLIGHT_NO_UNROLL
 #endif
