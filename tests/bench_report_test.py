@@ -4,6 +4,7 @@ what they make of the newest results.
 
     bench_report_test.py SOURCE_DIR
 """
+import contextlib
 import json
 import pathlib
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import unittest
 import xml.etree.ElementTree
+from unittest import mock
 
 ROOT = pathlib.Path(sys.argv[1])
 sys.dont_write_bytecode = True
@@ -59,20 +61,36 @@ class Report(unittest.TestCase):
     def test_a_busy_machine_is_said(self):
         busy = document()
         busy["blocks"][1]["processors_busy_with_others"] = 0.7
-        self.assertIn("up to 0.7 processors busy", "\n".join(forward_report.section(pathlib.Path("x.json"), busy)))
+        text = "\n".join(forward_report.section(pathlib.Path("x.json"), busy))
+        self.assertIn("not to be quoted: MLP (batch 1, 1 thread) 0.7.", text)
 
     def test_bfloat16_may_have_a_run_of_its_own(self):
         bf16 = document()
         bf16["blocks"] = [block("rushlight", (4000, 4000)), block("rushlight-bf16", (1000, 1000)),
                           block("torch-bf16", (3000, 3000))]
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "2026-01-03-rivals-bf16.json"
-            path.write_text(json.dumps(bf16))
-            text = "\n".join(forward_report.section(pathlib.Path("2026-01-02-rivals-forward.json"), document(), path))
+        with self.results_are({"2026-01-03-rivals-bf16": bf16}):
+            text = "\n".join(forward_report.section(pathlib.Path("2026-01-02-rivals-forward.json"), document()))
             older = pathlib.Path("2026-01-04-rivals-forward.json")
-            self.assertNotIn("bfloat16", "\n".join(forward_report.section(older, document(), path)))
+            self.assertNotIn("bfloat16", "\n".join(forward_report.section(older, document())))
         self.assertIn("bfloat16 in a run of its own", text)
         self.assertIn("| MLP | 0.0040 | 0.0010 | 0.0030 | **3.00** (3.00 to 3.00) | **4.00** (4.00 to 4.00) |", text)
+
+    def test_other_kinds_of_machine_follow(self):
+        other = document()
+        other["machine"]["cpu"] = "Other"
+        with self.results_are({"2026-01-01-rivals-forward": other, "2026-01-02-rivals-forward": document()}):
+            text = "\n".join(forward_report.other_machines(document()))
+        self.assertEqual(text.count("### On another kind of machine"), 1)
+        self.assertIn("### On another kind of machine: Other", text)
+        self.assertIn("**3.25** (2.50 to 4.00)", text)
+
+    @contextlib.contextmanager
+    def results_are(self, documents):
+        with tempfile.TemporaryDirectory() as folder, \
+                mock.patch.object(forward_report, "RESULTS", pathlib.Path(folder)):
+            for name, results in documents.items():
+                (pathlib.Path(folder) / f"{name}.json").write_text(json.dumps(results))
+            yield
 
     def test_the_chart_is_a_picture(self):
         root = xml.etree.ElementTree.fromstring(forward_report.chart(document()))

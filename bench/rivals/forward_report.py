@@ -27,12 +27,17 @@ TITLES = {"rushlight": "Rushlight", "rushlight-fast": "Rushlight, fast", "rushli
           "torch-bf16": "PyTorch, bf16"}
 
 
-def newest(kind="forward"):
+def results(kind="forward"):
     """By date, then by number: 2026-11-27-rivals-forward-2 is later than 2026-11-27-rivals-forward."""
     def key(path):
         return path.stem[:10], int((re.search(rf"-{kind}-(\d+)$", path.stem) or [0, 1])[1])
 
-    found = sorted(RESULTS.glob(f"*-rivals-{kind}*.json"), key=key)
+    return sorted(RESULTS.glob(f"*-rivals-{kind}*.json"), key=key)
+
+
+def newest(kind="forward", cpu=None):
+    """`cpu`: of this kind of machine."""
+    found = [path for path in results(kind) if cpu in (None, json.loads(path.read_text())["machine"]["cpu"])]
     return found[-1] if found else None
 
 
@@ -72,6 +77,10 @@ def blocks_of(document):
     return {key: {net: Block(rows) for net, rows in nets.items()} for key, nets in grouped.items()}
 
 
+def threads_text(threads):
+    return f"{threads} thread{'s' if threads > 1 else ''}"
+
+
 def table(head, rows):
     lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
@@ -101,7 +110,7 @@ def speed_tables(document):
             cells = [milliseconds(block.medians[rival]) if rival in block.medians else "-" for rival in rivals]
             ratios = [against(block, theirs, ours) for ours in modes for theirs in (ENGINES, ["torch"])]
             rows.append([titles[net]["title"], *cells, *ratios])
-        yield f"Batch {batch}, {threads} thread{'s' if threads > 1 else ''}, milliseconds:\n"
+        yield f"Batch {batch}, {threads_text(threads)}, milliseconds:\n"
         heads = [f"{theirs} / {TITLES[ours]}" for ours in modes for theirs in ("best engine", "PyTorch")]
         yield table(["", *(TITLES[rival] for rival in rivals), *heads], rows)
 
@@ -125,7 +134,7 @@ def bf16_tables(document, path=None):
             cells = [milliseconds(block.medians[rival]) if rival in block.medians else "-" for rival in rivals]
             ratios = [against(block, theirs, "rushlight-bf16") for theirs in (BF16_RIVALS, ["rushlight"])]
             rows.append([titles[net]["title"], *cells, *ratios])
-        yield f"bfloat16, batch {batch}, {threads} thread{'s' if threads > 1 else ''}, milliseconds:\n"
+        yield f"bfloat16, batch {batch}, {threads_text(threads)}, milliseconds:\n"
         yield table(["", *(TITLES[rival] for rival in rivals), "best rival / Rushlight, bf16", "float32 / bf16"], rows)
 
 
@@ -192,9 +201,14 @@ def commit_of(document):
 
 
 def busy_sentence(document):
-    busy = max((row["processors_busy_with_others"] for row in document["blocks"]), default=0)
-    if busy > 0.1:
-        yield f"**Other programs kept up to {busy:.1f} processors busy meanwhile: not to be quoted.**\n"
+    busy = {}
+    for row in document["blocks"]:
+        if row["processors_busy_with_others"] > 0.1:
+            where = f"{document['nets'][row['net']]['title']} (batch {row['batch']}, {threads_text(row['threads'])})"
+            busy[where] = max(busy.get(where, 0), row["processors_busy_with_others"])
+    if busy:
+        listed = "; ".join(f"{where} {share:.1f}" for where, share in busy.items())
+        yield f"Beside these rows other programs kept so many processors busy, they are not to be quoted: {listed}.\n"
 
 
 def allocation_sentence(document):
@@ -214,28 +228,52 @@ def skipped_list(document):
         yield "".join(f"- {where}: {why}\n" for where, why in whole.items())
 
 
-def section(path, document, bf16_path=None):
+def machine_sentence(path, document):
     facts = document["machine"]
     rounds = max(len(row["rounds_ns"]) for row in document["blocks"])
     versions = ", ".join(f"{TITLES[rival]} {version}" for rival, version in document["versions"].items()
                          if "-" not in rival)
-    yield (f"[{path.name}](results/{path.name}), {document['date'][:10]}, commit {commit_of(document)}: {facts['cpu']}, "
-           f"{facts['processors_usable']} processors{' of a virtual machine' if facts['virtual'] else ''}, "
-           f"{' '.join(facts['isa'])}. {versions}. Medians of {rounds} interleaved rounds; in brackets the smallest "
-           "and the largest ratio of one round. The others are called from Python: the first row is what a call costs. "
-           "ncnn knows no batches and takes one image after the other.\n")
+    return (f"[{path.name}](results/{path.name}), {document['date'][:10]}, commit {commit_of(document)}: {facts['cpu']}, "
+            f"{facts['processors_usable']} processors{' of a virtual machine' if facts['virtual'] else ''}, "
+            f"{' '.join(facts['isa'])}. {versions}. Medians of {rounds} interleaved rounds; in brackets the smallest "
+            "and the largest ratio of one round.")
+
+
+def times(path, document):
+    """Everything that takes time, with bfloat16 from a run of its own where that is at least as new."""
     yield from busy_sentence(document)
-    yield f"![best engine / ours](results/{CHART.name})\n"
     yield from speed_tables(document)
+    bf16_path = newest("bf16", document["machine"]["cpu"])
     if bf16_path and bf16_path.name[:10] >= path.name[:10]:
         yield from bf16_tables(json.loads(bf16_path.read_text()), bf16_path)
     else:
         yield from bf16_tables(document)
-    for part in (first_table, memory_table, size_table):
+    yield from first_table(document)
+
+
+def section(path, document):
+    yield (f"{machine_sentence(path, document)} The others are called from Python: the first row is what a call costs. "
+           "ncnn knows no batches and takes one image after the other.\n")
+    yield f"![best engine / ours](results/{CHART.name})\n"
+    yield from times(path, document)
+    for part in (memory_table, size_table):
         yield from part(document)
     yield error_sentence(document)
     yield from allocation_sentence(document)
     yield from skipped_list(document)
+
+
+def other_machines(document):
+    """What was measured last on each other kind of machine: ratios differ from kind to kind."""
+    found = {}
+    for path in results():
+        other = json.loads(path.read_text())
+        found[other["machine"]["cpu"]] = path, other
+    for cpu, (path, other) in sorted(found.items()):
+        if cpu != document["machine"]["cpu"]:
+            yield f"### On another kind of machine: {cpu}\n"
+            yield f"{machine_sentence(path, other)}\n"
+            yield from times(path, other)
 
 
 # --- the chart ---
@@ -290,7 +328,7 @@ def main():
         text, picture = "Not measured yet.\n", None
     else:
         document = json.loads(path.read_text())
-        text, picture = "\n".join(section(path, document, newest("bf16"))), chart(document)
+        text, picture = "\n".join([*section(path, document), *other_machines(document)]), chart(document)
     if arguments.print:
         print(text)
         return
