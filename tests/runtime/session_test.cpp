@@ -484,6 +484,29 @@ TEST(Session, AnInstructionSetCanBeForcedDown) {
   }
 }
 
+TEST(Session, AsynchronousRunsOnTheCpuAreOverAtOnce) {
+  const Model model = made_up_model(mlp_net());
+  Session session = model.session().value();
+  const Tensor x = made_up("x", {3, 784});
+  const std::vector<float> expected = run_once(session, x);
+  const Shape out_shape = session.output_shapes(std::vector<Shape>{{3, 784}}).value()[0];
+  std::vector<float> found(expected.size());
+  const TensorView in{.data = x.bytes().value().data(), .shape = x.shape()};
+  const MutableTensorView out{.data = found.data(), .shape = out_shape};
+  const Completion completion = session.run_async({&in, 1}, {&out, 1}).value();
+  EXPECT_EQ(expected, found);
+  EXPECT_TRUE(completion.ready());
+  EXPECT_TRUE(completion.wait());
+  EXPECT_EQ(nullptr, completion.event());
+  EXPECT_TRUE(Completion().wait());
+
+  int no_stream = 0;
+  expect_error(session.run_async({&in, 1}, {&out, 1}, {.stream = &no_stream}).error(), ErrorCode::invalid_argument,
+               "a stream was given to a session on cpu, expected one on a GPU");
+  const MutableTensorView wrong{.data = found.data(), .shape = x.shape()};
+  EXPECT_EQ(ErrorCode::invalid_argument, session.run_async({&in, 1}, {&wrong, 1}).error().code);
+}
+
 TEST(Session, AnEnsembleGivesTheMeanOfItsModels) {
   const Model first = made_up_model(fashion_net());
   StateDict other;
