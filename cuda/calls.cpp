@@ -438,7 +438,19 @@ class CallMaker {
 
 struct KernelName {
   std::string_view operator()(const GemmCall&) const noexcept { return "gemm"; }
-  std::string_view operator()(const MmaCall&) const noexcept { return "mma_gemm"; }
+  std::string_view operator()(const MmaCall& call) const noexcept {
+    switch (call.kind) {
+      case ProductKind::bf16:
+        return "mma_bf16";
+      case ProductKind::fp16:
+        return "mma_fp16";
+      case ProductKind::tf32:
+        return "mma_tf32";
+      case ProductKind::tf32x3:
+        break;
+    }
+    return "mma_3xtf32";
+  }
   std::string_view operator()(const SplitSumArguments&) const noexcept { return "split_sum"; }
   std::string_view operator()(const RowProductArguments&) const noexcept { return "row_product"; }
   std::string_view operator()(const DirectConvArguments&) const noexcept { return "direct_conv"; }

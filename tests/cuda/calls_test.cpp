@@ -107,9 +107,12 @@ TEST(CudaCalls, StepCasesReachEveryKernel) {
   };
   for (const StepCase& step_case : all_step_cases()) {
     for (const int processors : {1, 4, 132}) add(step_case, {.processors = processors});
-    add(step_case, {.processors = 132, .precision = Precision::bf16, .tensor_cores = kAllTensorCores});
+    for (const Precision precision : {Precision::strict, Precision::bf16, Precision::fp16, Precision::tf32}) {
+      add(step_case, {.processors = 132, .precision = precision, .tensor_cores = kAllTensorCores});
+    }
   }
-  EXPECT_EQ(kernels.size(), std::variant_size_v<Work>);
+  // One of them has a name for each of four kinds.
+  EXPECT_EQ(kernels.size(), std::variant_size_v<Work> + 3);
   EXPECT_EQ(products.size(), 9U);
 }
 

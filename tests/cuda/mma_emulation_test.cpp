@@ -193,7 +193,8 @@ TEST(EmulatedTensorCoreCalls, ASplitConvolutionIsTwoCallsOverScratch) {
     std::vector<float> memory = memory_for(step_case, needs);
     const auto calls = make_calls(step_case.plan, addresses_of(step_case, needs, memory.data()), options).value();
     ASSERT_EQ(calls.size(), 2U);
-    EXPECT_EQ(kernel_name(calls[0].work), "mma_gemm");
+    EXPECT_EQ(kernel_name(calls[0].work),
+              precision == Precision::strict ? "mma_3xtf32" : "mma_" + std::string(to_string(precision)));
     EXPECT_EQ(kernel_name(calls[1].work), "split_sum");
     EXPECT_EQ(judge_by(step_case, precision == Precision::strict ? 5e-6 : 1e-2, emulate_step(step_case, options)), "");
   }

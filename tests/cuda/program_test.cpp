@@ -141,7 +141,7 @@ TEST_F(FakeGpu, ABenchmarkOfLayersTimesEachKernel) {
     text += step.name + " " + step.kind + " " + step.algorithm + " " + std::to_string(step.milliseconds) + "\n";
   }
   EXPECT_EQ(text,
-            "conv conv mma_gemm 7.000000\n"
+            "conv conv mma_3xtf32 7.000000\n"
             "pool maxpool max_pool 2.000000\n"
             "fc linear row_product 2.000000\n");
 }
