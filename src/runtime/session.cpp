@@ -93,7 +93,12 @@ struct Session::Impl {
     std::vector<EdgeType> outputs;
     std::shared_ptr<Program> program;  // null when there is nothing to compute: every output is empty
     std::uint64_t last_use = 0;
+    std::uint64_t last_ticket = 0;  // of run_async()
 
+    // What runs may still use the session's threads; a Completion keeps the program, and them it does not.
+    void finish() const {
+      if (program != nullptr && last_ticket != 0) (void)program->wait(last_ticket);
+    }
     [[nodiscard]] std::uint64_t workspace_bytes() const { return program ? program->workspace_bytes() : 0; }
   };
 
@@ -106,6 +111,13 @@ struct Session::Impl {
   std::vector<Compiled> plans;  // after what their programs use
   std::size_t current = 0;      // index into plans, when there are any
   std::uint64_t clock = 0;
+
+  Impl() = default;
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl() {
+    for (const Compiled& plan : plans) plan.finish();
+  }
 
   [[nodiscard]] std::span<const Port> inputs() const { return model->graph.inputs(); }
   [[nodiscard]] std::span<const Port> outputs() const { return model->graph.outputs(); }
@@ -160,7 +172,10 @@ struct Session::Impl {
       is_empty = is_empty && bytes_of(made.outputs.back().shape, made.outputs.back().dtype) == 0;
     }
     // One workspace at a time: what is not there when this fails is made again by the next call.
-    if (options.low_memory) plans.clear();
+    if (options.low_memory) {
+      for (const Compiled& plan : plans) plan.finish();
+      plans.clear();
+    }
     if (!is_empty) {
       RUSHLIGHT_TRY_ASSIGN(made.program, backend->compile(network(), shapes, weights, options));
     }
@@ -180,8 +195,10 @@ struct Session::Impl {
       return plans.size() >= kMostPlans || sum > options.limits.arena_bytes;
     };
     while (!plans.empty() && too_much()) {
-      plans.erase(std::min_element(plans.begin(), plans.end(),
-                                   [](const Compiled& a, const Compiled& b) { return a.last_use < b.last_use; }));
+      const auto oldest = std::min_element(
+          plans.begin(), plans.end(), [](const Compiled& a, const Compiled& b) { return a.last_use < b.last_use; });
+      oldest->finish();
+      plans.erase(oldest);
     }
     current = plans.size();
   }
@@ -316,6 +333,7 @@ Result<Completion> Session::run_async(std::span<const TensorView> inputs, std::s
   RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Program> program, impl_->program_for(inputs, outputs));
   if (program == nullptr) return Completion();
   RUSHLIGHT_TRY_ASSIGN(const std::uint64_t ticket, program->run_async(inputs, outputs, options.stream));
+  impl_->plans[impl_->current].last_ticket = ticket;
   return ticket == 0 ? Completion() : Completion(std::move(program), ticket);
 }
 
