@@ -33,7 +33,8 @@ enum class Implementation : std::uint8_t {
 struct SessionOptions {
   Implementation implementation = Implementation::automatic;
   /// Threads of the session's own pool, the caller's included; 1 makes none, 0 means as many as there are processors.
-  /// Ignored when `executor` is set. Results do not depend on it, bit for bit.
+  /// Ignored when `executor` is set. Results do not depend on it, bit for bit. Networks that several threads do not make
+  /// faster stay on the caller's: where a run takes less than a millisecond some runs are made both ways to find out.
   unsigned threads = 1;
   Executor* executor = nullptr;  ///< must outlive the session
   Progress* progress = nullptr;  ///< told after each operator of long runs; may cancel. Must outlive the session

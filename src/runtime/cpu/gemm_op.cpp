@@ -49,18 +49,23 @@ class GemmOp final : public RowsOp {
     static_cast<Destination&>(call_) = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
 
+    operations_ =
+        2.0 * static_cast<double>(row_count_) * static_cast<double>(depth_) * static_cast<double>(groups_ * outputs_);
+
     block_rows_ = std::clamp<std::size_t>(kBlockPointers / rows_.segments() / 8 * 8, 8, kBlockRows);
     block_rows_ = equal_part(row_count_, block_rows_);
     const std::size_t blocks = parts_of(row_count_, block_rows_);
     const std::size_t all_panels = groups_ * panels_;
     const std::size_t wanted_parts = blocks == 0 ? 1 : parts_of(kEnoughTasks, blocks);
     part_panels_ = parts_of(all_panels, std::min(wanted_parts, all_panels));
-    if (row_count_ == 1) part_panels_ = std::max(part_panels_, std::min(all_panels, kLeastPanelsOfOneRow));
+    if (row_count_ == 1) {
+      // Threads are streams too, where there are several.
+      const std::size_t slots = std::min(context.slots, useful_slots());
+      part_panels_ = std::max(part_panels_, std::min(parts_of(all_panels, slots), kLeastPanelsOfOneRow));
+    }
     parts_ = parts_of(all_panels, part_panels_);
     task_count_ = blocks * parts_;
     scratch_bytes_ = rows_.scratch_bytes(block_rows_);
-    operations_ =
-        2.0 * static_cast<double>(row_count_) * static_cast<double>(depth_) * static_cast<double>(groups_ * outputs_);
     return {};
   }
 

@@ -6,8 +6,8 @@ namespace rushlight::runtime::cpu {
 
 void run_tasks(const Op& op, const Workers& workers, float* const* tensors) noexcept {
   const std::size_t count = op.task_count();
-  const std::size_t slots = std::min(workers.slots, count);
-  if (slots <= 1 || op.is_small()) {
+  const std::size_t slots = std::min({workers.slots, count, op.useful_slots()});
+  if (slots <= 1) {
     for (std::size_t task = 0; task < count; ++task) op.run(task, tensors, workers.scratch);
     return;
   }

@@ -1,6 +1,7 @@
 // Op: a step of a plan, ready to run on the CPU: weights packed, tasks cut, everything known but the addresses.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -52,8 +53,10 @@ class Op {
   [[nodiscard]] double operations() const noexcept { return operations_; }
   // For people, where there was a choice: "winograd 2x2". Of the Ops of a step the first that says something speaks.
   [[nodiscard]] virtual std::string_view algorithm() const noexcept { return {}; }
-  // Not worth waking another thread for.
-  [[nodiscard]] bool is_small() const noexcept { return operations_ < kSmall; }
+  // How many threads are worth waking for it: 1 where the work is small.
+  [[nodiscard]] std::size_t useful_slots() const noexcept {
+    return operations_ < 2 * kShare ? 1 : static_cast<std::size_t>(std::min(operations_ / kShare, kMostShares));
+  }
 
  protected:
   Op() = default;
@@ -64,8 +67,9 @@ class Op {
   bool can_fail_ = false;
 
  private:
-  // About 5 us of one core, which is what waking another one costs.
-  static constexpr double kSmall = 500'000;
+  // Some us of a core: what a thread is given at least, since having it come costs about as much.
+  static constexpr double kShare = 250'000;
+  static constexpr double kMostShares = 1e6;  // that a size_t holds whatever operations_ is
 
   std::size_t shared_bytes_ = 0;
 };

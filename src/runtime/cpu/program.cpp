@@ -22,13 +22,12 @@ namespace {
 
 // More threads than this find nothing to do in one operator, and each slot has its scratch.
 constexpr std::size_t kMostSlots = 256;
-// About 100 us of one core.
-constexpr double kSmallNetwork = 20e6;
 
 constexpr std::size_t weight_bytes(Precision precision) noexcept {
   return precision == Precision::bf16 ? 2 : precision == Precision::int8 ? 1 : sizeof(float);
 }
 
+using Clock = std::chrono::steady_clock;
 using Ops = std::vector<std::unique_ptr<Op>>;
 
 Result<Ops> make_ops(const Step& step, const OpContext& context) {
@@ -100,10 +99,13 @@ Result<std::unique_ptr<Program>> CpuProgram::make(const Network& network, Plan p
     std::move(made[i].begin(), made[i].end(), std::back_inserter(program->ops_));
     program->note_step(i);
   }
-  // A network that takes less than waking a thread does stays on the caller's.
-  double operations = 0;
-  for (const std::unique_ptr<Op>& op : program->ops_) operations += op->operations();
-  if (operations < kSmallNetwork) program->slots_ = 1;
+  // Where no operator is worth two threads the caller's does everything.
+  std::size_t useful_slots = 1;
+  for (const std::unique_ptr<Op>& op : program->ops_) {
+    useful_slots = std::max(useful_slots, std::min(op->useful_slots(), op->task_count()));
+  }
+  program->slots_ = std::min(program->slots_, useful_slots);
+  program->thread_choice_ = ThreadChoice(program->slots_ > 1);
   program->shares_ = std::vector<Share>(program->slots_);
   RUSHLIGHT_TRY(program->allocate(network, plan, table_bytes));
   return std::unique_ptr<Program>(std::move(program));
@@ -158,10 +160,23 @@ Status CpuProgram::run(std::span<const TensorView> inputs, std::span<const Mutab
     std::byte* const first = data == nullptr ? workspace_.data() : static_cast<std::byte*>(data);
     addresses_[port.tensor] = reinterpret_cast<float*>(first + port.offset_bytes);
   }
-  if (options_.step_times != nullptr) return run_timed();
+  const std::size_t slots = thread_choice_.takes_all() ? slots_ : 1;
+  const auto run = [&] { return options_.step_times != nullptr ? run_timed(slots) : run_ops(slots); };
+  if (!thread_choice_.is_trying()) {
+    RUSHLIGHT_TRY(run());
+    thread_choice_.note(0);
+    return {};
+  }
+  const Clock::time_point begin = Clock::now();
+  RUSHLIGHT_TRY(run());
+  thread_choice_.note(static_cast<std::uint64_t>((Clock::now() - begin) / std::chrono::nanoseconds(1)));
+  return {};
+}
+
+Status CpuProgram::run_ops(std::size_t slots) {
   for (std::size_t i = 0; i < ops_.size(); ++i) {
     if (options_.recorder != nullptr) show_input(i);
-    run_op(*ops_[i]);
+    run_op(*ops_[i], slots);
     RUSHLIGHT_TRY(finish_op(i));
   }
   return {};
@@ -200,13 +215,12 @@ void CpuProgram::note_step(std::size_t step) {
   step_of_op_.resize(ops_.size(), step);
 }
 
-Status CpuProgram::run_timed() {
-  using Clock = std::chrono::steady_clock;
+Status CpuProgram::run_timed(std::size_t slots) {
   std::vector<TimedStep>& steps = options_.step_times->steps;
   for (TimedStep& step : steps) step.nanoseconds = 0;
   Clock::time_point before = Clock::now();
   for (std::size_t i = 0; i < ops_.size(); ++i) {
-    run_op(*ops_[i]);
+    run_op(*ops_[i], slots);
     RUSHLIGHT_TRY(finish_op(i));
     const Clock::time_point now = Clock::now();
     steps[step_of_op_[i]].nanoseconds += static_cast<std::uint64_t>((now - before) / std::chrono::nanoseconds(1));
@@ -215,8 +229,8 @@ Status CpuProgram::run_timed() {
   return {};
 }
 
-void CpuProgram::run_op(const Op& op) noexcept {
-  run_tasks(op, {options_.executor, slots_, scratch_, scratch_pitch_, shares_.data()}, addresses_.data());
+void CpuProgram::run_op(const Op& op, std::size_t slots) noexcept {
+  run_tasks(op, {options_.executor, slots, scratch_, scratch_pitch_, shares_.data()}, addresses_.data());
 }
 
 }  // namespace rushlight::runtime::cpu

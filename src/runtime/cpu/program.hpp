@@ -11,6 +11,7 @@
 #include "runtime/backend.hpp"
 #include "runtime/cpu/aligned_buffer.hpp"
 #include "runtime/cpu/op.hpp"
+#include "runtime/cpu/thread_choice.hpp"
 #include "runtime/plan.hpp"
 
 namespace rushlight::runtime::cpu {
@@ -36,10 +37,11 @@ class CpuProgram final : public Program {
 
   CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& options);
   Status allocate(const Network& network, const Plan& plan, std::uint64_t table_bytes);
-  void run_op(const Op& op) noexcept;
+  Status run_ops(std::size_t slots);
+  void run_op(const Op& op, std::size_t slots) noexcept;
   // What comes after an operator: its failure, and what the progress says about going on.
   [[nodiscard]] Status finish_op(std::size_t index);
-  Status run_timed();
+  Status run_timed(std::size_t slots);
   void show_input(std::size_t index) const;
   void note_input(const Step& step, const Plan& plan);  // before its operators are added
   void note_step(std::size_t step);                     // that the operators made since the last call belong to
@@ -65,6 +67,7 @@ class CpuProgram final : public Program {
   std::size_t scratch_pitch_ = 0;
   std::size_t slots_ = 1;      // tasks that may run at the same time
   std::vector<Share> shares_;  // of each slot
+  ThreadChoice thread_choice_{false};
   std::uint64_t workspace_bytes_ = 0;
 };
 

@@ -158,7 +158,7 @@ class WinogradOp final : public Op {
   // Blocks of tiles of about equal size, as many as move the fewest bytes to and from beyond L2: each block reads all
   // weights; what L2 cannot hold of a block, transformed tiles are written once and read by each panel, products are
   // written and read. Where blocks are few, panels are cut too; the transform of the input is then done once more for
-  // each part.
+  // each part. Where there are no panels to cut, blocks are smaller.
   void cut_tasks(std::size_t slots) {
     const std::size_t tile_bytes = positions_ * channels_ * sizeof(float);
     const std::size_t product_bytes = positions_ * gemm_.width * sizeof(float);
@@ -181,6 +181,7 @@ class WinogradOp final : public Op {
       }
       if (stays) break;
     }
+    if (blocks * panels_ < slots) blocks = std::min(most, parts_of(slots, panels_));
     block_tiles_ = parts_of(parts_of(tiles_, blocks), 6) * 6;
     const std::size_t all_blocks = parts_of(tiles_, block_tiles_);
     const std::size_t wanted = slots <= 1 ? 1 : parts_of(2 * slots, all_blocks);
