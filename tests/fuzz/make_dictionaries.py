@@ -112,11 +112,15 @@ JSON_KEYS = {
                  "alignment", "records", "tensors", "name", "header_offset", "data_offset", "stored_bytes", "method",
                  "flags", "crc", "xxh3", "chunks", "sha256", "dtype", "shape", "strides", "record", "storage_offset",
                  "rushlight_signature", "public_key", "ed25519"],
+    "calibration": ["rushlight_calibration", "items", "choice", "layers", "low", "high", "least", "most"],
     "spec": ["schema", "description", "input", "inputs", "outputs", "normalise", "scale", "mean", "std", "labels", "layers",
              "name", "same", "valid"],
 }
 JSON_TOKENS = ["[]", "[0]", "[1,1]", "{}", "true", "false", "null", "-1", "0", "1e999", "9223372036854775807",
                "18446744073709551616", "1.5", "\\u0000", "\\ud800", "\\ud83d\\ude00", ","]
+# The ends of float32: the largest, what rounds to it and what does not, the smallest, one that is none.
+CALIBRATION_NUMBERS = ["3.4028235e38", "-3.4028235e38", "3.4028235677973365e38", "3.4028236e38", "1e-45", "-1e-45", "1e-46", "-0",
+                       "1.1754944e-38"]
 DCP_NAMES = ["Metadata", "TensorStorageMetadata", "TensorProperties", "BytesStorageMetadata", "ChunkStorageMetadata",
              "MetadataIndex", "_MEM_FORMAT_ENCODING"]
 TAR_NAMES = ["sys_info", "pickle", "tensors", "storages", "PaxHeader", "ustar"]
@@ -172,6 +176,16 @@ def spec_lines() -> list[str]:
                       table(operators, r"^RUSHLIGHT_ATTRIBUTE\(\w+, [\w:]+, (\w+)"))
 
 
+def calibration_lines() -> list[str]:
+    return json_lines("calibration", ["least_error", "min_max", "0"]) + tokens(CALIBRATION_NUMBERS)
+
+
+def tuning_lines() -> list[str]:
+    words = re.findall(r'"(\w+)"', (ROOT / "src/runtime/cpu/conv_choice.cpp").read_text())
+    return tokens(["rushlight tuning 1\n", "machine ", " : ", "conv3x3 strict threads=1 in=1x4x4x16 out=1x4x4x16", "# a\n",
+                   "\r\n", *dict.fromkeys(words)])
+
+
 def sets_lines() -> list[str]:
     names = [f"ctorch.distributed.checkpoint.metadata\n{name}\n" for name in DCP_NAMES]
     words = ["fqn", "offset", "index", "relative_path", "length", "state_dict_metadata", "storage_data", "planner_data",
@@ -187,7 +201,8 @@ def dictionaries() -> dict[str, str]:
     pickles = pickle_lines()
     lines = {"checkpoint": pickles, "tar": tar_lines() + pickles, "safetensors": safetensors_lines(), "npz": npz_lines(),
              "gguf": gguf_lines(), "sets": sets_lines(), "spec": spec_lines(), "manifest": json_lines("manifest", ["zip", "4194304"]),
-             "image": tokens(IMAGE_WORDS)}
+             "image": tokens(IMAGE_WORDS),
+             "calibration": calibration_lines(), "tuning": tuning_lines()}
     head = "# Written by make_dictionaries.py from tables of the sources: not edited.\n\n"
     return {target: head + "\n".join(rows) + "\n" for target, rows in lines.items()}
 

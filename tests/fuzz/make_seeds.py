@@ -192,6 +192,43 @@ def manifest_seeds():
                              % ("0123456789abcdef" * 4, "0123456789abcdef" * 8))
 
 
+# --- calibrations and tunings -------------------------------------------------------------------------------------------
+def calibration(ranges, choice="least_error", **more):
+    layers = {name: dict(zip(("low", "high", "least", "most"), ends)) for name, ends in ranges.items()}
+    return {"rushlight_calibration": 1, "items": 64, "choice": choice, "layers": layers, **more}
+
+
+def calibration_seeds():
+    usual = {"0": (-1, 1.5, -1.25, 2), "2": (0, 6, 0, 6.5), "4": (-0.5, 0, -0.75, 0)}
+    yield "usual.json", calibration(usual)
+    yield "empty.json", calibration({}, "min_max")
+    yield "zero.json", calibration({"a": (0, 0, 0, 0)})
+    yield "widest.json", calibration({"a": (-3.4028234e38, 3.4028234e38, -1, 1)})
+    yield "smallest.json", calibration({"a": (-1e-45, 0, 0, 0), "b": (0, 1e-45, 0, 0)})
+    yield "odd_name.json", calibration({'x."q\\\u00e9\n': (-1, 1, -1, 1), "": (-1, 1, -1, 1)})
+    yield "no_zero.json", calibration({"a": (0.5, 1, 0, 1)})
+    yield "unknown.json", calibration(usual, more=1)
+    yield "version.json", json.dumps(calibration(usual)).replace('"rushlight_calibration": 1', '"rushlight_calibration": 2')
+    yield "twice.json", json.dumps(calibration(usual)).replace('"2":', '"0":')
+    yield "syntax.json", '{"rushlight_calibration": 1,\n "items": 1,, }'
+
+
+def tuning_seeds():
+    head = "rushlight tuning 1\n# Which way.\n\nmachine cpu x86-64-v4, a processor, L2 1048576, rushlight 0.1.0\n"
+    layer = "conv3x3 strict threads=2 in=1x56x56x64 out=1x56x56x64"
+    yield "usual.txt", head + layer + " : winograd2\n" + layer.replace("56", "28") + " : direct\n"
+    yield "machines.txt", head + layer + " : winograd4\n\nmachine another\n" + layer + " : direct\n"
+    yield "empty.txt", "rushlight tuning 1\n"
+    yield "lines.txt", head.replace("\n", "\r\n") + layer + " : direct"
+    yield "unknown_word.txt", head + layer + " : fft\n"
+    yield "twice.txt", head + layer + " : direct\n" + layer + " : winograd2\n"
+    yield "no_machine.txt", "rushlight tuning 1\n" + layer + " : direct\n"
+    yield "no_word.txt", head + layer + " :\n"
+    yield "version.txt", "rushlight tuning 2\n"
+    yield "long.txt", head + "x" * 600 + " : direct\n"
+    yield "bytes.txt", head.encode() + b"\xff\x00 : direct\n"
+
+
 # --- pictures -----------------------------------------------------------------------------------------------------------
 def image_seeds():
     yield "grey.pgm", b"P5\n# made\n3 2\n255\n" + bytes(range(6))
@@ -289,7 +326,8 @@ def main() -> int:
     check = sys.argv[1:] == ["--check"]
     failed = False
     for target, seeds in (("safetensors", safetensors_seeds()), ("npz", npz_seeds()), ("gguf", gguf_seeds()),
-                          ("spec", spec_seeds()), ("manifest", manifest_seeds()), ("image", image_seeds())):
+                          ("spec", spec_seeds()), ("manifest", manifest_seeds()),
+                          ("calibration", calibration_seeds()), ("tuning", tuning_seeds()), ("image", image_seeds())):
         folder = HERE / "corpus" / target
         for name, content in seeds:
             path = folder / name

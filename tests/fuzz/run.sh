@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 usage='usage: tests/fuzz/run.sh MINUTES [-j N] [TARGET[=MINUTES]...]'
-all=(zip pickle checkpoint save salvage legacy tar safetensors npz gguf sets spec module image manifest differential)
+all=(zip pickle checkpoint save salvage legacy tar safetensors npz gguf sets spec module calibration tuning image manifest differential)
 minutes=${1:?$usage}
 shift
 jobs=1
@@ -59,7 +59,7 @@ fuzz() {
   local golden=build/fuzz/golden-$target max_len=65536
   case $target in
     checkpoint | save | salvage | differential | legacy | tar | npz | module) max_len=16384 ;;  # they do much with each byte
-    spec) max_len=4096 ;;
+    spec | calibration | tuning) max_len=4096 ;;
   esac
   rm -rf "$found" "$golden"  # findings of earlier runs are not this run's
   mkdir -p "$work" "$found"
