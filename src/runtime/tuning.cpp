@@ -15,6 +15,7 @@ namespace {
 constexpr std::string_view kFirstLine = "rushlight tuning 1";
 constexpr std::string_view kMachine = "machine ";
 constexpr std::string_view kBetween = " : ";
+constexpr std::string_view kBeforeTimes = " # ";
 constexpr std::size_t kMostLineBytes = 512;
 
 std::uint64_t time_of(std::string_view, const std::function<void()>& work) {
@@ -85,17 +86,22 @@ class Reader {
   Status read_entry(std::string_view line) {
     const std::size_t between = line.find(kBetween);
     const std::string_view layer = line.substr(0, between);
-    const std::string_view choice =
+    const std::string_view rest =
         between == std::string_view::npos ? std::string_view() : line.substr(between + kBetween.size());
+    const std::size_t before_times = rest.find(kBeforeTimes);
+    const std::string_view choice = rest.substr(0, before_times);
+    const std::string_view times =
+        before_times == std::string_view::npos ? std::string_view() : rest.substr(before_times + kBeforeTimes.size());
     if (layer.empty() || !is_word(choice)) {
       return wrong_line(line_, "expected a layer, ' : ' and a word, found " + quoted(line));
     }
     if (machine_.empty()) return wrong_line(line_, "expected 'machine ...' before the first layer");
     if (table_.choices.size() >= limits_.graph_nodes) return too_much("entries", limits_.graph_nodes);
-    const auto [place, is_new] = table_.choices.try_emplace({std::string(machine_), std::string(layer)}, choice);
-    if (!is_new && place->second != choice) {
+    const auto [place, is_new] = table_.choices.try_emplace(
+        {std::string(machine_), std::string(layer)}, Tuning::Impl::Choice{std::string(choice), std::string(times)});
+    if (!is_new && place->second.word != choice) {
       return wrong_line(line_, "a second choice for " + quoted(layer) + ", " + quoted(choice) + " after " +
-                                   quoted(std::string_view(place->second)));
+                                   quoted(std::string_view(place->second.word)));
     }
     return {};
   }
@@ -112,12 +118,13 @@ std::optional<std::string> Tuning::Impl::find(std::string_view machine, std::str
   const std::lock_guard lock(mutex);
   const auto found = choices.find({std::string(machine), std::string(layer)});
   if (found == choices.end()) return std::nullopt;
-  return found->second;
+  return found->second.word;
 }
 
-void Tuning::Impl::set(std::string_view machine, std::string_view layer, std::string_view choice) {
+void Tuning::Impl::set(std::string_view machine, std::string_view layer, std::string_view choice,
+                       std::string_view times) {
   const std::lock_guard lock(mutex);
-  choices.insert_or_assign({std::string(machine), std::string(layer)}, std::string(choice));
+  choices.insert_or_assign({std::string(machine), std::string(layer)}, Choice{std::string(choice), std::string(times)});
   ++measured;
 }
 
@@ -145,7 +152,9 @@ std::string Tuning::text() const {
   for (const auto& [key, choice] : impl_->choices) {
     if (key.first != machine) text.append("\n").append(kMachine).append(key.first).append("\n");
     machine = key.first;
-    text.append(key.second).append(kBetween).append(choice).append("\n");
+    text.append(key.second).append(kBetween).append(choice.word);
+    if (!choice.times.empty()) text.append(kBeforeTimes).append(choice.times);
+    text += "\n";
   }
   return text;
 }

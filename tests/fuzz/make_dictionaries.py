@@ -182,7 +182,7 @@ def calibration_lines() -> list[str]:
 
 def tuning_lines() -> list[str]:
     words = re.findall(r'"(\w+)"', (ROOT / "src/runtime/cpu/conv_choice.cpp").read_text())
-    return tokens(["rushlight tuning 1\n", "machine ", " : ", "conv3x3 strict threads=1 in=1x4x4x16 out=1x4x4x16", "# a\n",
+    return tokens(["rushlight tuning 1\n", "machine ", " : ", " # ", "conv3x3 strict threads=1 in=1x4x4x16 out=1x4x4x16", "# a\n",
                    "\r\n", *dict.fromkeys(words)])
 
 

@@ -217,6 +217,7 @@ def tuning_seeds():
     head = "rushlight tuning 1\n# Which way.\n\nmachine cpu x86-64-v4, a processor, L2 1048576, rushlight 0.1.0\n"
     layer = "conv3x3 strict threads=2 in=1x56x56x64 out=1x56x56x64"
     yield "usual.txt", head + layer + " : winograd2\n" + layer.replace("56", "28") + " : direct\n"
+    yield "times.txt", head + layer + " : direct # direct 812.4 us, winograd2 901.0 us\n"
     yield "machines.txt", head + layer + " : winograd4\n\nmachine another\n" + layer + " : direct\n"
     yield "empty.txt", "rushlight tuning 1\n"
     yield "lines.txt", head.replace("\n", "\r\n") + layer + " : direct"

@@ -59,7 +59,7 @@ void compute_with(const Tuning::Impl& table) {
     Tuning tuning;
     tuning.set_measures(false);
     const auto& [machine, layer] = key_of_small_model();
-    Tuning::Impl::of(tuning).set(machine, layer, choice);
+    Tuning::Impl::of(tuning).set(machine, layer, choice.word, choice.times);
     const Result<Tuning> parsed = Tuning::parse(tuning.text());
     require(parsed.has_value() && parsed->text() == tuning.text() && parsed->size() == 1);
     SessionOptions options;

@@ -24,6 +24,7 @@ class AlignedBuffer {
     const auto size = static_cast<std::size_t>(size_bytes);
     const bool is_large = size_bytes >= kLargeBytes;
     const std::align_val_t alignment{is_large ? kHugePage : kCacheLine};
+    buffer.size_bytes_ = size;
     buffer.bytes_ = {static_cast<std::byte*>(::operator new(size, alignment, std::nothrow)), Free{alignment}};
 #if defined(MADV_HUGEPAGE)
     // Weights are read once from end to end: with small pages the walks through page tables cost a tenth of the time.
@@ -36,6 +37,10 @@ class AlignedBuffer {
   }
   [[nodiscard]] std::byte* data() const noexcept {
     return bytes_.get();
+  }
+  // As asked for, where there is memory.
+  [[nodiscard]] std::size_t size_bytes() const noexcept {
+    return bytes_ == nullptr ? 0 : size_bytes_;
   }
   [[nodiscard]] float* floats() const noexcept {
     return reinterpret_cast<float*>(bytes_.get());
@@ -50,6 +55,7 @@ class AlignedBuffer {
     void operator()(std::byte* bytes) const noexcept { ::operator delete(bytes, alignment); }
   };
   std::unique_ptr<std::byte, Free> bytes_;
+  std::size_t size_bytes_ = 0;
 };
 
 }  // namespace rushlight::runtime::cpu

@@ -8,6 +8,7 @@
 #include "base/checked.hpp"
 #include "base/fail.hpp"
 #include "base/float_codes.hpp"
+#include "runtime/cpu/evict.hpp"
 #include "runtime/cpu/int8_weights.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
 #include "runtime/cpu/winograd.hpp"
@@ -211,6 +212,14 @@ Result<std::shared_ptr<const PackedArray>> CpuWeights::get(const PackedForm& for
     RUSHLIGHT_TRY_ASSIGN(entry->array, pack(form, network));
   }
   return entry->array;
+}
+
+void CpuWeights::evict() const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [form, entry] : entries_) {
+    const std::lock_guard entry_lock(entry->mutex);
+    if (entry->array != nullptr) cpu::evict(entry->array->memory);
+  }
 }
 
 }  // namespace rushlight::runtime::cpu

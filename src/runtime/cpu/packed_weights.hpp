@@ -54,6 +54,8 @@ class CpuWeights final : public PackedWeights {
  public:
   // The constant in this form, made at the first call. Others who want the same wait meanwhile.
   [[nodiscard]] Result<std::shared_ptr<const PackedArray>> get(const PackedForm& form, const Network& network);
+  // Takes all of them out of the caches, where the processor can (evict.hpp).
+  void evict() const;
 
  private:
   struct Entry {
@@ -61,7 +63,7 @@ class CpuWeights final : public PackedWeights {
     std::shared_ptr<const PackedArray> array;
   };
 
-  std::mutex mutex_;  // of the map alone
+  mutable std::mutex mutex_;  // of the map alone
   std::map<PackedForm, std::shared_ptr<Entry>> entries_;
 };
 

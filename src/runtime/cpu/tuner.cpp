@@ -14,6 +14,7 @@
 #include "base/cpu_features.hpp"
 #include "base/fail.hpp"
 #include "runtime/cpu/aligned_buffer.hpp"
+#include "runtime/cpu/evict.hpp"
 #include "runtime/cpu/winograd.hpp"
 #include "runtime/failure.hpp"
 #include "runtime/step_times.hpp"
@@ -23,17 +24,21 @@
 namespace rushlight::runtime::cpu {
 namespace {
 
-// Rounds in which each way runs once: until this time is over, but so many at least and at most.
-constexpr std::uint64_t kNanosecondsALayer = 30'000'000;
-constexpr int kLeastRounds = 3;
+// Rounds in which each way runs once: until this time is over, what comes before the runs included, but so many at
+// least and at most.
+constexpr std::uint64_t kNanosecondsALayer = 20'000'000;
+constexpr int kLeastRounds = 2;
 constexpr int kMostRounds = 6;
 // A way that took so much longer than the best one in all of the first rounds is not run again.
 constexpr double kHopeless = 1.5;
 // Another way than the rule's must be faster by so much, or chance would choose.
 constexpr double kWorthIt = 0.97;
-// What is read between two rounds: as much as the rest of the network would, but no more than this. Caches that several
-// cores share can hold more than one thinks: with 64 MiB F(4x4) seemed to gain where it loses.
-constexpr std::uint64_t kMostSweptBytes = std::uint64_t{256} << 20;
+// What is read between two rounds: as much as the rest of the network would. Where that is more than this, which takes
+// a millisecond or two, the layer's weights are taken out of the caches line by line instead: caches that several cores
+// share can hold more than one thinks, and with 64 MiB read F(4x4) seemed to gain where it loses.
+constexpr std::uint64_t kMostSweptBytes = std::uint64_t{32} << 20;
+// Where no program can do that, so much is read.
+constexpr std::uint64_t kManyBytes = std::uint64_t{256} << 20;
 
 std::string sizes_text(const PlannedTensor& tensor) {
   return std::to_string(tensor.n) + "x" + std::to_string(tensor.h) + "x" + std::to_string(tensor.w) + "x" +
@@ -49,35 +54,61 @@ std::string layer_text(const ConvStep& step, const OpContext& context) {
          " out=" + sizes_text(context.tensor(step.output));
 }
 
-std::uint64_t bytes_of(const PlannedTensor& tensor) {
-  return static_cast<std::uint64_t>(tensor.rows()) * static_cast<std::uint64_t>(tensor.row_stride) * sizeof(float);
+// From its first element to its last; what shares its rows lies between.
+std::size_t floats_of(const PlannedTensor& tensor) {
+  return tensor.elements() == 0 ? 0 : static_cast<std::size_t>((tensor.rows() - 1) * tensor.row_stride + tensor.c);
 }
 
 // Everything that the steps of a plan read and write, twice: packed weights are larger, and there is scratch. At most
-// kMostSweptBytes.
-std::uint64_t swept_bytes(const OpContext& context) {
+// kManyBytes.
+std::uint64_t bytes_of_run(const OpContext& context) {
   std::uint64_t sum = 0;
   for (const TimedStep& step : describe_steps(context.network, context.plan)) {
-    sum += 2 * std::min(step.bytes, kMostSweptBytes);
+    sum += 2 * std::min(step.bytes, kManyBytes);
   }
-  return std::min(sum, kMostSweptBytes);
+  return std::min(sum, kManyBytes);
+}
+
+// What a layer has around it in a run: the arena, in which its operands have their places, and caches that the rest of
+// the network has gone through.
+struct Surroundings {
+  AlignedBuffer arena;
+  AlignedBuffer swept;  // empty: weights are evicted
+
+  Status make(const OpContext& context) {
+    const std::uint64_t arena_bytes = std::max<std::uint64_t>(context.plan.arena_bytes, kCacheLine);
+    arena = AlignedBuffer::allocate(arena_bytes);
+    if (arena.data() == nullptr) return no_memory_for(arena_bytes, "activations");
+    const std::uint64_t bytes = std::max<std::uint64_t>(bytes_of_run(context), kCacheLine);
+    if (kCanEvict && bytes > kMostSweptBytes) return {};
+    swept = AlignedBuffer::allocate(bytes);
+    if (swept.data() == nullptr) return no_memory_for(bytes, "measurements");
+    std::fill_n(swept.floats(), bytes / sizeof(float), 0.5F);
+    return {};
+  }
+};
+
+// "direct 812.4 us"
+std::string time_text(ConvAlgorithm algorithm, std::uint64_t nanoseconds) {
+  const std::uint64_t tenths = nanoseconds / 100 + (nanoseconds % 100 >= 50 ? 1 : 0);
+  return std::string(word_of(algorithm)) + " " + std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) +
+         " us";
 }
 
 // One layer, as often as it takes.
 class LayerTrial {
  public:
-  LayerTrial(const ConvStep& step, const OpContext& context, Tuning::Impl& table)
-      : step_(step), context_(context), table_(table) {}
+  LayerTrial(const ConvStep& step, const OpContext& context, const Surroundings& surroundings, Tuning::Impl& table)
+      : step_(step), context_(context), surroundings_(surroundings), table_(table) {}
 
   // The fastest of `offered`; nullopt where fewer than two can be made of these weights and within the limits.
-  Result<std::optional<ConvAlgorithm>> run(std::span<const ConvAlgorithm> offered, const AlignedBuffer& swept,
-                                           std::size_t swept_floats) {
+  Result<std::optional<ConvAlgorithm>> run(std::span<const ConvAlgorithm> offered) {
     RUSHLIGHT_TRY(make_ways(offered));
     if (ways_.size() < 2) return std::optional<ConvAlgorithm>();
     RUSHLIGHT_TRY(allocate());
     std::uint64_t spent = 0;
     for (int round = 0; round < kMostRounds && (round < kLeastRounds || spent < kNanosecondsALayer); ++round) {
-      sweep(swept, swept_floats);
+      spent += table_.stopwatch({}, [&] { make_weights_cold(); });
       for (std::size_t i = 0; i < ways_.size(); ++i) {
         Way& way = ways_[(i + static_cast<std::size_t>(round)) % ways_.size()];
         if (way.is_hopeless) continue;
@@ -90,6 +121,13 @@ class LayerTrial {
       }
     }
     return std::optional(decide());
+  }
+
+  // How long each way took, for people.
+  [[nodiscard]] std::string times() const {
+    std::string text;
+    for (const Way& way : ways_) text += (text.empty() ? "" : ", ") + time_text(way.algorithm, way.nanoseconds);
+    return text;
   }
 
  private:
@@ -117,12 +155,10 @@ class LayerTrial {
     return {};
   }
 
-  // What running it takes, where the session may have so much.
+  // What a program with it takes at least, where the session may have so much.
   [[nodiscard]] std::optional<std::uint64_t> workspace_of(const Op& op) const {
-    auto sum = checked_mul<std::uint64_t>(context_.slots, pitch_of(op));
-    for (const TensorId id : tensors()) {
-      sum = sum ? checked_add(*sum, bytes_of(context_.tensor(id)) + kCacheLine) : std::nullopt;
-    }
+    const auto scratch = checked_mul<std::uint64_t>(context_.slots, pitch_of(op));
+    const auto sum = scratch ? checked_add<std::uint64_t>(*scratch, context_.plan.arena_bytes) : std::nullopt;
     return sum && *sum <= context_.options.limits.arena_bytes ? sum : std::nullopt;
   }
   [[nodiscard]] static std::size_t pitch_of(const Op& op) noexcept {
@@ -137,13 +173,15 @@ class LayerTrial {
   Status allocate() {
     addresses_.assign(context_.plan.tensors.size() + 1, nullptr);
     for (const TensorId id : tensors()) {
-      const std::uint64_t bytes = bytes_of(context_.tensor(id));
+      const PlannedTensor& tensor = context_.tensor(id);
+      if (tensor.place == Place::arena) {
+        addresses_[id] = reinterpret_cast<float*>(surroundings_.arena.data() + tensor.offset_bytes);
+        continue;
+      }
+      const std::uint64_t bytes = std::max(floats_of(tensor) * sizeof(float), kCacheLine);
       memory_.push_back(AlignedBuffer::allocate(bytes));
       if (memory_.back().data() == nullptr) return no_memory_for(bytes, "activations");
       addresses_[id] = memory_.back().floats();
-      // Any numbers that are usual ones.
-      const std::size_t count = static_cast<std::size_t>(bytes / sizeof(float));
-      for (std::size_t i = 0; i < count; ++i) addresses_[id][i] = static_cast<float>(i % 61) / 64.0F;
     }
     std::size_t pitch = 0;
     for (const Way& way : ways_) pitch = std::max(pitch, pitch_of(*way.op));
@@ -154,24 +192,39 @@ class LayerTrial {
     return {};
   }
 
-  // In a network the other layers pass through the caches between two runs of this one: its weights come from beyond
-  // them, its input from the layer before.
-  void sweep(const AlignedBuffer& swept, std::size_t floats) noexcept {
-    const std::size_t part = floats / context_.slots;
-    const auto read = [&](std::size_t slot) { context_.kernels.sum(swept.floats() + slot * part, part); };
-    if (context_.slots <= 1) return read(0);
-    context_.options.executor->for_each_index(context_.slots, read);
+  template <class F>
+  void on_each_slot(F&& f) noexcept {
+    if (context_.slots <= 1) return f(0);
+    context_.options.executor->for_each_index(context_.slots, f);
   }
 
-  std::uint64_t time(Way& way) {
+  // In a network the other layers pass through the caches between two runs of this one: its weights come from beyond
+  // them.
+  void make_weights_cold() noexcept {
+    if (surroundings_.swept.data() == nullptr) return weights_.evict();
+    const std::size_t part = surroundings_.swept.size_bytes() / sizeof(float) / context_.slots;
+    on_each_slot([&](std::size_t slot) { context_.kernels.sum(surroundings_.swept.floats() + slot * part, part); });
+  }
+
+  // As layers before have just done, each thread its share. Of any numbers that are usual ones.
+  void write_operands() noexcept {
     for (const TensorId id : tensors()) {
-      const PlannedTensor& tensor = context_.tensor(id);
-      context_.kernels.sum(addresses_[id], static_cast<std::size_t>(bytes_of(tensor) / sizeof(float)));
+      if (id == step_.output) continue;
+      const std::size_t count = floats_of(context_.tensor(id));
+      on_each_slot([&](std::size_t slot) {
+        const std::size_t first = slot * count / context_.slots;
+        std::fill_n(addresses_[id] + first, (slot + 1) * count / context_.slots - first, 0.5F);
+      });
     }
+  }
+
+  // Of all that it takes; what the run alone took is noted.
+  std::uint64_t time(Way& way) {
+    const std::uint64_t before = table_.stopwatch({}, [&] { write_operands(); });
     const std::uint64_t taken =
         table_.stopwatch(word_of(way.algorithm), [&] { run_tasks(*way.op, workers_, addresses_.data()); });
     way.nanoseconds = std::min(way.nanoseconds, taken);
-    return taken;
+    return before + taken;
   }
 
   [[nodiscard]] const Way& fastest() const {
@@ -191,6 +244,7 @@ class LayerTrial {
 
   const ConvStep& step_;
   const OpContext& context_;
+  const Surroundings& surroundings_;
   Tuning::Impl& table_;
   CpuWeights weights_;
   std::atomic<std::uint64_t> table_bytes_{0};
@@ -212,6 +266,7 @@ Result<ConvChoices> tune(const OpContext& context, std::string_view machine) {
   ConvChoices choices;
   const RunOptions& options = context.options;
   if (options.tuning == nullptr || options.low_memory) return choices;
+  if (context.plan.arena_bytes > options.limits.arena_bytes) return choices;  // no program comes of it
   Tuning::Impl& table = Tuning::Impl::of(*options.tuning);
 
   struct Layer {
@@ -235,20 +290,15 @@ Result<ConvChoices> tune(const OpContext& context, std::string_view machine) {
     return way;
   };
 
-  AlignedBuffer swept;
-  std::size_t swept_floats = 0;
+  std::optional<Surroundings> surroundings;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const Layer& layer = layers[i];
     std::optional<ConvAlgorithm> way = noted(layer);
     if (!way && table.measures) {
-      if (swept.data() == nullptr) {
-        swept_floats = static_cast<std::size_t>(swept_bytes(context) / sizeof(float));
-        swept = AlignedBuffer::allocate(std::max<std::size_t>(swept_floats * sizeof(float), kCacheLine));
-        if (swept.data() == nullptr) return no_memory_for(swept_floats * sizeof(float), "measurements");
-        std::fill_n(swept.floats(), swept_floats, 0.5F);
-      }
-      RUSHLIGHT_TRY_ASSIGN(way, LayerTrial(*layer.step, context, table).run(layer.offered, swept, swept_floats));
-      if (way) table.set(machine, layer.text, word_of(*way));
+      if (!surroundings) RUSHLIGHT_TRY(surroundings.emplace().make(context));
+      LayerTrial trial(*layer.step, context, *surroundings, table);
+      RUSHLIGHT_TRY_ASSIGN(way, trial.run(layer.offered));
+      if (way) table.set(machine, layer.text, word_of(*way), trial.times());
       if (options.progress != nullptr && !options.progress->on_progress("tune", i + 1, layers.size())) {
         return run_was_cancelled();
       }
