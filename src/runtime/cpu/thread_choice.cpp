@@ -22,8 +22,11 @@ void ThreadChoice::note(std::uint64_t nanoseconds) noexcept {
   const std::size_t index = run_ / (2 * kInARow) * kInARow + run_ % kInARow;
   (takes_all() ? all_ : alone_)[index] = nanoseconds;
   ++run_;
-  if (run_ == kInARow && *std::min_element(all_.begin(), all_.begin() + kInARow) >= kLongRunNanoseconds) decide(true);
-  if (run_ == 2 * kTries) decide(median(all_) < median(alone_));
+  if (run_ == kInARow && *std::min_element(all_.begin(), all_.begin() + kInARow) >= kLongRunNanoseconds) {
+    decide(true);
+  } else if (run_ == 2 * kTries) {
+    decide(median(all_) < median(alone_));
+  }
 }
 
 void ThreadChoice::decide(bool takes_all) noexcept {
