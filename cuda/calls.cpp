@@ -163,6 +163,7 @@ class CallMaker {
   Status make(const runtime::ConvStep& step) {
     const PlannedTensor& input = tensor(step.input);
     const PlannedTensor& output = tensor(step.output);
+    if (step.groups > 1 && step.groups == input.c && step.groups == output.c) return make_depthwise(step);
     GemmArguments a;
     RUSHLIGHT_TRY_ASSIGN(a.window, window(input, output, {step.kernel, step.stride, step.padding, step.dilation}));
     const std::int64_t channels = input.c / step.groups;
@@ -179,6 +180,21 @@ class CallMaker {
     complete(step, a);
     const bool gathers = !(step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0});
     return emit_product(std::move(a), step.weights, gathers);
+  }
+
+  Status make_depthwise(const runtime::ConvStep& step) {
+    const PlannedTensor& input = tensor(step.input);
+    const PlannedTensor& output = tensor(step.output);
+    DepthwiseArguments a;
+    RUSHLIGHT_TRY_ASSIGN(a.window, window(input, output, {step.kernel, step.stride, step.padding, step.dilation}));
+    RUSHLIGHT_TRY(narrow("a number of channels", output.c, a.channels));
+    a.input = address(step.input);
+    a.input_stride = input.row_stride;
+    a.weights = reinterpret_cast<const float*>(weights(step.weights, WeightForm::f32_transposed));
+    a.lines = output.n * output.h;
+    complete_output(step, a);
+    emit(choose_depthwise(a, options_.processors));
+    return {};
   }
 
   Status make(const runtime::LinearStep& step) {
@@ -201,17 +217,20 @@ class CallMaker {
   // What a convolution and a Linear have in common.
   template <class Step>
   void complete(const Step& step, GemmArguments& a) {
-    const PlannedTensor& output = tensor(step.output);
+    a.rows = tensor(step.output).rows();
+    complete_output(step, a);
+    a.stores_quads = allows_quads(a);
+  }
+  template <class Step, class Arguments>
+  void complete_output(const Step& step, Arguments& a) {
     a.bias = constant(step.bias);
     a.output = address(step.output);
-    a.output_stride = output.row_stride;
-    a.rows = output.rows();
+    a.output_stride = tensor(step.output).row_stride;
     if (step.epilogue.residual != kNone) {
       a.residual = address(step.epilogue.residual);
       a.residual_stride = tensor(step.epilogue.residual).row_stride;
     }
     a.activation = activation_of(step.epilogue.activation);
-    a.stores_quads = allows_quads(a);
   }
 
   Status emit_product(GemmArguments a, runtime::ConstantId weights_id, bool gathers) {
@@ -281,7 +300,8 @@ class CallMaker {
     images.input_stride = input.row_stride;
     images.output_stride = output.row_stride;
     images.rows = output.rows();
-    images.channels = Divisor64(output.c);
+    images.moves_quads = allows_quads(images, output.c);
+    images.channel_runs = Divisor64(images.moves_quads ? output.c / 4 : output.c);
     return images;
   }
 
@@ -302,8 +322,30 @@ class CallMaker {
   Status make(const runtime::AdaptiveAvgPoolStep& step) {
     AdaptiveAvgPoolArguments a;
     RUSHLIGHT_TRY_ASSIGN(a.images, pool_images(step, {}));
+    if (tensor(step.output).h == 1 && tensor(step.output).w == 1) {
+      RUSHLIGHT_TRY_ASSIGN(const GlobalAvgPoolArguments global, global_pool(step, a.images));
+      if (grid_of(global).blocks <= kMaxBlocks) {
+        emit(global);
+        return {};
+      }
+    }
     emit(a);
     return {};
+  }
+
+  Result<GlobalAvgPoolArguments> global_pool(const runtime::AdaptiveAvgPoolStep& step, const PoolImages& images) const {
+    const PlannedTensor& input = tensor(step.input);
+    GlobalAvgPoolArguments a;
+    a.input = images.input;
+    a.output = images.output;
+    a.input_stride = images.input_stride;
+    a.output_stride = images.output_stride;
+    a.images = input.n;
+    a.pixels = static_cast<std::int32_t>(input.h * input.w);  // which window() has seen
+    RUSHLIGHT_TRY(narrow("a number of channels", input.c, a.channels));
+    a.moves_quads = images.moves_quads;
+    a.channel_groups = Divisor64(ceil_div(a.channels, global_pool_channels(a.moves_quads)));
+    return a;
   }
 
   // --- one element from those at its place ---
@@ -454,9 +496,11 @@ struct KernelName {
   std::string_view operator()(const SplitSumArguments&) const noexcept { return "split_sum"; }
   std::string_view operator()(const RowProductArguments&) const noexcept { return "row_product"; }
   std::string_view operator()(const DirectConvArguments&) const noexcept { return "direct_conv"; }
+  std::string_view operator()(const DepthwiseCall&) const noexcept { return "depthwise"; }
   std::string_view operator()(const MaxPoolArguments&) const noexcept { return "max_pool"; }
   std::string_view operator()(const AvgPoolArguments&) const noexcept { return "avg_pool"; }
   std::string_view operator()(const AdaptiveAvgPoolArguments&) const noexcept { return "adaptive_avg_pool"; }
+  std::string_view operator()(const GlobalAvgPoolArguments&) const noexcept { return "global_avg_pool"; }
   std::string_view operator()(const CombineArguments&) const noexcept { return "combine"; }
   std::string_view operator()(const NormArguments&) const noexcept { return "norm"; }
   std::string_view operator()(const BroadcastArguments&) const noexcept { return "broadcast"; }
@@ -487,6 +531,38 @@ GemmTile choose_tile(const GemmArguments& arguments, int processors) noexcept {
   if (gemm_grid<Tile128x64>(arguments).blocks >= std::int64_t{2} * processors) return GemmTile::rows128_columns64;
   if (gemm_grid<Tile64x64>(arguments).blocks >= processors) return GemmTile::rows64_columns64;
   return GemmTile::rows64_columns32;
+}
+
+DepthwiseCall choose_depthwise(const DepthwiseArguments& arguments, int processors) noexcept {
+  // Fewer hide no latency: a thread waits for its loads and then for little else.
+  constexpr std::int64_t kThreadsOfAProcessor = 1024;
+  DepthwiseCall call;
+  call.arguments = arguments;
+  const Window& window = arguments.window;
+  const auto is_square = [&](int kernel, int stride) {
+    return window.kernel.h == kernel && window.kernel.w == kernel && window.stride.h == stride &&
+           window.stride.w == stride && window.dilation.h == 1 && window.dilation.w == 1;
+  };
+  if (!allows_quads(arguments)) {
+    call.window = DepthwiseWindow::any_singles;
+  } else if (is_square(3, 1)) {
+    call.window = DepthwiseWindow::k3_stride1;
+  } else if (is_square(3, 2)) {
+    call.window = DepthwiseWindow::k3_stride2;
+  } else if (is_square(5, 1)) {
+    call.window = DepthwiseWindow::k5_stride1;
+  } else if (is_square(5, 2)) {
+    call.window = DepthwiseWindow::k5_stride2;
+  } else {
+    call.window = DepthwiseWindow::any;
+  }
+  call.long_strips = true;
+  set_shares(call);
+  if (elements_of(call.arguments) < kThreadsOfAProcessor * processors) {
+    call.long_strips = false;
+    set_shares(call);
+  }
+  return call;
 }
 
 GemmAccess choose_access(const GemmArguments& arguments, bool gathers) noexcept {

@@ -12,9 +12,11 @@
 #include <variant>
 #include <vector>
 
+#include "cuda/kernels/depthwise.cuh"
 #include "cuda/kernels/direct_conv.cuh"
 #include "cuda/kernels/elementwise.cuh"
 #include "cuda/kernels/gemm.cuh"
+#include "cuda/kernels/global_pool.cuh"
 #include "cuda/kernels/layout.cuh"
 #include "cuda/kernels/mma_gemm.cuh"
 #include "cuda/kernels/pool.cuh"
@@ -29,9 +31,9 @@
 
 namespace rushlight::cuda {
 
-using Work = std::variant<GemmCall, MmaCall, SplitSumArguments, RowProductArguments, DirectConvArguments,
-                          MaxPoolArguments, AvgPoolArguments, AdaptiveAvgPoolArguments, CombineArguments, NormArguments,
-                          BroadcastArguments, SoftmaxArguments, LayoutArguments>;
+using Work = std::variant<GemmCall, MmaCall, SplitSumArguments, RowProductArguments, DirectConvArguments, DepthwiseCall,
+                          MaxPoolArguments, AvgPoolArguments, AdaptiveAvgPoolArguments, GlobalAvgPoolArguments,
+                          CombineArguments, NormArguments, BroadcastArguments, SoftmaxArguments, LayoutArguments>;
 
 struct Call {
   Work work;
@@ -79,6 +81,9 @@ struct CallOptions {
 
 // The largest tile of which there are enough to keep all processors busy.
 [[nodiscard]] GemmTile choose_tile(const GemmArguments& arguments, int processors) noexcept;
+
+// The shape for a depthwise layer: strips of four outputs where that leaves every processor enough threads.
+[[nodiscard]] DepthwiseCall choose_depthwise(const DepthwiseArguments& arguments, int processors) noexcept;
 
 // The fastest access that geometry and alignment allow. `gathers`: A is not simply the input's rows.
 [[nodiscard]] GemmAccess choose_access(const GemmArguments& arguments, bool gathers) noexcept;

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "base/fail.hpp"
 
@@ -32,6 +33,21 @@ Result<Tensor> in_rows(Tensor values, WeightForm form) {
   return rows;
 }
 
+// [depth][outputs] from [outputs][...].
+Result<Tensor> transposed(const Tensor& values) {
+  if (values.numel() == 0) return values;
+  const std::int64_t outputs = values.shape()[0];
+  const std::int64_t depth = values.numel() / outputs;
+  RUSHLIGHT_TRY_ASSIGN(const std::span<const float> from, values.values<float>());
+  std::vector<float> turned(from.size());
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    const std::size_t output = i / static_cast<std::size_t>(depth);
+    const std::size_t k = i % static_cast<std::size_t>(depth);
+    turned[k * static_cast<std::size_t>(outputs) + output] = from[i];
+  }
+  return Tensor::from_values<float>(turned, {depth, outputs});
+}
+
 }  // namespace
 
 std::int64_t row_pitch(std::int64_t depth, WeightForm form) noexcept {
@@ -45,6 +61,8 @@ Result<Tensor> in_form(const Tensor& values, WeightForm form) {
       break;
     case WeightForm::f32_rows:
       return in_rows(values, form);
+    case WeightForm::f32_transposed:
+      return transposed(values);
     case WeightForm::bf16_rows: {
       RUSHLIGHT_TRY_ASSIGN(Tensor rounded, values.to(DType::bf16));
       return in_rows(std::move(rounded), form);

@@ -18,6 +18,8 @@ enum class WeightForm : std::uint8_t {
   f32_rows,
   bf16_rows,  // each float rounded to nearest, ties to even, as torch does
   fp16_rows,
+  // [kh * kw * in / groups][out]: of a depthwise layer, neighbouring channels of a tap lie side by side.
+  f32_transposed,
 };
 
 // Elements from row to row in the forms above.

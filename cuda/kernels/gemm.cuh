@@ -23,6 +23,7 @@
 
 #include "cuda/kernels/activation.cuh"
 #include "cuda/kernels/execution.cuh"
+#include "cuda/kernels/lanes.cuh"
 #include "cuda/kernels/window.cuh"
 
 namespace rushlight::cuda {
@@ -155,25 +156,6 @@ RUSHLIGHT_HOST_DEVICE inline Tap tap_of(const GemmArguments& a, std::int32_t k) 
 
 // --- loading
 // ----------------------------------------------------------------------------------------------------------
-
-template <int Width>
-struct Lanes {
-  float at[Width] = {};
-};
-
-template <int Width>
-RUSHLIGHT_KERNEL Lanes<Width> load_lanes(const float* from) {
-  Lanes<Width> lanes;
-  if constexpr (Width == 4) {
-    const Float4 four = load4_constant(from);
-    RUSHLIGHT_UNROLL
-    for (int i = 0; i < 4; ++i) lanes.at[i] = four.at[i];
-  } else {
-    static_assert(Width == 1);
-    lanes.at[0] = load_constant(from);
-  }
-  return lanes;
-}
 
 // One thread's rows of A. load(pass, k) gives A[row][k .. k + Width), zeros outside.
 template <class Tile, GemmAccess Access>

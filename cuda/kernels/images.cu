@@ -1,24 +1,35 @@
-// Poolings and layouts: pool.cuh, layout.cuh.
+// Poolings and layouts: pool.cuh, global_pool.cuh, layout.cuh.
 #include "cuda/kernels/launch.hpp"
 #include "cuda/kernels/start.cuh"
 
 namespace rushlight::cuda {
 namespace {
 
+template <int Width>
 __global__ void __launch_bounds__(kElementThreads) max_pool(const __grid_constant__ MaxPoolArguments arguments) {
   DeviceBlock block;
-  max_pool_kernel(block, arguments);
+  max_pool_kernel<Width>(block, arguments);
 }
 
+template <int Width>
 __global__ void __launch_bounds__(kElementThreads) avg_pool(const __grid_constant__ AvgPoolArguments arguments) {
   DeviceBlock block;
-  avg_pool_kernel(block, arguments);
+  avg_pool_kernel<Width>(block, arguments);
 }
 
+template <int Width>
 __global__ void __launch_bounds__(kElementThreads)
     adaptive_avg_pool(const __grid_constant__ AdaptiveAvgPoolArguments arguments) {
   DeviceBlock block;
-  adaptive_avg_pool_kernel(block, arguments);
+  adaptive_avg_pool_kernel<Width>(block, arguments);
+}
+
+template <int Width>
+__global__ void __launch_bounds__(kGlobalPoolThreads)
+    global_avg_pool(const __grid_constant__ GlobalAvgPoolArguments arguments) {
+  __shared__ GlobalPoolShared<Width> shared;
+  DeviceBlock block;
+  global_avg_pool_kernel<Width>(block, shared, arguments);
 }
 
 __global__ void __launch_bounds__(kLayoutThreads) layout_tiles(const __grid_constant__ LayoutArguments arguments) {
@@ -35,15 +46,20 @@ __global__ void __launch_bounds__(kElementThreads) layout_elements(const __grid_
 }  // namespace
 
 cudaError_t launch(const MaxPoolArguments& arguments, cudaStream_t stream) {
-  return start(max_pool, grid_of(arguments), arguments, stream);
+  return start(arguments.images.moves_quads ? max_pool<4> : max_pool<1>, grid_of(arguments), arguments, stream);
 }
 
 cudaError_t launch(const AvgPoolArguments& arguments, cudaStream_t stream) {
-  return start(avg_pool, grid_of(arguments), arguments, stream);
+  return start(arguments.images.moves_quads ? avg_pool<4> : avg_pool<1>, grid_of(arguments), arguments, stream);
 }
 
 cudaError_t launch(const AdaptiveAvgPoolArguments& arguments, cudaStream_t stream) {
-  return start(adaptive_avg_pool, grid_of(arguments), arguments, stream);
+  return start(arguments.images.moves_quads ? adaptive_avg_pool<4> : adaptive_avg_pool<1>, grid_of(arguments),
+               arguments, stream);
+}
+
+cudaError_t launch(const GlobalAvgPoolArguments& arguments, cudaStream_t stream) {
+  return start(arguments.moves_quads ? global_avg_pool<4> : global_avg_pool<1>, grid_of(arguments), arguments, stream);
 }
 
 cudaError_t launch(const LayoutArguments& arguments, cudaStream_t stream) {

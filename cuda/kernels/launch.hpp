@@ -3,9 +3,11 @@
 
 #include <cuda_runtime_api.h>
 
+#include "cuda/kernels/depthwise.cuh"
 #include "cuda/kernels/direct_conv.cuh"
 #include "cuda/kernels/elementwise.cuh"
 #include "cuda/kernels/gemm.cuh"
+#include "cuda/kernels/global_pool.cuh"
 #include "cuda/kernels/layout.cuh"
 #include "cuda/kernels/mma_gemm.cuh"
 #include "cuda/kernels/pool.cuh"
@@ -20,9 +22,11 @@ namespace rushlight::cuda {
 [[nodiscard]] cudaError_t launch(const SplitSumArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const RowProductArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const DirectConvArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const DepthwiseCall& call, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const MaxPoolArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const AvgPoolArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const AdaptiveAvgPoolArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const GlobalAvgPoolArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const CombineArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const NormArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const BroadcastArguments& arguments, cudaStream_t stream);

@@ -76,6 +76,38 @@ TEST(CudaCalls, QuadsAreStoredWhereAllThatIsTouchedIsAligned) {
   }
 }
 
+TEST(CudaCalls, DepthwiseWindowsHaveTheShapeTheyFit) {
+  alignas(16) static float aligned[4] = {};
+  const auto layer = [](int kernel, int stride, std::int32_t size, std::int32_t channels) {
+    DepthwiseArguments a;
+    a.input = a.weights = aligned;
+    a.output = aligned;
+    a.input_stride = a.output_stride = a.channels = channels;
+    a.lines = size;
+    a.window.output = {size, size};
+    a.window.kernel = {kernel, kernel};
+    a.window.stride = {stride, stride};
+    return a;
+  };
+  const auto window = [](const DepthwiseArguments& a) { return choose_depthwise(a, 132).window; };
+  EXPECT_EQ(window(layer(3, 1, 14, 576)), DepthwiseWindow::k3_stride1);
+  EXPECT_EQ(window(layer(3, 2, 14, 576)), DepthwiseWindow::k3_stride2);
+  EXPECT_EQ(window(layer(5, 1, 14, 576)), DepthwiseWindow::k5_stride1);
+  EXPECT_EQ(window(layer(5, 2, 14, 576)), DepthwiseWindow::k5_stride2);
+  EXPECT_EQ(window(layer(7, 1, 14, 576)), DepthwiseWindow::any);
+  EXPECT_EQ(window(layer(3, 3, 14, 576)), DepthwiseWindow::any);
+  EXPECT_EQ(window(layer(3, 1, 14, 575)), DepthwiseWindow::any_singles);
+  DepthwiseArguments dilated = layer(3, 1, 14, 576);
+  dilated.window.dilation = {2, 1};
+  EXPECT_EQ(window(dilated), DepthwiseWindow::any);
+  DepthwiseArguments odd_address = layer(3, 1, 14, 576);
+  odd_address.residual = aligned + 1;
+  EXPECT_EQ(window(odd_address), DepthwiseWindow::any_singles);
+  // 112 x 112 pixels of 256 channels keep 132 processors busy four outputs a thread, 14 x 14 do not.
+  EXPECT_TRUE(choose_depthwise(layer(3, 1, 112, 256), 132).long_strips);
+  EXPECT_FALSE(choose_depthwise(layer(3, 1, 14, 256), 132).long_strips);
+}
+
 TEST(CudaCalls, DimensionsThatBothOperandsWalkAlikeAreJoined) {
   const auto expect = [](const BroadcastShape& shape, const BroadcastShape& joined) {
     const BroadcastShape found = join_dimensions(shape);

@@ -66,18 +66,31 @@ struct RunElements {
     emulator.run(grid(a), [&](EmulatedBlock& block) { direct_conv_kernel(block, a); });
     return true;
   }
+  bool operator()(const DepthwiseCall& call) const {
+    with_shape(call, [&]<class Shape>(Shape) {
+      emulator.run(grid(call), [&](EmulatedBlock& block) { depthwise_kernel<Shape>(block, call.arguments); });
+    });
+    return true;
+  }
   bool operator()(const MaxPoolArguments& a) const {
-    emulator.run(grid(a), [&](EmulatedBlock& block) { max_pool_kernel(block, a); });
+    emulator.run(grid(a), [&](EmulatedBlock& block) {
+      a.images.moves_quads ? max_pool_kernel<4>(block, a) : max_pool_kernel<1>(block, a);
+    });
     return true;
   }
   bool operator()(const AvgPoolArguments& a) const {
-    emulator.run(grid(a), [&](EmulatedBlock& block) { avg_pool_kernel(block, a); });
+    emulator.run(grid(a), [&](EmulatedBlock& block) {
+      a.images.moves_quads ? avg_pool_kernel<4>(block, a) : avg_pool_kernel<1>(block, a);
+    });
     return true;
   }
   bool operator()(const AdaptiveAvgPoolArguments& a) const {
-    emulator.run(grid(a), [&](EmulatedBlock& block) { adaptive_avg_pool_kernel(block, a); });
+    emulator.run(grid(a), [&](EmulatedBlock& block) {
+      a.images.moves_quads ? adaptive_avg_pool_kernel<4>(block, a) : adaptive_avg_pool_kernel<1>(block, a);
+    });
     return true;
   }
+  bool operator()(const GlobalAvgPoolArguments&) const { return false; }
   bool operator()(const CombineArguments& a) const {
     emulator.run(grid(a), [&](EmulatedBlock& block) { combine_kernel(block, a); });
     return true;
@@ -111,6 +124,13 @@ struct RunElements {
   }
 };
 
+template <int Width>
+void run_global_pool(const GlobalAvgPoolArguments& a, Emulator& emulator) {
+  emulator.run_with_shared<GlobalPoolShared<Width>>(
+      grid_of(a),
+      [&](EmulatedBlock& block, GlobalPoolShared<Width>& shared) { global_avg_pool_kernel<Width>(block, shared, a); });
+}
+
 // Kernels with a block for each tile.
 void run_tiles(const GemmCall& call, Emulator& emulator) {
   switch (call.tile) {
@@ -130,6 +150,9 @@ void emulate(const Work& work, Emulator& emulator) {
   if (const auto* mma = std::get_if<MmaCall>(&work)) return run_mma(*mma, emulator);
   if (const auto* rows = std::get_if<RowProductArguments>(&work)) {
     return emulator.run(grid_of(*rows), [&](EmulatedBlock& block) { row_product_kernel(block, *rows); });
+  }
+  if (const auto* pool = std::get_if<GlobalAvgPoolArguments>(&work)) {
+    return pool->moves_quads ? run_global_pool<4>(*pool, emulator) : run_global_pool<1>(*pool, emulator);
   }
   emulate_with_blocks(work, 0, emulator);
 }

@@ -5,9 +5,12 @@
 #include <random>
 #include <vector>
 
+#include "cuda/kernels/depthwise.cuh"
 #include "cuda/kernels/direct_conv.cuh"
 #include "cuda/kernels/elementwise.cuh"
 #include "cuda/kernels/gemm.cuh"
+#include "cuda/kernels/global_pool.cuh"
+#include "cuda/kernels/lanes.cuh"
 #include "cuda/kernels/layout.cuh"
 #include "cuda/kernels/pool.cuh"
 #include "cuda/kernels/row_product.cuh"
@@ -181,6 +184,82 @@ TEST(CudaWindow, TapsComeRowByRowWithChannelsInnermost) {
           ASSERT_EQ(tap.channel, channel);
         }
       }
+    }
+  }
+}
+
+TEST(CudaLanes, FourAreMovedAsOneAndOneAlone) {
+  alignas(16) const float from[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  alignas(16) float to[8] = {};
+  store_lanes(to, load_lanes<4>(from + 4));
+  store_lanes(to + 4, load_written_lanes<4>(from));
+  EXPECT_EQ(std::vector<float>(to, to + 8), (std::vector<float>{5, 6, 7, 8, 1, 2, 3, 4}));
+  store_lanes(to + 1, load_lanes<1>(from + 6));
+  store_lanes(to + 3, load_written_lanes<1>(from + 7));
+  EXPECT_EQ(std::vector<float>(to, to + 4), (std::vector<float>{5, 7, 7, 8}));
+}
+
+TEST(CudaDepthwise, StripsCoverEveryOutputOnce) {
+  std::mt19937 random(6);
+  for (int round = 0; round < 60; ++round) {
+    DepthwiseCall call;
+    DepthwiseArguments& a = call.arguments;
+    a.window = random_window(random);
+    call.window = static_cast<DepthwiseWindow>(round % 6);
+    call.long_strips = round % 4 < 2;
+    const bool singles = call.window == DepthwiseWindow::any_singles;
+    a.channels = static_cast<std::int32_t>((1 + random() % 12) * (singles ? 1 : 4));
+    const std::int64_t images = 1 + static_cast<std::int64_t>(random() % 3);
+    a.lines = images * a.window.output.h;
+    set_shares(call);
+    std::vector<int> covered(static_cast<std::size_t>(a.lines * a.window.output.w * a.channels), 0);
+    with_shape(call, [&]<class Shape>(Shape) {
+      for (std::int64_t element = 0; element < elements_of(a); ++element) {
+        const DepthwiseShare share = depthwise_share<Shape>(a, element);
+        ASSERT_LT(share.image, images);
+        ASSERT_LT(share.row, a.window.output.h);
+        ASSERT_LE(share.channel + Shape::kWidth, a.channels);
+        const std::int64_t line = share.image * a.window.output.h + share.row;
+        for (int p = 0; p < Shape::kStrip && share.column + p < a.window.output.w; ++p) {
+          for (int i = 0; i < Shape::kWidth; ++i) {
+            const std::int64_t pixel = line * a.window.output.w + share.column + p;
+            ++covered[static_cast<std::size_t>(pixel * a.channels + share.channel + i)];
+          }
+        }
+      }
+    });
+    for (const int count : covered) ASSERT_EQ(count, 1);
+  }
+}
+
+TEST(CudaDepthwise, LinesOfTheInputAreFoundBeyond32Bits) {
+  DepthwiseArguments a;
+  a.window.input = {1000, 2000};
+  a.input_stride = 64;
+  constexpr std::uintptr_t kBase = 256;
+  a.input = reinterpret_cast<const float*>(kBase);
+  const DepthwiseShare share{.image = 100, .row = 0, .column = 0, .channel = 8};
+  const auto bytes = reinterpret_cast<std::uintptr_t>(input_line(a, share, 7));
+  EXPECT_EQ(bytes, kBase + (std::uint64_t{100'007} * 2000 * 64 + 8) * sizeof(float));
+}
+
+TEST(CudaGlobalPool, BlocksCoverAllChannelsOfAllImagesOnce) {
+  for (const bool moves_quads : {false, true}) {
+    for (const std::int32_t channels : {4, 32, 36, 128, 132, 300}) {
+      GlobalAvgPoolArguments a;
+      a.images = 3;
+      a.channels = channels;
+      a.moves_quads = moves_quads;
+      const int in_block = global_pool_channels(moves_quads);
+      a.channel_groups = Divisor64(ceil_div(channels, in_block));
+      std::vector<int> covered(static_cast<std::size_t>(3 * channels), 0);
+      for (std::int64_t block = 0; block < grid_of(a).blocks; ++block) {
+        const GlobalPoolShare share = global_pool_share(a, block);
+        for (int i = 0; i < in_block && share.channel + i < channels; ++i) {
+          ++covered[static_cast<std::size_t>(share.image * channels + share.channel + i)];
+        }
+      }
+      for (const int count : covered) ASSERT_EQ(count, 1) << channels << " channels";
     }
   }
 }

@@ -78,6 +78,39 @@ TEST(EmulatedKernels, ProductsHaveTheSameBitsInEveryTileAndByEveryAccess) {
   EXPECT_GT(compared, 200);
 }
 
+// Depthwise layers by every shape that computes their window.
+TEST(EmulatedKernels, DepthwiseLayersHaveTheSameBitsInEveryShape) {
+  int compared = 0;
+  for (const StepCase& step_case : conv_cases()) {
+    const Needs needs = find_needs(step_case.plan, {}).value();
+    const std::vector<float> before = memory_for(step_case, needs);
+    std::vector<float> memory = before;
+    const auto calls = make_calls(step_case.plan, addresses_of(step_case, needs, memory.data()), {});
+    ASSERT_TRUE(calls);
+    const auto* chosen = std::get_if<DepthwiseCall>(&calls->at(0).work);
+    if (chosen == nullptr) continue;
+    std::vector<DepthwiseWindow> windows = {chosen->window, DepthwiseWindow::any_singles};
+    if (chosen->window != DepthwiseWindow::any_singles) windows.push_back(DepthwiseWindow::any);
+    std::vector<float> first;
+    for (const DepthwiseWindow window : windows) {
+      for (const bool long_strips : {false, true}) {
+        std::copy(before.begin(), before.end(), memory.begin());
+        DepthwiseCall call = *chosen;
+        call.window = window;
+        call.long_strips = long_strips;
+        set_shares(call);
+        Emulator emulator;
+        emulation::emulate(call, emulator);
+        ASSERT_EQ(emulator.failure(), "") << step_case.name;
+        if (first.empty()) first = memory;
+        ASSERT_EQ(std::memcmp(first.data(), memory.data(), memory.size() * sizeof(float)), 0) << step_case.name;
+        ++compared;
+      }
+    }
+  }
+  EXPECT_GT(compared, 100);
+}
+
 // Sums of thousands of positive products: the error must not grow with their number, as that of one fp32 sum does.
 TEST(EmulatedKernels, LongSumsStayAccurate) {
   constexpr std::size_t kDepth = 20'000;

@@ -102,6 +102,11 @@ StepCase linear_case(std::int64_t rows, std::int64_t inputs, std::int64_t output
   return b.build(step, kStrict);
 }
 
+// Between rows of a pooling's tensors: such as leave fours together, and such as do not.
+std::int64_t pool_gap(StepCaseBuilder& b) {
+  return b.flip() ? 4 * b.pick(0, 1) : b.pick(0, 3);
+}
+
 struct PoolShape {
   std::int64_t n = 1;
   std::int64_t h = 1;
@@ -115,7 +120,7 @@ struct PoolShape {
 PoolShape random_pool(StepCaseBuilder& b, bool dilates) {
   PoolShape s;
   s.n = b.pick(1, 3);
-  s.c = b.pick(1, 9);
+  s.c = b.flip() ? b.pick(1, 9) : 4 * b.pick(1, 9);
   s.kernel = {b.pick(1, 4), b.pick(1, 4)};
   s.stride = {b.pick(1, 4), b.pick(1, 4)};
   s.padding = {b.pick(0, s.kernel.h / 2), b.pick(0, s.kernel.w / 2)};
@@ -138,15 +143,15 @@ StepCase max_pool_case(std::uint64_t seed) {
   const PoolShape s = random_pool(b, true);
   const bool ceil_mode = b.flip();
   runtime::MaxPoolStep step;
-  step.input = b.tensor(s.n, s.h, s.w, s.c, s.c + b.pick(0, 3));
+  step.input = b.tensor(s.n, s.h, s.w, s.c, s.c + pool_gap(b));
   for (float& value : b.values(step.input)) {
     const std::int64_t luck = b.pick(0, 30);
     if (luck == 0) value = kNaN;
     if (luck == 1) value = -kInfinity;
   }
-  step.output = b.output(s.n, pool_windows(s.h, s.padding.h, s.kernel.h, s.dilation.h, s.stride.h, ceil_mode),
-                         pool_windows(s.w, s.padding.w, s.kernel.w, s.dilation.w, s.stride.w, ceil_mode), s.c,
-                         s.c + b.pick(0, 3));
+  step.output =
+      b.output(s.n, pool_windows(s.h, s.padding.h, s.kernel.h, s.dilation.h, s.stride.h, ceil_mode),
+               pool_windows(s.w, s.padding.w, s.kernel.w, s.dilation.w, s.stride.w, ceil_mode), s.c, s.c + pool_gap(b));
   step.kernel = s.kernel;
   step.stride = s.stride;
   step.padding = s.padding;
@@ -159,9 +164,9 @@ StepCase avg_pool_case(std::uint64_t seed) {
   const PoolShape s = random_pool(b, false);
   const bool ceil_mode = b.flip();
   runtime::AvgPoolStep step;
-  step.input = b.tensor(s.n, s.h, s.w, s.c, s.c + b.pick(0, 3));
+  step.input = b.tensor(s.n, s.h, s.w, s.c, s.c + pool_gap(b));
   step.output = b.output(s.n, pool_windows(s.h, s.padding.h, s.kernel.h, 1, s.stride.h, ceil_mode),
-                         pool_windows(s.w, s.padding.w, s.kernel.w, 1, s.stride.w, ceil_mode), s.c, s.c + b.pick(0, 3));
+                         pool_windows(s.w, s.padding.w, s.kernel.w, 1, s.stride.w, ceil_mode), s.c, s.c + pool_gap(b));
   step.kernel = s.kernel;
   step.stride = s.stride;
   step.padding = s.padding;
@@ -367,6 +372,37 @@ std::vector<StepCase> conv_cases() {
       seed++));
   cases.push_back(conv_case({.n = 9, .h = 1, .w = 1, .channels = 8, .outputs = 6}, seed++));
   cases.push_back(conv_case({.n = 2, .h = 1, .w = 1, .channels = 8, .outputs = 6}, seed++));  // few rows
+  // Depthwise: each window and stride with a shape of its own, strips that end where lines do and that do not, channels
+  // in fours and not, one corner each.
+  for (const std::int64_t kernel : {3, 5}) {
+    for (const std::int64_t stride : {1, 2}) {
+      for (const std::int64_t width : {7, 8, 9, 11}) {
+        cases.push_back(conv_case({.h = 6,
+                                   .w = width,
+                                   .groups = 8,
+                                   .kernel = kernel,
+                                   .stride = stride,
+                                   .padding = kernel / 2,
+                                   .activation = kRelu},
+                                  seed++));
+      }
+    }
+  }
+  for (const std::int64_t channels : {2, 4, 31, 32, 36}) {
+    cases.push_back(conv_case({.n = 2, .h = 5, .w = 5, .groups = channels, .kernel = 3, .padding = 1}, seed++));
+  }
+  cases.push_back(conv_case({.h = 2, .w = 2, .groups = 4, .kernel = 5, .padding = 4}, seed++));  // mostly padding
+  cases.push_back(
+      conv_case({.h = 9, .w = 9, .groups = 8, .kernel = 3, .padding = 2, .dilation = 2, .bias = false}, seed++));
+  cases.push_back(conv_case({.h = 9, .w = 9, .groups = 8, .kernel = {3, 5}, .stride = {2, 1}, .padding = 1}, seed++));
+  cases.push_back(
+      conv_case({.h = 9, .w = 9, .groups = 8, .kernel = 7, .padding = 3, .residual = true, .in_place = true}, seed++));
+  cases.push_back(conv_case(
+      {.h = 6, .w = 6, .groups = 8, .kernel = 3, .padding = 1, .residual = true, .in_place = true, .input_gap = 4},
+      seed++));
+  cases.push_back(conv_case(
+      {.h = 6, .w = 6, .groups = 8, .kernel = 3, .padding = 1, .residual = true, .input_gap = 1, .output_gap = 4},
+      seed++));
   // At random.
   for (int i = 0; i < 60; ++i) {
     StepCaseBuilder random("", seed);
@@ -375,6 +411,10 @@ std::vector<StepCase> conv_cases() {
     s.groups = random.pick(0, 2) == 0 ? random.pick(2, 5) : 1;
     s.channels = random.pick(1, 24);
     s.outputs = random.pick(1, 70);
+    if (random.pick(0, 4) == 0) {  // depthwise
+      s.groups = random.flip() ? random.pick(2, 40) : 4 * random.pick(1, 10);
+      s.channels = s.outputs = 1;
+    }
     s.kernel = {random.pick(1, 4), random.pick(1, 4)};
     s.stride = {random.pick(1, 3), random.pick(1, 3)};
     s.padding = {random.pick(0, 3), random.pick(0, 3)};
@@ -416,7 +456,12 @@ std::vector<StepCase> pool_cases() {
   std::uint64_t seed = 2100;
   cases.push_back(padding_only_case(true, seed++));
   cases.push_back(padding_only_case(false, seed++));
-  cases.push_back(adaptive_case(7, 7, 1, 1, 33, seed++));
+  for (const std::int64_t channels : {1, 4, 31, 33, 124, 128, 132}) {
+    cases.push_back(adaptive_case(7, 7, 1, 1, channels, seed++));
+  }
+  cases.push_back(adaptive_case(1, 1, 1, 1, 8, seed++));
+  cases.push_back(adaptive_case(2, 3, 1, 1, 8, seed++));  // fewer pixels than warps
+  cases.push_back(adaptive_case(7, 5, 3, 4, 8, seed++));
   cases.push_back(adaptive_case(7, 5, 3, 4, 5, seed++));
   cases.push_back(adaptive_case(3, 2, 7, 6, 4, seed++));  // more bins than places
   cases.push_back(adaptive_case(8, 8, 8, 8, 3, seed++));

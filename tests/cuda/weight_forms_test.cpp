@@ -58,5 +58,13 @@ TEST(WeightForms, RowsBeginAtMultiplesOf16BytesAndZerosFillThem) {
   }
 }
 
+TEST(WeightForms, TransposedIsOutputsInnermost) {
+  const std::vector<float> values = {1, 2, 3, 4, 5, 6};
+  const std::vector<float> turned = {1, 4, 2, 5, 3, 6};
+  EXPECT_EQ(codes<float>(values, {2, 1, 3, 1}, WeightForm::f32_transposed), turned);
+  EXPECT_EQ(codes<float>(values, {1, 6}, WeightForm::f32_transposed), values);
+  EXPECT_EQ(codes<float>({}, {0, 3}, WeightForm::f32_transposed), std::vector<float>());
+}
+
 }  // namespace
 }  // namespace rushlight::cuda
