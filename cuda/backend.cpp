@@ -42,10 +42,11 @@ using runtime::RunOptions;
 // The ports behind the arena, then what calls need of scratch, each at a multiple of what cudaMalloc aligns to.
 class WorkspaceLayout {
  public:
-  WorkspaceLayout(const Plan& plan, std::uint64_t scratch_bytes) : size_bytes_(plan.arena_bytes) {
+  WorkspaceLayout(const Plan& plan, const Needs& needs) : size_bytes_(plan.arena_bytes) {
     for (const runtime::TensorId id : plan.inputs) inputs.push_back(add(buffer_of(plan, id).size_bytes));
     for (const runtime::TensorId id : plan.outputs) outputs.push_back(add(buffer_of(plan, id).size_bytes));
-    scratch = add(scratch_bytes);
+    scratch = add(needs.scratch_bytes);
+    tickets = add(needs.tickets * sizeof(std::uint32_t));
   }
   // nullopt: more than 64 bits can count.
   [[nodiscard]] std::optional<std::uint64_t> size_bytes() const { return size_bytes_; }
@@ -53,6 +54,7 @@ class WorkspaceLayout {
   std::vector<PortBuffer> inputs;
   std::vector<PortBuffer> outputs;
   PortBuffer scratch;
+  PortBuffer tickets;
 
  private:
   static const runtime::PlannedBuffer& buffer_of(const Plan& plan, runtime::TensorId id) {
@@ -78,6 +80,16 @@ std::vector<runtime::TimedStep> described(const Network& network, const Plan& pl
   std::vector<runtime::TimedStep> steps = runtime::describe_steps(network, plan);
   for (const Call& call : calls) steps[call.step].algorithm = kernel_name(call.work);
   return steps;
+}
+
+// On the current device.
+Status clear_tickets(std::uint32_t* tickets, std::uint32_t count) {
+  if (count == 0) return {};
+  const std::vector<std::uint32_t> zeros(count, 0);
+  RUSHLIGHT_TRY_ASSIGN(const Stream stream, Stream::make());
+  RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, tickets, zeros.data(), count * sizeof(std::uint32_t), cudaMemcpyHostToDevice,
+                     stream.get());
+  return stream.synchronise();
 }
 
 class CudaBackend final : public runtime::Backend {
@@ -109,7 +121,7 @@ class CudaBackend final : public runtime::Backend {
                          runtime::make_plan(network, input_shapes, options.limits, {.fuses_activations = true}));
     const CallOptions call_options{processors_, options.precision, tensor_cores_};
     RUSHLIGHT_TRY_ASSIGN(const Needs needs, find_needs(plan, call_options));
-    WorkspaceLayout layout(plan, needs.scratch_bytes);
+    WorkspaceLayout layout(plan, needs);
     if (!layout.size_bytes()) return runtime::arena_too_large(std::nullopt, options.limits);
     // make_weights() made it: same name, same type.
     auto& device_weights = static_cast<DeviceWeights&>(*weights);
@@ -120,9 +132,11 @@ class CudaBackend final : public runtime::Backend {
     for (const PortBuffer& port : layout.inputs) addresses.inputs.push_back(workspace.data() + port.offset_bytes);
     for (const PortBuffer& port : layout.outputs) addresses.outputs.push_back(workspace.data() + port.offset_bytes);
     addresses.scratch = workspace.data() + layout.scratch.offset_bytes;
+    addresses.tickets = reinterpret_cast<std::uint32_t*>(workspace.data() + layout.tickets.offset_bytes);
     ProgramParts parts;
     RUSHLIGHT_TRY_ASSIGN(parts.calls, make_calls(plan, addresses, call_options));
     RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(index_));
+    RUSHLIGHT_TRY(clear_tickets(addresses.tickets, needs.tickets));
     RUSHLIGHT_TRY(tune(parts.calls, machine_, options));
     parts.device = index_;
     parts.options = options;

@@ -8,6 +8,7 @@
 
 #include "base/fail.hpp"
 #include "base/quote.hpp"
+#include "cuda/mlp_choice.hpp"
 
 namespace rushlight::cuda {
 namespace {
@@ -61,8 +62,14 @@ class CallMaker {
 
   Result<std::vector<Call>> run() {
     calls_.reserve(plan_.steps.size());
-    for (const runtime::Step& step : plan_.steps) {
+    for (std::size_t number = 0; number < plan_.steps.size(); ++number) {
+      const runtime::Step& step = plan_.steps[number];
       step_ = &step;
+      if (const std::size_t steps = mlp_steps(number); steps > 1) {
+        RUSHLIGHT_TRY(make_mlp(number, steps));
+        number += steps - 1;
+        continue;
+      }
       if (!std::holds_alternative<runtime::GeneralStep>(step.work) &&
           tensor(runtime::tensors_of(step).outputs[0]).elements() == 0) {
         continue;
@@ -71,7 +78,7 @@ class CallMaker {
     }
     return std::move(calls_);
   }
-  [[nodiscard]] Needs needs() const { return {{needed_.begin(), needed_.end()}, scratch_bytes_}; }
+  [[nodiscard]] Needs needs() const { return {{needed_.begin(), needed_.end()}, scratch_bytes_, tickets_}; }
 
  private:
   [[nodiscard]] const PlannedTensor& tensor(TensorId id) const { return plan_.tensors[id]; }
@@ -212,6 +219,49 @@ class CallMaker {
     a.input_stride = input.row_stride;
     complete(step, a);
     return emit_product(std::move(a), step.weights, false);
+  }
+
+  // Where weights are rounded to 16 bits, row_product reads them so.
+  [[nodiscard]] std::size_t mlp_steps(std::size_t first) const {
+    const bool rounds = options_.precision == Precision::bf16 || options_.precision == Precision::fp16;
+    return rounds ? 0 : count_mlp_steps(plan_, first);
+  }
+  // Steps `first` to first + steps - 1, which mlp_steps() has found.
+  Status make_mlp(std::size_t first, std::size_t steps) {
+    MlpCall call;
+    MlpArguments& a = call.arguments;
+    for (std::size_t number = first; number < first + steps; ++number) {
+      if (const auto* softmax = std::get_if<runtime::SoftmaxStep>(&plan_.steps[number].work)) {
+        a.probabilities = address(softmax->output);
+        break;
+      }
+      const auto& step = std::get<runtime::LinearStep>(plan_.steps[number].work);
+      const PlannedTensor& input = tensor(step.input);
+      MlpLayer& layer = a.layers[a.layer_count++];
+      layer.weights = constant(step.weights);
+      layer.bias = constant(step.bias);
+      layer.output = address(step.output);
+      layer.output_stride = tensor(step.output).row_stride;
+      RUSHLIGHT_TRY(narrow("a number of features", input.c, layer.depth));
+      RUSHLIGHT_TRY(narrow("a number of features", tensor(step.output).c, layer.columns));
+      layer.loads_quads = layer.depth % 4 == 0 && is_aligned16(layer.weights);
+      layer.activation = activation_of(step.epilogue.activation);
+      if (number != first) continue;
+      a.input = address(step.input);
+      a.input_stride = input.row_stride;
+      a.rows = static_cast<std::int32_t>(input.rows());  // at most kMlpRows
+      layer.loads_quads = layer.loads_quads && a.input_stride % 4 == 0 && is_aligned16(a.input);
+    }
+    a.ticket = ticket();
+    // More than a multiprocessor holds at a time would only queue.
+    constexpr std::int64_t kBlocksOfAProcessor = 8;
+    call.blocks = std::min<std::int64_t>(a.layers[0].columns, kBlocksOfAProcessor * options_.processors);
+    calls_.push_back({call, plan_.steps[first].name + " to " + plan_.steps[first + steps - 1].name, first});
+    return {};
+  }
+  std::uint32_t* ticket() {
+    tickets_ = 1;
+    return addresses_ == nullptr ? nullptr : addresses_->tickets;
   }
 
   // What a convolution and a Linear have in common.
@@ -476,6 +526,7 @@ class CallMaker {
   std::vector<Call> calls_;
   std::set<WeightCopy> needed_;
   std::uint64_t scratch_bytes_ = 0;
+  std::uint32_t tickets_ = 0;
 };
 
 struct KernelName {
@@ -495,6 +546,7 @@ struct KernelName {
   }
   std::string_view operator()(const SplitSumArguments&) const noexcept { return "split_sum"; }
   std::string_view operator()(const RowProductArguments&) const noexcept { return "row_product"; }
+  std::string_view operator()(const MlpCall&) const noexcept { return "mlp"; }
   std::string_view operator()(const DirectConvArguments&) const noexcept { return "direct_conv"; }
   std::string_view operator()(const DepthwiseCall&) const noexcept { return "depthwise"; }
   std::string_view operator()(const MaxPoolArguments&) const noexcept { return "max_pool"; }

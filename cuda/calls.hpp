@@ -18,6 +18,7 @@
 #include "cuda/kernels/gemm.cuh"
 #include "cuda/kernels/global_pool.cuh"
 #include "cuda/kernels/layout.cuh"
+#include "cuda/kernels/mlp.cuh"
 #include "cuda/kernels/mma_gemm.cuh"
 #include "cuda/kernels/pool.cuh"
 #include "cuda/kernels/row_product.cuh"
@@ -31,14 +32,15 @@
 
 namespace rushlight::cuda {
 
-using Work = std::variant<GemmCall, MmaCall, SplitSumArguments, RowProductArguments, DirectConvArguments, DepthwiseCall,
-                          MaxPoolArguments, AvgPoolArguments, AdaptiveAvgPoolArguments, GlobalAvgPoolArguments,
-                          CombineArguments, NormArguments, BroadcastArguments, SoftmaxArguments, LayoutArguments>;
+using Work =
+    std::variant<GemmCall, MmaCall, SplitSumArguments, RowProductArguments, MlpCall, DirectConvArguments, DepthwiseCall,
+                 MaxPoolArguments, AvgPoolArguments, AdaptiveAvgPoolArguments, GlobalAvgPoolArguments, CombineArguments,
+                 NormArguments, BroadcastArguments, SoftmaxArguments, LayoutArguments>;
 
 struct Call {
   Work work;
-  std::string name;      // of the plan's step: "layer1.0.conv1"
-  std::size_t step = 0;  // and its index
+  std::string name;      // of the plan's step: "layer1.0.conv1"; of several steps, "fc1 to softmax"
+  std::size_t step = 0;  // and its index, or the first one's
 };
 
 // "gemm", "max_pool", ...: for messages and profiles.
@@ -49,6 +51,9 @@ struct Needs {
   std::vector<WeightCopy> weights;  // no two are equal
   // Memory for what a call's kernels leave each other. Calls run one after the other and share it.
   std::uint64_t scratch_bytes = 0;
+  // 32-bit numbers that are 0 before the first run; kernels count blocks with them and leave them at 0. Shared
+  // likewise.
+  std::uint32_t tickets = 0;
 };
 
 // Where a plan's tensors and needs lie, each at a multiple of 16 bytes.
@@ -58,6 +63,7 @@ struct Addresses {
   std::vector<std::byte*> outputs;
   std::map<WeightCopy, const std::byte*> weights;  // all of Needs::weights
   std::byte* scratch = nullptr;                    // Needs::scratch_bytes
+  std::uint32_t* tickets = nullptr;
 };
 
 struct CallOptions {

@@ -14,6 +14,9 @@
 //   block.wait_copies<N>()            all but the last N groups of this thread have arrived: it sees them, others do
 //                                     after sync()
 //   block.multiply<operand>(...)      a warp's fragments on tensor cores: see operands.cuh
+//   block.arrives_last(ticket)        true in all threads of the block that calls it last of the grid, once what the
+//                                     others wrote before their calls can be read; *ticket is 0 before and after
+//   block.load_written(from)          what another block wrote before it arrived
 //
 // Products are added with fused(); nvcc is told not to contract on its own (--fmad=false). So GPU and emulation agree
 // bit for bit, exp() and tensor cores aside: in which order, and with how many bits, these add is not specified.
@@ -179,6 +182,24 @@ struct DeviceBlock {
 #pragma unroll
       for (int m = 0; m < M; ++m) multiply_fragments<kOperand>(sums[m][n], a[m], b[n]);
     }
+  }
+
+  // Writes of the block's threads happen before the barrier, the fence makes them visible before the ticket is taken,
+  // and so all writes of all blocks are visible to the one that takes the last. atomicInc() begins again at 0 by
+  // itself.
+  __device__ bool arrives_last(std::uint32_t* ticket) {
+    __syncthreads();
+    bool last = false;
+    if (threadIdx.x == 0) {
+      __threadfence();
+      last = atomicInc(ticket, gridDim.x - 1) == gridDim.x - 1;
+      __threadfence();
+    }
+    return __syncthreads_or(last ? 1 : 0) != 0;
+  }
+  // Past L1, which knows nothing of other multiprocessors' writes.
+  __device__ float load_written(const float* from) const {
+    return __ldcg(from);
   }
 
  private:

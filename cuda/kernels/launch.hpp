@@ -9,6 +9,7 @@
 #include "cuda/kernels/gemm.cuh"
 #include "cuda/kernels/global_pool.cuh"
 #include "cuda/kernels/layout.cuh"
+#include "cuda/kernels/mlp.cuh"
 #include "cuda/kernels/mma_gemm.cuh"
 #include "cuda/kernels/pool.cuh"
 #include "cuda/kernels/row_product.cuh"
@@ -21,6 +22,7 @@ namespace rushlight::cuda {
 [[nodiscard]] cudaError_t launch(const MmaCall& call, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const SplitSumArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const RowProductArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const MlpCall& call, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const DirectConvArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const DepthwiseCall& call, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const MaxPoolArguments& arguments, cudaStream_t stream);

@@ -47,6 +47,18 @@ RUSHLIGHT_HOST_DEVICE inline float exponential(float x) {
 #endif
 }
 
+// One row, by a warp.
+template <class Block>
+RUSHLIGHT_KERNEL void softmax_row(Block& block, int lane, const float* input, float* output, std::int64_t axis) {
+  float largest = kMinusInfinity;
+  for (std::int64_t i = lane; i < axis; i += kWarpThreads) largest = input[i] > largest ? input[i] : largest;
+  largest = warp_max(block, largest);
+  float sum = 0.0F;
+  for (std::int64_t i = lane; i < axis; i += kWarpThreads) sum += exponential(input[i] - largest);
+  sum = warp_sum(block, sum);
+  for (std::int64_t i = lane; i < axis; i += kWarpThreads) output[i] = exponential(input[i] - largest) / sum;
+}
+
 // A warp a row.
 template <class Block>
 RUSHLIGHT_KERNEL void softmax_rows_kernel(Block& block, const SoftmaxArguments& a) {
@@ -54,15 +66,7 @@ RUSHLIGHT_KERNEL void softmax_rows_kernel(Block& block, const SoftmaxArguments& 
   const int lane = block.thread() % kWarpThreads;
   for (std::int64_t row = block.index() * kWarps + block.thread() / kWarpThreads; row < a.outer;
        row += block.count() * kWarps) {
-    const float* const input = a.input + row * a.axis;
-    float* const output = a.output + row * a.axis;
-    float largest = kMinusInfinity;
-    for (std::int64_t i = lane; i < a.axis; i += kWarpThreads) largest = input[i] > largest ? input[i] : largest;
-    largest = warp_max(block, largest);
-    float sum = 0.0F;
-    for (std::int64_t i = lane; i < a.axis; i += kWarpThreads) sum += exponential(input[i] - largest);
-    sum = warp_sum(block, sum);
-    for (std::int64_t i = lane; i < a.axis; i += kWarpThreads) output[i] = exponential(input[i] - largest) / sum;
+    softmax_row(block, lane, a.input + row * a.axis, a.output + row * a.axis, a.axis);
   }
 }
 

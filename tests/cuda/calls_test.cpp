@@ -131,8 +131,8 @@ TEST(CudaCalls, StepCasesReachEveryKernel) {
   const auto add = [&](const StepCase& step_case, const CallOptions& options) {
     const auto calls = calls_of(step_case, options);
     ASSERT_TRUE(calls) << step_case.name;
+    EXPECT_TRUE(calls->back().name.ends_with(step_case.name)) << calls->back().name;
     for (const Call& call : *calls) {
-      EXPECT_EQ(call.name, step_case.name);
       kernels.insert(kernel_name(call.work));
       if (const auto* gemm = std::get_if<GemmCall>(&call.work)) products.insert({gemm->access, gemm->tile});
     }

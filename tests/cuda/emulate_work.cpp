@@ -62,6 +62,7 @@ struct RunElements {
     emulator.run(grid(a), [&](EmulatedBlock& block) { split_sum_kernel(block, a); });
     return true;
   }
+  bool operator()(const MlpCall&) const { return false; }
   bool operator()(const DirectConvArguments& a) const {
     emulator.run(grid(a), [&](EmulatedBlock& block) { direct_conv_kernel(block, a); });
     return true;
@@ -150,6 +151,10 @@ void emulate(const Work& work, Emulator& emulator) {
   if (const auto* mma = std::get_if<MmaCall>(&work)) return run_mma(*mma, emulator);
   if (const auto* rows = std::get_if<RowProductArguments>(&work)) {
     return emulator.run(grid_of(*rows), [&](EmulatedBlock& block) { row_product_kernel(block, *rows); });
+  }
+  if (const auto* mlp = std::get_if<MlpCall>(&work)) {
+    return emulator.run_with_shared<MlpShared>(
+        grid_of(*mlp), [&](EmulatedBlock& block, MlpShared& shared) { mlp_kernel(block, shared, mlp->arguments); });
   }
   if (const auto* pool = std::get_if<GlobalAvgPoolArguments>(&work)) {
     return pool->moves_quads ? run_global_pool<4>(*pool, emulator) : run_global_pool<1>(*pool, emulator);

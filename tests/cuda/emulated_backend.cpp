@@ -50,6 +50,9 @@ class EmulatedProgram final : public runtime::Program {
       addresses.weights.emplace(copy, place);
     }
     addresses.scratch = add(needs.scratch_bytes);
+    const std::size_t tickets_bytes = needs.tickets * sizeof(std::uint32_t);
+    addresses.tickets = reinterpret_cast<std::uint32_t*>(add(tickets_bytes));
+    if (tickets_bytes != 0) std::memset(addresses.tickets, 0, tickets_bytes);
     addresses.arena = add(plan.arena_bytes);
     for (const runtime::TensorId id : plan.inputs) addresses.inputs.push_back(add_port(plan, id, inputs_));
     for (const runtime::TensorId id : plan.outputs) addresses.outputs.push_back(add_port(plan, id, outputs_));

@@ -206,6 +206,17 @@ class Fibers {
     for (; own.copy_groups.size() > groups; own.copy_groups.pop_front()) arrive(own.copy_groups.front());
   }
 
+  // Whether this is the block of the last ticket: one of its threads asks, the others are told.
+  bool take_ticket(int thread, std::uint32_t* ticket) {
+    wait_for_block();
+    if (thread == 0) {
+      is_last_ = *ticket == static_cast<std::uint64_t>(count_) - 1;
+      *ticket = is_last_ ? 0 : *ticket + 1;
+    }
+    wait_for_block();
+    return is_last_;
+  }
+
  private:
   enum class State : std::uint8_t { ready, at_block_barrier, at_warp_barrier, done };
   struct Fiber {
@@ -325,6 +336,7 @@ class Fibers {
   std::size_t running_ = 0;
   std::int64_t index_ = 0;
   std::int64_t count_ = 0;
+  bool is_last_ = false;
   const std::function<void(EmulatedBlock&)>* body_ = nullptr;
 };
 
@@ -351,7 +363,11 @@ void EmulatedBlock::multiply_share(const FragmentShare& share) {
   fibers_.multiply(thread_, share);
 }
 
-Emulator::Emulator(Order order) : fibers_(std::make_unique<Fibers>(order)) {}
+bool EmulatedBlock::arrives_last(std::uint32_t* ticket) {
+  return fibers_.take_ticket(thread_, ticket);
+}
+
+Emulator::Emulator(Order order) : order_(order), fibers_(std::make_unique<Fibers>(order)) {}
 Emulator::~Emulator() = default;
 
 void Emulator::run_grid(Grid grid, const std::function<void()>& before_block,
@@ -363,7 +379,12 @@ void Emulator::run_grid(Grid grid, const std::function<void()>& before_block,
     return;
   }
   misaligned_access_seen() = false;
-  for (std::int64_t index = 0; index < grid.blocks && failure_.empty(); ++index) {
+  std::vector<std::int64_t> blocks(static_cast<std::size_t>(grid.blocks));
+  std::iota(blocks.begin(), blocks.end(), std::int64_t{0});
+  if (order_ == Order::backward) std::reverse(blocks.begin(), blocks.end());
+  if (order_ == Order::shuffled) std::shuffle(blocks.begin(), blocks.end(), std::mt19937(7));
+  for (const std::int64_t index : blocks) {
+    if (!failure_.empty()) return;
     before_block();
     if (!fibers_->run_block(index, grid.blocks, grid.threads, body)) {
       failure_ = "block " + std::to_string(index) + ": threads wait at a barrier that others never reach";

@@ -1,9 +1,9 @@
 // Emulator: runs the bodies of kernels on the host, a block thread by thread.
 //
 // Each thread of a block is a fiber that runs until it meets a barrier or a warp operation; the next one follows, in an
-// order of the test's choice. A missing barrier thus shows: some order finds the shared memory unwritten, which starts
-// as NaNs. A barrier that only some threads reach is reported and ends the grid. Everything runs on the calling thread,
-// under whatever sanitizers the build has.
+// order of the test's choice, and so do the blocks. A missing barrier thus shows: some order finds the shared memory
+// unwritten, which starts as NaNs. A barrier that only some threads reach is reported and ends the grid. Everything
+// runs on the calling thread, under whatever sanitizers the build has.
 //
 // Asynchronous copies arrive as late as they may, when their thread waits for them; until then NaNs lie where they go.
 // So a missing wait shows, and so does a copy into memory that others still read.
@@ -24,7 +24,7 @@
 
 namespace rushlight::cuda::emulation {
 
-// In which order threads run between two barriers.
+// In which order threads run between two barriers, and blocks one after the other.
 enum class Order : std::uint8_t { forward, backward, shuffled };
 
 class Fibers;
@@ -60,6 +60,8 @@ class EmulatedBlock {
   void multiply(float (&sums)[M][N][4], const std::uint32_t (&a)[M][4], const std::uint32_t (&b)[N][2]) {
     multiply_share({kOperand, M, N, &sums[0][0][0], &a[0][0], &b[0][0]});
   }
+  [[nodiscard]] bool arrives_last(std::uint32_t* ticket);
+  [[nodiscard]] static float load_written(const float* from) { return *from; }
 
  private:
   void copy_async(void* to, const void* from, std::size_t bytes, bool exists);
@@ -101,6 +103,7 @@ class Emulator {
  private:
   void run_grid(Grid grid, const std::function<void()>& before_block, const std::function<void(EmulatedBlock&)>& body);
 
+  const Order order_;
   std::unique_ptr<Fibers> fibers_;
   std::string failure_;
 };

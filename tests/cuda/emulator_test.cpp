@@ -110,6 +110,29 @@ TEST(CudaEmulator, ExchangesGoAcrossTheWarpByTheMask) {
   }
 }
 
+TEST(CudaEmulator, OneBlockArrivesLastAndSeesWhatAllWrote) {
+  std::set<std::int64_t> lasts;
+  for (const Order order : kOrders) {
+    Emulator emulator(order);
+    std::uint32_t ticket = 0;
+    for (int run = 0; run < 2; ++run) {
+      std::vector<float> written(5, 0.0F);
+      int threads = 0;
+      emulator.run({5, 64}, [&](EmulatedBlock& block) {
+        if (block.thread() == 63) written[static_cast<std::size_t>(block.index())] = 1.0F;
+        if (!block.arrives_last(&ticket)) return;
+        ++threads;
+        lasts.insert(block.index());
+        for (const float& value : written) EXPECT_EQ(EmulatedBlock::load_written(&value), 1.0F);
+      });
+      EXPECT_EQ(emulator.failure(), "");
+      EXPECT_EQ(threads, 64);
+      EXPECT_EQ(ticket, 0U);
+    }
+  }
+  EXPECT_GE(lasts.size(), 2U);  // forward and backward
+}
+
 TEST(CudaEmulator, FourValuesAtAnOddAddressAreReported) {
   alignas(16) const std::array<float, 8> values{};
   Emulator emulator;

@@ -38,6 +38,9 @@ TEST(EmulatedKernels, ElementwiseStepsAreTheirDefinition) {
 TEST(EmulatedKernels, SoftmaxIsItsDefinition) {
   check(softmax_cases());
 }
+TEST(EmulatedKernels, ChainsOfLinearsAreTheirDefinition) {
+  check(mlp_cases());
+}
 TEST(EmulatedKernels, LayoutsAreTheirDefinition) {
   check(layout_cases());
 }

@@ -52,7 +52,7 @@ std::vector<float> emulate_product(const Product& product, const MmaInstance& in
         if constexpr (requires { step.weights; }) return step.weights;
         return runtime::kNone;
       },
-      step_case.step().work);
+      step_case.plan.steps[0].work);
   const WeightForm form = weight_form(kind, product.arguments.depth);
   // The step's own needs, for its bias, and those of the choice.
   Needs needs = find_needs(step_case.plan, {}).value();

@@ -45,13 +45,18 @@ double activated(double x, const runtime::Activation& activation) {
 
 class Naive {
  public:
-  explicit Naive(const StepCase& step_case) : case_(step_case) {
-    expected_.values.assign(step_case.memory.begin(), step_case.memory.end());
-    expected_.is_output.assign(step_case.memory.size(), false);
+  explicit Naive(const StepCase& step_case) : case_(step_case), memory_(step_case.memory) {
+    expected_.values.assign(memory_.begin(), memory_.end());
+    expected_.is_output.assign(memory_.size(), false);
   }
 
   Expected run() {
-    std::visit([&](const auto& work) { compute(work); }, case_.step().work);
+    for (const runtime::Step& step : case_.plan.steps) {
+      std::visit([&](const auto& work) { compute(work); }, step.work);
+      for (std::size_t i = 0; i < memory_.size(); ++i) {
+        if (expected_.is_output[i]) memory_[i] = static_cast<float>(expected_.values[i]);
+      }
+    }
     return std::move(expected_);
   }
 
@@ -60,9 +65,9 @@ class Naive {
   [[nodiscard]] std::size_t place(TensorId id, std::int64_t row, std::int64_t c) const {
     return tensor(id).offset_bytes / sizeof(float) + static_cast<std::size_t>(row * tensor(id).row_stride + c);
   }
-  // Inputs are read from the case's own memory, which nothing has written to.
+  // Inputs are read from the memory as it was before the step.
   [[nodiscard]] double get(TensorId id, std::int64_t row, std::int64_t c) const {
-    return static_cast<double>(case_.memory[place(id, row, c)]);
+    return static_cast<double>(memory_[place(id, row, c)]);
   }
   [[nodiscard]] double get(TensorId id, std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t c) const {
     return get(id, (n * tensor(id).h + h) * tensor(id).w + w, c);
@@ -253,6 +258,7 @@ class Naive {
   }
 
   const StepCase& case_;
+  std::vector<float> memory_;  // before the step that is computed
   Expected expected_;
 };
 

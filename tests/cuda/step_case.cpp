@@ -42,6 +42,7 @@ std::vector<float> memory_for(const StepCase& step_case, const Needs& needs) {
     if (!bytes.empty()) std::memcpy(&memory[begin], bytes.data(), bytes.size());
   }
   memory.resize(memory.size() + whole_lines(needs.scratch_bytes), kNaN);
+  memory.resize(memory.size() + whole_lines(needs.tickets * sizeof(std::uint32_t)), 0.0F);
   return memory;
 }
 
@@ -58,6 +59,8 @@ Addresses addresses_of(const StepCase& step_case, const Needs& needs, float* bas
     addresses.weights.emplace(copy, reinterpret_cast<const std::byte*>(base + begin));
   }
   addresses.scratch = reinterpret_cast<std::byte*>(base + behind);
+  behind += whole_lines(needs.scratch_bytes);
+  addresses.tickets = reinterpret_cast<std::uint32_t*>(base + behind);
   return addresses;
 }
 

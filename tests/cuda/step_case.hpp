@@ -1,5 +1,6 @@
-// A StepCase: one step of a plan over one block of memory. The emulation and a real GPU run the same cases, and the
-// same judge looks at all of the memory afterwards: what should have been written, and everything that should not.
+// A StepCase: one step of a plan, or a few that one kernel computes, over one block of memory. The emulation and a real
+// GPU run the same cases, and the same judge looks at all of the memory afterwards: what should have been written, and
+// everything that should not.
 #pragma once
 
 #include <cstddef>
@@ -17,18 +18,16 @@ namespace rushlight::cuda {
 
 struct StepCase {
   std::string name;
-  runtime::Plan plan;                        // one step; every tensor in the arena
+  runtime::Plan plan;                        // every tensor in the arena
   std::vector<std::size_t> constant_floats;  // where each constant begins in `memory`
   std::vector<Shape> constant_shapes;
   // Tensors and constants, and NaNs around them: who reads beside them and uses it, is seen.
   std::vector<float> memory;
   double tolerance = 0;  // of a value, relative to Expected::largest
-
-  [[nodiscard]] const runtime::Step& step() const { return plan.steps[0]; }
 };
 
 // What a run of the case begins with: the case's memory, and behind it what its calls need: constants in other forms
-// than plain, and scratch full of NaNs.
+// than plain, scratch full of NaNs, and tickets of 0.
 std::vector<float> memory_for(const StepCase& step_case, const Needs& needs);
 // Where everything is in such memory that lies at `base`.
 Addresses addresses_of(const StepCase& step_case, const Needs& needs, float* base);
@@ -48,10 +47,15 @@ class StepCaseBuilder {
   // The memory of a tensor, to put special values there.
   std::span<float> values(runtime::TensorId tensor);
 
+  // The last step, or the only one.
   template <class Work>
   StepCase build(Work work, double tolerance) {
-    case_.plan.steps.push_back({std::move(work), case_.name});
+    add_step(std::move(work), case_.name);
     return finish(tolerance);
+  }
+  template <class Work>
+  void add_step(Work work, std::string name) {
+    case_.plan.steps.push_back({std::move(work), std::move(name)});
   }
 
   // Uniform in [low, high].
@@ -66,8 +70,8 @@ class StepCaseBuilder {
   std::mt19937_64 random_;
 };
 
-// What must be in the memory afterwards, computed in double from the step's definition; where the step writes nothing,
-// `is_output` is false and the memory must be as it was.
+// What must be in the memory afterwards, computed in double from the definition of each step; between steps values are
+// rounded, as they are stored. Where the steps write nothing `is_output` is false, and the memory must be as it was.
 struct Expected {
   std::vector<double> values;
   std::vector<bool> is_output;
@@ -86,5 +90,6 @@ std::vector<StepCase> pool_cases();
 std::vector<StepCase> element_cases();
 std::vector<StepCase> softmax_cases();
 std::vector<StepCase> layout_cases();
+std::vector<StepCase> mlp_cases();
 
 }  // namespace rushlight::cuda

@@ -516,7 +516,8 @@ std::vector<StepCase> layout_cases() {
 
 std::vector<StepCase> all_step_cases() {
   std::vector<StepCase> cases;
-  for (const auto& make : {conv_cases, linear_cases, pool_cases, element_cases, softmax_cases, layout_cases}) {
+  for (const auto& make :
+       {conv_cases, linear_cases, pool_cases, element_cases, softmax_cases, layout_cases, mlp_cases}) {
     for (StepCase& step_case : make()) cases.push_back(std::move(step_case));
   }
   return cases;
