@@ -171,6 +171,10 @@ class CallMaker {
     const PlannedTensor& input = tensor(step.input);
     const PlannedTensor& output = tensor(step.output);
     if (step.groups > 1 && step.groups == input.c && step.groups == output.c) return make_depthwise(step);
+    if (options_.winograd && winograd_fits(step)) return make_winograd(step, *options_.winograd);
+    if (const auto choice = choose_winograd(step, input, output, options_.precision, options_.tensor_cores.tf32x3)) {
+      return make_winograd(step, *choice);
+    }
     GemmArguments a;
     RUSHLIGHT_TRY_ASSIGN(a.window, window(input, output, {step.kernel, step.stride, step.padding, step.dilation}));
     const std::int64_t channels = input.c / step.groups;
@@ -187,6 +191,73 @@ class CallMaker {
     complete(step, a);
     const bool gathers = !(step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0});
     return emit_product(std::move(a), step.weights, gathers);
+  }
+
+  // Transforms and products of a few images at a time share their scratch.
+  Status make_winograd(const runtime::ConvStep& step, const WinogradChoice& choice) {
+    const PlannedTensor& input = tensor(step.input);
+    const PlannedTensor& output = tensor(step.output);
+    const std::int64_t positions = winograd_positions(choice.tile);
+    WinogradTiles tiles;
+    RUSHLIGHT_TRY_ASSIGN(tiles.window, window(input, output, {step.kernel, step.stride, step.padding, step.dilation}));
+    tiles.rows = Divisor64(winograd_tiles(choice.tile, output.h));
+    tiles.columns = Divisor64(winograd_tiles(choice.tile, output.w));
+    const std::int64_t at_a_time = std::min(choice.images_at_a_time, input.n);
+    const std::int64_t most_tiles = at_a_time * tiles.rows.divisor() * tiles.columns.divisor();
+    float* const transformed =
+        scratch(static_cast<std::uint64_t>(winograd_floats(choice, input, output)) * sizeof(float));
+    float* const products = transformed + most_tiles * positions * input.c;
+
+    WinogradInputArguments in;
+    in.tiles = tiles;
+    in.tile = choice.tile;
+    in.transformed = transformed;
+    in.input = address(step.input);
+    in.input_stride = input.row_stride;
+    in.channels = Divisor64(input.c);
+
+    GemmArguments product;
+    PlannedTensor pixel;  // rows of one pixel, as a Linear's
+    pixel.c = 1;
+    RUSHLIGHT_TRY_ASSIGN(product.window, window(pixel, pixel, {}));
+    RUSHLIGHT_TRY(narrow("a number of channels", input.c, product.depth));
+    RUSHLIGHT_TRY(narrow("a number of channels", output.c, product.columns));
+    product.channels = Divisor32(product.depth);
+    product.kernel_width = Divisor32(1);
+    product.groups = static_cast<std::int32_t>(positions);
+    product.input = transformed;
+    product.input_stride = positions * input.c;
+    const bool small = choice.tile == WinogradTile::outputs2;
+    product.weights =
+        reinterpret_cast<const float*>(weights(step.weights, small ? WeightForm::winograd2 : WeightForm::winograd4));
+    product.output = products;
+    product.output_stride = positions * output.c;
+    product.stores_quads = allows_quads(product);
+
+    WinogradOutputArguments out;
+    out.tiles = tiles;
+    out.tile = choice.tile;
+    out.products = products;
+    complete_output(step, out);
+    out.columns = Divisor64(output.c);
+    out.input = in.input;
+    out.input_stride = in.input_stride;
+    out.weights = constant(step.weights);
+    out.channels = product.depth;
+
+    for (std::int64_t first = 0; first < input.n; first += at_a_time) {
+      const std::int64_t images = std::min(at_a_time, input.n - first);
+      in.tiles.images = out.tiles.images = images;
+      product.rows = tiles_of(in.tiles);
+      emit(in);
+      RUSHLIGHT_TRY(emit_tiles(product, false));
+      emit(out);
+      in.input += images * input.h * input.w * in.input_stride;
+      out.input = in.input;
+      out.output += images * output.h * output.w * out.output_stride;
+      if (out.residual != nullptr) out.residual += images * output.h * output.w * out.residual_stride;
+    }
+    return {};
   }
 
   Status make_depthwise(const runtime::ConvStep& step) {
@@ -300,6 +371,10 @@ class CallMaker {
     const auto choice = choose_product(a, options_.precision, options_.processors, options_.tensor_cores);
     if (choice) return emit_on_tensor_cores(a, weights_id, *choice);
     a.weights = constant(weights_id);
+    return emit_tiles(a, gathers);
+  }
+
+  Status emit_tiles(const GemmArguments& a, bool gathers) {
     GemmCall call;
     call.access = choose_access(a, gathers);
     call.tile = choose_tile(a, options_.processors);
@@ -549,6 +624,8 @@ struct KernelName {
   std::string_view operator()(const MlpCall&) const noexcept { return "mlp"; }
   std::string_view operator()(const DirectConvArguments&) const noexcept { return "direct_conv"; }
   std::string_view operator()(const DepthwiseCall&) const noexcept { return "depthwise"; }
+  std::string_view operator()(const WinogradInputArguments&) const noexcept { return "winograd_input"; }
+  std::string_view operator()(const WinogradOutputArguments&) const noexcept { return "winograd_output"; }
   std::string_view operator()(const MaxPoolArguments&) const noexcept { return "max_pool"; }
   std::string_view operator()(const AvgPoolArguments&) const noexcept { return "avg_pool"; }
   std::string_view operator()(const AdaptiveAvgPoolArguments&) const noexcept { return "adaptive_avg_pool"; }

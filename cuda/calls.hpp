@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -24,18 +25,20 @@
 #include "cuda/kernels/row_product.cuh"
 #include "cuda/kernels/softmax.cuh"
 #include "cuda/kernels/split_sum.cuh"
+#include "cuda/kernels/winograd.cuh"
 #include "cuda/product_choice.hpp"
 #include "cuda/weight_forms.hpp"
+#include "cuda/winograd_choice.hpp"
 #include "runtime/plan.hpp"
 #include "rushlight/precision.hpp"
 #include "rushlight/result.hpp"
 
 namespace rushlight::cuda {
 
-using Work =
-    std::variant<GemmCall, MmaCall, SplitSumArguments, RowProductArguments, MlpCall, DirectConvArguments, DepthwiseCall,
-                 MaxPoolArguments, AvgPoolArguments, AdaptiveAvgPoolArguments, GlobalAvgPoolArguments, CombineArguments,
-                 NormArguments, BroadcastArguments, SoftmaxArguments, LayoutArguments>;
+using Work = std::variant<GemmCall, MmaCall, SplitSumArguments, RowProductArguments, MlpCall, DirectConvArguments,
+                          DepthwiseCall, WinogradInputArguments, WinogradOutputArguments, MaxPoolArguments,
+                          AvgPoolArguments, AdaptiveAvgPoolArguments, GlobalAvgPoolArguments, CombineArguments,
+                          NormArguments, BroadcastArguments, SoftmaxArguments, LayoutArguments>;
 
 struct Call {
   Work work;
@@ -71,6 +74,8 @@ struct CallOptions {
   int processors = 1;
   Precision precision = Precision::strict;
   TensorCores tensor_cores = {};  // that may be used
+  // For tests and measurements: layers that can go through Winograd's algorithm do, whatever the estimate says.
+  std::optional<WinogradChoice> winograd = {};
 };
 
 // What make_calls() will look for in its Addresses when it gets the same options. Both make the same choices: they go

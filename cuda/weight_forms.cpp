@@ -1,10 +1,12 @@
 #include "cuda/weight_forms.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 #include <vector>
 
 #include "base/fail.hpp"
+#include "runtime/winograd_filters.hpp"
 
 namespace rushlight::cuda {
 namespace {
@@ -48,6 +50,34 @@ Result<Tensor> transposed(const Tensor& values) {
   return Tensor::from_values<float>(turned, {depth, outputs});
 }
 
+// [position][outputs][inputs] from [outputs][3][3][inputs].
+template <int T>
+Result<Tensor> winograd_filters(const Tensor& values, const runtime::FilterMatrix<T>& g) {
+  using Filters = runtime::FilterTransform<T>;
+  RUSHLIGHT_TRY_ASSIGN(const std::span<const float> from, values.values<float>());
+  const auto outputs = static_cast<std::size_t>(values.shape()[0]);
+  const auto inputs = static_cast<std::size_t>(values.shape()[3]);
+  std::vector<float> moved(Filters::kPositions * outputs * inputs);
+  Filters filters(g);
+  for (std::size_t output = 0; output < outputs; ++output) {
+    for (std::size_t first = 0; first < inputs; first += Filters::kRun) {
+      const std::size_t count = std::min(Filters::kRun, inputs - first);
+      for (std::size_t tap = 0; tap < 9; ++tap) {
+        for (std::size_t i = 0; i < count; ++i) {
+          filters.taps[tap][i] = static_cast<double>(from[(output * 9 + tap) * inputs + first + i]);
+        }
+      }
+      filters.run();
+      for (std::size_t position = 0; position < Filters::kPositions; ++position) {
+        float* const to = moved.data() + (position * outputs + output) * inputs + first;
+        for (std::size_t i = 0; i < count; ++i) to[i] = static_cast<float>(filters.moved[position][i]);
+      }
+    }
+  }
+  return Tensor::from_values<float>(
+      moved, {static_cast<std::int64_t>(Filters::kPositions), values.shape()[0], values.shape()[3]});
+}
+
 }  // namespace
 
 std::int64_t row_pitch(std::int64_t depth, WeightForm form) noexcept {
@@ -63,6 +93,10 @@ Result<Tensor> in_form(const Tensor& values, WeightForm form) {
       return in_rows(values, form);
     case WeightForm::f32_transposed:
       return transposed(values);
+    case WeightForm::winograd2:
+      return winograd_filters<4>(values, runtime::g_of_f2());
+    case WeightForm::winograd4:
+      return winograd_filters<6>(values, runtime::g_of_f4());
     case WeightForm::bf16_rows: {
       RUSHLIGHT_TRY_ASSIGN(Tensor rounded, values.to(DType::bf16));
       return in_rows(std::move(rounded), form);

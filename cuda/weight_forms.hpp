@@ -20,6 +20,9 @@ enum class WeightForm : std::uint8_t {
   fp16_rows,
   // [kh * kw * in / groups][out]: of a depthwise layer, neighbouring channels of a tap lie side by side.
   f32_transposed,
+  // [position][out][in] of Winograd's F(2x2, 3x3) and F(4x4, 3x3), computed in double.
+  winograd2,
+  winograd4,
 };
 
 // Elements from row to row in the forms above.

@@ -15,6 +15,7 @@
 #include "cuda/kernels/row_product.cuh"
 #include "cuda/kernels/softmax.cuh"
 #include "cuda/kernels/split_sum.cuh"
+#include "cuda/kernels/winograd.cuh"
 
 namespace rushlight::cuda {
 
@@ -25,6 +26,8 @@ namespace rushlight::cuda {
 [[nodiscard]] cudaError_t launch(const MlpCall& call, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const DirectConvArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const DepthwiseCall& call, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const WinogradInputArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const WinogradOutputArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const MaxPoolArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const AvgPoolArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const AdaptiveAvgPoolArguments& arguments, cudaStream_t stream);

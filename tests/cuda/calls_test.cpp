@@ -142,6 +142,7 @@ TEST(CudaCalls, StepCasesReachEveryKernel) {
     for (const Precision precision : {Precision::strict, Precision::bf16, Precision::fp16, Precision::tf32}) {
       add(step_case, {.processors = 132, .precision = precision, .tensor_cores = kAllTensorCores});
     }
+    add(step_case, {.winograd = WinogradChoice{}});
   }
   // One of them has a name for each of four kinds.
   EXPECT_EQ(kernels.size(), std::variant_size_v<Work> + 3);

@@ -73,6 +73,20 @@ struct RunElements {
     });
     return true;
   }
+  bool operator()(const WinogradInputArguments& a) const {
+    emulator.run(grid(a), [&](EmulatedBlock& block) {
+      a.tile == WinogradTile::outputs4 ? winograd_input_kernel<winograd::F4>(block, a)
+                                       : winograd_input_kernel<winograd::F2>(block, a);
+    });
+    return true;
+  }
+  bool operator()(const WinogradOutputArguments& a) const {
+    emulator.run(grid(a), [&](EmulatedBlock& block) {
+      a.tile == WinogradTile::outputs4 ? winograd_output_kernel<winograd::F4>(block, a)
+                                       : winograd_output_kernel<winograd::F2>(block, a);
+    });
+    return true;
+  }
   bool operator()(const MaxPoolArguments& a) const {
     emulator.run(grid(a), [&](EmulatedBlock& block) {
       a.images.moves_quads ? max_pool_kernel<4>(block, a) : max_pool_kernel<1>(block, a);

@@ -118,8 +118,13 @@ GpuRun run_on_gpu(int gpu, const StepCase& step_case, const CallOptions& options
 
 TEST_F(GpuKernels, StepsAreTheirDefinitionAndHaveTheEmulationsBits) {
   const CurrentDevice current = CurrentDevice::use(gpu_).value();
-  const CallOptions options{.processors = 132};
-  for (const StepCase& step_case : all_step_cases()) {
+  std::vector<std::pair<StepCase, CallOptions>> cases;
+  for (const StepCase& step_case : all_step_cases()) cases.emplace_back(step_case, CallOptions{.processors = 132});
+  for (const StepCase& step_case : conv_cases()) {
+    if (!winograd_fits(std::get<runtime::ConvStep>(step_case.plan.steps[0].work))) continue;
+    cases.emplace_back(step_case, CallOptions{.processors = 132, .winograd = WinogradChoice{}});
+  }
+  for (const auto& [step_case, options] : cases) {
     SCOPED_TRACE(step_case.name);
     const std::vector<float> memory = run_on_gpu(gpu_, step_case, options).memory;
     EXPECT_EQ(judge(step_case, compute_naively(step_case), memory), "");
