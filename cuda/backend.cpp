@@ -24,8 +24,8 @@
 #include "cuda/self_check.hpp"
 #include "cuda/stream.hpp"
 #include "cuda/tuner.hpp"
+#include "cuda/upload.hpp"
 #include "runtime/failure.hpp"
-#include "runtime/lowering.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/step_times.hpp"
 #include "rushlight/version.hpp"
@@ -75,6 +75,12 @@ class WorkspaceLayout {
   std::optional<std::uint64_t> size_bytes_;
 };
 
+// Null for no bytes.
+Result<PinnedBuffer> pinned(std::uint64_t size_bytes) {
+  if (size_bytes == 0) return PinnedBuffer();
+  return PinnedBuffer::allocate(static_cast<std::size_t>(size_bytes));
+}
+
 // The plan's steps, each with the kernel that computes it.
 std::vector<runtime::TimedStep> described(const Network& network, const Plan& plan, const std::vector<Call>& calls) {
   std::vector<runtime::TimedStep> steps = runtime::describe_steps(network, plan);
@@ -96,29 +102,31 @@ class CudaBackend final : public runtime::Backend {
  public:
   // `lacks`: what the name says about it.
   CudaBackend(int index, int capability, int processors, std::string machine, const TensorCores& tensor_cores,
-              const std::string& lacks)
+              const std::string& lacks, std::shared_ptr<const runtime::Backend> host)
       : index_(index),
         processors_(processors),
         machine_(std::move(machine)),
         tensor_cores_(tensor_cores),
+        host_(std::move(host)),
         name_(to_string(Device::cuda(index)) + " sm_" + std::to_string(capability) + lacks) {}
 
   [[nodiscard]] Device device() const noexcept override { return Device::cuda(index_); }
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
 
-  [[nodiscard]] std::string lacks(const Node& node) const override {
-    return runtime::has_step(node) ? "" : "there is no CUDA kernel for this operator yet";
-  }
+  // What has no kernel the host computes.
+  [[nodiscard]] std::string lacks(const Node& node) const override { return host_->lacks(node); }
 
-  [[nodiscard]] Result<std::shared_ptr<PackedWeights>> make_weights(const Network&) const override {
-    return std::shared_ptr<PackedWeights>(std::make_shared<DeviceWeights>(index_));
+  [[nodiscard]] Result<std::shared_ptr<PackedWeights>> make_weights(const Network& network) const override {
+    RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedWeights> host, host_->make_weights(network));
+    return std::shared_ptr<PackedWeights>(std::make_shared<DeviceWeights>(index_, std::move(host)));
   }
 
   [[nodiscard]] Result<std::unique_ptr<Program>> compile(const Network& network, std::span<const Shape> input_shapes,
                                                          const std::shared_ptr<PackedWeights>& weights,
                                                          const RunOptions& options) const override {
-    RUSHLIGHT_TRY_ASSIGN(const Plan plan,
+    RUSHLIGHT_TRY_ASSIGN(Plan plan,
                          runtime::make_plan(network, input_shapes, options.limits, {.fuses_activations = true}));
+    add_general_constants(plan);
     const CallOptions call_options{processors_, options.precision, tensor_cores_};
     RUSHLIGHT_TRY_ASSIGN(const Needs needs, find_needs(plan, call_options));
     WorkspaceLayout layout(plan, needs);
@@ -133,9 +141,17 @@ class CudaBackend final : public runtime::Backend {
     for (const PortBuffer& port : layout.outputs) addresses.outputs.push_back(workspace.data() + port.offset_bytes);
     addresses.scratch = workspace.data() + layout.scratch.offset_bytes;
     addresses.tickets = reinterpret_cast<std::uint32_t*>(workspace.data() + layout.tickets.offset_bytes);
-    ProgramParts parts;
-    RUSHLIGHT_TRY_ASSIGN(parts.calls, make_calls(plan, addresses, call_options));
     RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(index_));
+    ProgramParts parts;
+    RUSHLIGHT_TRY_ASSIGN(parts.notes, pinned(needs.notes * sizeof(IndexNote)));
+    addresses.notes = reinterpret_cast<IndexNote*>(parts.notes.data());
+    RUSHLIGHT_TRY_ASSIGN(addresses.host_steps, make_host_steps(plan, network, *host_, device_weights.host(), options));
+    RUSHLIGHT_TRY_ASSIGN(parts.staging, pinned(staging_bytes(addresses.host_steps)));
+    addresses.staging = parts.staging.data();
+    parts.host_bytes = staging_bytes(addresses.host_steps) + needs.notes * sizeof(IndexNote);
+    for (const auto& step : addresses.host_steps) parts.host_bytes += step == nullptr ? 0 : step->workspace_bytes();
+    parts.host_layers = host_layers(plan, addresses.host_steps);
+    RUSHLIGHT_TRY_ASSIGN(parts.calls, make_calls(plan, addresses, call_options));
     RUSHLIGHT_TRY(clear_tickets(addresses.tickets, needs.tickets));
     RUSHLIGHT_TRY(tune(parts.calls, machine_, options));
     parts.device = index_;
@@ -154,6 +170,7 @@ class CudaBackend final : public runtime::Backend {
   const int processors_;
   const std::string machine_;  // under which measurements are kept: whatever makes others of them likely
   const TensorCores tensor_cores_;
+  const std::shared_ptr<const runtime::Backend> host_;
   const std::string name_;
 };
 
@@ -207,7 +224,7 @@ std::string usable_gpus(const std::vector<DeviceInfo>& devices) {
 
 }  // namespace
 
-Result<std::shared_ptr<const runtime::Backend>> make_backend(int index) {
+Result<std::shared_ptr<const runtime::Backend>> make_backend(int index, std::shared_ptr<const runtime::Backend> host) {
   const std::vector<DeviceInfo> devices = list_devices();
   const auto found = std::find_if(devices.begin(), devices.end(),
                                   [&](const DeviceInfo& info) { return info.device == Device::cuda(index); });
@@ -238,8 +255,8 @@ Result<std::shared_ptr<const runtime::Backend>> make_backend(int index) {
   const int capability = major * 10 + minor;
   const TensorCores fast = fast_tensor_cores(capability);
   RUSHLIGHT_TRY_ASSIGN(const TensorCores right, right_tensor_cores(index, fast));
-  return std::shared_ptr<const runtime::Backend>(
-      std::make_shared<CudaBackend>(index, capability, processors, machine, right, missing_tensor_cores(fast, right)));
+  return std::shared_ptr<const runtime::Backend>(std::make_shared<CudaBackend>(
+      index, capability, processors, machine, right, missing_tensor_cores(fast, right), std::move(host)));
 }
 
 }  // namespace rushlight::cuda

@@ -9,6 +9,7 @@
 #include "base/fail.hpp"
 #include "base/quote.hpp"
 #include "cuda/mlp_choice.hpp"
+#include "runtime/failure.hpp"
 
 namespace rushlight::cuda {
 namespace {
@@ -65,6 +66,7 @@ class CallMaker {
     for (std::size_t number = 0; number < plan_.steps.size(); ++number) {
       const runtime::Step& step = plan_.steps[number];
       step_ = &step;
+      index_ = number;
       if (const std::size_t steps = mlp_steps(number); steps > 1) {
         RUSHLIGHT_TRY(make_mlp(number, steps));
         number += steps - 1;
@@ -78,21 +80,26 @@ class CallMaker {
     }
     return std::move(calls_);
   }
-  [[nodiscard]] Needs needs() const { return {{needed_.begin(), needed_.end()}, scratch_bytes_, tickets_}; }
+  [[nodiscard]] Needs needs() const { return {{needed_.begin(), needed_.end()}, scratch_bytes_, tickets_, notes_}; }
 
  private:
   [[nodiscard]] const PlannedTensor& tensor(TensorId id) const { return plan_.tensors[id]; }
 
-  [[nodiscard]] float* address(TensorId id) const {
+  // Of any dtype.
+  std::byte* bytes_of(TensorId id) {
     const PlannedTensor& found = tensor(id);
     std::byte* base = no_place();
-    if (addresses_ != nullptr) {
+    if (found.place == runtime::Place::constant) {
+      // No step writes there; one type of address for all tensors is worth the cast.
+      base = const_cast<std::byte*>(weights(static_cast<runtime::ConstantId>(found.port), WeightForm::plain));
+    } else if (addresses_ != nullptr) {
       base = addresses_->arena;
       if (found.place == runtime::Place::input) base = addresses_->inputs[found.port];
       if (found.place == runtime::Place::output) base = addresses_->outputs[found.port];
     }
-    return reinterpret_cast<float*>(base + found.offset_bytes);
+    return base + found.offset_bytes;
   }
+  float* address(TensorId id) { return reinterpret_cast<float*>(bytes_of(id)); }
   const std::byte* weights(runtime::ConstantId id, WeightForm form) {
     if (id == kNone) return nullptr;
     const WeightCopy copy{id, form};
@@ -415,7 +422,7 @@ class CallMaker {
   // --- poolings ---
 
   template <class Step>
-  Result<PoolImages> pool_images(const Step& step, const Taps& taps) const {
+  Result<PoolImages> pool_images(const Step& step, const Taps& taps) {
     const PlannedTensor& input = tensor(step.input);
     const PlannedTensor& output = tensor(step.output);
     PoolImages images;
@@ -522,8 +529,48 @@ class CallMaker {
     emit(a);
     return {};
   }
-  // Backend::lacks() says so before anybody plans; what is left are copies of other dtypes than float32.
-  Status make(const runtime::GeneralStep&) { return no_kernel(); }
+  Status make(const runtime::GeneralStep& step) {
+    const GeneralNeeds needs = general_needs(step);
+    if (!needs.has_kernels) return make_host_call(step);
+    GeneralOperands operands = operands_of(step);
+    for (const runtime::Constant& wanted : needs.constants) {
+      const auto found = std::find(plan_.constants.begin(), plan_.constants.end(), wanted);
+      if (found == plan_.constants.end()) return no_kernel();  // add_general_constants() was forgotten
+      operands.constants.push_back(constant(static_cast<runtime::ConstantId>(found - plan_.constants.begin())));
+    }
+    operands.scratch = reinterpret_cast<std::byte*>(scratch(needs.scratch_bytes));
+    if (needs.follows_indices) {
+      operands.note = addresses_ == nullptr ? nullptr : addresses_->notes + notes_;
+      ++notes_;
+    }
+    std::optional<std::vector<GeneralCall>> calls = make_general_calls(step, operands);
+    if (!calls) return no_kernel();
+    for (GeneralCall& call : *calls) emit(std::move(call));
+    return {};
+  }
+  [[nodiscard]] GeneralOperands operands_of(const runtime::GeneralStep& step) {
+    GeneralOperands operands;
+    for (const runtime::Operand& operand : step.inputs) operands.inputs.push_back(bytes_of(operand.tensor));
+    for (const runtime::Operand& operand : step.outputs) operands.outputs.push_back(bytes_of(operand.tensor));
+    return operands;
+  }
+  Status make_host_call(const runtime::GeneralStep& step) {
+    if (addresses_ == nullptr) return {};
+    if (index_ >= addresses_->host_steps.size() || addresses_->host_steps[index_] == nullptr) return no_kernel();
+    const std::shared_ptr<HostStep>& host = addresses_->host_steps[index_];
+    // The host has constants in its own memory.
+    const auto place_of = [&](const runtime::Operand& operand) {
+      const bool is_constant = tensor(operand.tensor).place == runtime::Place::constant;
+      return is_constant ? nullptr : bytes_of(operand.tensor);
+    };
+    std::vector<std::byte*> inputs;
+    std::vector<std::byte*> outputs;
+    for (const runtime::Operand& operand : step.inputs) inputs.push_back(place_of(operand));
+    for (const runtime::Operand& operand : step.outputs) outputs.push_back(place_of(operand));
+    host->place(inputs, outputs, addresses_->staging);
+    emit(HostCall{host});
+    return {};
+  }
   // Plans made without PlanOptions::stripe_cache_bytes have none.
   Status make(const runtime::StripeStep&) { return no_kernel(); }
   [[nodiscard]] Status no_kernel() const {
@@ -598,6 +645,8 @@ class CallMaker {
   const Addresses* const addresses_;
   const CallOptions options_;
   const runtime::Step* step_ = nullptr;
+  std::size_t index_ = 0;  // of that step
+  std::size_t notes_ = 0;  // that steps before it have
   std::vector<Call> calls_;
   std::set<WeightCopy> needed_;
   std::uint64_t scratch_bytes_ = 0;
@@ -635,6 +684,8 @@ struct KernelName {
   std::string_view operator()(const BroadcastArguments&) const noexcept { return "broadcast"; }
   std::string_view operator()(const SoftmaxArguments&) const noexcept { return "softmax"; }
   std::string_view operator()(const LayoutArguments&) const noexcept { return "layout"; }
+  std::string_view operator()(const GeneralCall& call) const noexcept { return kernel_name(call); }
+  std::string_view operator()(const HostCall&) const noexcept { return "host"; }
 };
 
 }  // namespace
@@ -648,6 +699,59 @@ Result<Needs> find_needs(const runtime::Plan& plan, const CallOptions& options) 
 Result<std::vector<Call>> make_calls(const runtime::Plan& plan, const Addresses& addresses,
                                      const CallOptions& options) {
   return CallMaker(plan, &addresses, options).run();
+}
+
+void add_general_constants(runtime::Plan& plan) {
+  for (const runtime::Step& step : plan.steps) {
+    const auto* general = std::get_if<runtime::GeneralStep>(&step.work);
+    if (general == nullptr) continue;
+    GeneralNeeds needs = general_needs(*general);
+    for (runtime::Constant& wanted : needs.constants) {
+      const bool is_there = std::find(plan.constants.begin(), plan.constants.end(), wanted) != plan.constants.end();
+      if (!is_there) plan.constants.push_back(std::move(wanted));
+    }
+  }
+}
+
+Result<std::vector<std::shared_ptr<HostStep>>> make_host_steps(const runtime::Plan& plan,
+                                                               const runtime::Network& network,
+                                                               const runtime::Backend& host,
+                                                               const std::shared_ptr<runtime::PackedWeights>& weights,
+                                                               const runtime::RunOptions& options) {
+  std::vector<std::shared_ptr<HostStep>> steps(plan.steps.size());
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const runtime::Step& step = plan.steps[i];
+    const auto* general = std::get_if<runtime::GeneralStep>(&step.work);
+    if (general == nullptr || general_needs(*general).has_kernels) continue;
+    RUSHLIGHT_TRY_ASSIGN(steps[i], HostStep::make(network, plan, *general, step.name, host, weights, options));
+  }
+  return steps;
+}
+
+std::uint64_t staging_bytes(std::span<const std::shared_ptr<HostStep>> steps) noexcept {
+  std::uint64_t most = 0;
+  for (const auto& step : steps) most = std::max(most, step == nullptr ? 0 : step->staging_bytes());
+  return most;
+}
+
+std::vector<std::string> host_layers(const runtime::Plan& plan, std::span<const std::shared_ptr<HostStep>> steps) {
+  std::vector<std::string> layers;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i] == nullptr) continue;
+    const std::string& name = plan.steps[i].name;
+    if (std::find(layers.begin(), layers.end(), name) == layers.end()) layers.push_back(name);
+  }
+  return layers;
+}
+
+Status status_of(const Call& call) {
+  if (const auto* host = std::get_if<HostCall>(&call.work)) return host->step->status();
+  const auto* general = std::get_if<GeneralCall>(&call.work);
+  const auto* check = general == nullptr ? nullptr : std::get_if<CheckIndicesArguments>(&general->work);
+  if (check == nullptr || check->note->place < 0) return {};
+  Error error = runtime::index_outside(check->note->index, check->size);
+  error.finding.message = "layer " + quoted(call.name) + ": " + error.finding.message;
+  return error;
 }
 
 std::string_view kernel_name(const Work& work) noexcept {

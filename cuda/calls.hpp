@@ -7,12 +7,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "cuda/general_calls.hpp"
+#include "cuda/host_step.hpp"
 #include "cuda/kernels/depthwise.cuh"
 #include "cuda/kernels/direct_conv.cuh"
 #include "cuda/kernels/elementwise.cuh"
@@ -38,7 +42,7 @@ namespace rushlight::cuda {
 using Work = std::variant<GemmCall, MmaCall, SplitSumArguments, RowProductArguments, MlpCall, DirectConvArguments,
                           DepthwiseCall, WinogradInputArguments, WinogradOutputArguments, MaxPoolArguments,
                           AvgPoolArguments, AdaptiveAvgPoolArguments, GlobalAvgPoolArguments, CombineArguments,
-                          NormArguments, BroadcastArguments, SoftmaxArguments, LayoutArguments>;
+                          NormArguments, BroadcastArguments, SoftmaxArguments, LayoutArguments, GeneralCall, HostCall>;
 
 struct Call {
   Work work;
@@ -57,6 +61,7 @@ struct Needs {
   // 32-bit numbers that are 0 before the first run; kernels count blocks with them and leave them at 0. Shared
   // likewise.
   std::uint32_t tickets = 0;
+  std::size_t notes = 0;  // on indices from outside
 };
 
 // Where a plan's tensors and needs lie, each at a multiple of 16 bytes.
@@ -67,6 +72,10 @@ struct Addresses {
   std::map<WeightCopy, const std::byte*> weights;  // all of Needs::weights
   std::byte* scratch = nullptr;                    // Needs::scratch_bytes
   std::uint32_t* tickets = nullptr;
+  IndexNote* notes = nullptr;  // Needs::notes, on the host, where the device can write
+  // Steps that the host computes, by their index in the plan (null where the device does), and the memory they share.
+  std::vector<std::shared_ptr<HostStep>> host_steps;
+  std::byte* staging = nullptr;
 };
 
 struct CallOptions {
@@ -78,6 +87,21 @@ struct CallOptions {
   std::optional<WinogradChoice> winograd = {};
 };
 
+// Appends the weights that kernels of GeneralSteps read to the plan's constants: before anything else is asked of it.
+void add_general_constants(runtime::Plan& plan);
+
+// What the plan's steps without a kernel need of the host: Addresses::host_steps. `host` and `weights` as for HostStep.
+[[nodiscard]] Result<std::vector<std::shared_ptr<HostStep>>> make_host_steps(
+    const runtime::Plan& plan, const runtime::Network& network, const runtime::Backend& host,
+    const std::shared_ptr<runtime::PackedWeights>& weights, const runtime::RunOptions& options);
+
+// Of the largest of them: the size of Addresses::staging.
+[[nodiscard]] std::uint64_t staging_bytes(std::span<const std::shared_ptr<HostStep>> steps) noexcept;
+
+// The layers that they compute, each once.
+[[nodiscard]] std::vector<std::string> host_layers(const runtime::Plan& plan,
+                                                   std::span<const std::shared_ptr<HostStep>> steps);
+
 // What make_calls() will look for in its Addresses when it gets the same options. Both make the same choices: they go
 // through the plan in the same way, and addresses count for nothing but whether they are multiples of 16.
 [[nodiscard]] Result<Needs> find_needs(const runtime::Plan& plan, const CallOptions& options);
@@ -86,6 +110,9 @@ struct CallOptions {
 // whose sizes kernels cannot count.
 [[nodiscard]] Result<std::vector<Call>> make_calls(const runtime::Plan& plan, const Addresses& addresses,
                                                    const CallOptions& options);
+
+// After a run: what went wrong in a call that follows numbers from outside.
+[[nodiscard]] Status status_of(const Call& call);
 
 // --- the choices, for the tests
 // -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <utility>
@@ -18,7 +19,11 @@ namespace rushlight::cuda {
 
 class DeviceWeights final : public runtime::PackedWeights {
  public:
-  explicit DeviceWeights(int device) noexcept : device_(device) {}
+  // `host`: what the host's backend packs for layers that it computes.
+  DeviceWeights(int device, std::shared_ptr<runtime::PackedWeights> host) noexcept
+      : device_(device), host_(std::move(host)) {}
+
+  [[nodiscard]] const std::shared_ptr<runtime::PackedWeights>& host() const noexcept { return host_; }
 
   // Where each of `copies`, of constants of `plan`, lies; uploads those that are not there yet, all into one block.
   [[nodiscard]] Result<std::map<WeightCopy, const std::byte*>> upload(std::span<const WeightCopy> copies,
@@ -30,6 +35,7 @@ class DeviceWeights final : public runtime::PackedWeights {
   using Key = std::pair<runtime::Constant, WeightForm>;
 
   const int device_;
+  const std::shared_ptr<runtime::PackedWeights> host_;
   std::mutex mutex_;
   std::map<Key, const std::byte*> places_;
   std::vector<DeviceBuffer> blocks_;

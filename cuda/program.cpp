@@ -72,6 +72,7 @@ Status CudaProgram::run(std::span<const TensorView> inputs, std::span<const Muta
   Status finished = stream_.synchronise();
   if (!enqueued) return enqueued;
   if (!finished) return among_layers(std::move(finished).error());
+  RUSHLIGHT_TRY(calls_status());
   return read_times();
 }
 
@@ -105,7 +106,7 @@ Status CudaProgram::wait(std::uint64_t ticket) {
   RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(parts_.device));
   Status finished = mark_of(ticket).synchronise();
   if (!finished) return among_layers(std::move(finished).error());
-  return {};
+  return calls_status();
 }
 
 // A failure ends a run as well, and wait() tells it.
@@ -157,6 +158,13 @@ Status CudaProgram::launch_all(Progress* progress) {
     }
   }
   if (!times_.empty()) RUSHLIGHT_TRY(times_.back().record(stream_.get()));
+  return {};
+}
+
+// Of calls that follow numbers from outside; what ran behind them computed with anything. Where runs follow each other
+// without a wait it is that of the last one.
+Status CudaProgram::calls_status() const {
+  for (const Call& call : parts_.calls) RUSHLIGHT_TRY(status_of(call));
   return {};
 }
 

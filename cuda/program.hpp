@@ -13,6 +13,7 @@
 #include "cuda/device_memory.hpp"
 #include "cuda/graph.hpp"
 #include "cuda/stream.hpp"
+#include "cuda/upload.hpp"
 #include "runtime/backend.hpp"
 #include "rushlight/result.hpp"
 
@@ -33,6 +34,10 @@ struct ProgramParts {
   std::vector<Call> calls;
   std::vector<PortBuffer> inputs;
   std::vector<PortBuffer> outputs;
+  PinnedBuffer notes;    // what the GPU says of indices
+  PinnedBuffer staging;  // operands of steps that the host computes
+  std::uint64_t host_bytes = 0;
+  std::vector<std::string> host_layers;
 };
 
 class CudaProgram final : public runtime::Program {
@@ -49,7 +54,10 @@ class CudaProgram final : public runtime::Program {
   [[nodiscard]] Status wait(std::uint64_t ticket) override;
   [[nodiscard]] bool is_over(std::uint64_t ticket) override;
   [[nodiscard]] void* event_of(std::uint64_t ticket) override { return mark_of(ticket).get(); }
-  [[nodiscard]] std::uint64_t workspace_bytes() const noexcept override { return parts_.workspace.size_bytes(); }
+  [[nodiscard]] std::uint64_t workspace_bytes() const noexcept override {
+    return parts_.workspace.size_bytes() + parts_.host_bytes;
+  }
+  [[nodiscard]] std::span<const std::string> host_layers() const noexcept override { return parts_.host_layers; }
 
   // For people: "one CUDA graph of 53 kernels", "53 launches: Progress is asked after each".
   [[nodiscard]] std::string_view launching() const noexcept { return launching_; }
@@ -74,6 +82,7 @@ class CudaProgram final : public runtime::Program {
   Status copy_outputs(std::span<const MutableTensorView> outputs);
   Status launch_all(Progress* progress);
   Status read_times();
+  [[nodiscard]] Status calls_status() const;
   [[nodiscard]] Error among_layers(Error error) const;
 
   ProgramParts parts_;

@@ -7,7 +7,8 @@
 //   block.index(), block.count()      the number of this block, and of all blocks
 //   block.thread()                    0 .. threads - 1; every grid and every block is one-dimensional
 //   block.sync()                      all threads of the block meet; shared memory written before is seen after
-//   block.shuffle_xor(value, mask)    the value of the thread whose lane is lane ^ mask; a whole warp calls it
+//   block.shuffle_xor(value, mask)    the value of the thread whose lane is lane ^ mask, float or double; a whole warp
+//                                     calls it
 //   block.copy16_async(to, from, exists), copy4_async
 //                                     begins to copy 16 or 4 bytes from global to shared memory, or zeros
 //   block.commit_copies()             closes the group of copies begun since the last time; it may be empty
@@ -73,6 +74,7 @@ RUSHLIGHT_HOST_DEVICE inline float fused(float a, float b, float sum) {
 
 // A variable, since nvcc takes constants, and not functions, of the host's.
 inline constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+inline constexpr double kInfiniteDouble = std::numeric_limits<double>::infinity();
 
 // Four neighbours, moved by one instruction. `from` and `to` are multiples of 16 bytes.
 struct alignas(16) Float4 {
@@ -156,6 +158,7 @@ struct DeviceBlock {
   __device__ int thread() const { return static_cast<int>(threadIdx.x); }
   __device__ void sync() { __syncthreads(); }
   __device__ float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffU, value, mask); }
+  __device__ double shuffle_xor(double value, int mask) { return __shfl_xor_sync(0xffffffffU, value, mask); }
 
   // What does not exist is not read, but `from` is an address of global memory all the same. Past L1: nobody reads a
   // slab twice in one block.

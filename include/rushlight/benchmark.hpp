@@ -46,6 +46,8 @@ struct Benchmark {
   double first_result_ms = 0;          ///< session made, weights packed, one run; less where the model was run before
   std::vector<double> milliseconds{};  ///< of each run, in their order
   std::vector<BenchmarkStep> steps{};  ///< with `layers`, in their order; empty where the backend cannot tell
+  /// Layers that the host computes because the device has no kernel for them (Session::host_layers()).
+  std::vector<std::string> host_layers{};
   /// What the machine does at most with these threads, measured beside it: floating-point operations (two for a
   /// multiply-add) and bytes read from memory, a second. 0 where it was not measured.
   double machine_operations_per_second = 0;

@@ -105,6 +105,9 @@ class RUSHLIGHT_API Session {
   Status prepare(std::span<const Shape> input_shapes);
   /// Bytes of workspace of the current plan.
   [[nodiscard]] std::uint64_t workspace_bytes() const noexcept;
+  /// Layers of the current plan that the host computes because the device has no kernel for them: their inputs are
+  /// copied to the host and their outputs back, in every run. Empty on the CPU. Valid until the next plan.
+  [[nodiscard]] std::span<const std::string> host_layers() const noexcept;
 
   /// Inputs and outputs in port order, dense in C order (NCHW), in host memory or on the session's device. Allocates
   /// nothing when the shapes are those of the run before.

@@ -214,6 +214,9 @@ void write_row(JsonWriter& json, const Options& options, const Row& row) {
   real_or_null(json, "gflops", report.machine_operations_per_second / 1e9);
   real_or_null(json, "read_gb_per_second", report.machine_bytes_per_second / 1e9);
   json.end_object();
+  json.key("host_layers").begin_array();
+  for (const std::string& layer : report.host_layers) json.string(layer);
+  json.end_array();
   if (options.layers) {
     json.key("layers").begin_array();
     for (const BenchmarkStep& step : report.steps) write_step(json, row, step);
@@ -285,6 +288,19 @@ std::string steps_text(const Context& context, const Row& row) {
          table.render(context.terminal, 0);
 }
 
+// "" where the device computes everything.
+std::string host_layers_text(const Benchmark& report) {
+  constexpr std::size_t kMostNames = 5;
+  std::string names;
+  for (std::size_t i = 0; i < std::min(kMostNames, report.host_layers.size()); ++i) {
+    names += (i == 0 ? "" : ", ") + escaped(report.host_layers[i]);
+  }
+  if (names.empty()) return "";
+  return fmt::format("{} computed by the host, {} has no kernel for them: {}{}\n",
+                     plural(static_cast<std::int64_t>(report.host_layers.size()), "layer"), to_string(report.device),
+                     names, report.host_layers.size() > kMostNames ? ", ..." : "");
+}
+
 std::string text_of(const Context& context, const Options& options, const std::vector<Row>& rows) {
   const Benchmark& first = rows.front().benchmark;
   std::string out = rows_text(context, rows);
@@ -295,6 +311,7 @@ std::string text_of(const Context& context, const Options& options, const std::v
   std::string tail = fmt::format("{}{}{}   {} multiply-adds for a batch of {}   activations {}\n",
                                  to_string(first.device), first.isa.empty() ? "" : " ", first.isa,
                                  format_count(first.macs), first.items, format_bytes(first.workspace_bytes));
+  tail += host_layers_text(first);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Benchmark& report = rows[i].benchmark;
     const auto same_threads = [&](const Row& row) { return row.threads == rows[i].threads; };

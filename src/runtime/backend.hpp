@@ -50,6 +50,7 @@ class PackedWeights {
   PackedWeights() = default;
 };
 
+struct Plan;
 struct StepTimes;
 class ActivationRecorder;
 
@@ -103,6 +104,9 @@ class Program {
   // Bytes of activations, scratch and what operators precompute, without weights.
   [[nodiscard]] virtual std::uint64_t workspace_bytes() const noexcept = 0;
 
+  // Layers that the host computes because the device has no kernel for them, in the order in which they run.
+  [[nodiscard]] virtual std::span<const std::string> host_layers() const noexcept { return {}; }
+
  protected:
   Program() = default;
 };
@@ -133,6 +137,12 @@ class Backend {
                                                                  std::span<const Shape> input_shapes,
                                                                  const std::shared_ptr<PackedWeights>& weights,
                                                                  const RunOptions& options) const = 0;
+
+  // A plan that another backend made, over host memory: the road back for steps that its device has no kernel for (see
+  // plan_of_step()). `weights` as above. Only a backend of the CPU that plans itself has it.
+  [[nodiscard]] virtual Result<std::unique_ptr<Program>> compile_plan(const Network& network, Plan plan,
+                                                                      const std::shared_ptr<PackedWeights>& weights,
+                                                                      const RunOptions& options) const;
 
   // Measured now, with this executor's threads (null: with the calling one): takes some tenths of a second.
   [[nodiscard]] virtual DeviceSpeed measure_speed(Executor*) const { return {}; }

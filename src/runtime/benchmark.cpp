@@ -265,6 +265,8 @@ Result<Benchmark> benchmark(const Model& model, const BenchmarkOptions& options)
   report.items = report.inputs.empty() || report.inputs[0].empty() ? 1 : report.inputs[0][0];
   report.macs = macs_of(model.graph(), edges);
   report.workspace_bytes = runner.session().workspace_bytes();
+  const std::span<const std::string> host_layers = runner.session().host_layers();
+  report.host_layers.assign(host_layers.begin(), host_layers.end());
   // Not counted: caches, branch predictors and the processor's clock find their pace.
   RUSHLIGHT_TRY(runner.run_for(options.seconds / 10, options.progress, [](double) {}));
   RUSHLIGHT_TRY(runner.run_for(options.seconds, options.progress,

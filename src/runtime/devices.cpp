@@ -43,13 +43,16 @@ Result<std::shared_ptr<const Backend>> make_backend(Device device, Implementatio
   switch (device.kind) {
     case Device::Kind::cpu:
       return cpu::make_backend();
-    case Device::Kind::cuda:
+    case Device::Kind::cuda: {
 #if RUSHLIGHT_HAS_CUDA
-      return cuda::make_backend(device.index);
+      // What no kernel computes the CPU does.
+      RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<const Backend> host, cpu::make_backend());
+      return cuda::make_backend(device.index, std::move(host));
 #else
       return unusable("DEVICE-NO-CUDA",
                       "device " + quoted(to_string(device)) + " is not available, this build has no CUDA support");
 #endif
+    }
     case Device::Kind::meta:
       break;
   }

@@ -171,6 +171,34 @@ Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shap
   return plan;
 }
 
+Plan plan_of_step(const Plan& plan, const GeneralStep& step, std::string name) {
+  Plan result;
+  result.constants = plan.constants;
+  GeneralStep only = step;
+  const auto port_of = [&](Operand& operand, Place place, std::size_t port) {
+    PlannedTensor tensor = plan.tensors[operand.tensor];
+    if (tensor.place != Place::constant) {
+      tensor.place = place;
+      tensor.port = port;
+      tensor.offset_bytes = 0;
+    }
+    tensor.begin_bytes = 0;
+    tensor.buffer = kNone;
+    operand.tensor = static_cast<TensorId>(result.tensors.size());
+    result.tensors.push_back(tensor);
+    return operand.tensor;
+  };
+  for (std::size_t i = 0; i < only.inputs.size(); ++i) {
+    result.inputs.push_back(port_of(only.inputs[i], Place::input, i));
+  }
+  for (std::size_t i = 0; i < only.outputs.size(); ++i) {
+    result.outputs.push_back(port_of(only.outputs[i], Place::output, i));
+    result.output_shapes.push_back(only.outputs[i].shape);
+  }
+  result.steps.push_back(Step{std::move(only), std::move(name)});
+  return result;
+}
+
 std::string_view kind_text(const Step& step) {
   return std::visit([](const auto& work) -> std::string_view { return words(work).kind; }, step.work);
 }

@@ -296,6 +296,10 @@ struct PlanOptions {
 [[nodiscard]] Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shapes, const Limits& limits,
                                      const PlanOptions& options = {});
 
+// A GeneralStep of a plan by itself: the ports are its operands, inputs and outputs each in their order, at addresses
+// of the caller's choice; values of Place::constant stay what they are. No operand shares memory with another.
+[[nodiscard]] Plan plan_of_step(const Plan& plan, const GeneralStep& step, std::string name);
+
 // "conv"; of a GeneralStep the operator's name in specs.
 [[nodiscard]] std::string_view kind_text(const Step& step);
 

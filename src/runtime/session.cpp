@@ -320,6 +320,12 @@ std::uint64_t Session::workspace_bytes() const noexcept {
   return impl_->current < impl_->plans.size() ? impl_->plans[impl_->current].workspace_bytes() : 0;
 }
 
+std::span<const std::string> Session::host_layers() const noexcept {
+  if (impl_->current >= impl_->plans.size()) return {};
+  const Program* const program = impl_->plans[impl_->current].program.get();
+  return program == nullptr ? std::span<const std::string>() : program->host_layers();
+}
+
 Status Session::run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) {
   return impl_->run(inputs, outputs);
 }

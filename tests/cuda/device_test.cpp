@@ -6,6 +6,7 @@
 #include "cuda/check.hpp"
 #include "cuda/device_memory.hpp"
 #include "cuda/usable_gpu.hpp"
+#include "runtime/cpu/backend.hpp"
 #include "runtime/networks.hpp"
 
 namespace rushlight::cuda {
@@ -43,7 +44,7 @@ TEST(CudaDevices, WithoutADriverTheListSaysSo) {
 
 TEST(CudaDevices, WithoutADriverNothingCanBeMadeAndTheRemedyIsNamed) {
   if (has_driver()) GTEST_SKIP() << "an NVIDIA driver is installed";
-  const auto backend = make_backend(0);
+  const auto backend = make_backend(0, runtime::cpu::make_backend().value());
   ASSERT_FALSE(backend);
   EXPECT_EQ(backend.error().code, ErrorCode::device);
   EXPECT_EQ(backend.error().finding.code, "DEVICE-NO-GPU");
@@ -62,7 +63,7 @@ TEST(CudaDevices, WithoutADriverNothingCanBeMadeAndTheRemedyIsNamed) {
 }
 
 TEST(CudaDevices, AGpuThatIsNotThereIsRefusedByItsNumber) {
-  const auto backend = make_backend(1000);
+  const auto backend = make_backend(1000, runtime::cpu::make_backend().value());
   ASSERT_FALSE(backend);
   EXPECT_EQ(backend.error().code, ErrorCode::device);
   EXPECT_TRUE(backend.error().finding.message.starts_with("device 'cuda:1000' cannot be used: "))

@@ -1,5 +1,7 @@
 #include "cuda/emulate_work.hpp"
 
+#include <cstring>
+
 namespace rushlight::cuda::emulation {
 namespace {
 
@@ -63,6 +65,8 @@ struct RunElements {
     return true;
   }
   bool operator()(const MlpCall&) const { return false; }
+  bool operator()(const GeneralCall&) const { return false; }
+  bool operator()(const HostCall&) const { return false; }
   bool operator()(const DirectConvArguments& a) const {
     emulator.run(grid(a), [&](EmulatedBlock& block) { direct_conv_kernel(block, a); });
     return true;
@@ -158,6 +162,12 @@ void run_tiles(const GemmCall& call, Emulator& emulator) {
   }
 }
 
+void run_host(const HostCall& call) {
+  for (const HostStep::Copy& copy : call.step->down()) std::memcpy(copy.host, copy.device, copy.size_bytes);
+  call.step->compute();
+  for (const HostStep::Copy& copy : call.step->up()) std::memcpy(copy.device, copy.host, copy.size_bytes);
+}
+
 }  // namespace
 
 void emulate(const Work& work, Emulator& emulator) {
@@ -173,6 +183,8 @@ void emulate(const Work& work, Emulator& emulator) {
   if (const auto* pool = std::get_if<GlobalAvgPoolArguments>(&work)) {
     return pool->moves_quads ? run_global_pool<4>(*pool, emulator) : run_global_pool<1>(*pool, emulator);
   }
+  if (const auto* general = std::get_if<GeneralCall>(&work)) return emulate(*general, emulator);
+  if (const auto* host = std::get_if<HostCall>(&work)) return run_host(*host);
   emulate_with_blocks(work, 0, emulator);
 }
 

@@ -8,6 +8,7 @@ namespace rushlight::cuda::emulation {
 
 // Failures are kept in the emulator.
 void emulate(const Work& work, Emulator& emulator);
+void emulate(const GeneralCall& call, Emulator& emulator);
 
 // The same with another number of blocks. False, and nothing done, for kernels that need a block for each tile.
 bool emulate_with_blocks(const Work& work, std::int64_t blocks, Emulator& emulator);

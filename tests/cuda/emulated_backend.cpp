@@ -9,13 +9,21 @@
 #include "cuda/calls.hpp"
 #include "cuda/emulate_work.hpp"
 #include "runtime/constant.hpp"
-#include "runtime/lowering.hpp"
+#include "runtime/cpu/backend.hpp"
 #include "runtime/plan.hpp"
 
 namespace rushlight::cuda::emulation {
 namespace {
 
-class NoWeights final : public runtime::PackedWeights {};
+// What the host packs for the layers that it computes.
+class EmulatedWeights final : public runtime::PackedWeights {
+ public:
+  explicit EmulatedWeights(std::shared_ptr<runtime::PackedWeights> host) : host_(std::move(host)) {}
+  [[nodiscard]] const std::shared_ptr<runtime::PackedWeights>& host() const noexcept { return host_; }
+
+ private:
+  const std::shared_ptr<runtime::PackedWeights> host_;
+};
 
 // Of the alignment cudaMalloc gives, and full of NaNs.
 class Block {
@@ -38,7 +46,8 @@ class EmulatedProgram final : public runtime::Program {
   EmulatedProgram(const runtime::Plan& plan, const CallOptions& options)
       : options_(options), arena_bytes_(plan.arena_bytes) {}
 
-  Status prepare(const runtime::Plan& plan, const runtime::Network& network) {
+  Status prepare(const runtime::Plan& plan, const runtime::Network& network, const runtime::Backend& host,
+                 const std::shared_ptr<runtime::PackedWeights>& host_weights, const runtime::RunOptions& run_options) {
     RUSHLIGHT_TRY_ASSIGN(const Needs needs, find_needs(plan, options_));
     Addresses addresses;
     for (const WeightCopy& copy : needs.weights) {
@@ -53,6 +62,10 @@ class EmulatedProgram final : public runtime::Program {
     const std::size_t tickets_bytes = needs.tickets * sizeof(std::uint32_t);
     addresses.tickets = reinterpret_cast<std::uint32_t*>(add(tickets_bytes));
     if (tickets_bytes != 0) std::memset(addresses.tickets, 0, tickets_bytes);
+    addresses.notes = reinterpret_cast<IndexNote*>(add(needs.notes * sizeof(IndexNote)));
+    RUSHLIGHT_TRY_ASSIGN(addresses.host_steps, make_host_steps(plan, network, host, host_weights, run_options));
+    addresses.staging = add(staging_bytes(addresses.host_steps));
+    host_layers_ = cuda::host_layers(plan, addresses.host_steps);
     addresses.arena = add(plan.arena_bytes);
     for (const runtime::TensorId id : plan.inputs) addresses.inputs.push_back(add_port(plan, id, inputs_));
     for (const runtime::TensorId id : plan.outputs) addresses.outputs.push_back(add_port(plan, id, outputs_));
@@ -69,6 +82,7 @@ class EmulatedProgram final : public runtime::Program {
     Emulator emulator(Order::shuffled);
     for (const Call& call : calls_) {
       emulate(call.work, emulator);
+      RUSHLIGHT_TRY(status_of(call));
       if (!emulator.failure().empty()) {
         return Error::of(
             {.category = Category::device,
@@ -85,6 +99,7 @@ class EmulatedProgram final : public runtime::Program {
   }
 
   [[nodiscard]] std::uint64_t workspace_bytes() const noexcept override { return arena_bytes_; }
+  [[nodiscard]] std::span<const std::string> host_layers() const noexcept override { return host_layers_; }
 
  private:
   struct Port {
@@ -108,40 +123,43 @@ class EmulatedProgram final : public runtime::Program {
   std::vector<Port> inputs_;
   std::vector<Port> outputs_;
   std::vector<Call> calls_;
+  std::vector<std::string> host_layers_;
 };
 
 class EmulatedBackend final : public runtime::Backend {
  public:
-  EmulatedBackend(int processors, const TensorCores& tensor_cores)
-      : processors_(processors), tensor_cores_(tensor_cores) {}
+  EmulatedBackend(int processors, const TensorCores& tensor_cores, std::shared_ptr<const runtime::Backend> host)
+      : processors_(processors), tensor_cores_(tensor_cores), host_(std::move(host)) {}
   [[nodiscard]] Device device() const noexcept override { return Device::cpu(); }
   [[nodiscard]] std::string_view name() const noexcept override { return "emulated"; }
-  [[nodiscard]] std::string lacks(const Node& node) const override {
-    return runtime::has_step(node) ? "" : "there is no CUDA kernel for this operator yet";
+  [[nodiscard]] std::string lacks(const Node& node) const override { return host_->lacks(node); }
+  [[nodiscard]] Result<std::shared_ptr<runtime::PackedWeights>> make_weights(
+      const runtime::Network& network) const override {
+    RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<runtime::PackedWeights> host, host_->make_weights(network));
+    return std::shared_ptr<runtime::PackedWeights>(std::make_shared<EmulatedWeights>(std::move(host)));
   }
-  [[nodiscard]] Result<std::shared_ptr<runtime::PackedWeights>> make_weights(const runtime::Network&) const override {
-    return std::shared_ptr<runtime::PackedWeights>(std::make_shared<NoWeights>());
-  }
-  [[nodiscard]] Result<std::unique_ptr<runtime::Program>> compile(const runtime::Network& network,
-                                                                  std::span<const Shape> input_shapes,
-                                                                  const std::shared_ptr<runtime::PackedWeights>&,
-                                                                  const runtime::RunOptions& options) const override {
-    RUSHLIGHT_TRY_ASSIGN(const runtime::Plan plan,
+  [[nodiscard]] Result<std::unique_ptr<runtime::Program>> compile(
+      const runtime::Network& network, std::span<const Shape> input_shapes,
+      const std::shared_ptr<runtime::PackedWeights>& weights, const runtime::RunOptions& options) const override {
+    RUSHLIGHT_TRY_ASSIGN(runtime::Plan plan,
                          runtime::make_plan(network, input_shapes, options.limits, {.fuses_activations = true}));
+    add_general_constants(plan);
     auto program = std::make_unique<EmulatedProgram>(plan, CallOptions{processors_, options.precision, tensor_cores_});
-    RUSHLIGHT_TRY(program->prepare(plan, network));
+    RUSHLIGHT_TRY(
+        program->prepare(plan, network, *host_, static_cast<const EmulatedWeights&>(*weights).host(), options));
     return std::unique_ptr<runtime::Program>(std::move(program));
   }
 
  private:
   const int processors_;
   const TensorCores tensor_cores_;
+  const std::shared_ptr<const runtime::Backend> host_;
 };
 
 }  // namespace
 
 std::shared_ptr<const runtime::Backend> make_backend(int processors, const TensorCores& tensor_cores) {
-  return std::make_shared<EmulatedBackend>(processors, tensor_cores);
+  return std::make_shared<EmulatedBackend>(processors, tensor_cores, runtime::cpu::make_backend().value());
 }
 
 }  // namespace rushlight::cuda::emulation

@@ -174,11 +174,12 @@ class Fibers {
     wait(State::at_block_barrier);
   }
 
-  float exchange(int thread, int mask, float value) {
+  // A float32 is the same float32 as a double.
+  double exchange(int thread, int mask, double value) {
     Fiber& own = fibers_[static_cast<std::size_t>(thread)];
     own.shared_value = value;
     wait(State::at_warp_barrier);
-    const float other = fibers_[static_cast<std::size_t>(thread ^ mask)].shared_value;
+    const double other = fibers_[static_cast<std::size_t>(thread ^ mask)].shared_value;
     wait(State::at_warp_barrier);  // nobody writes the next value before all have read this one
     return other;
   }
@@ -223,7 +224,7 @@ class Fibers {
     Context context;
     std::unique_ptr<std::byte[]> stack;
     State state = State::done;
-    float shared_value = 0;
+    double shared_value = 0;
     const FragmentShare* fragments = nullptr;
     CopyGroup begun_copies;
     std::deque<CopyGroup> copy_groups;
@@ -345,6 +346,9 @@ void EmulatedBlock::sync() {
 }
 
 float EmulatedBlock::shuffle_xor(float value, int mask) {
+  return static_cast<float>(fibers_.exchange(thread_, mask, static_cast<double>(value)));
+}
+double EmulatedBlock::shuffle_xor(double value, int mask) {
   return fibers_.exchange(thread_, mask, value);
 }
 

@@ -49,6 +49,7 @@ class EmulatedBlock {
   [[nodiscard]] int thread() const noexcept { return thread_; }
   void sync();
   [[nodiscard]] float shuffle_xor(float value, int mask);
+  [[nodiscard]] double shuffle_xor(double value, int mask);
   void copy16_async(void* to, const void* from, bool exists) { copy_async(to, from, 16, exists); }
   void copy4_async(void* to, const void* from, bool exists) { copy_async(to, from, 4, exists); }
   void commit_copies();

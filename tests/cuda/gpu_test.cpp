@@ -170,15 +170,16 @@ TEST_F(GpuKernels, ProductsOnTensorCoresAreTheirDefinition) {
 
 TEST_F(GpuKernels, TheBackendUsesTheTensorCoresItWants) {
   // What fails the self-check is named here.
-  EXPECT_EQ(make_backend(gpu_).value()->name().find("without"), std::string_view::npos)
-      << make_backend(gpu_).value()->name();
+  EXPECT_EQ(make_backend(gpu_, runtime::cpu::make_backend().value()).value()->name().find("without"),
+            std::string_view::npos)
+      << make_backend(gpu_, runtime::cpu::make_backend().value()).value()->name();
 }
 
 // --- networks
 // ---------------------------------------------------------------------------------------------------------
 
 TEST_F(GpuNetworks, GiveWhatTheReferenceGives) {
-  const auto backend = make_backend(gpu_).value();
+  const auto backend = make_backend(gpu_, runtime::cpu::make_backend().value()).value();
   for (const NetworkCase& network : network_cases()) {
     SCOPED_TRACE(network.name);
     const auto expected = test::run_on(*runtime::reference::make_backend().value(), network.model, network.inputs);
@@ -248,7 +249,7 @@ TEST_F(GpuNetworks, RunsAllocateNothingAndSessionsShareTheirWeights) {
 TEST_F(GpuNetworks, AreRecordedAsOneGraph) {
   const Model model = test::made_up_model(Sequential{Linear{64, 33}, ReLU{}, Linear{33, 5}}.graph({64}).value());
   const runtime::Network network{model.graph(), model.state_dict()};
-  const auto backend = make_backend(gpu_).value();
+  const auto backend = make_backend(gpu_, runtime::cpu::make_backend().value()).value();
   const Shape shape = {7, 64};
   const auto program = backend->compile(network, {&shape, 1}, backend->make_weights(network).value(), {}).value();
   EXPECT_EQ(static_cast<CudaProgram&>(*program).launching(), "one CUDA graph of 2 kernels");

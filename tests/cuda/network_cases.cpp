@@ -81,6 +81,29 @@ Model broadcast_addition() {
   return made_up_model(g.build().value());
 }
 
+// What has no step of its own: activations, norms, resizing, transposed convolutions, attention, products of two
+// values.
+Model general_operators() {
+  GraphBuilder g;
+  const Edge image = g.input("image", {-1, 4, 5, 4});
+  Edge x = g.apply("up", ConvTranspose2d{.in_channels = 4, .out_channels = 8, .kernel_size = 3, .stride = 2}, image);
+  x = g.apply("", SiLU{}, g.apply("norm", GroupNorm{.num_groups = 2, .num_channels = 8}, x));
+  x = g.apply("", Upsample{.scale_factor = {0.5}, .mode = InterpolationMode::bilinear}, x);
+  x = g.apply("", Pad{.pad = {1, 1, 0, 1}, .mode = PadMode::reflect}, x);
+  const Edge gate = g.apply("", Sigmoid{}, g.apply("", Mean{.dim = {2, 3}, .keepdim = true}, x));
+  x = g.apply("", Mul{}, x, gate);
+  g.output("map", g.apply("", LogSoftmax{.dim = 1}, x));
+  Edge rows = g.apply("", Permute{.dims = {0, 2, 1}}, g.apply("", Flatten{.start_dim = 2}, x));
+  rows = g.apply("layers", LayerNorm{.normalized_shape = {8}}, rows);
+  const MultiheadAttention heads{.embed_dim = 8, .num_heads = 2, .batch_first = true, .need_weights = false};
+  const Edge seen = g.apply("attention", heads, {rows, rows, rows});
+  rows = g.apply("", Add{}, rows, g.apply("", GELU{}, seen));
+  const Edge products = g.apply("", MatMul{}, rows, g.apply("", Transpose{.dim0 = 1, .dim1 = 2}, rows));
+  g.output("products", g.apply("", Normalize{.dim = 2}, products));
+  g.output("largest", g.apply("", Amax{.dim = {1}}, rows));
+  return made_up_model(g.build().value());
+}
+
 // An output that is an input, and an input that two outputs want: copies.
 Model pass_through() {
   GraphBuilder g;
@@ -125,6 +148,7 @@ std::vector<NetworkCase> network_cases() {
   cases.push_back({"what does not fold", what_does_not_fold(), {made_up("input", {2, 6, 14, 14})}});
   cases.push_back({"activations", activations(), {made_up("image", {2, 4, 9, 7})}});
   cases.push_back({"broadcast addition", broadcast_addition(), {made_up("a", {2, 3, 4, 5}), made_up("b", {3, 1, 5})}});
+  cases.push_back({"general operators", general_operators(), {made_up("image", {2, 4, 5, 4})}});
   cases.push_back({"pass through", pass_through(), {made_up("input", {4, 5})}});
   return cases;
 }

@@ -1,6 +1,9 @@
 // Whole networks through plan, calls and emulated kernels, against the reference backend.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <initializer_list>
+
 #include "cuda/emulated_backend.hpp"
 #include "cuda/network_cases.hpp"
 #include "runtime/networks.hpp"
@@ -55,6 +58,68 @@ TEST(EmulatedNetwork, OfAnEmptyBatchHasNothingToDo) {
   const MutableTensorView out{.data = &untouched, .shape = out_shape};
   EXPECT_TRUE(program->run({&in, 1}, {&out, 1}));
   EXPECT_EQ(untouched, 7.0F);
+}
+
+// What has no kernel goes to the host and comes back: operands of several dtypes, with gaps and with negative strides.
+Model with_host_layers() {
+  GraphBuilder g;
+  const Edge words = g.input("words", {-1, 5}, DType::i64);
+  const Edge image = g.input("image", {-1, 4, 6, 6});
+  Edge x = g.apply("embedding", Embedding{.num_embeddings = 9, .embedding_dim = 6}, words);
+  g.output("states", g.apply("lstm", LSTM{.input_size = 6, .hidden_size = 4, .batch_first = true}, x));
+  const Edge conv = g.apply("conv", Conv2d{.in_channels = 4, .out_channels = 3, .kernel_size = 3, .padding = 1}, image);
+  // A slice of the concatenation's channels: what lies between its pixels is another layer's.
+  const Edge unpooled = g.apply("lrn", LocalResponseNorm{.size = 3}, conv);
+  const Edge both = g.apply("cat", Cat{.dim = 1}, {conv, unpooled});
+  g.output("map", g.apply("flip", Flip{.dims = {3}}, both));
+  return test::made_up_model(g.build().value());
+}
+
+Tensor words_of(std::initializer_list<std::int64_t> words) {
+  return Tensor::from_values(std::span(words.begin(), words.size()), {1, static_cast<std::int64_t>(words.size())})
+      .value();
+}
+
+TEST(EmulatedNetwork, LayersWithoutAKernelAreComputedByTheHostAndNamed) {
+  const Model model = with_host_layers();
+  const std::vector<Tensor> inputs = {words_of({0, 8, 3, 3, 1}), test::made_up("image", {1, 4, 6, 6})};
+  Session reference = model.session(Device::cpu(), {.implementation = Implementation::reference}).value();
+  const std::vector<Tensor> expected = reference.run(inputs).value();
+  const auto backend = emulation::make_backend();
+  const auto found = test::run_on(*backend, model, inputs);
+  ASSERT_EQ(expected.size(), 2U);
+  for (std::size_t i = 0; i < 2; ++i) test::expect_close(test::floats_of(expected[i]), found[i], kNetworkTolerance);
+
+  const runtime::Network network{model.graph(), model.state_dict()};
+  const std::vector<Shape> shapes = {{1, 5}, {1, 4, 6, 6}};
+  const auto program = backend->compile(network, shapes, backend->make_weights(network).value(), {}).value();
+  const std::span<const std::string> layers = program->host_layers();
+  EXPECT_EQ(std::ranges::count(layers, "lstm"), 1);
+  EXPECT_EQ(std::ranges::count(layers, "conv"), 0);
+}
+
+TEST(EmulatedNetwork, AnIndexThatPointsNowhereIsAnErrorOfItsLayer) {
+  const Model model = with_host_layers();
+  const runtime::Network network{model.graph(), model.state_dict()};
+  const auto backend = emulation::make_backend();
+  const std::vector<Shape> shapes = {{1, 5}, {1, 4, 6, 6}};
+  const auto program = backend->compile(network, shapes, backend->make_weights(network).value(), {}).value();
+  const Tensor image = test::made_up("image", {1, 4, 6, 6});
+  std::vector<float> states(20);
+  std::vector<float> map(216);
+  const Shape out_shapes[] = {{1, 5, 4}, {1, 6, 6, 6}};
+  const MutableTensorView out[] = {{.data = states.data(), .shape = out_shapes[0]},
+                                   {.data = map.data(), .shape = out_shapes[1]}};
+  const auto run = [&](const Tensor& words) {
+    const TensorView in[] = {{.data = words.bytes().value().data(), .dtype = DType::i64, .shape = shapes[0]},
+                             {.data = image.bytes().value().data(), .shape = shapes[1]}};
+    return program->run(in, out);
+  };
+  const Status failed = run(words_of({0, 8, 3, 9, 1}));
+  ASSERT_FALSE(failed);
+  EXPECT_NE(failed.error().finding.message.find("layer 'embedding'"), std::string::npos)
+      << failed.error().finding.message;
+  EXPECT_TRUE(run(words_of({0, 8, 3, 3, 1})));
 }
 
 // Of one multiprocessor and of many: large tiles and small ones.

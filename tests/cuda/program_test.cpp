@@ -49,7 +49,7 @@ class FakeGpu : public testing::Test {
 // --- graphs ---
 
 TEST_F(FakeGpu, NetworksGiveWhatTheReferenceGives) {
-  const auto backend = make_backend(0).value();
+  const auto backend = make_backend(0, runtime::cpu::make_backend().value()).value();
   for (const NetworkCase& network : network_cases()) {
     SCOPED_TRACE(network.name);
     const auto expected = test::run_on(*runtime::reference::make_backend().value(), network.model, network.inputs);
@@ -67,7 +67,7 @@ struct Compiled {
   std::unique_ptr<runtime::Program> program;
 
   explicit Compiled(Progress* progress = nullptr) {
-    const auto backend = make_backend(0).value();
+    const auto backend = make_backend(0, runtime::cpu::make_backend().value()).value();
     program = backend
                   ->compile(network, {&kSmallInputShape, 1}, backend->make_weights(network).value(),
                             {.progress = progress, .limits = {}})

@@ -27,7 +27,7 @@ inline Tensor small_input(std::string_view name = "x") {
 // The made-up GPU passes its self-check, which it does once a process: not among the calls that tests count.
 inline void meet_the_gpu() {
   fake::reset();
-  static const bool is_met = make_backend(0).has_value();
+  static const bool is_met = make_backend(0, runtime::cpu::make_backend().value()).has_value();
   ASSERT_TRUE(is_met);
   fake::reset();
 }

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iomanip>
@@ -23,27 +22,17 @@
 #include <vector>
 
 #include "base/cpu_features.hpp"
-#include "base/fail.hpp"
+#include "cuda/kernel_of_case.hpp"
 #include "model/operator_table.hpp"
 #include "operators/compare.hpp"
 #include "operators/operator_case.hpp"
+#include "operators/operator_files.hpp"
 #include "runtime/backend.hpp"
 #include "runtime/cpu/backend.hpp"
 #include "runtime/reference/backend.hpp"
 
 namespace rushlight::test {
 namespace {
-
-struct OperatorFile {
-  const char* name;
-  Rule rule;
-  std::size_t case_count;
-};
-constexpr OperatorFile kFiles[] = {
-#define OPERATOR_FILE(name, rule, case_count) {#name, Rule::rule, case_count},
-#include "operators/operator_files.inc"
-#undef OPERATOR_FILE
-};
 
 // Files with cases that the CPU backend cannot compute yet; those it can are tested all the same. A file whose last
 // such case is gone has to go from here.
@@ -85,63 +74,6 @@ std::string lacks(const runtime::Backend& backend, const Graph& graph) {
   return {};
 }
 
-Status same_bits(const std::vector<Tensor>& outputs, const std::vector<std::vector<std::byte>>& before,
-                 const std::string& who) {
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const auto bytes = outputs[i].bytes().value();
-    if (std::equal(bytes.begin(), bytes.end(), before[i].begin(), before[i].end())) continue;
-    return Error::of({.category = Category::device, .code = "OTHER-BITS", .message = who + " other bits"});
-  }
-  return {};
-}
-
-// As a Session does it, with views as a caller would pass them.
-Result<std::vector<Tensor>> run(const runtime::Backend& backend, const OperatorCase& one) {
-  const Graph& graph = one.model.graph();
-  const runtime::Network network{graph, one.model.state_dict()};
-  std::vector<Shape> shapes;
-  std::vector<TensorView> in;
-  for (const Tensor& input : one.inputs) {
-    shapes.emplace_back(input.shape().begin(), input.shape().end());
-    in.push_back({input.bytes().value().data(), input.dtype(), input.shape(), Device::cpu()});
-  }
-  RUSHLIGHT_TRY_ASSIGN(const std::vector<EdgeType> types, graph.infer_types(shapes));
-  std::vector<Tensor> outputs;
-  std::vector<MutableTensorView> out;
-  bool is_empty = true;
-  for (const Port& port : graph.outputs()) {
-    const EdgeType& type = types[static_cast<std::size_t>(port.edge.index)];
-    RUSHLIGHT_TRY_ASSIGN(Tensor output, Tensor::zeros(type.dtype, type.shape));
-    is_empty = is_empty && output.numel() == 0;
-    outputs.push_back(std::move(output));
-  }
-  if (is_empty) return outputs;  // a session does not ask the backend then
-  for (const Tensor& output : outputs) {
-    const std::span<std::byte> bytes = output.mutable_bytes().value();
-    // Of no particular value before the run, to see that all of it is written.
-    if (output.dtype() != DType::boolean && !bytes.empty()) std::memset(bytes.data(), 0x5A, bytes.size());
-    out.push_back({bytes.data(), output.dtype(), output.shape(), Device::cpu()});
-  }
-  RUSHLIGHT_TRY_ASSIGN(const auto weights, backend.make_weights(network));
-  RUSHLIGHT_TRY_ASSIGN(const auto program, backend.compile(network, shapes, weights, {}));
-  static const std::unique_ptr<Executor> pool = make_thread_pool(2);
-  runtime::RunOptions two_threads;
-  two_threads.executor = pool.get();
-  RUSHLIGHT_TRY_ASSIGN(const auto threaded, backend.compile(network, shapes, weights, two_threads));
-  RUSHLIGHT_TRY(program->run(in, out));
-  std::vector<std::vector<std::byte>> first;
-  for (const Tensor& output : outputs) {
-    const auto bytes = output.bytes().value();
-    first.emplace_back(bytes.begin(), bytes.end());
-  }
-  // The first run finds fresh memory, the second the values of the first; the third has two threads.
-  RUSHLIGHT_TRY(program->run(in, out));
-  RUSHLIGHT_TRY(same_bits(outputs, first, "a second run gives"));
-  RUSHLIGHT_TRY(threaded->run(in, out));
-  RUSHLIGHT_TRY(same_bits(outputs, first, "two threads give"));
-  return outputs;
-}
-
 // --- the report ---
 
 struct Row {
@@ -166,8 +98,8 @@ class Report : public testing::Environment {
     for (const auto& [name, row] : rows()) {
       if (row.reference_error && (row.cpu_error || row.cpu_lacks)) ++complete;
     }
-    if (complete != std::size(kFiles) || testing::UnitTest::GetInstance()->Failed()) {
-      std::cout << "REPORT.md is not written: " << complete << " of " << std::size(kFiles)
+    if (complete != operator_files().size() || testing::UnitTest::GetInstance()->Failed()) {
+      std::cout << "REPORT.md is not written: " << complete << " of " << operator_files().size()
                 << " files were compared, and all tests must pass\n";
       return;
     }
@@ -207,29 +139,6 @@ class Report : public testing::Environment {
 const testing::Environment* const kReport = testing::AddGlobalTestEnvironment(new Report);
 
 // --- the test ---
-
-std::optional<std::filesystem::path> find_file(const std::string& name) {
-  const std::filesystem::path golden = RUSHLIGHT_GOLDEN_DIR;
-  std::vector<std::filesystem::path> folders = {golden / "operators", golden / "operators-more"};
-  if (const char* const root = std::getenv("RUSHLIGHT_TESTDATA"); root != nullptr && *root != '\0') {
-    folders.push_back(std::filesystem::path(root) / "operators");
-  }
-  for (const auto& folder : folders) {
-    std::filesystem::path file = folder / (name + ".pt");
-    if (std::filesystem::exists(file)) return file;
-  }
-  return std::nullopt;
-}
-
-// Files that mix rules: rounding among functions.
-Rule rule_of(const OperatorFile& file, const OperatorCase& one) {
-  constexpr std::string_view kExact[] = {"torch.neg",   "torch.abs",        "torch.floor", "torch.ceil",
-                                         "torch.round", "torch.trunc",      "torch.sign",  "torch.isnan",
-                                         "torch.isinf", "torch.logical_not"};
-  const bool is_exact =
-      one.float32_decides || std::find(std::begin(kExact), std::end(kExact), one.module) != std::end(kExact);
-  return is_exact ? Rule::exact : file.rule;
-}
 
 struct Parameter {
   Kind kind;
@@ -273,7 +182,7 @@ TEST_P(Conformance, AgreesWithTorch) {
         ++lacked[lack];
         continue;
       }
-      const Result<std::vector<Tensor>> found = run(*backend, *one);
+      const Result<std::vector<Tensor>> found = run_case(*backend, *one);
       if (!found) {
         ADD_FAILURE() << where << ": " << to_string(found.error());
         continue;
@@ -306,7 +215,7 @@ TEST_P(Conformance, AgreesWithTorch) {
 // A new row of the table wants cases. Parameter and Constant have no inputs: tests/runtime/reference_test.cpp.
 TEST(ConformanceCases, EveryOperatorHasSome) {
   std::set<OperatorKind> seen = {OperatorKind::Parameter, OperatorKind::Constant};
-  for (const OperatorFile& file : kFiles) {
+  for (const OperatorFile& file : operator_files()) {
     const std::optional<std::filesystem::path> path = find_file(file.name);
     if (!path) continue;
     for (const Value& values : read_cases(*path).value()) {
@@ -359,6 +268,7 @@ struct OperatorUse {
   std::size_t cases = 0;
   std::size_t on_reference = 0;
   std::size_t on_cpu = 0;  // on every instruction set
+  std::size_t on_gpu = 0;  // by kernels, in the emulation
   std::vector<AttributeUse> attributes;
 };
 
@@ -378,8 +288,9 @@ bool computes(Kind kind, const Node& node) {
   return std::all_of(asked.begin(), asked.end(), [&](const auto& backend) { return backend->lacks(node).empty(); });
 }
 
-void count_use(OperatorUse& use, const Node& node) {
+void count_use(OperatorUse& use, const Node& node, bool has_gpu_kernels) {
   ++use.cases;
+  if (has_gpu_kernels) ++use.on_gpu;
   if (computes(Kind::reference, node)) ++use.on_reference;
   if (computes(Kind::cpu, node)) ++use.on_cpu;
   Operator op = node.op;
@@ -392,13 +303,20 @@ void count_use(OperatorUse& use, const Node& node) {
   });
 }
 
+// "emulated 50, cpu 8": kernels, and what the host computes for the GPU.
+std::string gpu_text(const OperatorUse& use) {
+  std::string text = use.on_gpu > 0 ? "emulated " + std::to_string(use.on_gpu) : "";
+  if (use.on_gpu == use.cases) return use.cases == 0 ? "0" : text;
+  return text + (text.empty() ? "cpu " : ", cpu ") + std::to_string(use.cases - use.on_gpu);
+}
+
 std::string table_row(const model::OperatorInfo& row, const OperatorUse& use) {
   const auto backend = [&](std::size_t computed) {
     return computed == use.cases ? std::to_string(computed)
                                  : std::to_string(computed) + ", `unsupported` " + std::to_string(use.cases - computed);
   };
   std::string text = "| " + std::string(row.spec_name) + " | " + std::to_string(use.cases) + " | " +
-                     backend(use.on_reference) + " | " + backend(use.on_cpu) + " |";
+                     backend(use.on_reference) + " | " + backend(use.on_cpu) + " | " + gpu_text(use) + " |";
   for (const AttributeUse& attribute : use.attributes) {
     const std::string separator = text.ends_with('|') ? " " : ", ";
     text += separator + (attribute.cases == 0 ? "*" + attribute.name + "*" : attribute.name) + " " +
@@ -418,7 +336,12 @@ constexpr std::string_view kTableHead =
     "without a default: is given), and 7 the number of values it takes in all of them. In *italics*: no case changes "
     "it.\n"
     "`parameter` and `constant` have no inputs and tests of their own.\n\n"
-    "| operator | cases | reference | cpu | attributes |\n|---|--:|--:|--:|---|\n";
+    "Of the CUDA backend `emulated` counts the cases that its kernels compute, compared in the emulation on the host\n"
+    "(tests/cuda/operator_emulation_test.cpp), and `cpu` those in which the host computes a layer for it. What has run "
+    "on "
+    "a\n"
+    "GPU is in `tests/evidence`.\n\n"
+    "| operator | cases | reference | cpu | cuda | attributes |\n|---|--:|--:|--:|---|---|\n";
 
 // "adaptive_avg_pool1d" is the file of adaptiveavgpool1d.
 std::string without_underscores(std::string_view name) {
@@ -433,7 +356,7 @@ TEST(ConformanceCases, TheTableOfAttributesIsTheirs) {
   std::map<OperatorKind, OperatorUse> uses;
   for (const model::OperatorInfo& row : model::operator_table()) uses[row.kind].attributes = unused_attributes(row);
   std::set<std::string> missing;
-  for (const OperatorFile& file : kFiles) {
+  for (const OperatorFile& file : operator_files()) {
     const std::optional<std::filesystem::path> path = find_file(file.name);
     if (!path) {
       missing.insert(without_underscores(file.name));
@@ -442,9 +365,11 @@ TEST(ConformanceCases, TheTableOfAttributesIsTheirs) {
     for (const Value& values : read_cases(*path).value()) {
       const Result<OperatorCase> one = make_case(values);
       if (!one) continue;
+      const Result<bool> has_gpu_kernels = cuda::device_computes(*one);
+      ASSERT_TRUE(has_gpu_kernels) << file.name << ": " << to_string(has_gpu_kernels.error());
       std::set<OperatorKind> counted;
       for (const Node& node : one->model.graph().nodes()) {
-        if (counted.insert(node.op.kind()).second) count_use(uses[node.op.kind()], node);
+        if (counted.insert(node.op.kind()).second) count_use(uses[node.op.kind()], node, *has_gpu_kernels);
       }
     }
   }
@@ -472,7 +397,7 @@ TEST(ConformanceCases, TheTableOfAttributesIsTheirs) {
 
 std::vector<Parameter> parameters(Kind kind) {
   std::vector<Parameter> all;
-  for (const OperatorFile& file : kFiles) all.push_back({kind, &file});
+  for (const OperatorFile& file : operator_files()) all.push_back({kind, &file});
   return all;
 }
 std::string name_of(const testing::TestParamInfo<Parameter>& info) {

@@ -78,6 +78,13 @@ class CpuBackend final : public Backend {
                             {.name = machine_, .operations_per_byte = operations_per_byte_});
   }
 
+  [[nodiscard]] Result<std::unique_ptr<Program>> compile_plan(const Network& network, Plan plan,
+                                                              const std::shared_ptr<PackedWeights>& weights,
+                                                              const RunOptions& options) const override {
+    return CpuProgram::make(network, std::move(plan), kernels_, nullptr, std::static_pointer_cast<CpuWeights>(weights),
+                            options, {.name = machine_, .operations_per_byte = operations_per_byte_});
+  }
+
   [[nodiscard]] DeviceSpeed measure_speed(Executor* executor) const override {
     return cpu::measure_speed(kernels_, executor);
   }
