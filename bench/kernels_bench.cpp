@@ -113,7 +113,7 @@ class Network {
 
   // nullptr: the weights do not go this way.
   std::unique_ptr<cpu::Op> make(std::size_t step, Way way) {
-    const cpu::OpContext context{network_, plan_, kernels(), weights_, options_, nullptr, table_bytes_};
+    const cpu::OpContext context{network_, plan_, kernels(), weights_, options_, machine_, nullptr, table_bytes_};
     const std::string& name = plan_.steps[step].name;
     return std::visit(
         [&](const auto& work) -> std::unique_ptr<cpu::Op> {
@@ -159,6 +159,8 @@ class Network {
   rt::Network network_;
   rt::Plan plan_;
   rt::RunOptions options_;
+  const cpu::Machine machine_{
+      .name = {}, .operations_per_byte = cpu::operations_per_byte(rl::usable_isa(), rl::detect_cpu_features())};
   cpu::CpuWeights weights_;
   std::atomic<std::uint64_t> table_bytes_{0};
   cpu::AlignedBuffer arena_;
