@@ -1,12 +1,13 @@
 // Rushlight for bench/rivals/forward.py: one network in one process, which runs when it is asked. Through the public
 // face alone, as any program would.
 //
-//   bench_forward_server WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS strict|fast|bf16|int8 SIZE...
+//   bench_forward_server WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS PRECISION SIZE...
 //
-// INPUT and OUTPUT are raw float32; SIZE... is the shape of the input, the batch first. It writes the first result and
-// prints a line of JSON; then, for every line "WARM RUNS" on its standard input, it runs WARM times unmeasured and RUNS
-// times measured, and prints a line of JSON: the nanoseconds of each. bench/rivals/engines.py is the same for others.
-// At the end it prints how many times memory was asked for within all measured runs.
+// INPUT and OUTPUT are raw float32; SIZE... is the shape of the input, the batch first. In the place of THREADS
+// "cuda:0" is a GPU with input and output in its memory, "cuda:0,host" one with both in the host's. It writes the first
+// result and prints a line of JSON; then, for every line "WARM RUNS" on its standard input, it runs WARM times
+// unmeasured and RUNS times measured, and prints a line of JSON: the nanoseconds of each. bench/rivals/engines.py is
+// the same for others. At the end it prints how many times memory was asked for within all measured runs.
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -19,10 +20,15 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "rushlight/rushlight.hpp"
+
+#if RUSHLIGHT_HAS_CUDA
+#include <cuda_runtime_api.h>
+#endif
 
 namespace rl = rushlight;
 
@@ -92,6 +98,20 @@ std::string read_file(const char* path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
+// Memory on the GPU that is current, as any caller has it; a session there comes first, and says what is missing.
+void* device_memory([[maybe_unused]] std::size_t size_bytes) {
+  void* memory = nullptr;
+#if RUSHLIGHT_HAS_CUDA
+  if (cudaMalloc(&memory, size_bytes) != cudaSuccess) give_up("no memory on the GPU");
+#endif
+  return memory;
+}
+void copy_bytes([[maybe_unused]] void* to, [[maybe_unused]] const void* from, [[maybe_unused]] std::size_t size_bytes) {
+#if RUSHLIGHT_HAS_CUDA
+  if (cudaMemcpy(to, from, size_bytes, cudaMemcpyDefault) != cudaSuccess) give_up("a copy failed");
+#endif
+}
+
 // Memory of this process that belongs to no file.
 long anonymous_kib() {
   std::ifstream status("/proc/self/status");
@@ -104,7 +124,7 @@ long anonymous_kib() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 9) give_up("WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS strict|fast|bf16|int8 SIZE...");
+  if (argc < 9) give_up("WEIGHTS (--arch NAME | --spec FILE) INPUT OUTPUT THREADS PRECISION SIZE...");
   rl::ModelOptions options;
   if (std::strcmp(argv[2], "--arch") == 0) {
     options.arch = argv[3];
@@ -113,7 +133,14 @@ int main(int argc, char** argv) {
   }
   const std::string pixels = read_file(argv[4]);
   rl::SessionOptions how;
-  how.threads = static_cast<unsigned>(std::strtoul(argv[6], nullptr, 10));
+  rl::Device device = rl::Device::cpu();
+  bool has_device_buffers = false;
+  if (const std::string_view where = argv[6]; where.starts_with("cuda")) {
+    device = checked(rl::Device::parse(where.substr(0, where.find(','))));
+    has_device_buffers = !where.ends_with(",host");
+  } else {
+    how.threads = static_cast<unsigned>(std::strtoul(argv[6], nullptr, 10));
+  }
   const std::optional<rl::Precision> precision = rl::parse_precision(argv[7]);
   if (!precision) give_up(std::string("no such precision: ") + argv[7]);
   how.precision = *precision;
@@ -140,19 +167,28 @@ int main(int argc, char** argv) {
   const Clock::time_point begin = Clock::now();
   const rl::Checkpoint checkpoint = checked(rl::Checkpoint::open(argv[1]));
   const rl::Model model = checked(rl::load_model(checkpoint, options));
-  rl::Session session = checked(model.session(rl::Device::cpu(), how));
+  rl::Session session = checked(model.session(device, how));
   const rl::Shape output_shape = checked(session.output_shapes(std::span(&shape, 1))).at(0);
   std::size_t outputs = 1;
   for (const std::int64_t size : output_shape) outputs *= static_cast<std::size_t>(size);
   std::vector<float> output(outputs);
-  const rl::TensorView in{.data = input.data(), .shape = shape};
-  const rl::MutableTensorView out{.data = output.data(), .shape = output_shape};
+  rl::TensorView in{.data = input.data(), .shape = shape};
+  rl::MutableTensorView out{.data = output.data(), .shape = output_shape};
+  if (has_device_buffers) {
+    void* const there = device_memory(count * sizeof(float));
+    copy_bytes(there, input.data(), count * sizeof(float));
+    in.data = there;
+    in.device = device;
+    out.data = device_memory(outputs * sizeof(float));
+    out.device = device;
+  }
   const auto run = [&] {
     const rl::Status ran = session.run(std::span(&in, 1), std::span(&out, 1));
     if (!ran) give_up(to_string(ran.error()));
   };
   run();
   const long long taken = nanoseconds_since(begin);
+  if (has_device_buffers) copy_bytes(output.data(), out.data, outputs * sizeof(float));
 
   std::ofstream file(argv[5], std::ios::binary);
   file.write(reinterpret_cast<const char*>(output.data()), static_cast<std::streamsize>(outputs * sizeof(float)));

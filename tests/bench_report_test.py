@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The tables that bench/rivals/forward_report.py and bench/kernels_report.py make, of made-up samples; and the pages are
-what they make of the newest results.
+"""The tables that bench/rivals/forward_report.py, bench/kernels_report.py and bench/cuda_report.py make, of made-up samples;
+and the pages are what they make of the newest results.
 
     bench_report_test.py SOURCE_DIR
 """
@@ -17,6 +17,7 @@ from unittest import mock
 ROOT = pathlib.Path(sys.argv[1])
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(ROOT / "bench" / "rivals"), str(ROOT / "bench")]
+import cuda_report  # noqa: E402
 import forward_report  # noqa: E402
 import kernels_report  # noqa: E402
 import layers  # noqa: E402
@@ -147,6 +148,63 @@ class Kernels(unittest.TestCase):
     def test_the_page_is_that_of_the_newest_result(self):
         done = subprocess.run([sys.executable, ROOT / "bench" / "kernels_report.py", "--check"],
                               capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
+def cuda_document():
+    case = {"net": "resnet50", "batch": 8, "precision": "bf16", "macs": 1, "bytes": 1, "roofline_seconds": 0.0002,
+            "roofline_compute_seconds": 0.00005, "error_against_cpu": 0.002, "prepare_seconds": 0.01,
+            "weights_bytes": 100_000_000, "workspace_bytes": 20_000_000, "device_bytes": 72_000_000}
+
+    def row(place, launch, *seconds):
+        return {"net": "resnet50", "batch": 8, "precision": "bf16", "place": place, "launch": launch,
+                "seconds": list(seconds)}
+    return {"date": "2026-01-02T03:04:05Z", "commit": "0123456789abcdef",
+            "machine": {"gpu": {"name": "GPU", "processors": 132}, "driver_cuda_version": 13010},
+            "peaks": [{"name": "fma", "sm_clock_hz": 1.7e9, "per_second": [5.1e13, 5.2e13]},
+                      {"name": "copy", "sm_clock_hz": 0, "per_second": [4.0e12, 3.9e12]}],
+            "uploads": {"pinned_copy_bytes_per_second": [5e10, 5e10], "tensor_bytes_per_second": [4.7e10, 1e10, 4.8e10]},
+            "cases": [case, {**case, "batch": 64, "prepare_seconds": None}],
+            "rows": [row("host", "together", 0.002, 0.001, 0.003), row("device", "together", 0.0008, 0.0008),
+                     row("device", "one by one", 0.0009, 0.0011)],
+            "targets": [{"what": "fast", "most_seconds": 0.001, "seconds": 0.0008, "verdict": "met"},
+                        {"what": "faster", "most_seconds": 0.0001, "seconds": None, "verdict": "not measured"}],
+            "least_upload_share": 0.9}
+
+
+class Cuda(unittest.TestCase):
+    def test_medians_stand_beside_the_roofline_and_the_targets(self):
+        text = "\n".join(cuda_report.page(pathlib.Path("x.json"), cuda_document()))
+        self.assertIn("| resnet50, bf16 | 8 | 2 |  | 0.8 | 1 | 10,000 | 25 % | 25 % | 2.0e-03 |", text)
+        self.assertIn("| resnet50, bf16 | 64 |  |  |  |  |  |  |  |  |", text)  # nothing was measured
+        self.assertIn("| fast | at most 1 ms | 0.8 ms | met |", text)
+        self.assertIn("| faster | at most 0.1 ms |  | not measured |", text)
+        self.assertIn("at least 90 % | 94 % | met |", text)
+        self.assertIn("| float32 multiply-adds | 52.0 TFLOP/s | 1700 |", text)
+        self.assertIn("| memory, reads and writes | 4000 GB/s |  |", text)
+        self.assertIn("| resnet50, bf16 | 8 | 100.0 | 20.0 | 72.0 | 10 | 10.0 |", text)
+        self.assertIn("driver for CUDA 13.1", text)
+
+    def test_rivals_stand_beside_the_precision_of_their_kind(self):
+        def block(rival, *rounds):
+            return {"net": "mlp", "batch": 1, "rival": rival, "rounds_ns": [list(rounds)]}
+        document = {"date": "2026-01-02T03:04:05+00:00", "commit": "0123456789abcdef", "gpu": "GPU, 1",
+                    "torch": {"torch": "2.15", "cuda": "13.2", "cudnn": 92000, "gpu": "GPU"},
+                    "ways": {"rushlight-strict": "ours", "torch": "eager", "torch-graph": "graph",
+                             "torch-tf32": "eager, TF32", "rushlight-bf16": "ours, bf16"},
+                    "blocks": [block("rushlight-strict", 1e6, 2e6, 3e6), block("torch", 8e6), block("torch-graph", 3e6),
+                               block("torch-tf32", 5e6), block("rushlight-bf16", 1e6)],
+                    "skipped": [{"rival": "torch-compile", "net": "mlp", "why": "there is none"}]}
+        text = "\n".join(cuda_report.beside_pytorch(pathlib.Path("x.json"), document))
+        self.assertIn("| mlp | 1 | 2 | 8 | 3 | **1.50** |", text)
+        self.assertIn("| mlp | 1 |  | 5 |  |", text)  # nobody of ours in TF32
+        self.assertIn("| mlp | 1 | 1 |  |  |", text)  # no rival in 16 bits
+        self.assertIn("cuDNN 92000", text)
+        self.assertIn("- torch-compile mlp: there is none", text)
+
+    def test_the_page_is_that_of_the_newest_result(self):
+        done = subprocess.run([sys.executable, ROOT / "bench" / "cuda_report.py", "--check"], capture_output=True,
+                              text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
 
 

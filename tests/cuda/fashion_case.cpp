@@ -1,5 +1,7 @@
 #include "cuda/fashion_case.hpp"
 
+#include <cstdlib>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <utility>
@@ -11,9 +13,19 @@
 #include "rushlight/npy.hpp"
 
 namespace rushlight::cuda {
+namespace {
+
+// Of the build, or of the package that a machine with a GPU was given (run_on_gpu.sh).
+std::string fashion_folder() {
+  const char* const data = std::getenv("RUSHLIGHT_TESTDATA");
+  std::string built = RUSHLIGHT_GOLDEN_DIR "/fashion/";
+  return data == nullptr || std::filesystem::exists(built) ? built : std::string(data) + "/fashion/";
+}
+
+}  // namespace
 
 FashionCase fashion_case(std::int64_t count) {
-  const std::string folder = RUSHLIGHT_GOLDEN_DIR "/fashion/";
+  const std::string folder = fashion_folder();
   const Checkpoint checkpoint = Checkpoint::open(folder + "fashion_cnn.pt").value();
   Model model = Model::create(test::fashion_net(), checkpoint.state_dict().value()).value();
   const Tensor pixels = read_idx(folder + "images-1000.idx3-ubyte").value();

@@ -1,14 +1,30 @@
 #!/bin/sh
-# Runs what needs a GPU, from a built tree:  tests/cuda/run_on_gpu.sh [BUILD_DIR]
-# With compute-sanitizer on the PATH the kernels run a second time under it. The last line is "N passed, N failed,
+# Runs what needs a GPU. From a built tree:  tests/cuda/run_on_gpu.sh [BUILD_DIR]
+# From a package of make_gpu_package.sh:     rushlight-gpu/run_on_gpu.sh
+#
+# With compute-sanitizer on the PATH the kernels run again under each of its tools. The last line is "N passed, N failed,
 # N skipped". Exit: 0 when something ran and nothing failed, 1 when something failed, 77 when all was skipped.
-# EVIDENCE=FILE in the environment writes the outcome there as JSON; COMMIT=... says of what, where git does not know.
+# EVIDENCE=FILE in the environment writes the outcome there as JSON; COMMIT=... says of what, where nobody knows.
+# BENCH=FILE runs the benchmark too, when nothing failed, and has its samples there (bench/README.md).
 set -u
 
-build=${1:-$(cd "$(dirname "$0")/../.." && pwd)/build/cuda}
+here=$(cd "$(dirname "$0")" && pwd)
+if [ -d "$here/bin" ]; then
+  tests=$here/bin
+  bench=$here/bin
+  COMMIT=${COMMIT:-$(cat "$here/commit")}
+  export LD_LIBRARY_PATH="$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+  export RUSHLIGHT_TESTDATA="$here/data"
+else
+  build=${1:-$(cd "$here/../.." && pwd)/build/cuda}
+  tests=$build/tests/cuda
+  bench=$build/bench
+  COMMIT=${COMMIT:-$(git -C "$here" rev-parse HEAD 2> /dev/null)}
+fi
 passed=0
 failed=0
 skipped=0
+programs=
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
 
@@ -27,7 +43,7 @@ run() {
   # One line a test, each reason for skipping once; everything where something failed.
   if [ "$status" -eq 0 ]; then
     grep -A 1 ': Skipped$' "$log" | grep -v -e ': Skipped$' -e '^--$' | sort -u
-    grep -E '^\[ +(OK|SKIPPED) \] .* \([0-9]+ ms\)$' "$log"
+    grep -E '^\[ +OK \] .* \([0-9]+ ms\)$' "$log"
   else
     cat "$log"
   fi
@@ -46,9 +62,10 @@ run() {
   passed=$((passed + p))
   failed=$((failed + f))
   skipped=$((skipped + s))
+  programs="$programs${programs:+,}
+    {\"name\": \"$name\", \"passed\": $p, \"failed\": $f, \"skipped\": $s}"
 }
 
-tests=$build/tests/cuda
 if [ ! -x "$tests/cuda_gpu_test" ]; then
   echo "$tests/cuda_gpu_test is missing: build with -DRUSHLIGHT_CUDA=ON -DRUSHLIGHT_BUILD_TESTS=ON first"
   echo "0 passed, 1 failed, 0 skipped"
@@ -56,12 +73,23 @@ if [ ! -x "$tests/cuda_gpu_test" ]; then
 fi
 
 command -v nvidia-smi > /dev/null && nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
-run "GPU tests" "$tests/cuda_gpu_test"
+run "memory, kernels, networks and operators" "$tests/cuda_gpu_test"
 if command -v compute-sanitizer > /dev/null && [ "$passed" -gt 0 ]; then
   for tool in memcheck racecheck synccheck initcheck; do
     run "kernels under $tool" compute-sanitizer --tool "$tool" --error-exitcode 9 \
       "$tests/cuda_gpu_test" --gtest_filter='GpuKernels.*:GpuNetworks.Give*'
   done
+elif [ "$passed" -gt 0 ]; then
+  echo 'not run: compute-sanitizer is not on the PATH'
+fi
+if [ -n "${BENCH:-}" ] && [ "$failed" -eq 0 ]; then
+  echo "== benchmark"
+  "$bench/bench_cuda" --commit "$COMMIT" --json "$BENCH"
+  status=$?
+  if [ "$status" -ne 0 ] && [ "$status" -ne 77 ]; then
+    echo "bench_cuda ended with status $status"
+    failed=$((failed + 1))
+  fi
 fi
 
 if [ -n "${EVIDENCE:-}" ]; then
@@ -71,19 +99,19 @@ if [ -n "${EVIDENCE:-}" ]; then
 {
   "schema": 1,
   "date": "$(date -u +%Y-%m-%dT%H:%M:%SZ)",
-  "commit": "${COMMIT:-$(git rev-parse --short HEAD 2> /dev/null)}",
+  "commit": "$COMMIT",
   "command": "tests/cuda/run_on_gpu.sh",
   "machine": "${gpu:-no GPU}",
   "compute_sanitizer": $sanitizer,
+  "programs": [$programs
+  ],
   "passed": $passed,
   "failed": $failed,
   "skipped": $skipped
 }
 JSON
 fi
+if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ]; then echo 'SKIPPED: no test of the GPU ran, for the reasons above'; fi
 echo "$passed passed, $failed failed, $skipped skipped"
 if [ "$failed" -ne 0 ]; then exit 1; fi
-if [ "$passed" -eq 0 ]; then
-  echo 'SKIPPED: no test of the GPU ran, for the reasons above'
-  exit 77
-fi
+if [ "$passed" -eq 0 ]; then exit 77; fi

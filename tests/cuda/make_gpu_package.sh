@@ -1,0 +1,55 @@
+#!/bin/sh
+# Packs what a machine with nothing but a driver needs to run the tests and the benchmark on its GPU:
+#
+#   tests/cuda/make_gpu_package.sh BUILD_DIR PACKAGE.tar.gz
+#   tar xzf PACKAGE.tar.gz && rushlight-gpu/run_on_gpu.sh          # on the other machine
+#
+# Programs come stripped, with CUDA's runtime inside; every library they want beyond libc's own travels in lib/ (not all
+# of them can be had as archives). Data: the cases of all operators in tests/golden, and of the Fashion-MNIST set the
+# weights, 1,000 pictures and PyTorch's logits. Weights of the other networks are made up where they run.
+set -eu
+
+if [ $# -ne 2 ]; then
+  sed -n '2,5s/^# \{0,1\}//p' "$0"
+  exit 2
+fi
+build=$1
+package=$2
+source=$(cd "$(dirname "$0")/../.." && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+root=$folder/rushlight-gpu
+mkdir -p "$root/bin" "$root/lib" "$root/data/fashion" "$root/data/operators"
+
+# What every Linux with a driver has: the C library, whose version must be that of this machine or newer.
+is_of_libc() {
+  case $1 in
+    libc.so.*|libm.so.*|libdl.so.*|librt.so.*|libpthread.so.*|ld-linux*|linux-vdso.so.*) true ;;
+    *) false ;;
+  esac
+}
+
+for program in tests/cuda/cuda_gpu_test bench/bench_cuda; do
+  if [ ! -x "$build/$program" ]; then
+    echo "$build/$program is missing: build it first" >&2
+    exit 1
+  fi
+  strip -o "$root/bin/${program##*/}" "$build/$program"
+  # "libz.so.1 => /lib/x86_64-linux-gnu/libz.so.1 (0x...)"
+  ldd "$build/$program" | while read -r name arrow path _; do
+    if [ "$arrow" != "=>" ] || is_of_libc "$name" || [ -e "$root/lib/$name" ]; then continue; fi
+    if [ ! -f "$path" ]; then
+      echo "${program##*/} wants $name, which is not here" >&2
+      exit 1
+    fi
+    strip --strip-unneeded -o "$root/lib/$name" "$path"
+  done
+done
+
+cp "$build"/golden/operators/*.pt "$build"/golden/operators-more/*.pt "$root/data/operators"
+for file in fashion_cnn.pt images-1000.idx3-ubyte logits-10000.npy; do
+  cp "$build/golden/fashion/$file" "$root/data/fashion"
+done
+cp "$source/tests/cuda/run_on_gpu.sh" "$root"
+git -C "$source" rev-parse HEAD > "$root/commit" 2> /dev/null || echo unknown > "$root/commit"
+tar -C "$folder" -cf - rushlight-gpu | gzip -9 > "$package"
