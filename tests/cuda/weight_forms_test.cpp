@@ -19,7 +19,7 @@ std::vector<Code> codes(const std::vector<float>& values, const Shape& shape, We
   const Tensor tensor = in_form(Tensor::from_values<float>(values, shape).value(), form).value();
   const std::span<const std::byte> bytes = tensor.bytes().value();
   std::vector<Code> codes(bytes.size() / sizeof(Code));
-  std::memcpy(codes.data(), bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(codes.data(), bytes.data(), bytes.size());
   return codes;
 }
 
