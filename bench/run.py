@@ -82,6 +82,18 @@ def free_path(folder, name):
     return path
 
 
+def write_blocks(folder, document):
+    """A document whose "blocks" have rounds of samples: a round is one line, since thousands of lines help nobody."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = free_path(folder, document["name"])
+    text = json.dumps(document, indent=1)
+    for block in document["blocks"]:
+        rounds = block["rounds_ns"]
+        text = text.replace(json.dumps(rounds, indent=1).replace("\n", "\n   "), json.dumps(rounds))
+    path.write_text(text + "\n")
+    return path
+
+
 def human_time(nanoseconds):
     for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
         if nanoseconds >= size:

@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT / "bench"), str(HERE)]
 from cuda_engines import WAYS  # noqa: E402
 from forward import Failed, listed, read_array, relative_error, say  # noqa: E402
 from nets import NETS  # noqa: E402
-from run import free_path, machine, output_of, without_folder  # noqa: E402
+from run import machine, output_of, without_folder, write_blocks  # noqa: E402
 
 OURS = ["rushlight-strict", "rushlight-tf32", "rushlight-bf16", "rushlight-fp16"]
 MEASURED = ["mlp", "fashion_cnn", "resnet18", "resnet50", "vgg16", "mobilenet_v2"]
@@ -230,15 +230,7 @@ def main():
         "blocks": measurement.blocks,
         "skipped": measurement.skipped,
     }
-    settings.results.mkdir(parents=True, exist_ok=True)
-    path = free_path(settings.results, document["name"])
-    # One line a block: thousands of samples on lines of their own help nobody.
-    text = json.dumps(document, indent=1)
-    for block in measurement.blocks:
-        rounds = block["rounds_ns"]
-        text = text.replace(json.dumps(rounds, indent=1).replace("\n", "\n   "), json.dumps(rounds))
-    path.write_text(text + "\n")
-    say(f"written: {path.name}")
+    say(f"written: {write_blocks(settings.results, document).name}")
 
 
 if __name__ == "__main__":

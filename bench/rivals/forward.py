@@ -35,7 +35,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
 from nets import NETS  # noqa: E402
-from run import free_path, machine, output_of, without_folder  # noqa: E402
+from run import free_path, machine, output_of, without_folder, write_blocks  # noqa: E402
 
 # Rival -> the packages it wants besides torch. Rushlight is the first.
 EXPORT = ["onnx", "onnxscript"]
@@ -529,15 +529,7 @@ def main():
         path.write_text(json.dumps(document, indent=1) + "\n")
         say(f"written: {path.name}")
         return
-    settings.results.mkdir(parents=True, exist_ok=True)
-    path = free_path(settings.results, document["name"])
-    # One line a block: thousands of samples on lines of their own help nobody.
-    text = json.dumps(document, indent=1)
-    for block in measurement.blocks:
-        rounds = block["rounds_ns"]
-        text = text.replace(json.dumps(rounds, indent=1).replace("\n", "\n   "), json.dumps(rounds))
-    path.write_text(text + "\n")
-    say(f"written: {path.name}")
+    say(f"written: {write_blocks(settings.results, document).name}")
 
 
 if __name__ == "__main__":

@@ -145,7 +145,7 @@ struct Parameter {
   const OperatorFile* file;
 };
 void PrintTo(const Parameter& parameter, std::ostream* out) {
-  *out << parameter.file->name << ".pt";
+  PrintTo(*parameter.file, out);
 }
 
 class Conformance : public testing::TestWithParam<Parameter> {};

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <iterator>
 #include <memory>
+#include <ostream>
 #include <string_view>
 
 #include "base/fail.hpp"
@@ -29,6 +30,10 @@ Status same_bits(const std::vector<Tensor>& outputs, const std::vector<std::vect
 }
 
 }  // namespace
+
+void PrintTo(const OperatorFile& file, std::ostream* out) {
+  *out << file.name << ".pt";
+}
 
 std::span<const OperatorFile> operator_files() {
   return kFiles;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <iosfwd>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,6 +21,8 @@ struct OperatorFile {
   Rule rule;
   std::size_t case_count;
 };
+// In the names of tests: an address would be another one in every build.
+void PrintTo(const OperatorFile& file, std::ostream* out);
 [[nodiscard]] std::span<const OperatorFile> operator_files();
 
 // In tests/golden, or where RUSHLIGHT_TESTDATA says; nullopt: it is in neither.

@@ -46,7 +46,8 @@ double cost_of(ConvAlgorithm algorithm, double images, double height, double wid
 }  // namespace
 
 double operations_per_byte(Isa isa, const CpuFeatures& features) noexcept {
-  // Measured on guests with one core at work: 172 GFLOP/s beside 13 GB/s (512-bit units), 118 beside 28 (256).
+  // Measured on guests with one core at work: 172 GFLOP/s beside 13 GB/s (512-bit units), 118 beside 28 (256). Units of
+  // 128 bits were not measured.
   constexpr double kWide = 14;
   constexpr double kMiddle = 5;
   constexpr double kNarrow = 2;
