@@ -83,7 +83,7 @@ MadeOp make_elements(const OpContext& context, TensorId output, double operation
 // A broadcast sum, line by line of the last dimension. Sums of equal shapes are AddSteps.
 class BroadcastAddOp final : public Op {
  public:
-  explicit BroadcastAddOp(const BroadcastAddStep& step) : step_(step) {
+  BroadcastAddOp(const BroadcastAddStep& step, const Kernels& kernels) : step_(step), kernel_(kernels.add) {
     line_ = step_.shape.empty() ? 1 : static_cast<std::size_t>(step_.shape.back());
     std::size_t elements = 1;
     for (const std::int64_t size : step_.shape) elements *= static_cast<std::size_t>(size);
@@ -101,6 +101,10 @@ class BroadcastAddOp final : public Op {
       float* output = tensors[step_.output] + line * line_;
       const std::ptrdiff_t a_step = step_.a_strides.empty() ? 0 : step_.a_strides.back();
       const std::ptrdiff_t b_step = step_.b_strides.empty() ? 0 : step_.b_strides.back();
+      if (a_step == 1 && b_step == 1) {
+        kernel_({.a = a, .b = b, .output = output, .count = line_, .relu = step_.relu});
+        continue;
+      }
       for (std::size_t i = 0; i < line_; ++i, a += a_step, b += b_step) {
         const float sum = *a + *b;
         output[i] = step_.relu && sum < 0.0F ? 0.0F : sum;
@@ -121,6 +125,7 @@ class BroadcastAddOp final : public Op {
   }
 
   BroadcastAddStep step_;
+  void (*kernel_)(const AddCall&);
   std::size_t line_ = 0;
   std::size_t lines_ = 0;
   std::size_t part_ = 1;
@@ -154,8 +159,8 @@ MadeOp make_op(const AddStep& step, const OpContext& context) {
   });
 }
 
-MadeOp make_op(const BroadcastAddStep& step, const OpContext&) {
-  return std::unique_ptr<Op>(std::make_unique<BroadcastAddOp>(step));
+MadeOp make_op(const BroadcastAddStep& step, const OpContext& context) {
+  return std::unique_ptr<Op>(std::make_unique<BroadcastAddOp>(step, context.kernels));
 }
 
 MadeOp make_op(const CopyStep& step, const OpContext& context) {

@@ -82,6 +82,24 @@ void add_binary(Builder& b, double cost, F f) {
             });
 }
 
+// By its kernel, since networks gate whole pictures: a line of channels by a line of gates.
+void add_product(Builder& b) {
+  const Operand& y = b.output();
+  const Lines<3> lines(y.shape,
+                       {y.strides, broadcast_strides(b.input(0), y.shape), broadcast_strides(b.input(1), y.shape)});
+  add_lines(b, lines, kCheap,
+            [=, kernel = b.kernels().multiply, a = b.input(0).tensor, c = b.input(1).tensor, y = y.tensor,
+             step = lines.steps](const auto& places, std::size_t count, const Frame& frame) {
+              const float* left = frame.at(a) + places[1];
+              const float* right = frame.at(c) + places[2];
+              float* to = frame.at(y) + places[0];
+              if (step[0] == 1 && step[1] == 1 && step[2] == 1) return kernel(left, right, to, count);
+              for (std::size_t i = 0; i < count; ++i, left += step[1], right += step[2], to += step[0]) {
+                *to = *left * *right;
+              }
+            });
+}
+
 template <class F>
 void add_ternary(Builder& b, double cost, F f) {
   const Operand& y = b.output();
@@ -515,7 +533,7 @@ bool build_arithmetic(Builder& b) {
       return true;
     case OperatorKind::Mul:
       if (!b.get<Mul>().other) {
-        add_binary<float>(b, kCheap, [](float x, float y) { return x * y; });
+        add_product(b);
       } else {
         add_arithmetic<float>(b, b.get<Mul>().other, false, kCheap,
                               [](float x, double y) { return rounded(wide(x) * y); });

@@ -327,6 +327,9 @@ struct Int8Kernels {
 // Element by element; the output may be the input.
 using ElementKernel = void (*)(const float* input, float* output, std::size_t count);
 
+// Pairs of elements.
+using PairKernel = void (*)(const float* a, const float* b, float* output, std::size_t count);
+
 // What one instruction set offers.
 struct Kernels {
   GemmKernel gemm[3];  // the widest first
@@ -347,6 +350,7 @@ struct Kernels {
   ElementKernel hardswish;
   ElementKernel gelu;  // the exact one
   void (*add)(const AddCall&);
+  PairKernel multiply;
   void (*softmax)(const SoftmaxCall&);
   void (*transpose)(const TransposeCall&);
   // What the machine can do at most (kernels/speed.inc).
