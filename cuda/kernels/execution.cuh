@@ -7,6 +7,7 @@
 //   block.index(), block.count()      the number of this block, and of all blocks
 //   block.thread()                    0 .. threads - 1; every grid and every block is one-dimensional
 //   block.sync()                      all threads of the block meet; shared memory written before is seen after
+//   block.any_of_block(value)         sync(), and whether some thread of the block said true
 //   block.shuffle_xor(value, mask)    the value of the thread whose lane is lane ^ mask, float or double; a whole warp
 //                                     calls it
 //   block.copy16_async(to, from, exists), copy4_async
@@ -75,6 +76,10 @@ RUSHLIGHT_HOST_DEVICE inline float fused(float a, float b, float sum) {
 // A variable, since nvcc takes constants, and not functions, of the host's.
 inline constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 inline constexpr double kInfiniteDouble = std::numeric_limits<double>::infinity();
+
+RUSHLIGHT_HOST_DEVICE inline bool is_finite(float x) {
+  return x - x == 0.0F;
+}
 
 // Four neighbours, moved by one instruction. `from` and `to` are multiples of 16 bytes.
 struct alignas(16) Float4 {
@@ -157,6 +162,7 @@ struct DeviceBlock {
   __device__ std::int64_t count() const { return gridDim.x; }
   __device__ int thread() const { return static_cast<int>(threadIdx.x); }
   __device__ void sync() { __syncthreads(); }
+  __device__ bool any_of_block(bool value) { return __syncthreads_or(value ? 1 : 0) != 0; }
   __device__ float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffU, value, mask); }
   __device__ double shuffle_xor(double value, int mask) { return __shfl_xor_sync(0xffffffffU, value, mask); }
 

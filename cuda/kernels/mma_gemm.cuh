@@ -21,14 +21,20 @@
 // NVIDIA tensor cores", 2021), so that errors of a long sum would all have one sign: each slab's sum is added to a
 // total in ordinary arithmetic.
 //
+// NaN, infinities, and floats so large that they round to infinity, make outputs of tf32x3 that are not finite, most
+// of them wrongly NaN: infinity times the zero that is a small part. Nothing else does but a sum that overflows. So a
+// block with such outputs goes through its slabs once more, in ordinary arithmetic, for them alone: each output depends
+// on nothing but its own operands. With such inputs a product takes several times as long.
+//
 // Few tiles, as small maps have, leave most of a GPU idle: their depth may be split among blocks. Each then stores its
 // part of the sums, and split_sum.cuh adds them in a fixed order.
 //
 // Bytes moved from global memory by a block: depth * (4 * kRows + 2 or 4 * kColumns) in, 4 * kRows * kColumns out (as
 // much again for a residual).
 // Accuracy: one rounding of each operand to 8 (bf16) or 11 (fp16, TF32) bits, 23 for tf32x3, which also leaves out
-// small * small, below 2^-22 of a product; sums in float32. Tests: MmaTiles.* for tiles, slabs and shared memory's
-// banks, CudaWindow.* for what is gathered
+// small * small, below 2^-22 of a product; sums in float32. Of an operand below 2^-114 tf32x3 loses up to 2^-137. What
+// is not finite tf32x3 has where gemm.cuh has it. Tests: MmaTiles.* for tiles, slabs and shared memory's banks,
+// CudaWindow.* for what is gathered, EmulatedTf32x3.* for numbers at the ends of their range
 #pragma once
 
 #include <cstdint>
@@ -375,9 +381,7 @@ RUSHLIGHT_KERNEL void multiply_slab(Block& block, const float* input, const floa
         }
         block.template multiply<Operand::tf32>(sums, a, b);
       } else {
-        std::uint32_t a_finite[Tile::kM][4];
         std::uint32_t a_small[Tile::kM][4];
-        std::uint32_t b_finite[Tile::kN][2];
         std::uint32_t b_small[Tile::kN][2];
         RUSHLIGHT_UNROLL
         for (int m = 0; m < Tile::kM; ++m) {
@@ -386,7 +390,6 @@ RUSHLIGHT_KERNEL void multiply_slab(Block& block, const float* input, const floa
             const Float4& quad = i % 2 == 0 ? quads.upper[m] : quads.lower[m];
             const SplitFloat split = split_tf32(quad.at[pair + i / 2]);
             a[m][i] = split.big;
-            a_finite[m][i] = split.finite_big;
             a_small[m][i] = split.small;
           }
         }
@@ -396,14 +399,46 @@ RUSHLIGHT_KERNEL void multiply_slab(Block& block, const float* input, const floa
           for (int i = 0; i < 2; ++i) {
             const SplitFloat split = split_tf32(columns[n].at[pair + i]);
             b[n][i] = split.big;
-            b_finite[n][i] = split.finite_big;
             b_small[n][i] = split.small;
           }
         }
         // The smallest first.
-        block.template multiply<Operand::tf32>(sums, a_small, b_finite);
-        block.template multiply<Operand::tf32>(sums, a_finite, b_small);
+        block.template multiply<Operand::tf32>(sums, a_small, b);
+        block.template multiply<Operand::tf32>(sums, a, b_small);
         block.template multiply<Operand::tf32>(sums, a, b);
+      }
+    }
+  }
+}
+
+// The same sums in ordinary arithmetic.
+template <class Tile>
+RUSHLIGHT_KERNEL void multiply_slab_ordinarily(const float* input, const float* weights, const FragmentPlace& place,
+                                               FragmentSums<Tile>& sums) {
+  RUSHLIGHT_NO_UNROLL
+  for (int k = 0; k < kMmaSlab; ++k) {
+    float a[Tile::kM][2];
+    RUSHLIGHT_UNROLL
+    for (int m = 0; m < Tile::kM; ++m) {
+      RUSHLIGHT_UNROLL
+      for (int lower = 0; lower < 2; ++lower) {
+        a[m][lower] = input[float_place(place.row + m * 16 + place.group + lower * 8, k / 4) + k % 4];
+      }
+    }
+    RUSHLIGHT_UNROLL
+    for (int n = 0; n < Tile::kN; ++n) {
+      RUSHLIGHT_UNROLL
+      for (int odd = 0; odd < 2; ++odd) {
+        const int column = place.column + fragment_column(n, place.of_four * 2 + odd);
+        const float b = weights[float_place(column, k / 4) + k % 4];
+        RUSHLIGHT_UNROLL
+        for (int m = 0; m < Tile::kM; ++m) {
+          RUSHLIGHT_UNROLL
+          for (int lower = 0; lower < 2; ++lower) {
+            float& sum = sums[m][n][lower * 2 + odd];
+            sum = fused(a[m][lower], b, sum);
+          }
+        }
       }
     }
   }
@@ -428,6 +463,39 @@ RUSHLIGHT_KERNEL void add_to(FragmentSums<Tile>& totals, const FragmentSums<Tile
     for (int n = 0; n < Tile::kN; ++n) {
       RUSHLIGHT_UNROLL
       for (int i = 0; i < 4; ++i) totals[m][n][i] += sums[m][n][i];
+    }
+  }
+}
+
+// Which of a thread's sums are not finite, a bit each.
+template <class Tile>
+RUSHLIGHT_KERNEL std::uint64_t not_finite(const FragmentSums<Tile>& sums) {
+  static_assert(Tile::kM * Tile::kN * 4 <= 64);
+  std::uint64_t places = 0;
+  RUSHLIGHT_UNROLL
+  for (int m = 0; m < Tile::kM; ++m) {
+    RUSHLIGHT_UNROLL
+    for (int n = 0; n < Tile::kN; ++n) {
+      RUSHLIGHT_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        if (!is_finite(sums[m][n][i])) places |= std::uint64_t{1} << ((m * Tile::kN + n) * 4 + i);
+      }
+    }
+  }
+  return places;
+}
+// Calls f(total, sum) at these places.
+template <class Tile, class F>
+RUSHLIGHT_KERNEL void at_places(std::uint64_t places, FragmentSums<Tile>& totals, const FragmentSums<Tile>& sums,
+                                F&& f) {
+  RUSHLIGHT_UNROLL
+  for (int m = 0; m < Tile::kM; ++m) {
+    RUSHLIGHT_UNROLL
+    for (int n = 0; n < Tile::kN; ++n) {
+      RUSHLIGHT_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        if ((places >> ((m * Tile::kN + n) * 4 + i) & 1) != 0) f(totals[m][n][i], sums[m][n][i]);
+      }
     }
   }
 }
@@ -482,17 +550,35 @@ RUSHLIGHT_KERNEL void mma_gemm_kernel(Block& block, MmaShared<Tile, typename Pro
   FragmentSums<Tile> totals;  // of tf32x3
   if constexpr (Kind == ProductKind::tf32x3) clear<Tile>(totals);
 
-  for (int stage = 0; stage < Tile::kStages - 1; ++stage) copy(slabs.begin + stage);
-  for (std::int32_t slab = slabs.begin; slab < slabs.end; ++slab) {
-    block.template wait_copies<Tile::kStages - 2>();
-    // Everybody's copies of this slab are there, and everybody is done with the slab before, whose stage is next.
-    block.sync();
-    copy(slab + Tile::kStages - 1);
-    const int stage = slab % Tile::kStages;
-    multiply_slab<Kind, Tile>(block, shared.input[stage], shared.weights[stage], place, sums);
+  // multiply(input, weights) for each slab in its turn.
+  const auto for_each_slab = [&](const auto& multiply) {
+    for (int stage = 0; stage < Tile::kStages - 1; ++stage) copy(slabs.begin + stage);
+    for (std::int32_t slab = slabs.begin; slab < slabs.end; ++slab) {
+      block.template wait_copies<Tile::kStages - 2>();
+      // Everybody's copies of this slab are there, and everybody is done with the slab before, whose stage is next.
+      block.sync();
+      copy(slab + Tile::kStages - 1);
+      const int stage = slab % Tile::kStages;
+      multiply(shared.input[stage], shared.weights[stage]);
+    }
+  };
+  for_each_slab([&](const float* input_slab, const Weight* weights_slab) {
+    multiply_slab<Kind, Tile>(block, input_slab, weights_slab, place, sums);
     if constexpr (Kind == ProductKind::tf32x3) {
       add_to<Tile>(totals, sums);
       clear<Tile>(sums);
+    }
+  });
+  if constexpr (Kind == ProductKind::tf32x3) {
+    const std::uint64_t again = not_finite<Tile>(totals);
+    // All are done with the last slabs then.
+    if (block.any_of_block(again != 0)) {
+      at_places<Tile>(again, totals, sums, [](float& total, float) { total = 0.0F; });
+      for_each_slab([&](const float* input_slab, const float* weights_slab) {
+        multiply_slab_ordinarily<Tile>(input_slab, weights_slab, place, sums);
+        at_places<Tile>(again, totals, sums, [](float& total, float sum) { total += sum; });
+        clear<Tile>(sums);
+      });
     }
   }
 

@@ -89,21 +89,17 @@ RUSHLIGHT_HOST_DEVICE float high_number(std::uint32_t pair) {
   return low_number<kOperand>(pair >> 16);
 }
 
-// A float as the sum of two TF32 numbers: all but the last of its 24 bits. What is not finite (and what rounds to
-// infinity: beyond 3.4012e38) is in `big` alone, and `finite_big` stands for it in products with small parts: infinity
-// times a zero, or times a part of the wrong sign, would be NaN.
+// A float as the sum of two TF32 numbers: all but the last of its 24 bits, below 2^-114 all but what is less than half
+// of 2^-136. One part at least of what is not finite, and of what rounds to infinity (beyond 3.4012e38), is not finite
+// either: no product with it is.
 struct SplitFloat {
   std::uint32_t big = 0;
-  std::uint32_t finite_big = 0;
   std::uint32_t small = 0;
 };
 RUSHLIGHT_HOST_DEVICE inline SplitFloat split_tf32(float value) {
   SplitFloat split;
   split.big = round_tf32(value);
-  constexpr std::uint32_t kExponent = 0x7F800000U;
-  const bool finite = (split.big & kExponent) != kExponent;
-  split.finite_big = finite ? split.big : 0;
-  split.small = finite ? round_tf32(value - float_of(split.big)) : 0;
+  split.small = round_tf32(value - float_of(split.big));
   return split;
 }
 

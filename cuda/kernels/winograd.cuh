@@ -176,10 +176,6 @@ RUSHLIGHT_KERNEL inline float convolve_directly(const WinogradOutputArguments& a
   return sum;
 }
 
-RUSHLIGHT_HOST_DEVICE inline bool is_finite(float x) {
-  return x - x == 0.0F;
-}
-
 template <class F, class Block>
 RUSHLIGHT_KERNEL void winograd_output_kernel(Block& block, const WinogradOutputArguments& a) {
   constexpr int T = F::kTile;

@@ -174,6 +174,15 @@ class Fibers {
     wait(State::at_block_barrier);
   }
 
+  bool any_of_block(int thread, bool value) {
+    fibers_[static_cast<std::size_t>(thread)].shared_value = value ? 1 : 0;
+    wait_for_block();
+    const bool any = std::any_of(fibers_.begin(), fibers_.begin() + static_cast<std::ptrdiff_t>(threads_),
+                                 [](const Fiber& fiber) { return fiber.shared_value != 0; });
+    wait_for_block();  // as in exchange()
+    return any;
+  }
+
   // A float32 is the same float32 as a double.
   double exchange(int thread, int mask, double value) {
     Fiber& own = fibers_[static_cast<std::size_t>(thread)];
@@ -367,6 +376,9 @@ void EmulatedBlock::multiply_share(const FragmentShare& share) {
   fibers_.multiply(thread_, share);
 }
 
+bool EmulatedBlock::any_of_block(bool value) {
+  return fibers_.any_of_block(thread_, value);
+}
 bool EmulatedBlock::arrives_last(std::uint32_t* ticket) {
   return fibers_.take_ticket(thread_, ticket);
 }

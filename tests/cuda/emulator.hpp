@@ -48,6 +48,7 @@ class EmulatedBlock {
   [[nodiscard]] std::int64_t count() const noexcept { return count_; }
   [[nodiscard]] int thread() const noexcept { return thread_; }
   void sync();
+  [[nodiscard]] bool any_of_block(bool value);
   [[nodiscard]] float shuffle_xor(float value, int mask);
   [[nodiscard]] double shuffle_xor(double value, int mask);
   void copy16_async(void* to, const void* from, bool exists) { copy_async(to, from, 16, exists); }

@@ -133,6 +133,23 @@ TEST(CudaEmulator, OneBlockArrivesLastAndSeesWhatAllWrote) {
   EXPECT_GE(lasts.size(), 2U);  // forward and backward
 }
 
+TEST(CudaEmulator, AllThreadsOfABlockHearWhetherOneOfThemSaidTrue) {
+  for (const Order order : kOrders) {
+    Emulator emulator(order);
+    int heard = 0;
+    emulator.run({3, 64}, [&](EmulatedBlock& block) {
+      // Asked twice: the second answer is not the first one's.
+      const bool first = block.any_of_block(block.index() == 1 && block.thread() == 40);
+      const bool second = block.any_of_block(block.index() == 2);
+      EXPECT_EQ(first, block.index() == 1);
+      EXPECT_EQ(second, block.index() == 2);
+      ++heard;
+    });
+    EXPECT_EQ(emulator.failure(), "");
+    EXPECT_EQ(heard, 3 * 64);
+  }
+}
+
 TEST(CudaEmulator, FourValuesAtAnOddAddressAreReported) {
   alignas(16) const std::array<float, 8> values{};
   Emulator emulator;

@@ -1,9 +1,11 @@
 // Products on tensor cores against their definition, emulated.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <map>
+#include <span>
 #include <utility>
 
 #include "cuda/emulate_step.hpp"
@@ -250,6 +252,99 @@ TEST_P(EmulatedTensorCores, NaNAndInfinityReachTheOutputsTheyBelongTo) {
   const Product product{step_case, std::get<GemmCall>(calls.at(0).work).arguments};
   for (const MmaInstance& instance : mma_instances(GetParam())) {
     EXPECT_EQ(judge_by(step_case, tolerance_of(GetParam()), emulate_product(product, instance, GetParam(), 1)), "");
+  }
+}
+
+// Rows of every kind of number that float32 has times columns of likewise: what gemm.cuh makes of them, NaN and
+// infinities in the same places. Finite numbers beyond 3.4012e38 were infinite at first, since TF32 has none between.
+class EmulatedTf32x3 : public testing::Test {
+ protected:
+  static constexpr std::int64_t kRows = 20;
+  static constexpr std::int64_t kColumns = 16;
+  static constexpr std::int64_t kDepth = 72;  // three slabs
+  static constexpr float kMost = std::numeric_limits<float>::max();
+  static constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  static constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  static constexpr float kLeast = std::numeric_limits<float>::denorm_min();
+
+  // One of the numbers stands in each of the first rows, and one in each of the first columns.
+  static Product product(const std::vector<float>& of_rows, const std::vector<float>& of_columns) {
+    StepCaseBuilder builder("a Linear with odd numbers", 17);
+    runtime::LinearStep step;
+    step.input = builder.tensor(kRows, 1, 1, kDepth);
+    step.weights = builder.constant({kColumns, kDepth});
+    step.output = builder.output(kRows, 1, 1, kColumns);
+    const std::span<float> input = builder.values(step.input);
+    // Sums that do not come near the largest number by themselves.
+    for (float& value : input) value /= 64;
+    for (std::size_t i = 0; i < of_rows.size(); ++i) input[i * kDepth + i * 7 % kDepth] = of_rows[i];
+    Product found{builder.build(step, 0), {}};
+    float* const weights = found.step_case.memory.data() + found.step_case.constant_floats[0];
+    for (std::int64_t i = 0; i < kColumns * kDepth; ++i) weights[i] /= 64;
+    for (std::size_t i = 0; i < of_columns.size(); ++i) {
+      // The same number down to the last row's, so that odd numbers meet.
+      for (std::size_t k = 0; k < of_rows.size(); ++k) weights[i * kDepth + k * 7 % kDepth] = of_columns[i];
+    }
+    const Needs needs = find_needs(found.step_case.plan, {}).value();
+    std::vector<float> memory = memory_for(found.step_case, needs);
+    const auto calls =
+        make_calls(found.step_case.plan, addresses_of(found.step_case, needs, memory.data()), {}).value();
+    found.arguments = std::get<GemmCall>(calls.at(0).work).arguments;
+    return found;
+  }
+  static std::vector<float> output_of(const Product& product, const std::vector<float>& memory) {
+    const auto& tensor = product.step_case.plan.tensors[1];
+    const float* const first = memory.data() + tensor.offset_bytes / sizeof(float);
+    return {first, first + kRows * kColumns};
+  }
+};
+
+TEST_F(EmulatedTf32x3, NumbersAtTheEndsOfTheirRangeMakeWhatTheyMakeInFloat32) {
+  const std::vector<float> of_rows = {kMost,     -kMost, float_of(0x7F7FF000U), kInfinity, -kInfinity, kNan, kLeast,
+                                      0x1p-126F, 1e-40F, float_of(0x7F800001U), -0x1p-120F};
+  const std::vector<float> of_columns = {1, kLeast, -0x1p-130F, kInfinity, 0, kNan, kMost, float_of(0x7F7FF000U), 0.5F};
+  const Product odd = product(of_rows, of_columns);
+  const std::vector<float> expected = output_of(odd, emulate_step(odd.step_case, {}));
+  const std::vector<float> memory = memory_for(odd.step_case, find_needs(odd.step_case.plan, {}).value());
+  const float* const input = memory.data() + odd.step_case.plan.tensors[0].offset_bytes / sizeof(float);
+  const float* const weights = memory.data() + odd.step_case.constant_floats[0];
+  int finite = 0;
+  int infinite = 0;
+  for (const MmaInstance& instance : mma_instances(ProductKind::tf32x3)) {
+    for (const std::int32_t splits : {1, 3}) {
+      const std::vector<float> found = output_of(odd, emulate_product(odd, instance, ProductKind::tf32x3, splits));
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        SCOPED_TRACE("row " + std::to_string(i / kColumns) + ", column " + std::to_string(i % kColumns));
+        if (!std::isfinite(expected[i])) {
+          infinite += std::isnan(expected[i]) ? 0 : 1;
+          EXPECT_TRUE(std::isnan(expected[i]) ? std::isnan(found[i]) : expected[i] == found[i]) << found[i];
+          continue;
+        }
+        ++finite;
+        double allowed = 0;
+        for (std::size_t k = 0; k < kDepth; ++k) {
+          const double a = std::abs(static_cast<double>(input[i / kColumns * kDepth + k]));
+          const double b = std::abs(static_cast<double>(weights[i % kColumns * kDepth + k]));
+          allowed += a * b * 0x1p-21 + (a + b) * 0x1p-137;
+        }
+        EXPECT_LE(std::abs(static_cast<double>(expected[i]) - static_cast<double>(found[i])), allowed);
+      }
+    }
+  }
+  EXPECT_GT(finite, 500);
+  EXPECT_GT(infinite, 200);
+}
+
+// What is computed again is what was not finite, and nothing beside it.
+TEST_F(EmulatedTf32x3, RowsBesideOddNumbersKeepTheirBits) {
+  const Product odd = product({kMost, kNan, kInfinity, kLeast}, {});
+  const Product plain = product({1, 1, 1, 1}, {});
+  for (const MmaInstance& instance : mma_instances(ProductKind::tf32x3)) {
+    const std::vector<float> a = output_of(odd, emulate_product(odd, instance, ProductKind::tf32x3, 1));
+    const std::vector<float> b = output_of(plain, emulate_product(plain, instance, ProductKind::tf32x3, 1));
+    constexpr std::size_t kOdd = 4 * kColumns;
+    EXPECT_EQ(std::memcmp(a.data() + kOdd, b.data() + kOdd, (a.size() - kOdd) * sizeof(float)), 0);
+    EXPECT_TRUE(std::isnan(a[kColumns]));
   }
 }
 

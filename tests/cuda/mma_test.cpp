@@ -251,7 +251,6 @@ TEST(MmaOperands, TwoPartsOfAFloatAreAllButItsLastBit) {
   for (int i = 0; i < 10'000; ++i) {
     const float value = std::exp2(exponent(random)) * (i % 2 == 0 ? 1.0F : -1.0F);
     const SplitFloat split = split_tf32(value);
-    EXPECT_EQ(split.big, split.finite_big);
     EXPECT_EQ(split.big & 0x1FFFU, 0U);
     EXPECT_EQ(split.small & 0x1FFFU, 0U);
     const double sum = static_cast<double>(float_of(split.big)) + static_cast<double>(float_of(split.small));
@@ -259,13 +258,27 @@ TEST(MmaOperands, TwoPartsOfAFloatAreAllButItsLastBit) {
   }
 }
 
-TEST(MmaOperands, WhatIsNotFiniteIsInTheBigPartAlone) {
-  for (const float value : {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
+// Products with them are not finite, whatever the other factor is.
+TEST(MmaOperands, PartsOfWhatRoundsToNoNumberAreNone) {
+  for (const float value :
+       {kInfinity, -kInfinity, float_of(0x7F7FF000U), std::numeric_limits<float>::max(),
+        std::numeric_limits<float>::lowest(), std::numeric_limits<float>::quiet_NaN(), float_of(0x7F800001U)}) {
     const SplitFloat split = split_tf32(value);
-    EXPECT_EQ(float_of(split.finite_big), 0);
-    EXPECT_EQ(float_of(split.small), 0);
     EXPECT_FALSE(std::isfinite(float_of(split.big)));
-    EXPECT_EQ(std::isnan(float_of(split.big)), std::isnan(value));
+    EXPECT_FALSE(std::isfinite(float_of(split.small)));
+  }
+  const SplitFloat last = split_tf32(float_of(0x7F7FEFFFU));
+  EXPECT_EQ(last.big, 0x7F7FE000U);
+  EXPECT_EQ(float_of(last.big) + float_of(last.small), float_of(0x7F7FF000U));  // one more: its last bit
+}
+
+TEST(MmaOperands, OfTinyNumbersPartsLoseLessThanTheirLastPlaceAndAHalf) {
+  std::mt19937 random(3);
+  for (int i = 0; i < 10'000; ++i) {
+    const float value = float_of(static_cast<std::uint32_t>(random()) & 0x86FFFFFFU);  // below 2^-113, of either sign
+    const SplitFloat split = split_tf32(value);
+    const double sum = static_cast<double>(float_of(split.big)) + static_cast<double>(float_of(split.small));
+    EXPECT_LE(std::abs(sum - static_cast<double>(value)), 0x1p-137);
   }
 }
 
