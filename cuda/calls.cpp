@@ -744,10 +744,22 @@ std::vector<std::string> host_layers(const runtime::Plan& plan, std::span<const 
   return layers;
 }
 
+namespace {
+
+const CheckIndicesArguments* check_of(const Call& call) noexcept {
+  const auto* general = std::get_if<GeneralCall>(&call.work);
+  return general == nullptr ? nullptr : std::get_if<CheckIndicesArguments>(&general->work);
+}
+
+}  // namespace
+
+bool has_status(const Call& call) noexcept {
+  return std::holds_alternative<HostCall>(call.work) || check_of(call) != nullptr;
+}
+
 Status status_of(const Call& call) {
   if (const auto* host = std::get_if<HostCall>(&call.work)) return host->step->status();
-  const auto* general = std::get_if<GeneralCall>(&call.work);
-  const auto* check = general == nullptr ? nullptr : std::get_if<CheckIndicesArguments>(&general->work);
+  const CheckIndicesArguments* const check = check_of(call);
   if (check == nullptr || check->note->place < 0) return {};
   Error error = runtime::index_outside(check->note->index, check->size);
   error.finding.message = "layer " + quoted(call.name) + ": " + error.finding.message;

@@ -111,7 +111,9 @@ void add_general_constants(runtime::Plan& plan);
 [[nodiscard]] Result<std::vector<Call>> make_calls(const runtime::Plan& plan, const Addresses& addresses,
                                                    const CallOptions& options);
 
-// After a run: what went wrong in a call that follows numbers from outside.
+// Whether a call follows numbers from outside, so that it can go wrong though the device does nothing wrong.
+[[nodiscard]] bool has_status(const Call& call) noexcept;
+// After a run, and before the next one: what went wrong in such a call.
 [[nodiscard]] Status status_of(const Call& call);
 
 // --- the choices, for the tests

@@ -80,9 +80,7 @@ void HostStep::place(std::span<std::byte* const> inputs, std::span<std::byte* co
 }
 
 void HostStep::compute() {
-  Status outcome = program_->run(inputs_, outputs_);
-  const std::lock_guard lock(mutex_);
-  status_ = std::move(outcome);
+  status_ = program_->run(inputs_, outputs_);
 }
 
 }  // namespace rushlight::cuda

@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -52,11 +51,9 @@ class HostStep {
   [[nodiscard]] std::span<const Copy> up() const noexcept { return up_; }
 
   void compute();
-  // Of the last compute(): an index that points nowhere. It may be asked for while the next one runs.
-  [[nodiscard]] Status status() const {
-    const std::lock_guard lock(mutex_);
-    return status_;
-  }
+  // Of the last compute(): an index that points nowhere. To be asked before the next one, in the same queue or after a
+  // wait for it.
+  [[nodiscard]] const Status& status() const noexcept { return status_; }
 
  private:
   struct Staged {
@@ -74,7 +71,6 @@ class HostStep {
   std::vector<Copy> up_;
   std::vector<TensorView> inputs_;
   std::vector<MutableTensorView> outputs_;
-  mutable std::mutex mutex_;
   Status status_;
 };
 

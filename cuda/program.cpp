@@ -25,6 +25,13 @@ Result<std::unique_ptr<CudaProgram>> CudaProgram::make(ProgramParts parts) {
   return program;
 }
 
+CudaProgram::CudaProgram(ProgramParts parts, Stream stream, std::vector<Event> marks)
+    : parts_(std::move(parts)), stream_(std::move(stream)), marks_(std::move(marks)) {
+  for (const Call& call : parts_.calls) {
+    if (has_status(call)) calls_with_status_.push_back(&call);
+  }
+}
+
 CudaProgram::~CudaProgram() {
   const auto current = CurrentDevice::use(parts_.device);
   // A run that nobody waited for may still be at work on the workspace.
@@ -84,6 +91,7 @@ Result<std::uint64_t> CudaProgram::run_async(std::span<const TensorView> inputs,
   if (!enqueued) {
     // The caller has no ticket to wait for what was enqueued before.
     (void)stream_.synchronise();
+    outcomes_.take_back(last_ticket_);
     return std::move(enqueued).error();
   }
   last_ticket_ = ticket;
@@ -97,6 +105,7 @@ Status CudaProgram::enqueue_within(cudaStream_t queue, std::span<const TensorVie
     RUSHLIGHT_CUDA_TRY(cudaStreamWaitEvent, stream_.get(), entry_mark().get(), 0);
   }
   RUSHLIGHT_TRY(enqueue(inputs, outputs));
+  RUSHLIGHT_TRY(enqueue_outcome());
   RUSHLIGHT_TRY(end.record(stream_.get()));
   if (queue != nullptr) RUSHLIGHT_CUDA_TRY(cudaStreamWaitEvent, queue, end.get(), 0);
   return {};
@@ -106,7 +115,7 @@ Status CudaProgram::wait(std::uint64_t ticket) {
   RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(parts_.device));
   Status finished = mark_of(ticket).synchronise();
   if (!finished) return among_layers(std::move(finished).error());
-  return calls_status();
+  return outcomes_.of(ticket);
 }
 
 // A failure ends a run as well, and wait() tells it.
@@ -161,10 +170,21 @@ Status CudaProgram::launch_all(Progress* progress) {
   return {};
 }
 
-// Of calls that follow numbers from outside; what ran behind them computed with anything. Where runs follow each other
-// without a wait it is that of the last one.
+// The next run writes where this one's calls say how they went: they are asked between the two, on a thread of the
+// driver, which must not call CUDA.
+Status CudaProgram::enqueue_outcome() {
+  if (calls_with_status_.empty()) return {};
+  const auto note = [](void* program) {
+    auto& self = *static_cast<CudaProgram*>(program);
+    self.outcomes_.note(self.calls_status());
+  };
+  RUSHLIGHT_CUDA_TRY(cudaLaunchHostFunc, stream_.get(), note, this);
+  return {};
+}
+
+// What ran behind a call that went wrong computed with anything.
 Status CudaProgram::calls_status() const {
-  for (const Call& call : parts_.calls) RUSHLIGHT_TRY(status_of(call));
+  for (const Call* const call : calls_with_status_) RUSHLIGHT_TRY(status_of(*call));
   return {};
 }
 

@@ -12,6 +12,7 @@
 #include "cuda/calls.hpp"
 #include "cuda/device_memory.hpp"
 #include "cuda/graph.hpp"
+#include "cuda/run_outcomes.hpp"
 #include "cuda/stream.hpp"
 #include "cuda/upload.hpp"
 #include "runtime/backend.hpp"
@@ -63,8 +64,7 @@ class CudaProgram final : public runtime::Program {
   [[nodiscard]] std::string_view launching() const noexcept { return launching_; }
 
  private:
-  CudaProgram(ProgramParts parts, Stream stream, std::vector<Event> marks)
-      : parts_(std::move(parts)), stream_(std::move(stream)), marks_(std::move(marks)) {}
+  CudaProgram(ProgramParts parts, Stream stream, std::vector<Event> marks);
 
   // Ticket t has the mark t % kMarks, and shares it with later ones: runs end in their order, so that who waits for a
   // later one has waited for this. No run ever has to find a mark that is free.
@@ -82,10 +82,13 @@ class CudaProgram final : public runtime::Program {
   Status copy_outputs(std::span<const MutableTensorView> outputs);
   Status launch_all(Progress* progress);
   Status read_times();
+  Status enqueue_outcome();
   [[nodiscard]] Status calls_status() const;
   [[nodiscard]] Error among_layers(Error error) const;
 
   ProgramParts parts_;
+  std::vector<const Call*> calls_with_status_;
+  RunOutcomes outcomes_;  // of these calls, for run_async()
   std::string launching_;
   Stream stream_;
   std::optional<Graph> graph_;  // before the stream goes

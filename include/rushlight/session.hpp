@@ -33,8 +33,9 @@ enum class Implementation : std::uint8_t {
 struct SessionOptions {
   Implementation implementation = Implementation::automatic;
   /// Threads of the session's own pool, the caller's included; 1 makes none, 0 means as many as there are processors.
-  /// Ignored when `executor` is set. Results do not depend on it, bit for bit. Networks that several threads do not make
-  /// faster stay on the caller's: where a run takes less than a millisecond some runs are made both ways to find out.
+  /// Ignored when `executor` is set. Results do not depend on it, bit for bit. Networks that several threads do not
+  /// make faster stay on the caller's: where a run takes less than a millisecond some runs are made both ways to find
+  /// out.
   unsigned threads = 1;
   Executor* executor = nullptr;  ///< must outlive the session
   Progress* progress = nullptr;  ///< told after each operator of long runs; may cancel. Must outlive the session
@@ -62,9 +63,10 @@ class RUSHLIGHT_API Completion {
 
   /// Whether the run is over, well or not. Waits for nothing.
   [[nodiscard]] bool ready() const noexcept;
-  /// Waits until the run is over and says how it went: ErrorCode::device when the GPU failed at it. Later calls say the
-  /// same. Runs of one session end in their order where their shapes are the same; this may wait for a few of the next
-  /// ones too.
+  /// Waits until the run is over and says how it went, it and no other: ErrorCode::device when the GPU failed at it,
+  /// ErrorCode::invalid_argument when an index pointed nowhere. Later calls say the same, unless 256 later runs have
+  /// failed in between: then nobody knows any more, which is ErrorCode::device. Runs of one session end in their order
+  /// where their shapes are the same; this may wait for a few of the next ones too.
   [[nodiscard]] Status wait() const;
   /// The `cudaEvent_t` that is reached when the run is over, for cudaStreamWaitEvent(); null where it is over already.
   /// It is the session's, which uses it again for the eighth run after this one.

@@ -9,11 +9,13 @@
 #include <new>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "cuda/device_memory.hpp"
 #include "cuda/fake_cuda.hpp"
+#include "cuda/run_outcomes.hpp"
 #include "cuda/small_network.hpp"
 #include "cuda/stream.hpp"
 
@@ -266,6 +268,143 @@ TEST_F(AsyncRuns, ThatCannotBeginAreErrorsWithNothingUnderWayAndTheNextOneWorks)
     ASSERT_TRUE(stream.synchronise());
   }
   EXPECT_GE(errors, 8);
+}
+
+// Runs that go wrong by their inputs: one layer's kernel follows them into a table, and so does the host for another.
+class AsyncRunsOfWords : public testing::Test {
+ protected:
+  static constexpr std::int64_t kWords = 3;
+  static constexpr std::size_t kMostRuns = 300;
+  static constexpr std::size_t kResultsAt = kMostRuns * kWords * sizeof(std::int64_t);
+  static constexpr std::int64_t kGood = 5;
+  static constexpr std::int64_t kBadOnTheHost = 12;
+  static constexpr std::int64_t kBadOnTheGpu = 25;
+
+  void SetUp() override {
+    meet_the_gpu();
+    GraphBuilder g;
+    const Edge words = g.input("words", {-1, kWords}, DType::i64);
+    g.output("vectors", g.apply("table", Embedding{.num_embeddings = 20, .embedding_dim = 2}, words));
+    g.output("sums", g.apply("bag", EmbeddingBag{.num_embeddings = 10, .embedding_dim = 2}, words));
+    model_.emplace(test::made_up_model(g.build().value()));
+    session_.emplace(model_->session(Device::cuda(0)).value());
+    ASSERT_EQ(session_->host_layers().size(), 1U);
+    block_ = DeviceBuffer::allocate(0, kResultsAt + 64, "a test").value();
+  }
+  void TearDown() override {
+    session_.reset();
+    model_.reset();
+    block_ = DeviceBuffer();
+    EXPECT_EQ(fake::live(), fake::Live{}) << "something was not given back";
+  }
+
+  // `word` is the last one. Each run has an input of its own.
+  Result<Completion> begin(std::int64_t word) {
+    auto* const words = reinterpret_cast<std::int64_t*>(block_.data()) + begun_++ * static_cast<std::size_t>(kWords);
+    EXPECT_LE(begun_, kMostRuns);
+    std::fill(words, words + kWords, kGood);
+    words[kWords - 1] = word;
+    auto* const results = reinterpret_cast<float*>(block_.data() + kResultsAt);
+    const TensorView in{.data = words, .dtype = DType::i64, .shape = kInput, .device = Device::cuda(0)};
+    const MutableTensorView out[] = {{.data = results, .shape = kVectors, .device = Device::cuda(0)},
+                                     {.data = results + 8, .shape = kSums, .device = Device::cuda(0)}};
+    return session_->run_async({&in, 1}, out);
+  }
+  static std::string words_of(const Completion& completion) {
+    const Status outcome = completion.wait();
+    return outcome ? "" : outcome.error().finding.message;
+  }
+  static std::string expected_of(std::int64_t word) {
+    if (word == kGood) return "";
+    const bool on_the_host = word < kBadOnTheGpu;
+    return std::string("layer ") + (on_the_host ? "'bag'" : "'table'") + ": index " + std::to_string(word) +
+           " lies outside, expected 0 to " + (on_the_host ? "9" : "19");
+  }
+
+  const Shape kInput = {1, kWords};
+  const Shape kVectors = {1, kWords, 2};
+  const Shape kSums = {1, 2};
+  std::optional<Model> model_;
+  std::optional<Session> session_;
+  DeviceBuffer block_;
+  std::size_t begun_ = 0;
+};
+
+// They reported what the last of them had done: all of them shared one note.
+TEST_F(AsyncRunsOfWords, EachTellHowTheyWentThemselves) {
+  const std::int64_t kinds[] = {kGood, kBadOnTheGpu, kBadOnTheHost, kBadOnTheGpu + 1};
+  std::vector<std::int64_t> words;
+  std::vector<Completion> completions;
+  for (std::size_t i = 0; i < 40; ++i) {
+    words.push_back(kinds[(i * i + i / 3) % 4]);
+    completions.push_back(begin(words.back()).value());
+  }
+  for (const std::size_t first : {std::size_t{7}, std::size_t{30}, std::size_t{0}}) {
+    for (std::size_t i = 0; i < 40; ++i) {
+      const std::size_t run = (first + i * 11) % 40;
+      EXPECT_EQ(words_of(completions[run]), expected_of(words[run])) << run;
+    }
+  }
+  const Status outcome = completions[1].wait();
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, ErrorCode::invalid_argument);
+  // After the session too.
+  session_.reset();
+  EXPECT_EQ(words_of(completions[2]), expected_of(words[2]));
+  completions.clear();
+}
+
+TEST_F(AsyncRunsOfWords, AllocateNothingAndWaitForNothingThoughTheyGoWrong) {
+  ASSERT_EQ(words_of(begin(kGood).value()), "");
+  const int waits = fake::calls_of("cudaStreamSynchronize") + fake::calls_of("cudaEventSynchronize");
+  bool good = true;
+  counting = true;
+  for (int i = 0; i < 20; ++i) good = good && begin(kBadOnTheGpu).has_value();
+  counting = false;
+  EXPECT_TRUE(good);
+  EXPECT_EQ(std::exchange(allocations, 0), 0);
+  EXPECT_EQ(fake::calls_of("cudaStreamSynchronize") + fake::calls_of("cudaEventSynchronize"), waits);
+}
+
+TEST_F(AsyncRunsOfWords, BesideOnesThatCannotBeginKeepTheirOwnOutcome) {
+  ASSERT_EQ(words_of(begin(kGood).value()), "");
+  const int before = fake::calls();
+  ASSERT_EQ(words_of(begin(kGood).value()), "");
+  const int calls = fake::calls() - before;
+  int errors = 0;
+  for (int i = 0; i < calls; ++i) {
+    const Completion first = begin(kBadOnTheGpu).value();
+    const Completion second = begin(kGood).value();
+    fake::fail_any(cudaErrorInvalidValue, i);
+    errors += begin(kBadOnTheHost).has_value() ? 0 : 1;
+    fake::fail_any(cudaSuccess, 0);
+    const Completion third = begin(kGood).value();
+    const Completion fourth = begin(kBadOnTheHost).value();
+    EXPECT_EQ(words_of(fourth), expected_of(kBadOnTheHost));
+    EXPECT_EQ(words_of(third), "");
+    EXPECT_EQ(words_of(second), "");
+    EXPECT_EQ(words_of(first), expected_of(kBadOnTheGpu));
+  }
+  EXPECT_GE(errors, 5);
+}
+
+TEST_F(AsyncRunsOfWords, OfLongAgoAreNotCalledGoodWhenNobodyKnowsAnyMore) {
+  const Completion good = begin(kGood).value();
+  const Completion bad = begin(kBadOnTheGpu).value();
+  std::vector<Completion> others;
+  for (std::size_t i = 1; i < RunOutcomes::kMostFailures; ++i) others.push_back(begin(kBadOnTheGpu).value());
+  EXPECT_EQ(words_of(others.back()), expected_of(kBadOnTheGpu));
+  EXPECT_EQ(words_of(good), "");
+  EXPECT_EQ(words_of(bad), expected_of(kBadOnTheGpu));
+  const Completion last = begin(kBadOnTheHost).value();
+  EXPECT_EQ(words_of(last), expected_of(kBadOnTheHost));
+  for (const Completion* const forgotten : {&good, &bad}) {
+    const Status outcome = forgotten->wait();
+    ASSERT_FALSE(outcome);
+    EXPECT_EQ(outcome.error().finding.message, "nobody knows any more how this run went: 256 later ones have failed");
+    EXPECT_EQ(outcome.error().finding.hint, "wait for a run before so many others fail");
+  }
+  EXPECT_EQ(words_of(others.front()), expected_of(kBadOnTheGpu));
 }
 
 TEST_F(AsyncRuns, OnTheCpuAreOverAtOnce) {
