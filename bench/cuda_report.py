@@ -97,6 +97,12 @@ def networks(document):
                   "of it arithmetic", "error"], rows)
 
 
+def launched_singly(document):
+    """Those that were to be launched together and could not be."""
+    return "".join(f"- {case['net']}, {case['precision']}, batch {case['batch']}: {case['launching']}\n"
+                   for case in document["cases"] if not case["launching"].startswith("one CUDA graph"))
+
+
 def memory(document):
     rows = []
     for case in document["cases"]:
@@ -132,6 +138,10 @@ def page(path, document):
     yield limits(document)
     yield "## Networks\n"
     yield networks(document)
+    singly = launched_singly(document)
+    if singly:
+        yield "Launched one by one though they were to be launched together:\n"
+        yield singly
     yield "## Memory, and the way to the first run\n"
     yield memory(document)
 

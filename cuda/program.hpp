@@ -59,9 +59,7 @@ class CudaProgram final : public runtime::Program {
     return parts_.workspace.size_bytes() + parts_.host_bytes;
   }
   [[nodiscard]] std::span<const std::string> host_layers() const noexcept override { return parts_.host_layers; }
-
-  // For people: "one CUDA graph of 53 kernels", "53 launches: Progress is asked after each".
-  [[nodiscard]] std::string_view launching() const noexcept { return launching_; }
+  [[nodiscard]] std::string_view launching() const noexcept override { return launching_; }
 
  private:
   CudaProgram(ProgramParts parts, Stream stream, std::vector<Event> marks);

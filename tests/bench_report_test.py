@@ -154,6 +154,7 @@ class Kernels(unittest.TestCase):
 def cuda_document():
     case = {"net": "resnet50", "batch": 8, "precision": "bf16", "macs": 1, "bytes": 1, "roofline_seconds": 0.0002,
             "roofline_compute_seconds": 0.00005, "error_against_cpu": 0.002, "prepare_seconds": 0.01,
+            "launching": "one CUDA graph of 53 kernels",
             "weights_bytes": 100_000_000, "workspace_bytes": 20_000_000, "device_bytes": 72_000_000}
 
     def row(place, launch, *seconds):
@@ -164,7 +165,7 @@ def cuda_document():
             "peaks": [{"name": "fma", "sm_clock_hz": 1.7e9, "per_second": [5.1e13, 5.2e13]},
                       {"name": "copy", "sm_clock_hz": 0, "per_second": [4.0e12, 3.9e12]}],
             "uploads": {"pinned_copy_bytes_per_second": [5e10, 5e10], "tensor_bytes_per_second": [4.7e10, 1e10, 4.8e10]},
-            "cases": [case, {**case, "batch": 64, "prepare_seconds": None}],
+            "cases": [case, {**case, "batch": 64, "prepare_seconds": None, "launching": "53 launches: refused"}],
             "rows": [row("host", "together", 0.002, 0.001, 0.003), row("device", "together", 0.0008, 0.0008),
                      row("device", "one by one", 0.0009, 0.0011)],
             "targets": [{"what": "fast", "most_seconds": 0.001, "seconds": 0.0008, "verdict": "met"},
@@ -184,6 +185,8 @@ class Cuda(unittest.TestCase):
         self.assertIn("| memory, reads and writes | 4000 GB/s |  |", text)
         self.assertIn("| resnet50, bf16 | 8 | 100.0 | 20.0 | 72.0 | 10 | 10.0 |", text)
         self.assertIn("driver for CUDA 13.1", text)
+        self.assertIn("together:\n\n- resnet50, bf16, batch 64: 53 launches: refused\n", text)
+        self.assertNotIn("batch 8: ", text)
 
     def test_rivals_stand_beside_the_precision_of_their_kind(self):
         def block(rival, *rounds):

@@ -285,6 +285,7 @@ struct Case {
   std::optional<double> prepare_seconds{};  // of a model's first session: weights from memory to the GPU, and the plan
   std::uint64_t weights_bytes = 0;
   std::uint64_t workspace_bytes = 0;
+  std::string launching{};         // where they are launched together, if they are
   std::uint64_t device_bytes = 0;  // what less was free afterwards: weights, workspace, and what the driver takes
 };
 
@@ -322,8 +323,8 @@ class Measurement {
     RUSHLIGHT_TRY_ASSIGN(uploads, measure_uploads(settings_.device));
     std::printf("upload: %.1f GB/s, a copy from pinned memory %.1f GB/s\n\n", median(uploads.tensor) / 1e9,
                 median(uploads.pinned_copy) / 1e9);
-    std::printf("%-13s %5s %-6s %10s %10s %10s %10s %12s %9s %8s\n", "", "batch", "", "host", "pinned", "device",
-                "one by one", "images/s", "roofline", "error");
+    std::printf("%-13s %5s %-6s %10s %10s %10s %10s %12s %9s %8s  %s\n", "", "batch", "", "host", "pinned", "device",
+                "one by one", "images/s", "roofline", "error", "together:");
     for (const BenchNetwork& network : bench_networks()) {
       if (!settings_.nets.empty() &&
           std::find(settings_.nets.begin(), settings_.nets.end(), network.name) == settings_.nets.end()) {
@@ -390,6 +391,7 @@ class Measurement {
       if (launch == Launch::together) {
         if (batch == settings_.batches.front()) found.prepare_seconds = seconds_since(begin);
         found.workspace_bytes = session.workspace_bytes();
+        found.launching = session.launching();
         RUSHLIGHT_TRY_ASSIGN(const std::uint64_t free_after, free_device_bytes());
         found.device_bytes = free_before > free_after ? free_before - free_after : 0;
       }
@@ -463,12 +465,12 @@ class Measurement {
 
   void print(const Case& one) const {
     const double on_device = median_of(one, Where::device, Launch::together);
-    std::printf("%-13s %5d %-6s %7.3f ms %7.3f ms %7.3f ms %7.3f ms %12.0f %7.1f %% %8.1e\n",
+    std::printf("%-13s %5d %-6s %7.3f ms %7.3f ms %7.3f ms %7.3f ms %12.0f %7.1f %% %8.1e  %s\n",
                 std::string(one.net).c_str(), one.batch, std::string(to_string(one.precision)).c_str(),
                 median_of(one, Where::host, Launch::together) * 1e3,
                 median_of(one, Where::pinned, Launch::together) * 1e3, on_device * 1e3,
                 median_of(one, Where::device, Launch::one_by_one) * 1e3, one.batch / on_device,
-                100 * one.bound.seconds / on_device, one.error);
+                100 * one.bound.seconds / on_device, one.error, one.launching.c_str());
     std::fflush(stdout);
   }
 
@@ -527,6 +529,7 @@ Status write_json(const Settings& settings, const Measurement& measured) {
     json.field("precision", to_string(one.precision));
     json.field("macs", one.bound.macs).field("bytes", one.bound.bytes);
     json.field("roofline_seconds", one.bound.seconds).field("roofline_compute_seconds", one.bound.compute_seconds);
+    json.field("launching", std::string_view(one.launching));
     json.field("error_against_cpu", one.error).key("prepare_seconds");
     if (one.prepare_seconds) {
       json.real(*one.prepare_seconds);

@@ -48,6 +48,8 @@ struct Benchmark {
   std::vector<BenchmarkStep> steps{};  ///< with `layers`, in their order; empty where the backend cannot tell
   /// Layers that the host computes because the device has no kernel for them (Session::host_layers()).
   std::vector<std::string> host_layers{};
+  /// How kernels come to the GPU in the runs that were measured (Session::launching()); empty on the CPU.
+  std::string launching{};
   /// What the machine does at most with these threads, measured beside it: floating-point operations (two for a
   /// multiply-add) and bytes read from memory, a second. 0 where it was not measured.
   double machine_operations_per_second = 0;

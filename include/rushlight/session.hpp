@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rushlight/executor.hpp"
@@ -110,6 +111,9 @@ class RUSHLIGHT_API Session {
   /// Layers of the current plan that the host computes because the device has no kernel for them: their inputs are
   /// copied to the host and their outputs back, in every run. Empty on the CPU. Valid until the next plan.
   [[nodiscard]] std::span<const std::string> host_layers() const noexcept;
+  /// How the current plan's kernels come to the GPU, for people: "one CUDA graph of 53 kernels", or "53 launches: " and
+  /// why they are launched one by one. Empty on the CPU. Valid until the next plan.
+  [[nodiscard]] std::string_view launching() const noexcept;
 
   /// Inputs and outputs in port order, dense in C order (NCHW), in host memory or on the session's device. Allocates
   /// nothing when the shapes are those of the run before.

@@ -216,7 +216,12 @@ void write_row(JsonWriter& json, const Options& options, const Row& row) {
   json.end_object();
   json.key("host_layers").begin_array();
   for (const std::string& layer : report.host_layers) json.string(layer);
-  json.end_array();
+  json.end_array().key("launching");
+  if (report.launching.empty()) {
+    json.null();
+  } else {
+    json.string(report.launching);
+  }
   if (options.layers) {
     json.key("layers").begin_array();
     for (const BenchmarkStep& step : report.steps) write_step(json, row, step);
@@ -296,9 +301,24 @@ std::string host_layers_text(const Benchmark& report) {
     names += (i == 0 ? "" : ", ") + escaped(report.host_layers[i]);
   }
   if (names.empty()) return "";
-  return fmt::format("{} computed by the host, {} has no kernel for them: {}{}\n",
-                     plural(static_cast<std::int64_t>(report.host_layers.size()), "layer"), to_string(report.device),
-                     names, report.host_layers.size() > kMostNames ? ", ..." : "");
+  const std::size_t count = report.host_layers.size();
+  return fmt::format("{} computed by the host, {} has no kernel for {}: {}{}\n",
+                     plural(static_cast<std::int64_t>(count), "layer"), to_string(report.device),
+                     count == 1 ? "it" : "them", names, count > kMostNames ? ", ..." : "");
+}
+
+// How kernels are launched: once where it is the same for all rows, "" on the CPU.
+std::string launching_text(const std::vector<Row>& rows) {
+  const std::string& first = rows.front().benchmark.launching;
+  const bool is_same =
+      std::all_of(rows.begin(), rows.end(), [&](const Row& row) { return row.benchmark.launching == first; });
+  if (is_same) return first.empty() ? "" : fmt::format("launching: {}\n", escaped(first));
+  std::string text;
+  for (const Row& row : rows) {
+    text += fmt::format("launching, {}, batch {}: {}\n", row.precision, row.benchmark.items,
+                        escaped(row.benchmark.launching));
+  }
+  return text;
 }
 
 std::string text_of(const Context& context, const Options& options, const std::vector<Row>& rows) {
@@ -311,6 +331,7 @@ std::string text_of(const Context& context, const Options& options, const std::v
   std::string tail = fmt::format("{}{}{}   {} multiply-adds for a batch of {}   activations {}\n",
                                  to_string(first.device), first.isa.empty() ? "" : " ", first.isa,
                                  format_count(first.macs), first.items, format_bytes(first.workspace_bytes));
+  tail += launching_text(rows);
   tail += host_layers_text(first);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Benchmark& report = rows[i].benchmark;

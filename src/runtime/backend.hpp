@@ -107,6 +107,10 @@ class Program {
   // Layers that the host computes because the device has no kernel for them, in the order in which they run.
   [[nodiscard]] virtual std::span<const std::string> host_layers() const noexcept { return {}; }
 
+  // How a run's kernels come to the device, for people: "one CUDA graph of 53 kernels", "53 launches: Progress is asked
+  // after each". Empty where nothing is launched.
+  [[nodiscard]] virtual std::string_view launching() const noexcept { return {}; }
+
  protected:
   Program() = default;
 };

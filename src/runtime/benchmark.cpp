@@ -267,6 +267,7 @@ Result<Benchmark> benchmark(const Model& model, const BenchmarkOptions& options)
   report.workspace_bytes = runner.session().workspace_bytes();
   const std::span<const std::string> host_layers = runner.session().host_layers();
   report.host_layers.assign(host_layers.begin(), host_layers.end());
+  report.launching = runner.session().launching();
   // Not counted: caches, branch predictors and the processor's clock find their pace.
   RUSHLIGHT_TRY(runner.run_for(options.seconds / 10, options.progress, [](double) {}));
   RUSHLIGHT_TRY(runner.run_for(options.seconds, options.progress,

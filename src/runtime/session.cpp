@@ -121,6 +121,10 @@ struct Session::Impl {
 
   [[nodiscard]] std::span<const Port> inputs() const { return model->graph.inputs(); }
   [[nodiscard]] std::span<const Port> outputs() const { return model->graph.outputs(); }
+  // Null where there is no plan, or nothing to compute in it.
+  [[nodiscard]] const Program* current_program() const {
+    return current < plans.size() ? plans[current].program.get() : nullptr;
+  }
   [[nodiscard]] runtime::Network network() const { return {model->graph, model->parameters}; }
 
   Status check_input(std::size_t port, std::span<const std::int64_t> shape) const {
@@ -321,9 +325,12 @@ std::uint64_t Session::workspace_bytes() const noexcept {
 }
 
 std::span<const std::string> Session::host_layers() const noexcept {
-  if (impl_->current >= impl_->plans.size()) return {};
-  const Program* const program = impl_->plans[impl_->current].program.get();
+  const Program* const program = impl_->current_program();
   return program == nullptr ? std::span<const std::string>() : program->host_layers();
+}
+std::string_view Session::launching() const noexcept {
+  const Program* const program = impl_->current_program();
+  return program == nullptr ? std::string_view() : program->launching();
 }
 
 Status Session::run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) {
