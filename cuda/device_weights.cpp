@@ -1,5 +1,8 @@
 #include "cuda/device_weights.hpp"
 
+#include <cassert>
+#include <utility>
+
 #include "base/fail.hpp"
 #include "cuda/stream.hpp"
 #include "cuda/upload.hpp"
@@ -18,8 +21,8 @@ Result<std::map<WeightCopy, const std::byte*>> DeviceWeights::upload(std::span<c
   // A copy that is not on the device yet.
   struct Waiting {
     Key key;
-    Tensor tensor;
     std::uint64_t offset_bytes = 0;
+    std::uint64_t size_bytes = 0;
   };
   const auto key_of = [&](const WeightCopy& copy) { return Key(plan.constants[copy.constant], copy.form); };
 
@@ -29,10 +32,9 @@ Result<std::map<WeightCopy, const std::byte*>> DeviceWeights::upload(std::span<c
   for (const WeightCopy& copy : copies) {
     Key key = key_of(copy);
     if (places_.contains(key)) continue;
-    RUSHLIGHT_TRY_ASSIGN(const Tensor values, runtime::materialise(key.first, network));
-    RUSHLIGHT_TRY_ASSIGN(Tensor tensor, in_form(values, copy.form));
-    const std::uint64_t size_bytes = tensor.size_bytes();
-    missing.push_back({std::move(key), std::move(tensor), total_bytes});
+    RUSHLIGHT_TRY_ASSIGN(const EdgeType type, runtime::type_of(key.first, network));
+    const std::uint64_t size_bytes = form_bytes(type, copy.form);
+    missing.push_back({std::move(key), total_bytes, size_bytes});
     // What lies in host memory adds up to far less than 2^64.
     total_bytes += (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
   }
@@ -41,7 +43,11 @@ Result<std::map<WeightCopy, const std::byte*>> DeviceWeights::upload(std::span<c
     RUSHLIGHT_TRY_ASSIGN(const CurrentDevice current, CurrentDevice::use(device_));
     RUSHLIGHT_TRY_ASSIGN(Upload upload, Upload::begin(block.data(), total_bytes));
     for (const Waiting& waiting : missing) {
-      RUSHLIGHT_TRY_ASSIGN(const ByteSpan bytes, waiting.tensor.bytes());
+      RUSHLIGHT_TRY_ASSIGN(Tensor values, runtime::materialise(waiting.key.first, network));
+      RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, in_form(std::move(values), waiting.key.second));
+      RUSHLIGHT_TRY_ASSIGN(const ByteSpan bytes, tensor.bytes());
+      assert(bytes.size() == waiting.size_bytes);
+      // The tensor goes: its bytes are in the upload's own buffers, or the driver has read them.
       RUSHLIGHT_TRY(upload.append(bytes));
       RUSHLIGHT_TRY(upload.pad((kAlignment - bytes.size() % kAlignment) % kAlignment));
     }

@@ -26,6 +26,7 @@ class DeviceWeights final : public runtime::PackedWeights {
   [[nodiscard]] const std::shared_ptr<runtime::PackedWeights>& host() const noexcept { return host_; }
 
   // Where each of `copies`, of constants of `plan`, lies; uploads those that are not there yet, all into one block.
+  // They are made on the host one after the other: no two forms are in its memory at a time.
   [[nodiscard]] Result<std::map<WeightCopy, const std::byte*>> upload(std::span<const WeightCopy> copies,
                                                                       const runtime::Plan& plan,
                                                                       const runtime::Network& network);

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <utility>
-#include <vector>
 
 #include "base/fail.hpp"
 #include "runtime/winograd_filters.hpp"
@@ -35,19 +35,25 @@ Result<Tensor> in_rows(Tensor values, WeightForm form) {
   return rows;
 }
 
+Result<std::span<float>> floats_of(Tensor& tensor) {
+  RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> bytes, tensor.mutable_bytes());
+  return std::span<float>(reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float));
+}
+
 // [depth][outputs] from [outputs][...].
 Result<Tensor> transposed(const Tensor& values) {
   if (values.numel() == 0) return values;
   const std::int64_t outputs = values.shape()[0];
   const std::int64_t depth = values.numel() / outputs;
   RUSHLIGHT_TRY_ASSIGN(const std::span<const float> from, values.values<float>());
-  std::vector<float> turned(from.size());
+  RUSHLIGHT_TRY_ASSIGN(Tensor turned, Tensor::zeros(DType::f32, {depth, outputs}));
+  RUSHLIGHT_TRY_ASSIGN(const std::span<float> to, floats_of(turned));
   for (std::size_t i = 0; i < from.size(); ++i) {
     const std::size_t output = i / static_cast<std::size_t>(depth);
     const std::size_t k = i % static_cast<std::size_t>(depth);
-    turned[k * static_cast<std::size_t>(outputs) + output] = from[i];
+    to[k * static_cast<std::size_t>(outputs) + output] = from[i];
   }
-  return Tensor::from_values<float>(turned, {depth, outputs});
+  return turned;
 }
 
 // [position][outputs][inputs] from [outputs][3][3][inputs].
@@ -57,7 +63,9 @@ Result<Tensor> winograd_filters(const Tensor& values, const runtime::FilterMatri
   RUSHLIGHT_TRY_ASSIGN(const std::span<const float> from, values.values<float>());
   const auto outputs = static_cast<std::size_t>(values.shape()[0]);
   const auto inputs = static_cast<std::size_t>(values.shape()[3]);
-  std::vector<float> moved(Filters::kPositions * outputs * inputs);
+  RUSHLIGHT_TRY_ASSIGN(Tensor moved, Tensor::zeros(DType::f32, {static_cast<std::int64_t>(Filters::kPositions),
+                                                                values.shape()[0], values.shape()[3]}));
+  RUSHLIGHT_TRY_ASSIGN(const std::span<float> all, floats_of(moved));
   Filters filters(g);
   for (std::size_t output = 0; output < outputs; ++output) {
     for (std::size_t first = 0; first < inputs; first += Filters::kRun) {
@@ -69,13 +77,19 @@ Result<Tensor> winograd_filters(const Tensor& values, const runtime::FilterMatri
       }
       filters.run();
       for (std::size_t position = 0; position < Filters::kPositions; ++position) {
-        float* const to = moved.data() + (position * outputs + output) * inputs + first;
+        float* const to = all.data() + (position * outputs + output) * inputs + first;
         for (std::size_t i = 0; i < count; ++i) to[i] = static_cast<float>(filters.moved[position][i]);
       }
     }
   }
-  return Tensor::from_values<float>(
-      moved, {static_cast<std::int64_t>(Filters::kPositions), values.shape()[0], values.shape()[3]});
+  return moved;
+}
+
+// Rounded, in rows; the values are given up in between.
+Result<Tensor> in_rows_of(DType dtype, Tensor values, WeightForm form) {
+  RUSHLIGHT_TRY_ASSIGN(Tensor rounded, values.to(dtype));
+  values = Tensor();
+  return in_rows(std::move(rounded), form);
 }
 
 }  // namespace
@@ -85,26 +99,45 @@ std::int64_t row_pitch(std::int64_t depth, WeightForm form) noexcept {
   return form == WeightForm::plain ? depth : (depth + step - 1) / step * step;
 }
 
-Result<Tensor> in_form(const Tensor& values, WeightForm form) {
+std::uint64_t form_bytes(const EdgeType& values, WeightForm form) noexcept {
+  std::int64_t elements = 1;
+  for (const std::int64_t size : values.shape) elements *= size;
+  if (elements == 0) return 0;
+  const auto bytes = static_cast<std::uint64_t>(elements) * size_bytes(values.dtype);
+  switch (form) {
+    case WeightForm::plain:
+    case WeightForm::f32_transposed:
+      break;
+    case WeightForm::f32_rows:
+    case WeightForm::bf16_rows:
+    case WeightForm::fp16_rows: {
+      const std::int64_t outputs = values.shape[0];
+      return static_cast<std::uint64_t>(outputs * row_pitch(elements / outputs, form) * element_bytes(form));
+    }
+    case WeightForm::winograd2:
+      return bytes / 9 * runtime::FilterTransform<4>::kPositions;
+    case WeightForm::winograd4:
+      return bytes / 9 * runtime::FilterTransform<6>::kPositions;
+  }
+  return bytes;
+}
+
+Result<Tensor> in_form(Tensor values, WeightForm form) {
   switch (form) {
     case WeightForm::plain:
       break;
     case WeightForm::f32_rows:
-      return in_rows(values, form);
+      return in_rows(std::move(values), form);
     case WeightForm::f32_transposed:
       return transposed(values);
     case WeightForm::winograd2:
       return winograd_filters<4>(values, runtime::g_of_f2());
     case WeightForm::winograd4:
       return winograd_filters<6>(values, runtime::g_of_f4());
-    case WeightForm::bf16_rows: {
-      RUSHLIGHT_TRY_ASSIGN(Tensor rounded, values.to(DType::bf16));
-      return in_rows(std::move(rounded), form);
-    }
-    case WeightForm::fp16_rows: {
-      RUSHLIGHT_TRY_ASSIGN(Tensor rounded, values.to(DType::f16));
-      return in_rows(std::move(rounded), form);
-    }
+    case WeightForm::bf16_rows:
+      return in_rows_of(DType::bf16, std::move(values), form);
+    case WeightForm::fp16_rows:
+      return in_rows_of(DType::f16, std::move(values), form);
   }
   return values;
 }

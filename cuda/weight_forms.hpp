@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "runtime/plan.hpp"
+#include "rushlight/graph.hpp"
 #include "rushlight/result.hpp"
 #include "rushlight/tensor.hpp"
 
@@ -36,7 +37,11 @@ struct WeightCopy {
   friend auto operator<=>(const WeightCopy&, const WeightCopy&) = default;
 };
 
-// What is uploaded for `values`, a materialised constant: the bytes of the tensor that comes back, in C order.
-[[nodiscard]] Result<Tensor> in_form(const Tensor& values, WeightForm form);
+// What is uploaded for `values`, a materialised constant: the bytes of the tensor that comes back, in C order. Beside
+// the values there is memory for one such tensor, or for two of 16 bits, and none for `plain`.
+[[nodiscard]] Result<Tensor> in_form(Tensor values, WeightForm form);
+
+// Of in_form() for values of this type.
+[[nodiscard]] std::uint64_t form_bytes(const EdgeType& values, WeightForm form) noexcept;
 
 }  // namespace rushlight::cuda

@@ -20,15 +20,21 @@ struct Parameter {
   std::span<const float> values;
 };
 
-Result<Parameter> parameter(const Network& network, std::size_t node, std::string_view name) {
+// Not read yet.
+Result<Tensor> find(const Network& network, std::size_t node, std::string_view name) {
   const std::string full_name = network.graph.nodes()[node].parameter(name);
   const Tensor* tensor = network.parameters.find(full_name);
   if (tensor == nullptr) {
     return Error::of(
         {.category = Category::model, .code = "MODEL-MISSING", .message = "no parameter " + quoted(full_name)});
   }
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const float> values, tensor->values<float>());
-  return Parameter{*tensor, values};
+  return *tensor;
+}
+
+Result<Parameter> parameter(const Network& network, std::size_t node, std::string_view name) {
+  RUSHLIGHT_TRY_ASSIGN(Tensor tensor, find(network, node, name));
+  RUSHLIGHT_TRY_ASSIGN(const std::span<const float> values, tensor.values<float>());
+  return Parameter{std::move(tensor), values};
 }
 
 // The four vectors of a batch norm as y = (x - mean) * scale + shift, in double.
@@ -85,17 +91,19 @@ Result<Tensor> make_vector(std::size_t size, F&& value) {
   return tensor;
 }
 
+Shape weight_shape(const Constant& constant, std::span<const std::int64_t> from) {
+  if (constant.form != Form::conv_weight) return {from.begin(), from.end()};
+  Shape shape = {from[0]};
+  if (from.size() == 3) shape.push_back(1);
+  shape.insert(shape.end(), from.begin() + 2, from.end());
+  shape.push_back(from[1]);
+  return shape;
+}
+
 // Weights: each output's [channels][pixels] becomes [pixels][channels], times the scale of a folded batch norm.
 Result<Tensor> make_weight(const Constant& constant, const Network& network) {
   RUSHLIGHT_TRY_ASSIGN(const WeightSource weight, find_weight(constant, network));
-  const std::span<const std::int64_t> from = weight.tensor.shape();
-  Shape shape(from.begin(), from.end());
-  if (constant.form == Form::conv_weight) {
-    shape = {from[0]};
-    if (from.size() == 3) shape.push_back(1);
-    shape.insert(shape.end(), from.begin() + 2, from.end());
-    shape.push_back(from[1]);
-  }
+  const Shape shape = weight_shape(constant, weight.tensor.shape());
   const bool moves = weight.channels > 1 && weight.pixels > 1;
   if (!moves && weight.scales.empty()) {
     return Tensor::view(weight.tensor.storage(), DType::f32, shape, contiguous_strides(shape),
@@ -118,20 +126,26 @@ Result<Tensor> make_weight(const Constant& constant, const Network& network) {
   return tensor;
 }
 
-// From torch's [in][out / groups][taps], the inputs of one group adjacent.
-Result<Tensor> make_transposed_weight(const Constant& constant, const Network& network) {
-  RUSHLIGHT_TRY_ASSIGN(const Parameter weight, parameter(network, constant.node, "weight"));
-  const Operator& op = network.graph.nodes()[constant.node].op;
+// [out][taps][in / groups] from torch's [in][out / groups][taps].
+Shape transposed_weight_shape(const Operator& op, std::span<const std::int64_t> from) {
   std::int64_t groups = 1;
   if (const auto* one = op.get_if<ConvTranspose1d>()) groups = one->groups;
   if (const auto* two = op.get_if<ConvTranspose2d>()) groups = two->groups;
   if (const auto* three = op.get_if<ConvTranspose3d>()) groups = three->groups;
-  const std::span<const std::int64_t> from = weight.tensor.shape();
-  const std::int64_t inputs = from[0] / groups;
-  const std::int64_t outputs = from[1];
   std::int64_t taps = 1;
   for (std::size_t i = 2; i < from.size(); ++i) taps *= from[i];
-  RUSHLIGHT_TRY_ASSIGN(Tensor tensor, Tensor::zeros(DType::f32, {groups * outputs, taps, inputs}));
+  return {groups * from[1], taps, from[0] / groups};
+}
+
+// The inputs of one group adjacent.
+Result<Tensor> make_transposed_weight(const Constant& constant, const Network& network) {
+  RUSHLIGHT_TRY_ASSIGN(const Parameter weight, parameter(network, constant.node, "weight"));
+  const std::span<const std::int64_t> from = weight.tensor.shape();
+  const Shape shape = transposed_weight_shape(network.graph.nodes()[constant.node].op, from);
+  const std::int64_t outputs = from[1];
+  const std::int64_t taps = shape[1];
+  const std::int64_t inputs = shape[2];
+  RUSHLIGHT_TRY_ASSIGN(Tensor tensor, Tensor::zeros(DType::f32, shape));
   RUSHLIGHT_TRY_ASSIGN(const std::span<float> out, writable(tensor));
   const float* value = weight.values.data();
   for (std::int64_t i = 0; i < from[0]; ++i) {
@@ -161,16 +175,11 @@ Result<Tensor> make_bias(const Constant& constant, const Network& network) {
   });
 }
 
-Result<Tensor> make_value(const Node& node, const Network& network) {
-  const auto* numbers = node.op.get_if<rushlight::Constant>();
+Result<Tensor> make_value(std::size_t index, const Network& network) {
+  const auto* numbers = network.graph.nodes()[index].op.get_if<rushlight::Constant>();
   if (numbers == nullptr) {
-    const Tensor* tensor = network.parameters.find(node.parameter(""));
-    if (tensor == nullptr) {
-      return Error::of({.category = Category::model,
-                        .code = "MODEL-MISSING",
-                        .message = "no parameter " + quoted(node.parameter(""))});
-    }
-    return tensor->contiguous();
+    RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, find(network, index, ""));
+    return tensor.contiguous();
   }
   if (!numbers->integer) {
     std::vector<float> values(numbers->values.size());
@@ -210,6 +219,40 @@ Result<WeightSource> find_weight(const Constant& constant, const Network& networ
   return source;
 }
 
+Result<EdgeType> type_of(const Constant& constant, const Network& network) {
+  const Operator& op = network.graph.nodes()[constant.node].op;
+  const auto found = [&](std::size_t node, std::string_view name) -> Result<EdgeType> {
+    RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, find(network, node, name));
+    return EdgeType{tensor.dtype(), {tensor.shape().begin(), tensor.shape().end()}};
+  };
+  switch (constant.form) {
+    case Form::conv_weight:
+    case Form::linear_weight: {
+      RUSHLIGHT_TRY_ASSIGN(const EdgeType weight, found(constant.node, "weight"));
+      return EdgeType{DType::f32, weight_shape(constant, weight.shape)};
+    }
+    case Form::transposed_weight: {
+      RUSHLIGHT_TRY_ASSIGN(const EdgeType weight, found(constant.node, "weight"));
+      return EdgeType{DType::f32, transposed_weight_shape(op, weight.shape)};
+    }
+    case Form::bias:
+      if (constant.batch_norm != kNoNode) return found(constant.batch_norm, "running_mean");
+      return found(constant.node, "bias");
+    case Form::parameter:
+      return found(constant.node, constant.name);
+    case Form::value: {
+      const auto* numbers = op.get_if<rushlight::Constant>();
+      if (numbers == nullptr) return found(constant.node, "");
+      return EdgeType{numbers->integer ? DType::i64 : DType::f32, numbers->shape};
+    }
+    case Form::norm_mean:
+    case Form::norm_scale:
+    case Form::norm_shift:
+      break;
+  }
+  return found(constant.node, "running_mean");
+}
+
 Result<Tensor> materialise(const Constant& constant, const Network& network) {
   switch (constant.form) {
     case Form::conv_weight:
@@ -224,7 +267,7 @@ Result<Tensor> materialise(const Constant& constant, const Network& network) {
       return found.tensor;
     }
     case Form::value:
-      return make_value(network.graph.nodes()[constant.node], network);
+      return make_value(constant.node, network);
     case Form::norm_mean:
     case Form::norm_scale:
     case Form::norm_shift:

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "runtime/backend.hpp"
+#include "rushlight/graph.hpp"
 #include "rushlight/result.hpp"
 #include "rushlight/tensor.hpp"
 
@@ -44,6 +45,9 @@ struct Constant {
 
   friend auto operator<=>(const Constant&, const Constant&) = default;
 };
+
+// The dtype and shape of materialise()'s tensor, without making it or reading a parameter. Errors as there.
+[[nodiscard]] Result<EdgeType> type_of(const Constant& constant, const Network& network);
 
 // The values: float32 (Form::value: as the node says), in C order. The parameter itself, without a copy, where nothing
 // has to be done. ErrorCode::out_of_memory; ::mismatch when a parameter is absent.

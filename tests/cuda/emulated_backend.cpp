@@ -54,6 +54,14 @@ class EmulatedProgram final : public runtime::Program {
       RUSHLIGHT_TRY_ASSIGN(const Tensor values, runtime::materialise(plan.constants[copy.constant], network));
       RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, in_form(values, copy.form));
       RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> bytes, tensor.bytes());
+      // What an upload makes room for before there are any values.
+      RUSHLIGHT_TRY_ASSIGN(const EdgeType type, runtime::type_of(plan.constants[copy.constant], network));
+      if (form_bytes(type, copy.form) != bytes.size()) {
+        return Error::of({.category = Category::device,
+                          .code = "EMULATION",
+                          .message = "a form of " + std::to_string(bytes.size()) + " bytes, expected " +
+                                     std::to_string(form_bytes(type, copy.form))});
+      }
       std::byte* const place = add(bytes.size());
       if (!bytes.empty()) std::memcpy(place, bytes.data(), bytes.size());
       addresses.weights.emplace(copy, place);

@@ -78,6 +78,7 @@ struct Machine {
   std::vector<std::unique_ptr<CUgraphExec_st>> executables;
   std::function<double(const Work&)> clock = [](const Work&) { return 1.0; };
   bool skips_kernels = false;
+  std::function<void()> watcher;
   std::string emulation_failure;
 };
 
@@ -123,6 +124,7 @@ cudaError_t told(cudaError_t status) {
 cudaError_t enter(std::string_view call) {
   Machine& m = machine();
   ++m.calls[std::string(call)];
+  if (m.watcher) m.watcher();
   if (m.lost != cudaSuccess) return told(m.lost);
   if (m.driver == 0) return told(cudaErrorInsufficientDriver);
   if (m.driver < CUDART_VERSION / 1000 * 1000) return told(cudaErrorInsufficientDriver);
@@ -262,6 +264,14 @@ Live live() {
   const Machine& m = machine();
   return {static_cast<int>(m.blocks.size()), static_cast<int>(m.pinned.size()), static_cast<int>(m.streams.size()),
           static_cast<int>(m.events.size()), static_cast<int>(m.graphs.size() + m.executables.size())};
+}
+std::uint64_t device_bytes() {
+  std::uint64_t sum = 0;
+  for (const auto& [begin, block] : machine().blocks) sum += block.size_bytes;
+  return sum;
+}
+void watch(std::function<void()> look) {
+  machine().watcher = std::move(look);
 }
 int calls_of(std::string_view call) {
   const auto found = machine().calls.find(call);

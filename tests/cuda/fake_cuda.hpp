@@ -25,7 +25,7 @@ struct Gpu {
   std::uint64_t memory_bytes = std::uint64_t{1} << 30;
 };
 
-// Forgets failures, counts of calls, the clock and devices that are lost. Nothing may be live.
+// Forgets failures, counts of calls, the clock, who watches, and devices that are lost. Nothing may be live.
 void reset(std::vector<Gpu> gpus = {Gpu{}});
 // As 13000 for CUDA 13.0; 0: none is installed.
 void set_driver(int version);
@@ -54,6 +54,12 @@ struct Live {
   friend bool operator==(const Live&, const Live&) = default;
 };
 [[nodiscard]] Live live();
+
+// Of device memory that is live.
+[[nodiscard]] std::uint64_t device_bytes();
+
+// `look` is called at the head of each call of CUDA's.
+void watch(std::function<void()> look);
 
 // Since reset(), failed ones included.
 [[nodiscard]] int calls_of(std::string_view call);

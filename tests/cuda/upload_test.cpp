@@ -1,17 +1,21 @@
 // Bytes to a GPU, between GPUs and back, over a CUDA runtime on the host.
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/fail.hpp"
 #include "checksum/crc32.hpp"
 #include "cuda/device_memory.hpp"
 #include "cuda/fake_cuda.hpp"
+#include "cuda/small_network.hpp"
 #include "cuda/stream.hpp"
 #include "cuda/upload.hpp"
 #include "runtime/networks.hpp"
@@ -133,6 +137,45 @@ TEST_F(Uploads, GoFromGpuToGpuAndBack) {
   int current = -1;
   ASSERT_EQ(cudaGetDevice(&current), cudaSuccess);
   EXPECT_EQ(current, 0) << "the caller's device stays current";
+}
+
+// All forms of a model's weights were on the host together before the first of them went up.
+TEST_F(Uploads, OfWeightsHoldOneFormOnTheHostAtATime) {
+  constexpr std::int64_t kChannels = 256;
+  constexpr std::uint64_t kLayerBytes = kChannels * kChannels * 9 * sizeof(float);
+  constexpr int kLayers = 18;
+  std::vector<Layer> layers;
+  for (int i = 0; i < kLayers; ++i) {
+    layers.emplace_back("conv" + std::to_string(i),
+                        Conv2d{.in_channels = kChannels, .out_channels = kChannels, .kernel_size = 3, .padding = 1});
+  }
+  const Sequential network(std::move(layers));
+  // The largest forms: Winograd's F(2x2) has 16 numbers for 9, F(4x4) 36.
+  struct Way {
+    Precision precision;
+    std::uint64_t largest_form;
+  };
+  for (const auto& [precision, largest_form] :
+       {Way{Precision::strict, kLayerBytes * 16 / 9}, Way{Precision::fast, kLayerBytes * 4},
+        Way{Precision::bf16, kLayerBytes / 2}}) {
+    const Model model = test::made_up_model(network.graph({kChannels, 8, 8}).value());
+    meet_the_gpu();
+    fake::skip_kernels();
+    const auto in_use = [] {
+      const struct mallinfo2 info = mallinfo2();
+      return info.uordblks + info.hblkhd - fake::device_bytes();
+    };
+    const std::uint64_t before = in_use();
+    std::uint64_t most = before;
+    fake::watch([&] { most = std::max(most, static_cast<std::uint64_t>(in_use())); });
+    const Session session = model.session(Device::cuda(0), {.precision = precision, .limits = {}}).value();
+    const std::uint64_t bound = largest_form + 2 * Upload::kBufferBytes + (std::uint64_t{2} << 20);
+    EXPECT_LE(most - before, bound);
+    EXPECT_GT(most - before, 2 * Upload::kBufferBytes) << "nothing was seen";
+    // All forms together, the least they may take.
+    EXPECT_LT(bound, kLayers * (precision == Precision::bf16 ? kLayerBytes / 2 : kLayerBytes));
+  }
+  fake::reset();
 }
 
 TEST_F(Uploads, ThatFailAtAnyCallLeaveNothingBehind) {
