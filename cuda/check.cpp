@@ -31,10 +31,20 @@ bool ends_the_context(cudaError_t status) {
   }
 }
 
+constexpr const char* kOutOfMemoryRemedy = "run smaller batches, or on the CPU";
+
 // 0 where no driver is installed: the static runtime calls that an insufficient one.
 int driver_version() {
   int version = 0;
   return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
+}
+
+// "" where nobody but the authors can do something.
+const char* remedy_for(cudaError_t status) {
+  if (ends_the_context(status)) return "the GPU cannot be used again before the program is restarted";
+  if (status == cudaErrorMemoryAllocation) return kOutOfMemoryRemedy;
+  if (status == cudaErrorDevicesUnavailable) return "another program has this GPU to itself: end it, or run on the CPU";
+  return "";
 }
 
 Error failed(cudaError_t status, std::string where) {
@@ -45,8 +55,10 @@ Error failed(cudaError_t status, std::string where) {
       .code = "CUDA-CALL",
       .message = std::move(where) + ": " + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ")",
       .found = cudaGetErrorName(status)};
-  if (ends_the_context(status)) finding.hint = "the GPU cannot be used again before the program is restarted";
-  return Error::of(std::move(finding));
+  finding.hint = remedy_for(status);
+  Error error = Error::of(std::move(finding));
+  if (status == cudaErrorMemoryAllocation) error.code = ErrorCode::out_of_memory;
+  return error;
 }
 
 }  // namespace
@@ -60,9 +72,7 @@ Error call_failed(cudaError_t status, std::string_view call) {
                       .found = cudaGetErrorName(status),
                       .hint = remedy_for_no_gpu(status)});
   }
-  Error error = failed(status, std::string(call));
-  if (status == cudaErrorMemoryAllocation) error.code = ErrorCode::out_of_memory;
-  return error;
+  return failed(status, std::string(call));
 }
 
 Error kernel_failed(cudaError_t status, std::string_view kernel, std::string_view layer) {
@@ -81,7 +91,16 @@ Error out_of_device_memory(int device, std::uint64_t size_bytes, std::string_vie
   return Error::of(ErrorCode::out_of_memory, {.category = Category::device,
                                               .code = "OUT-OF-MEMORY",
                                               .message = std::move(message),
-                                              .hint = "run smaller batches, or on the CPU"});
+                                              .hint = kOutOfMemoryRemedy});
+}
+
+Error out_of_pinned_memory(std::uint64_t size_bytes) {
+  (void)cudaGetLastError();
+  return Error::of(ErrorCode::out_of_memory,
+                   {.category = Category::device,
+                    .code = "OUT-OF-MEMORY",
+                    .message = "no memory of the host for " + std::to_string(size_bytes) + " page-locked bytes",
+                    .hint = "free some of it, or run on the CPU"});
 }
 
 std::string version_text(int version) {

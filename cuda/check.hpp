@@ -22,6 +22,9 @@ namespace rushlight::cuda {
 // The device has not `size_bytes` left for `purpose` ("activations").
 [[nodiscard]] Error out_of_device_memory(int device, std::uint64_t size_bytes, std::string_view purpose);
 
+// The host has not so many bytes that can be page-locked.
+[[nodiscard]] Error out_of_pinned_memory(std::uint64_t size_bytes);
+
 // Why no GPU can be used at all; empty for errors of another kind.
 [[nodiscard]] std::string why_no_gpu(cudaError_t status);
 

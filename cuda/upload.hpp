@@ -20,7 +20,9 @@ class PinnedBuffer {
  public:
   static Result<PinnedBuffer> allocate(std::size_t size_bytes) {
     void* data = nullptr;
-    RUSHLIGHT_CUDA_TRY(cudaHostAlloc, &data, size_bytes, cudaHostAllocDefault);
+    const cudaError_t status = cudaHostAlloc(&data, size_bytes, cudaHostAllocDefault);
+    if (status == cudaErrorMemoryAllocation) return out_of_pinned_memory(size_bytes);
+    if (status != cudaSuccess) return call_failed(status, "cudaHostAlloc");
     return PinnedBuffer(static_cast<std::byte*>(data));
   }
   PinnedBuffer() = default;

@@ -227,6 +227,31 @@ TEST(CudaCalls, WhatKernelsCannotCountIsUnsupportedByName) {
             "layer 'conv1': a window of 4294967296 is more than the CUDA kernels count, expected at most 2147483631");
 }
 
+// Sessions on GPUs give such steps to the host: make_host_steps() was not asked here. Stripes are the CPU's alone.
+TEST(CudaCalls, StepsWithoutAKernelAreUnsupportedByName) {
+  runtime::PlannedTensor tensor;
+  tensor.n = tensor.c = tensor.row_stride = 1;
+  const auto error_of = [&](auto work) {
+    runtime::Plan plan;
+    plan.tensors = {tensor, tensor};
+    plan.steps.push_back({std::move(work), "layer1"});
+    return make_calls(plan, {}, {}).error();
+  };
+  runtime::GeneralStep norm;
+  norm.op = LocalResponseNorm{.size = 3};
+  norm.inputs.push_back({0, DType::f32, {1, 1}, {1, 1}});
+  norm.outputs.push_back({1, DType::f32, {1, 1}, {1, 1}});
+  runtime::StripeStep stripe;
+  stripe.depthwise.input = stripe.first.input = 0;
+  stripe.depthwise.output = stripe.first.output = 1;
+  for (const Error& error : {error_of(norm), error_of(stripe)}) {
+    EXPECT_EQ(error.code, ErrorCode::unsupported);
+    EXPECT_EQ(error.finding.code, "DEVICE-OPERATOR");
+    EXPECT_EQ(error.finding.message, "layer 'layer1': there is no CUDA kernel for this operator yet");
+    EXPECT_EQ(error.finding.hint, "run this model on the CPU");
+  }
+}
+
 TEST(CudaCalls, BroadcastsOverTooManyDimensionsAreUnsupportedByName) {
   // Operands repeat themselves in turns, so that nothing can be joined.
   runtime::BroadcastAddStep step;

@@ -254,12 +254,16 @@ TEST_F(FakeGpu, AGraphThatCannotBeLaunchedIsAnErrorAndTheNextRunWorks) {
   EXPECT_EQ(outcome.error().code, ErrorCode::out_of_memory);
   EXPECT_EQ(outcome.error().finding.message,
             "in layers 'conv' to 'fc': cudaGraphLaunch: out of memory (cudaErrorMemoryAllocation)");
+  EXPECT_EQ(outcome.error().finding.hint, "run smaller batches, or on the CPU");
   EXPECT_EQ(compiled.run().value(), expected);
 }
 
 // --- what cannot be used, and what to do about it ---
 
+// The CPU goes on.
 Error refusal() {
+  static const std::vector<float> expected = use_cpu();
+  EXPECT_EQ(use_cpu(), expected);
   return use_gpu().error();
 }
 
@@ -277,6 +281,7 @@ TEST_F(FakeGpu, WhyAGpuCannotBeUsedAndWhatToDoAreSaid) {
 
   fake::reset({});
   EXPECT_EQ(refusal().finding.message, "device 'cuda:0' cannot be used: the NVIDIA driver sees no GPU");
+  EXPECT_EQ(refusal().finding.hint, "run on the CPU");
 
   fake::reset({{.name = "Old GPU", .capability = 75}});
   EXPECT_EQ(refusal().finding.message,
@@ -297,6 +302,14 @@ TEST_F(FakeGpu, WhyAGpuCannotBeUsedAndWhatToDoAreSaid) {
             "device 'cuda:0' cannot be used: this build holds no code for it: no kernel image is available for "
             "execution on the device");
   EXPECT_EQ(no_code.finding.hint, "build with CMAKE_CUDA_ARCHITECTURES for this GPU, or run on the CPU");
+
+  fake::reset();
+  fake::fail("cudaSetDevice", cudaErrorDevicesUnavailable);
+  const Error taken = refusal();
+  EXPECT_EQ(taken.code, ErrorCode::device);
+  EXPECT_EQ(taken.finding.message,
+            "cudaSetDevice: CUDA-capable device(s) is/are busy or unavailable (cudaErrorDevicesUnavailable)");
+  EXPECT_EQ(taken.finding.hint, "another program has this GPU to itself: end it, or run on the CPU");
   fake::reset();
 }
 
@@ -313,8 +326,17 @@ TEST_F(FakeGpu, TooLittleMemoryIsSaidWithWhatItWasFor) {
   EXPECT_TRUE(activations.finding.message.starts_with("no memory on cuda:0 for ")) << activations.finding.message;
   EXPECT_TRUE(activations.finding.message.ends_with(" bytes of activations, 720 of 2000 are free"))
       << activations.finding.message;
+  EXPECT_EQ(activations.finding.hint, "run smaller batches, or on the CPU");
   fake::reset();
   EXPECT_TRUE(use_gpu());
+
+  // Of the host's, for what goes between it and the GPU.
+  const Model model = test::model_of(LocalResponseNorm{.size = 3});
+  fake::fail("cudaHostAlloc", cudaErrorMemoryAllocation);
+  const Error pinned = model.session(Device::cuda(0)).value().prepare({{Shape{1, 4, 6, 6}}}).error();
+  EXPECT_EQ(pinned.code, ErrorCode::out_of_memory);
+  EXPECT_EQ(pinned.finding.message, "no memory of the host for 1152 page-locked bytes");
+  EXPECT_EQ(pinned.finding.hint, "free some of it, or run on the CPU");
 }
 
 }  // namespace
