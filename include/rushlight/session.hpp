@@ -38,7 +38,8 @@ struct SessionOptions {
   /// make faster stay on the caller's: where a run takes less than a millisecond some runs are made both ways to find
   /// out.
   unsigned threads = 1;
-  Executor* executor = nullptr;  ///< must outlive the session
+  /// Must outlive the session. On a GPU the layers of Session::host_layers() use it on a thread of the driver's.
+  Executor* executor = nullptr;
   Progress* progress = nullptr;  ///< told after each operator of long runs; may cancel. Must outlive the session
   Precision precision = Precision::strict;
   /// For Precision::int8, which needs it; the others do not look at it. The session keeps a copy.

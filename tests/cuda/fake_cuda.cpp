@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -25,6 +26,7 @@ using Operation = std::function<cudaError_t()>;
 
 // CUDA's opaque handles point to these.
 struct CUevent_st {
+  int device = 0;
   bool is_timed = false;
   std::uint64_t recorded = 0;  // how often it was put into a stream
   std::uint64_t reached = 0;   // and how often that mark was passed
@@ -64,8 +66,6 @@ struct Failure {
 struct Machine {
   std::vector<Gpu> gpus = {Gpu{}};
   int driver = CUDART_VERSION;
-  int current = 0;
-  cudaError_t last_error = cudaSuccess;
   cudaError_t lost = cudaSuccess;
   std::optional<Failure> failure;
   std::string failed_call;
@@ -87,14 +87,22 @@ Machine& machine() {
   return machine;
 }
 
-int depth = 0;
+// Of each thread, as CUDA has it.
+thread_local int current_device = 0;
+thread_local cudaError_t last_error = cudaSuccess;
+
+std::recursive_mutex one_at_a_time;
+thread_local int depth = 0;
 // Lives as long as a call of CUDA's.
 class Inside {
  public:
-  Inside() noexcept { ++depth; }
+  Inside() : lock_(one_at_a_time) { ++depth; }
   ~Inside() { --depth; }
   Inside(const Inside&) = delete;
   Inside& operator=(const Inside&) = delete;
+
+ private:
+  const std::lock_guard<std::recursive_mutex> lock_;
 };
 
 bool ends_the_context(cudaError_t status) {
@@ -116,7 +124,7 @@ cudaError_t injected(std::string_view call) {
 }
 
 cudaError_t told(cudaError_t status) {
-  if (status != cudaSuccess && status != cudaErrorNotReady) machine().last_error = status;
+  if (status != cudaSuccess && status != cudaErrorNotReady) last_error = status;
   return status;
 }
 
@@ -223,7 +231,7 @@ cudaError_t allocate(std::map<const std::byte*, Block>& blocks, void** data, std
   auto* const block = static_cast<std::byte*>(std::aligned_alloc(kAlignment, padded));
   if (block == nullptr) return told(cudaErrorMemoryAllocation);
   std::memset(block, 0xff, padded);
-  blocks.emplace(block, Block{size_bytes, machine().current});
+  blocks.emplace(block, Block{size_bytes, current_device});
   *data = block;
   return cudaSuccess;
 }
@@ -241,6 +249,8 @@ void reset(std::vector<Gpu> gpus) {
   Machine fresh;
   fresh.gpus = std::move(gpus);
   machine() = std::move(fresh);
+  current_device = 0;
+  last_error = cudaSuccess;
 }
 void set_driver(int version) {
   machine().driver = version;
@@ -298,7 +308,7 @@ using fake::machine;
 cudaError_t launch_work(const Work& work, cudaStream_t stream) {
   const fake::Inside inside;
   if (const cudaError_t status = fake::enter("launch"); status != cudaSuccess) return status;
-  if (!fake::is_live(machine().streams, stream) || stream->device != machine().current) {
+  if (!fake::is_live(machine().streams, stream) || stream->device != fake::current_device) {
     return fake::told(cudaErrorInvalidResourceHandle);
   }
   return fake::put(stream, [work, stream] {
@@ -314,6 +324,7 @@ cudaError_t launch_work(const Work& work, cudaStream_t stream) {
 }
 
 cudaError_t probe_kernels() {
+  const fake::Inside inside;
   return fake::enter("probe_kernels");
 }
 
@@ -343,13 +354,13 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 cudaError_t cudaGetDevice(int* device) {
   ENTER();
-  *device = machine().current;
+  *device = fake::current_device;
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
   ENTER();
   if (device < 0 || device >= static_cast<int>(machine().gpus.size())) return fake::told(cudaErrorInvalidDevice);
-  machine().current = device;
+  fake::current_device = device;
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
@@ -374,8 +385,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 // --- errors ---
 
 cudaError_t cudaGetLastError() {
-  const cudaError_t last = machine().lost != cudaSuccess ? machine().lost : machine().last_error;
-  machine().last_error = cudaSuccess;
+  const fake::Inside inside;
+  const cudaError_t last = machine().lost != cudaSuccess ? machine().lost : fake::last_error;
+  fake::last_error = cudaSuccess;
   return last;
 }
 const char* cudaGetErrorName(cudaError_t status) {
@@ -437,8 +449,9 @@ cudaError_t cudaMalloc(void** data, size_t size_bytes) {
   ENTER();
   if (fake::someone_records()) return fake::told(cudaErrorStreamCaptureUnsupported);
   std::uint64_t used = 0;
-  for (const auto& [begin, block] : machine().blocks) used += block.device == machine().current ? block.size_bytes : 0;
-  const std::uint64_t all = machine().gpus.at(static_cast<std::size_t>(machine().current)).memory_bytes;
+  for (const auto& [begin, block] : machine().blocks)
+    used += block.device == fake::current_device ? block.size_bytes : 0;
+  const std::uint64_t all = machine().gpus.at(static_cast<std::size_t>(fake::current_device)).memory_bytes;
   if (size_bytes > all || used > all - size_bytes) return fake::told(cudaErrorMemoryAllocation);
   return fake::allocate(machine().blocks, data, size_bytes);
 }
@@ -451,10 +464,10 @@ cudaError_t cudaFree(void* data) {
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   ENTER();
-  *total_bytes = machine().gpus.at(static_cast<std::size_t>(machine().current)).memory_bytes;
+  *total_bytes = machine().gpus.at(static_cast<std::size_t>(fake::current_device)).memory_bytes;
   *free_bytes = *total_bytes;
   for (const auto& [begin, block] : machine().blocks) {
-    if (block.device == machine().current) *free_bytes -= block.size_bytes;
+    if (block.device == fake::current_device) *free_bytes -= block.size_bytes;
   }
   return cudaSuccess;
 }
@@ -488,7 +501,7 @@ cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t siz
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   ENTER();
   *stream = fake::add(machine().streams);
-  (*stream)->device = machine().current;
+  (*stream)->device = fake::current_device;
   return cudaSuccess;
 }
 // As a GPU does, finishes the work first; on a device that is lost there is none.
@@ -546,6 +559,7 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void*
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   ENTER();
   *event = fake::add(machine().events);
+  (*event)->device = fake::current_device;
   (*event)->is_timed = (flags & cudaEventDisableTiming) == 0;
   return cudaSuccess;
 }
@@ -558,7 +572,9 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   ENTER();
   if (!fake::is_live(machine().events, event)) return fake::told(cudaErrorInvalidResourceHandle);
-  if (!fake::is_live(machine().streams, stream)) return fake::told(cudaErrorInvalidResourceHandle);
+  if (!fake::is_live(machine().streams, stream) || stream->device != event->device) {
+    return fake::told(cudaErrorInvalidResourceHandle);
+  }
   event->stream = stream;
   return fake::put(stream, [event, stream, mark = ++event->recorded] {
     event->reached = mark;

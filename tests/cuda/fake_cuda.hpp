@@ -3,7 +3,8 @@
 // Programs that link fake_cuda.cpp instead of libcudart and cuda_kernels run the backend itself, every line of it but
 // the kernels' own start, without a GPU. As on a GPU, what is put into a stream is carried out later: here when
 // somebody waits for it, so that a wait that is missing shows. Any call can be made to fail, and what was not given
-// back is counted. One thread at a time.
+// back is counted. Programs may call CUDA on several threads, one call at a time; tests call the functions below when
+// nobody else does.
 #pragma once
 
 #include <driver_types.h>
