@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fail.hpp"
 #include "cuda/device_memory.hpp"
 #include "cuda/fake_cuda.hpp"
 #include "cuda/run_outcomes.hpp"
@@ -282,11 +283,7 @@ class AsyncRunsOfWords : public testing::Test {
 
   void SetUp() override {
     meet_the_gpu();
-    GraphBuilder g;
-    const Edge words = g.input("words", {-1, kWords}, DType::i64);
-    g.output("vectors", g.apply("table", Embedding{.num_embeddings = 20, .embedding_dim = 2}, words));
-    g.output("sums", g.apply("bag", EmbeddingBag{.num_embeddings = 10, .embedding_dim = 2}, words));
-    model_.emplace(test::made_up_model(g.build().value()));
+    model_.emplace(model_of_words());
     session_.emplace(model_->session(Device::cuda(0)).value());
     ASSERT_EQ(session_->host_layers().size(), 1U);
     block_ = DeviceBuffer::allocate(0, kResultsAt + 64, "a test").value();
@@ -296,6 +293,14 @@ class AsyncRunsOfWords : public testing::Test {
     model_.reset();
     block_ = DeviceBuffer();
     EXPECT_EQ(fake::live(), fake::Live{}) << "something was not given back";
+  }
+
+  static Model model_of_words() {
+    GraphBuilder g;
+    const Edge words = g.input("words", {-1, kWords}, DType::i64);
+    g.output("vectors", g.apply("table", Embedding{.num_embeddings = 20, .embedding_dim = 2}, words));
+    g.output("sums", g.apply("bag", EmbeddingBag{.num_embeddings = 10, .embedding_dim = 2}, words));
+    return test::made_up_model(g.build().value());
   }
 
   // `word` is the last one. Each run has an input of its own.
@@ -386,6 +391,39 @@ TEST_F(AsyncRunsOfWords, BesideOnesThatCannotBeginKeepTheirOwnOutcome) {
     EXPECT_EQ(words_of(first), expected_of(kBadOnTheGpu));
   }
   EXPECT_GE(errors, 5);
+}
+
+// Page-locked memory, functions of the host and notes too: what is made is given back, and a run that went wrong is no
+// good one.
+TEST_F(AsyncRunsOfWords, LeaveNothingBehindWhereverTheyFail) {
+  session_.reset();
+  model_.reset();
+  const fake::Live before = fake::live();
+  const auto use = [&]() -> Status {
+    const Model model = model_of_words();
+    RUSHLIGHT_TRY_ASSIGN(session_, model.session(Device::cuda(0)));
+    Result<Completion> good = begin(kGood);
+    Result<Completion> bad = begin(kBadOnTheHost);
+    session_.reset();
+    if (!good) return std::move(good).error();
+    if (!bad) return std::move(bad).error();
+    RUSHLIGHT_TRY(good->wait());
+    EXPECT_FALSE(bad->wait());
+    return {};
+  };
+  const int first = fake::calls();
+  ASSERT_TRUE(use());
+  const int calls = fake::calls() - first;
+  int errors = 0;
+  for (int i = 0; i < calls; ++i) {
+    begun_ = 0;
+    fake::fail_any(cudaErrorInvalidValue, i);
+    errors += use() ? 0 : 1;
+    session_.reset();
+    EXPECT_EQ(fake::live(), before) << i << ": " << fake::failed_call();
+    fake::fail_any(cudaSuccess, 0);
+  }
+  EXPECT_GT(errors, 20);
 }
 
 TEST_F(AsyncRunsOfWords, OfLongAgoAreNotCalledGoodWhenNobodyKnowsAnyMore) {

@@ -3,7 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <iterator>
+#include <limits>
+#include <string>
+#include <vector>
 
 #include "cuda/backend.hpp"
 #include "cuda/calls.hpp"
@@ -191,6 +196,28 @@ TEST_F(GpuNetworks, GiveWhatTheReferenceGives) {
   }
 }
 
+// The ends of float32's range, of which TF32 has no numbers.
+TEST_F(GpuNetworks, OddNumbersReachTheOutputsThatTheyReachOnTheCpu) {
+  constexpr float kMost = std::numeric_limits<float>::max();
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  constexpr float kOdd[] = {kMost, -kMost, kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN(), 1e-40F};
+  constexpr std::size_t kRows = 4096;
+  constexpr std::size_t kDepth = 72;
+  const Model model = test::made_up_model(Sequential{Linear{static_cast<std::int64_t>(kDepth), 64}}.graph().value());
+  std::vector<float> values = test::floats_of(test::made_up("x", {kRows, kDepth}));
+  for (std::size_t i = 0; i < std::size(kOdd); ++i) values[i * 100 * kDepth + i * 11] = kOdd[i];
+  const Tensor input = Tensor::from_values<float>(values, {kRows, kDepth}).value();
+  const std::vector<float> expected = test::floats_of(model.session().value().run(input).value());
+  const std::vector<float> found = test::floats_of(model.session(Device::cuda(gpu_)).value().run(input).value());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    if (std::isfinite(expected[i])) {
+      ASSERT_LE(std::abs(expected[i] - found[i]), 1e-5F * std::max(1.0F, std::abs(expected[i]))) << i;
+    } else {
+      ASSERT_TRUE(std::isnan(expected[i]) ? std::isnan(found[i]) : expected[i] == found[i]) << i << ": " << found[i];
+    }
+  }
+}
+
 TEST_F(GpuNetworks, TheFashionNetGivesPyTorchsLogitsForAThousandImages) {
   const FashionCase fashion = fashion_case(1000);
   Session session = fashion.model.session(Device::cuda(gpu_)).value();
@@ -282,6 +309,37 @@ TEST_F(GpuNetworks, RunsInAStreamOfTheCallersTakeTheirPlaceThere) {
     EXPECT_TRUE(completion.ready());
     ASSERT_TRUE(completion.wait());
     test::expect_close(expected, found, kNetworkTolerance);
+  }
+}
+
+// Many at a time, each with its own answer to an index that points nowhere.
+TEST_F(GpuNetworks, RunsThatFollowEachOtherTellHowTheyWentThemselves) {
+  GraphBuilder g;
+  const Edge words = g.input("words", {-1, 1}, DType::i64);
+  g.output("vectors", g.apply("table", Embedding{.num_embeddings = 4, .embedding_dim = 2}, words));
+  const Model model = test::made_up_model(g.build().value());
+  Session session = model.session(Device::cuda(gpu_)).value();
+  constexpr std::size_t kRuns = 100;
+  const PinnedBuffer memory = PinnedBuffer::allocate(kRuns * sizeof(std::int64_t) + 64).value();
+  auto* const indices = reinterpret_cast<std::int64_t*>(memory.data());
+  const Shape in_shape = {1, 1};
+  const Shape out_shape = {1, 1, 2};
+  const MutableTensorView out{.data = indices + kRuns, .shape = out_shape};
+  std::vector<Completion> completions;
+  for (std::size_t run = 0; run < kRuns; ++run) {
+    indices[run] = static_cast<std::int64_t>(run % 3 == 0 ? run + 4 : 1);
+    const TensorView in{.data = indices + run, .dtype = DType::i64, .shape = in_shape};
+    completions.push_back(session.run_async({&in, 1}, {&out, 1}).value());
+  }
+  for (std::size_t run = kRuns; run-- > 0;) {
+    const Status outcome = completions[run].wait();
+    if (run % 3 != 0) {
+      EXPECT_TRUE(outcome) << run;
+    } else {
+      ASSERT_FALSE(outcome) << run;
+      EXPECT_EQ(outcome.error().finding.message,
+                "layer 'table': index " + std::to_string(run + 4) + " lies outside, expected 0 to 3");
+    }
   }
 }
 
