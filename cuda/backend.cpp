@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -253,7 +254,7 @@ Result<std::shared_ptr<const runtime::Backend>> make_backend(int index, std::sha
   const std::string machine = found->description + ", " + std::to_string(processors) + " processors, driver " +
                               version_text(driver) + ", rushlight " + std::string(version_string());
   const int capability = major * 10 + minor;
-  const TensorCores fast = fast_tensor_cores(capability);
+  const TensorCores fast = allowed_tensor_cores(fast_tensor_cores(capability), std::getenv("RUSHLIGHT_WGMMA"));
   RUSHLIGHT_TRY_ASSIGN(const TensorCores right, right_tensor_cores(index, fast));
   return std::shared_ptr<const runtime::Backend>(std::make_shared<CudaBackend>(
       index, capability, processors, machine, right, missing_tensor_cores(fast, right), std::move(host)));

@@ -664,9 +664,13 @@ struct KernelName {
       case ProductKind::tf32:
         return "mma_tf32";
       case ProductKind::tf32x3:
+        return "mma_3xtf32";
+      case ProductKind::wgmma_bf16:
+      case ProductKind::wgmma_fp16:
+      case ProductKind::wgmma_tf32:
         break;
     }
-    return "mma_3xtf32";
+    return to_string(call.kind);
   }
   std::string_view operator()(const SplitSumArguments&) const noexcept { return "split_sum"; }
   std::string_view operator()(const RowProductArguments&) const noexcept { return "row_product"; }

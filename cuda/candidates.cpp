@@ -23,6 +23,8 @@ std::string_view word_of(GemmTile tile) {
 
 std::string_view word_of(MmaTileName tile) {
   switch (tile) {
+    case MmaTileName::rows128_columns256:
+      return "128x256";
     case MmaTileName::rows128_columns128:
       return "128x128";
     case MmaTileName::rows128_columns64:
@@ -57,7 +59,7 @@ struct FindCandidates {
     }
     return found;
   }
-  // Here too; another split would not.
+  // Here too; another split would not, nor need another kind.
   std::vector<Candidate> operator()(const MmaCall& call) const {
     std::vector<Candidate> found = {{word_of(call.tile), call}};
     for (const MmaInstance& instance : mma_instances(call.kind)) {

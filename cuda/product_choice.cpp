@@ -26,35 +26,47 @@ double multiply_adds_per_cycle(ProductKind kind) {
       return 512;
     case ProductKind::tf32x3:
       return 170;
+    case ProductKind::wgmma_bf16:
+    case ProductKind::wgmma_fp16:
+      return 2048;
+    case ProductKind::wgmma_tf32:
+      return 1024;
   }
   return 1;
 }
 
 double weight_bytes(ProductKind kind) {
-  return kind == ProductKind::bf16 || kind == ProductKind::fp16 ? 2 : 4;
+  return has_16_bits(kind) ? 2 : 4;
 }
 
 // A tile as the estimate sees it.
 struct TileCosts {
   int rows = 0;
   int columns = 0;
-  int warp_rows = 0;  // warps below each other: each reads all the weights it shares with the others
-  int warp_columns = 0;
+  int weight_readers = 0;  // warps below each other, or warpgroups: each reads all of the weights
+  int input_readers = 0;   // and warps beside each other all of the input
   int blocks_per_processor = 0;
 };
 template <class Tile>
 TileCosts costs_of(ProductKind kind, MmaAccess access) {
-  return {Tile::kRows, Tile::kColumns, Tile::kThreads / kWarpThreads / Tile::kWarpColumns, Tile::kWarpColumns,
+  const int threads = is_of_warpgroups(kind) ? kWarpgroupThreads : kWarpThreads;
+  return {Tile::kRows, Tile::kColumns, Tile::kThreads / threads / Tile::kWarpColumns, Tile::kWarpColumns,
           blocks_of_a_processor(kind, access, Tile::kRows, Tile::kColumns)};
 }
 TileCosts costs_of(ProductKind kind, const MmaInstance& instance) {
+  const bool of_warpgroups = is_of_warpgroups(kind);
   switch (instance.tile) {
+    case MmaTileName::rows128_columns256:
+      return costs_of<WarpgroupTile128x256Floats>(kind, instance.access);
     case MmaTileName::rows128_columns128:
-      return costs_of<MmaTile128x128>(kind, instance.access);
+      return of_warpgroups ? costs_of<WarpgroupTile128x128Floats>(kind, instance.access)
+                           : costs_of<MmaTile128x128>(kind, instance.access);
     case MmaTileName::rows128_columns64:
-      return costs_of<MmaTile128x64>(kind, instance.access);
+      return of_warpgroups ? costs_of<WarpgroupTile128x64>(kind, instance.access)
+                           : costs_of<MmaTile128x64>(kind, instance.access);
     case MmaTileName::rows64_columns64:
-      return costs_of<MmaTile64x64>(kind, instance.access);
+      return of_warpgroups ? costs_of<WarpgroupTile64x64>(kind, instance.access)
+                           : costs_of<MmaTile64x64>(kind, instance.access);
     case MmaTileName::rows64_columns32:
       return costs_of<MmaTile64x32>(kind, instance.access);
   }
@@ -66,7 +78,7 @@ double cycles_of_slab(const TileCosts& tile, ProductKind kind) {
   const double weights_bytes = tile.columns * kMmaSlab * weight_bytes(kind);
   const double multiply = double{1} * tile.rows * tile.columns * kMmaSlab / multiply_adds_per_cycle(kind);
   const double shared =
-      (input_bytes * (1 + tile.warp_columns) + weights_bytes * (1 + tile.warp_rows)) / kSharedBytesPerCycle;
+      (input_bytes * (1 + tile.input_readers) + weights_bytes * (1 + tile.weight_readers)) / kSharedBytesPerCycle;
   const double memory = (input_bytes + weights_bytes) / kMemoryBytesPerCycle;
   return std::max({multiply, shared, memory});
 }
@@ -143,20 +155,25 @@ Estimated best_split(const GemmArguments& a, ProductKind kind, int processors) {
   return best;
 }
 
-ProductKind kind_of(Precision precision) {
+// The kinds of a precision: a warp's, and a warpgroup's where there is one.
+struct Kinds {
+  ProductKind warp = ProductKind::tf32x3;
+  std::optional<ProductKind> warpgroup;
+};
+Kinds kinds_of(Precision precision) {
   switch (precision) {
     case Precision::bf16:
-      return ProductKind::bf16;
+      return {ProductKind::bf16, ProductKind::wgmma_bf16};
     case Precision::fp16:
-      return ProductKind::fp16;
+      return {ProductKind::fp16, ProductKind::wgmma_fp16};
     case Precision::tf32:
-      return ProductKind::tf32;
+      return {ProductKind::tf32, ProductKind::wgmma_tf32};
     case Precision::strict:
     case Precision::fast:
     case Precision::int8:
       break;
   }
-  return ProductKind::tf32x3;
+  return {};
 }
 
 }  // namespace
@@ -170,9 +187,15 @@ bool& TensorCores::of(ProductKind kind) noexcept {
     case ProductKind::tf32:
       return tf32;
     case ProductKind::tf32x3:
+      return tf32x3;
+    case ProductKind::wgmma_bf16:
+      return wgmma_bf16;
+    case ProductKind::wgmma_fp16:
+      return wgmma_fp16;
+    case ProductKind::wgmma_tf32:
       break;
   }
-  return tf32x3;
+  return wgmma_tf32;
 }
 
 std::string_view to_string(ProductKind kind) noexcept {
@@ -185,6 +208,12 @@ std::string_view to_string(ProductKind kind) noexcept {
       return "tf32";
     case ProductKind::tf32x3:
       return "3xtf32";
+    case ProductKind::wgmma_bf16:
+      return "wgmma_bf16";
+    case ProductKind::wgmma_fp16:
+      return "wgmma_fp16";
+    case ProductKind::wgmma_tf32:
+      return "wgmma_tf32";
   }
   return "?";
 }
@@ -192,11 +221,28 @@ std::string_view to_string(ProductKind kind) noexcept {
 TensorCores fast_tensor_cores(int capability) noexcept {
   if (capability < 80) return {};
   const bool is_data_centre = capability == 80 || capability == 90 || capability == 100;
-  return {.bf16 = true, .fp16 = true, .tf32 = true, .tf32x3 = is_data_centre};
+  TensorCores fast = capability == 90 ? kAllTensorCores : kWarpTensorCores;
+  fast.tf32x3 = is_data_centre;
+  return fast;
+}
+
+TensorCores allowed_tensor_cores(const TensorCores& tensor_cores, const char* wgmma) noexcept {
+  TensorCores allowed = tensor_cores;
+  if (wgmma != nullptr && std::string_view(wgmma) == "off") {
+    for (const ProductKind kind : kProductKinds) allowed.of(kind) = allowed.of(kind) && !is_of_warpgroups(kind);
+  }
+  return allowed;
 }
 
 std::vector<MmaInstance> mma_instances(ProductKind kind) {
   std::vector<MmaInstance> instances;
+  if (is_of_warpgroups(kind)) {
+    for (const MmaTileName tile : {MmaTileName::rows128_columns256, MmaTileName::rows128_columns128,
+                                   MmaTileName::rows128_columns64, MmaTileName::rows64_columns64}) {
+      instances.push_back({MmaAccess::chunks, tile});
+    }
+    return instances;
+  }
   if (kind != ProductKind::tf32x3) instances.push_back({MmaAccess::chunks, MmaTileName::rows128_columns128});
   for (const MmaTileName tile :
        {MmaTileName::rows128_columns64, MmaTileName::rows64_columns64, MmaTileName::rows64_columns32}) {
@@ -212,9 +258,19 @@ bool allows_chunks(const GemmArguments& arguments) noexcept {
 
 std::optional<ProductChoice> choose_product(const GemmArguments& arguments, Precision precision, int processors,
                                             const TensorCores& tensor_cores) noexcept {
-  const ProductKind kind = kind_of(precision);
+  const Kinds kinds = kinds_of(precision);
+  const ProductKind kind = kinds.warp;
+  if (kinds.warpgroup) {
+    Estimated best;
+    for (const ProductKind other : {*kinds.warpgroup, kind}) {
+      if (!tensor_cores.of(other) || (is_of_warpgroups(other) && !allows_chunks(arguments))) continue;
+      const Estimated found = best_split(arguments, other, processors);
+      if (found.cycles < best.cycles) best = found;
+    }
+    if (best.cycles == std::numeric_limits<double>::infinity()) return std::nullopt;
+    return best.choice;
+  }
   if (!tensor_cores.of(kind)) return std::nullopt;
-  if (kind != ProductKind::tf32x3) return best_split(arguments, kind, processors).choice;
   const Estimated nominal = best_split(arguments, kind, kNominalProcessors);
   if (estimate_without_tensor_cores(arguments, kNominalProcessors) <= nominal.cycles) return std::nullopt;
   return best_instance(arguments, kind, nominal.choice.splits, processors).choice;
@@ -226,6 +282,12 @@ WeightForm weight_form(ProductKind kind, std::int32_t depth) noexcept {
       return WeightForm::bf16_rows;
     case ProductKind::fp16:
       return WeightForm::fp16_rows;
+    case ProductKind::wgmma_bf16:
+      return WeightForm::bf16_dealt;
+    case ProductKind::wgmma_fp16:
+      return WeightForm::fp16_dealt;
+    case ProductKind::wgmma_tf32:
+      return WeightForm::tf32_dealt;
     case ProductKind::tf32:
     case ProductKind::tf32x3:
       break;

@@ -3,7 +3,8 @@
 //
 // An estimate chooses, in cycles of one multiprocessor. A block multiplies slabs of 32 k; for each of them it needs
 //
-//   multiplications   rows * columns * 32 / (multiply-adds a cycle: 1024 for 16 bits, 512 for TF32, 170 for 3xTF32)
+//   multiplications   rows * columns * 32 / (multiply-adds a cycle: 1024 for 16 bits, 512 for TF32, 170 for 3xTF32; by
+//                     wgmma twice as many)
 //   shared memory     bytes written and read / 128
 //   memory            bytes copied / 40 (what L2 gives each of some hundred multiprocessors)
 //
@@ -22,6 +23,7 @@
 
 #include "cuda/kernels/mma_gemm.cuh"
 #include "cuda/kernels/split_sum.cuh"
+#include "cuda/kernels/warpgroup_gemm.cuh"
 #include "cuda/weight_forms.hpp"
 #include "rushlight/precision.hpp"
 
@@ -33,20 +35,36 @@ struct TensorCores {
   bool fp16 = false;
   bool tf32 = false;
   bool tf32x3 = false;
+  bool wgmma_bf16 = false;
+  bool wgmma_fp16 = false;
+  bool wgmma_tf32 = false;
 
   [[nodiscard]] bool& of(ProductKind kind) noexcept;
   [[nodiscard]] bool of(ProductKind kind) const noexcept { return TensorCores(*this).of(kind); }
   friend bool operator==(const TensorCores&, const TensorCores&) = default;
 };
-inline constexpr TensorCores kAllTensorCores = {.bf16 = true, .fp16 = true, .tf32 = true, .tf32x3 = true};
-inline constexpr ProductKind kProductKinds[] = {ProductKind::bf16, ProductKind::fp16, ProductKind::tf32,
-                                                ProductKind::tf32x3};
-// "bf16", "fp16", "tf32", "3xtf32".
+// What 8.0 has, and what 9.0 has.
+inline constexpr TensorCores kWarpTensorCores = {.bf16 = true, .fp16 = true, .tf32 = true, .tf32x3 = true};
+inline constexpr TensorCores kAllTensorCores = {.bf16 = true,
+                                                .fp16 = true,
+                                                .tf32 = true,
+                                                .tf32x3 = true,
+                                                .wgmma_bf16 = true,
+                                                .wgmma_fp16 = true,
+                                                .wgmma_tf32 = true};
+inline constexpr ProductKind kProductKinds[] = {
+    ProductKind::bf16,       ProductKind::fp16,       ProductKind::tf32,      ProductKind::tf32x3,
+    ProductKind::wgmma_bf16, ProductKind::wgmma_fp16, ProductKind::wgmma_tf32};
+// "bf16", "fp16", "tf32", "3xtf32", "wgmma_bf16", ...
 [[nodiscard]] std::string_view to_string(ProductKind kind) noexcept;
 
 // The kinds that GPUs of a compute capability (90: 9.0) multiply faster than its ordinary units do. Those of 8.6, 8.9
-// and 12 have as many operations for TF32 as for floats, or twice as many: less than 3xTF32 needs.
+// and 12 have as many operations for TF32 as for floats, or twice as many: less than 3xTF32 needs. wgmma is of 9.0
+// alone.
 [[nodiscard]] TensorCores fast_tensor_cores(int capability) noexcept;
+
+// RUSHLIGHT_WGMMA=off leaves its kinds out. Null and anything else change nothing.
+[[nodiscard]] TensorCores allowed_tensor_cores(const TensorCores& tensor_cores, const char* wgmma) noexcept;
 
 // An instance of the kernel.
 struct MmaInstance {
@@ -70,8 +88,10 @@ struct ProductChoice {
   friend bool operator==(const ProductChoice&, const ProductChoice&) = default;
 };
 
-// nullopt: no tensor cores; gemm.cuh multiplies. With Precision::strict and ::fast the bits of the result depend on the
-// shape alone: the kind and the split are chosen as for a GPU of 132 multiprocessors, and the tile changes no bit.
+// nullopt: no tensor cores; gemm.cuh multiplies. Of a precision's kinds the one that ends first by the estimate: a
+// clock has no say there, since nobody promises that both add in the same order. With Precision::strict and ::fast the
+// bits of the result depend on the shape alone: the kind and the split are chosen as for a GPU of 132 multiprocessors,
+// and the tile changes no bit.
 [[nodiscard]] std::optional<ProductChoice> choose_product(const GemmArguments& arguments, Precision precision,
                                                           int processors, const TensorCores& tensor_cores) noexcept;
 

@@ -10,12 +10,13 @@
 namespace rushlight::cuda {
 namespace {
 
-// A 3x3 convolution with padding, a bias and a residual: more than one tile of rows and (of the smallest tile) of
-// columns, its last tiles and its last slab not full.
+// A 3x3 convolution with padding, a bias and a residual: more than one tile of rows and of columns, but for the largest
+// tiles, of which it has columns in every quarter; the last tiles and the last slab not full, and more slabs than a
+// pipeline has stages.
 constexpr int kSize = 9;  // pixels of a side, in and out
 constexpr int kPixels = kSize * kSize;
-constexpr int kChannels = 8;
-constexpr int kOutputs = 40;
+constexpr int kChannels = 28;
+constexpr int kOutputs = 200;
 constexpr int kTaps = 9;
 constexpr int kDepth = kTaps * kChannels;
 constexpr std::int32_t kSlabs = ceil_div(kDepth, kMmaSlab);
@@ -24,7 +25,8 @@ constexpr std::size_t kOutputFloats = std::size_t{kPixels} * kOutputs;
 // What lies where in the memory, in floats: all multiples of four. The outputs of one instance follow those of another.
 constexpr std::size_t kInputAt = 0;
 constexpr std::size_t kWeightsAt = kInputAt + std::size_t{kPixels} * kChannels;
-constexpr std::size_t kBiasAt = kWeightsAt + std::size_t{kOutputs} * kDepth;
+// In place of the plain weights comes whatever form a kind has; the largest has rows of whole slabs.
+constexpr std::size_t kBiasAt = kWeightsAt + std::size_t{kOutputs} * kSlabs * kMmaSlab;
 constexpr std::size_t kResidualAt = kBiasAt + kOutputs;
 constexpr std::size_t kPartialAt = kResidualAt + kOutputFloats;
 constexpr std::int32_t kSplits = 2;
@@ -126,8 +128,7 @@ Result<bool> multiplies_right(ProductKind kind, const Problem& problem, const Ca
   const std::vector<ProductChoice> choices = choices_of(kind);
   std::vector<float> memory = problem.operands;
   memory.resize(kOutputsAt + choices.size() * kOutputFloats, std::numeric_limits<float>::quiet_NaN());
-  // In place of the plain weights: no form of them takes more room.
-  const std::span<float> weights = std::span(memory).subspan(kWeightsAt, kBiasAt - kWeightsAt);
+  const std::span<float> weights = std::span(memory).subspan(kWeightsAt, std::size_t{kOutputs} * kDepth);
   RUSHLIGHT_TRY_ASSIGN(const Tensor plain, Tensor::from_values<float>(weights, {kOutputs, kDepth}));
   RUSHLIGHT_TRY_ASSIGN(const Tensor packed, in_form(plain, weight_form(kind, kDepth)));
   RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> bytes, packed.bytes());

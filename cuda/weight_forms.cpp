@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "cuda/kernels/warpgroup_gemm.cuh"
 #include "runtime/winograd_filters.hpp"
 
 namespace rushlight::cuda {
@@ -13,8 +14,47 @@ namespace {
 
 constexpr std::int64_t kRowAlignment = 16;  // bytes: what one cp.async copies
 
+bool is_dealt(WeightForm form) {
+  return form == WeightForm::bf16_dealt || form == WeightForm::fp16_dealt || form == WeightForm::tf32_dealt;
+}
 std::int64_t element_bytes(WeightForm form) {
-  return form == WeightForm::bf16_rows || form == WeightForm::fp16_rows ? 2 : 4;
+  return form == WeightForm::bf16_rows || form == WeightForm::fp16_rows || form == WeightForm::bf16_dealt ||
+                 form == WeightForm::fp16_dealt
+             ? 2
+             : 4;
+}
+
+// Rows of whole slabs, their numbers where wgmma looks for them: `stored` of each.
+template <class Number, class F>
+Result<Tensor> dealt(const Tensor& rows, WeightForm form, F&& stored) {
+  const std::int64_t outputs = rows.shape()[0];
+  const std::int64_t depth = rows.numel() / outputs;
+  RUSHLIGHT_TRY_ASSIGN(Tensor moved, Tensor::zeros(rows.dtype(), {outputs, row_pitch(depth, form)}));
+  RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> from, rows.bytes());
+  RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> to, moved.mutable_bytes());
+  std::byte* next = to.data();
+  for (std::int64_t output = 0; output < outputs; ++output) {
+    for (std::int64_t k = 0; k < depth; k += kMmaSlab) {
+      const auto count = static_cast<std::size_t>(std::min<std::int64_t>(depth - k, kMmaSlab));
+      Number numbers[kMmaSlab] = {};
+      std::memcpy(numbers, from.data() + static_cast<std::size_t>(output * depth + k) * sizeof(Number),
+                  count * sizeof(Number));
+      Number places[kMmaSlab];
+      for (int at = 0; at < kMmaSlab; ++at) places[at] = stored(numbers[dealt_k(at, sizeof(Number) == 2)]);
+      std::memcpy(next, places, sizeof(places));
+      next += sizeof(places);
+    }
+  }
+  return moved;
+}
+Result<Tensor> dealt_form(Tensor values, WeightForm form) {
+  if (values.numel() == 0) return values;
+  if (form == WeightForm::tf32_dealt) {
+    return dealt<float>(values, form, [](float value) { return float_of(round_tf32(value)); });
+  }
+  RUSHLIGHT_TRY_ASSIGN(const Tensor rounded, values.to(form == WeightForm::bf16_dealt ? DType::bf16 : DType::f16));
+  values = Tensor();
+  return dealt<std::uint16_t>(rounded, form, [](std::uint16_t number) { return number; });
 }
 
 // [outputs][...] with rows filled up.
@@ -95,7 +135,7 @@ Result<Tensor> in_rows_of(DType dtype, Tensor values, WeightForm form) {
 }  // namespace
 
 std::int64_t row_pitch(std::int64_t depth, WeightForm form) noexcept {
-  const std::int64_t step = kRowAlignment / element_bytes(form);
+  const std::int64_t step = is_dealt(form) ? kMmaSlab : kRowAlignment / element_bytes(form);
   return form == WeightForm::plain ? depth : (depth + step - 1) / step * step;
 }
 
@@ -110,7 +150,10 @@ std::uint64_t form_bytes(const EdgeType& values, WeightForm form) noexcept {
       break;
     case WeightForm::f32_rows:
     case WeightForm::bf16_rows:
-    case WeightForm::fp16_rows: {
+    case WeightForm::fp16_rows:
+    case WeightForm::bf16_dealt:
+    case WeightForm::fp16_dealt:
+    case WeightForm::tf32_dealt: {
       const std::int64_t outputs = values.shape[0];
       return static_cast<std::uint64_t>(outputs * row_pitch(elements / outputs, form) * element_bytes(form));
     }
@@ -138,6 +181,10 @@ Result<Tensor> in_form(Tensor values, WeightForm form) {
       return in_rows_of(DType::bf16, std::move(values), form);
     case WeightForm::fp16_rows:
       return in_rows_of(DType::f16, std::move(values), form);
+    case WeightForm::bf16_dealt:
+    case WeightForm::fp16_dealt:
+    case WeightForm::tf32_dealt:
+      return dealt_form(std::move(values), form);
   }
   return values;
 }

@@ -19,6 +19,11 @@ enum class WeightForm : std::uint8_t {
   f32_rows,
   bf16_rows,  // each float rounded to nearest, ties to even, as torch does
   fp16_rows,
+  // The same with rows of whole slabs (32), in each of which numbers lie as wgmma takes them: dealt_k(). TF32 is
+  // rounded as the GPU rounds it.
+  bf16_dealt,
+  fp16_dealt,
+  tf32_dealt,
   // [kh * kw * in / groups][out]: of a depthwise layer, neighbouring channels of a tap lie side by side.
   f32_transposed,
   // [position][out][in] of Winograd's F(2x2, 3x3) and F(4x4, 3x3), computed in double.

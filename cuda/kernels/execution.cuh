@@ -16,6 +16,12 @@
 //   block.wait_copies<N>()            all but the last N groups of this thread have arrived: it sees them, others do
 //                                     after sync()
 //   block.multiply<operand>(...)      a warp's fragments on tensor cores: see operands.cuh
+//   block.publish_copies()            what this thread wrote or copied to shared memory is seen by multiply_async of
+//                                     whoever meets it at a barrier afterwards
+//   block.shared_address(pointer)     where it lies in the block's window of shared memory
+//   block.begin_multiply(), multiply_async<operand>(...), commit_multiply(), finish_multiply(sums)
+//                                     a warpgroup's products on tensor cores, which run on by themselves until
+//                                     finish_multiply(): see warpgroup_operands.cuh
 //   block.arrives_last(ticket)        true in all threads of the block that calls it last of the grid, once what the
 //                                     others wrote before their calls can be read; *ticket is 0 before and after
 //   block.load_written(from)          what another block wrote before it arrived
@@ -32,6 +38,7 @@
 
 #include "cuda/kernels/operands.cuh"
 #include "cuda/kernels/qualifiers.cuh"
+#include "cuda/kernels/warpgroup_operands.cuh"
 
 namespace rushlight::cuda {
 
@@ -193,6 +200,34 @@ struct DeviceBlock {
     }
   }
 
+  // Machine code of sm_90a alone knows what follows.
+  __device__ void publish_copies() {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  }
+  __device__ static std::uint32_t shared_address(const void* pointer) {
+    return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
+  }
+  __device__ void begin_multiply() {
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+  }
+  template <Operand kOperand, int N>
+  __device__ void multiply_async(float (&sums)[N][4], int first, const std::uint32_t (&a)[4], std::uint64_t weights) {
+    multiply_by_warpgroup<kOperand>(sums, first, a, weights);
+  }
+  __device__ void commit_multiply() {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+  }
+  // The compiler, which knows nothing of products that run on, must not read sums before the wait.
+  template <int N>
+  __device__ void finish_multiply(float (&sums)[N][4]) {
+    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+#pragma unroll
+    for (int n = 0; n < N; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) asm volatile("" : "+f"(sums[n][i])::"memory");
+    }
+  }
+
   // Writes of the block's threads happen before the barrier, the fence makes them visible before the ticket is taken,
   // and so all writes of all blocks are visible to the one that takes the last. atomicInc() begins again at 0 by
   // itself.
@@ -209,11 +244,6 @@ struct DeviceBlock {
   // Past L1, which knows nothing of other multiprocessors' writes.
   __device__ float load_written(const float* from) const {
     return __ldcg(from);
-  }
-
- private:
-  __device__ static unsigned shared_address(const void* pointer) {
-    return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
   }
 };
 #endif

@@ -44,15 +44,29 @@
 
 namespace rushlight::cuda {
 
-// How operands are multiplied.
-enum class ProductKind : std::uint8_t { bf16, fp16, tf32, tf32x3 };
+// How operands are multiplied: by a warp's mma.sync, here, or by a warpgroup's wgmma (warpgroup_gemm.cuh).
+enum class ProductKind : std::uint8_t { bf16, fp16, tf32, tf32x3, wgmma_bf16, wgmma_fp16, wgmma_tf32 };
+RUSHLIGHT_HOST_DEVICE constexpr bool is_of_warpgroups(ProductKind kind) {
+  return kind == ProductKind::wgmma_bf16 || kind == ProductKind::wgmma_fp16 || kind == ProductKind::wgmma_tf32;
+}
+
+RUSHLIGHT_HOST_DEVICE constexpr bool has_16_bits(ProductKind kind) {
+  return kind == ProductKind::bf16 || kind == ProductKind::fp16 || kind == ProductKind::wgmma_bf16 ||
+         kind == ProductKind::wgmma_fp16;
+}
 
 // How A comes to shared memory.
 enum class MmaAccess : std::uint8_t {
   chunks,   // 16 bytes at a time: four neighbouring channels of a tap
   singles,  // one value at a time: any geometry
 };
-enum class MmaTileName : std::uint8_t { rows128_columns128, rows128_columns64, rows64_columns64, rows64_columns32 };
+enum class MmaTileName : std::uint8_t {
+  rows128_columns256,  // of warpgroups alone
+  rows128_columns128,
+  rows128_columns64,
+  rows64_columns64,
+  rows64_columns32,
+};
 
 struct MmaArguments {
   GemmArguments gemm;             // but for its weights
@@ -94,11 +108,15 @@ inline constexpr int kMmaSlab = 32;  // of k
 // them. The compiler is told; left alone, it takes 180 a thread for the largest tile and leaves no room for a second
 // block.
 RUSHLIGHT_HOST_DEVICE constexpr int blocks_of_a_processor(ProductKind kind, MmaAccess access, int rows, int columns) {
-  const bool has_16_bits = kind == ProductKind::bf16 || kind == ProductKind::fp16;
+  if (is_of_warpgroups(kind)) {
+    if (columns == 256) return 1;
+    if (columns == 128) return has_16_bits(kind) ? 2 : 1;
+    return rows == 128 ? 2 : has_16_bits(kind) ? 4 : 3;
+  }
   if (access == MmaAccess::singles) return 2;
-  if (columns == 128) return has_16_bits ? 2 : 1;
-  if (rows == 128) return has_16_bits ? 3 : 2;
-  if (columns == 64) return has_16_bits ? 4 : 3;
+  if (columns == 128) return has_16_bits(kind) ? 2 : 1;
+  if (rows == 128) return has_16_bits(kind) ? 3 : 2;
+  if (columns == 64) return has_16_bits(kind) ? 4 : 3;
   return 4;
 }
 
@@ -124,6 +142,12 @@ struct ProductTraits<ProductKind::tf32x3> {
   using Weight = float;
   static constexpr Operand kOperand = Operand::tf32;
 };
+template <>
+struct ProductTraits<ProductKind::wgmma_bf16> : ProductTraits<ProductKind::bf16> {};
+template <>
+struct ProductTraits<ProductKind::wgmma_fp16> : ProductTraits<ProductKind::fp16> {};
+template <>
+struct ProductTraits<ProductKind::wgmma_tf32> : ProductTraits<ProductKind::tf32> {};
 
 template <class Tile, class Weight>
 struct MmaShared {
@@ -166,10 +190,14 @@ RUSHLIGHT_HOST_DEVICE constexpr int float_place(int row, int chunk) {
 RUSHLIGHT_HOST_DEVICE constexpr int half_place(int row, int chunk) {
   return row * kMmaSlab + chunk * 8;
 }
+// Which column lies in a row of the weights' slab, and where its chunks of 16 bytes are.
 template <class Weight>
-RUSHLIGHT_HOST_DEVICE constexpr int weight_place(int row, int chunk) {
-  return sizeof(Weight) == 4 ? float_place(row, chunk) : half_place(row, chunk);
-}
+struct WarpRows {
+  RUSHLIGHT_HOST_DEVICE static constexpr int column(int row) { return row; }
+  RUSHLIGHT_HOST_DEVICE static constexpr int place(int row, int chunk) {
+    return sizeof(Weight) == 4 ? float_place(row, chunk) : half_place(row, chunk);
+  }
+};
 
 // What a thread copies of a slab of `Rows` rows: in each pass `Width` neighbours of k, in one row.
 template <int Rows, int Threads, int Width>
@@ -255,8 +283,8 @@ class MmaInput {
   WindowOrigin origins_[Share::kPasses];
 };
 
-// One thread's part of the weights' slabs.
-template <class Tile, class Weight>
+// One thread's part of the weights' slabs, which lie as `Rows` says.
+template <class Tile, class Weight, class Rows>
 class MmaWeights {
  public:
   static constexpr int kWidth = 16 / static_cast<int>(sizeof(Weight));
@@ -274,9 +302,10 @@ class MmaWeights {
     RUSHLIGHT_UNROLL
     for (int pass = 0; pass < Share::kPasses; ++pass) {
       const int row = Share::row(thread_, pass);
-      const bool exists = row < columns_ && k < pitch_;
-      const Weight* const from = exists ? weights_ + (first_ + row) * pitch_ + k : weights_;
-      block.copy16_async(to + weight_place<Weight>(row, Share::k(thread_) / kWidth), from, exists);
+      const int column = Rows::column(row);
+      const bool exists = column < columns_ && k < pitch_;
+      const Weight* const from = exists ? weights_ + (first_ + column) * pitch_ + k : weights_;
+      block.copy16_async(to + Rows::place(row, Share::k(thread_) / kWidth), from, exists);
     }
   }
 
@@ -312,14 +341,32 @@ RUSHLIGHT_KERNEL InputQuads<Tile> load_input(const float* slab, const FragmentPl
   return quads;
 }
 
+// A's registers of one instruction, from four neighbours of k in the upper and in the lower row: 16 of k at once,
+template <Operand kOperand>
+RUSHLIGHT_KERNEL void pack_words(const Float4& upper, const Float4& lower, std::uint32_t (&a)[4]) {
+  static_assert(kOperand != Operand::tf32);
+  const auto pack = [](float low, float high) {
+    return kOperand == Operand::bf16 ? pack_bf16(low, high) : pack_fp16(low, high);
+  };
+  a[0] = pack(upper.at[0], upper.at[1]);
+  a[1] = pack(lower.at[0], lower.at[1]);
+  a[2] = pack(upper.at[2], upper.at[3]);
+  a[3] = pack(lower.at[2], lower.at[3]);
+}
+// or, of TF32, eight: the neighbours `pair` and `pair` + 1.
+RUSHLIGHT_KERNEL inline void round_words(const Float4& upper, const Float4& lower, int pair, std::uint32_t (&a)[4]) {
+  RUSHLIGHT_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    a[i * 2] = round_tf32(upper.at[pair + i]);
+    a[i * 2 + 1] = round_tf32(lower.at[pair + i]);
+  }
+}
+
 // 16-bit operands.
 template <ProductKind Kind, class Tile, class Block>
 RUSHLIGHT_KERNEL void multiply_slab(Block& block, const float* input, const std::uint16_t* weights,
                                     const FragmentPlace& place, FragmentSums<Tile>& sums) {
   constexpr Operand kOperand = ProductTraits<Kind>::kOperand;
-  const auto pack = [](float low, float high) {
-    return kOperand == Operand::bf16 ? pack_bf16(low, high) : pack_fp16(low, high);
-  };
   Words4 columns[Tile::kN];  // eight neighbours of k each
   RUSHLIGHT_UNROLL
   for (int n = 0; n < Tile::kN; ++n) {
@@ -331,14 +378,7 @@ RUSHLIGHT_KERNEL void multiply_slab(Block& block, const float* input, const std:
     std::uint32_t a[Tile::kM][4];
     std::uint32_t b[Tile::kN][2];
     RUSHLIGHT_UNROLL
-    for (int m = 0; m < Tile::kM; ++m) {
-      const Float4& upper = quads.upper[m];
-      const Float4& lower = quads.lower[m];
-      a[m][0] = pack(upper.at[0], upper.at[1]);
-      a[m][1] = pack(lower.at[0], lower.at[1]);
-      a[m][2] = pack(upper.at[2], upper.at[3]);
-      a[m][3] = pack(lower.at[2], lower.at[3]);
-    }
+    for (int m = 0; m < Tile::kM; ++m) pack_words<kOperand>(quads.upper[m], quads.lower[m], a[m]);
     RUSHLIGHT_UNROLL
     for (int n = 0; n < Tile::kN; ++n) {
       b[n][0] = columns[n].at[half * 2];
@@ -367,13 +407,7 @@ RUSHLIGHT_KERNEL void multiply_slab(Block& block, const float* input, const floa
       std::uint32_t b[Tile::kN][2];
       if constexpr (Kind == ProductKind::tf32) {
         RUSHLIGHT_UNROLL
-        for (int m = 0; m < Tile::kM; ++m) {
-          RUSHLIGHT_UNROLL
-          for (int i = 0; i < 2; ++i) {
-            a[m][i * 2] = round_tf32(quads.upper[m].at[pair + i]);
-            a[m][i * 2 + 1] = round_tf32(quads.lower[m].at[pair + i]);
-          }
-        }
+        for (int m = 0; m < Tile::kM; ++m) round_words(quads.upper[m], quads.lower[m], pair, a[m]);
         RUSHLIGHT_UNROLL
         for (int n = 0; n < Tile::kN; ++n) {
           RUSHLIGHT_UNROLL
@@ -518,6 +552,46 @@ RUSHLIGHT_KERNEL inline void store_partial(const MmaArguments& a, std::int32_t s
   }
 }
 
+// A thread's sums, as outputs or as parts of them.
+template <class Tile>
+RUSHLIGHT_KERNEL void store_sums(const MmaArguments& arguments, const TileOrigin& origin, std::int32_t split,
+                                 const FragmentPlace& place, const FragmentSums<Tile>& sums) {
+  const GemmArguments& a = arguments.gemm;
+  RUSHLIGHT_UNROLL
+  for (int m = 0; m < Tile::kM; ++m) {
+    RUSHLIGHT_UNROLL
+    for (int lower = 0; lower < 2; ++lower) {
+      const std::int64_t row = origin.row + place.row + m * 16 + place.group + lower * 8;
+      if (row >= a.rows) continue;
+      RUSHLIGHT_UNROLL
+      for (int n = 0; n < Tile::kN; n += 2) {
+        const std::int32_t column = origin.column + place.column + fragment_column(n, place.of_four * 2);
+        if (column >= a.columns) continue;
+        const float four[4] = {sums[m][n][lower * 2], sums[m][n][lower * 2 + 1], sums[m][n + 1][lower * 2],
+                               sums[m][n + 1][lower * 2 + 1]};
+        if (arguments.splits == 1) {
+          store_quad(a, row, origin.group, column, four);
+        } else {
+          store_partial(arguments, split, row, origin.group, column, four);
+        }
+      }
+    }
+  }
+}
+
+// Which tile a block makes, and which of its slabs.
+struct BlockShare {
+  std::int32_t split = 0;
+  TileOrigin origin;
+  SlabRange slabs;
+};
+template <class Tile>
+RUSHLIGHT_HOST_DEVICE BlockShare block_share(const MmaArguments& a, std::int64_t block) {
+  const std::int64_t tiles = gemm_grid<Tile>(a.gemm).blocks;
+  const auto split = static_cast<std::int32_t>(block / tiles);
+  return {split, tile_origin<Tile>(a.gemm, block - split * tiles), slab_range(a, split)};
+}
+
 // --- the kernel
 // -------------------------------------------------------------------------------------------------------
 
@@ -525,14 +599,11 @@ template <ProductKind Kind, class Tile, MmaAccess Access, class Block>
 RUSHLIGHT_KERNEL void mma_gemm_kernel(Block& block, MmaShared<Tile, typename ProductTraits<Kind>::Weight>& shared,
                                       const MmaArguments& arguments) {
   using Weight = typename ProductTraits<Kind>::Weight;
-  const GemmArguments& a = arguments.gemm;
   const int thread = block.thread();
-  const std::int64_t tiles = gemm_grid<Tile>(a).blocks;
-  const auto split = static_cast<std::int32_t>(block.index() / tiles);
-  const TileOrigin origin = tile_origin<Tile>(a, block.index() - split * tiles);
-  const SlabRange slabs = slab_range(arguments, split);
-  const MmaInput<Tile, Access> input(a, origin, thread);
-  const MmaWeights<Tile, Weight> weights(arguments, origin, thread);
+  const BlockShare share = block_share<Tile>(arguments, block.index());
+  const SlabRange slabs = share.slabs;
+  const MmaInput<Tile, Access> input(arguments.gemm, share.origin, thread);
+  const MmaWeights<Tile, Weight, WarpRows<Weight>> weights(arguments, share.origin, thread);
   const FragmentPlace place = fragment_place<Tile>(thread);
 
   // Each stage is one group of copies; beyond the last slab groups are empty, so that the count stays right.
@@ -582,27 +653,7 @@ RUSHLIGHT_KERNEL void mma_gemm_kernel(Block& block, MmaShared<Tile, typename Pro
     }
   }
 
-  const FragmentSums<Tile>& results = Kind == ProductKind::tf32x3 ? totals : sums;
-  RUSHLIGHT_UNROLL
-  for (int m = 0; m < Tile::kM; ++m) {
-    RUSHLIGHT_UNROLL
-    for (int lower = 0; lower < 2; ++lower) {
-      const std::int64_t row = origin.row + place.row + m * 16 + place.group + lower * 8;
-      if (row >= a.rows) continue;
-      RUSHLIGHT_UNROLL
-      for (int n = 0; n < Tile::kN; n += 2) {
-        const std::int32_t column = origin.column + place.column + fragment_column(n, place.of_four * 2);
-        if (column >= a.columns) continue;
-        const float four[4] = {results[m][n][lower * 2], results[m][n][lower * 2 + 1], results[m][n + 1][lower * 2],
-                               results[m][n + 1][lower * 2 + 1]};
-        if (arguments.splits == 1) {
-          store_quad(a, row, origin.group, column, four);
-        } else {
-          store_partial(arguments, split, row, origin.group, column, four);
-        }
-      }
-    }
-  }
+  store_sums<Tile>(arguments, share.origin, share.split, place, Kind == ProductKind::tf32x3 ? totals : sums);
 }
 
 // --- instances
@@ -618,6 +669,8 @@ bool with_mma_tile(const MmaCall& call, F&& f) {
     return true;
   }
   switch (call.tile) {
+    case MmaTileName::rows128_columns256:
+      return false;
     case MmaTileName::rows128_columns128:
       if constexpr (Kind != ProductKind::tf32x3) {
         f.template operator()<MmaTile128x128, MmaAccess::chunks>();

@@ -21,12 +21,8 @@ template <ProductKind Kind>
 cudaError_t launch_mma(const MmaCall& call, cudaStream_t stream) {
   cudaError_t status = cudaErrorInvalidValue;
   with_mma_tile<Kind>(call, [&]<class Tile, MmaAccess Access>() {
-    constexpr int kSharedBytes = sizeof(MmaShared<Tile, typename ProductTraits<Kind>::Weight>);
-    const auto kernel = mma_gemm<Kind, Tile, Access>;
-    // Beyond 48 KiB a block has to ask. It says so once a context; asking again costs nothing that shows.
-    status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
-    if (status != cudaSuccess) return;
-    status = start(kernel, mma_grid<Tile>(call.arguments), call.arguments, stream, kSharedBytes);
+    status = start_with_shared(mma_gemm<Kind, Tile, Access>, mma_grid<Tile>(call.arguments), call.arguments, stream,
+                               sizeof(MmaShared<Tile, typename ProductTraits<Kind>::Weight>));
   });
   return status;
 }

@@ -1,5 +1,5 @@
-// Convolutions and Linears: gemm.cuh, row_product.cuh, direct_conv.cuh, split_sum.cuh; mma_gemm.cuh has sources of its
-// own.
+// Convolutions and Linears: gemm.cuh, row_product.cuh, direct_conv.cuh, split_sum.cuh; mma_gemm.cuh and
+// warpgroup_gemm.cuh have sources of their own.
 #include "cuda/kernels/launch.hpp"
 #include "cuda/kernels/start.cuh"
 
@@ -8,6 +8,9 @@ namespace rushlight::cuda {
 // mma_bf16.cu and its siblings.
 template <ProductKind Kind>
 cudaError_t launch_mma(const MmaCall& call, cudaStream_t stream);
+// wgmma_bf16.cu and its siblings.
+template <ProductKind Kind>
+cudaError_t launch_warpgroups(const MmaCall& call, cudaStream_t stream);
 
 namespace {
 
@@ -72,6 +75,12 @@ cudaError_t launch(const MmaCall& call, cudaStream_t stream) {
       return launch_mma<ProductKind::tf32>(call, stream);
     case ProductKind::tf32x3:
       return launch_mma<ProductKind::tf32x3>(call, stream);
+    case ProductKind::wgmma_bf16:
+      return launch_warpgroups<ProductKind::wgmma_bf16>(call, stream);
+    case ProductKind::wgmma_fp16:
+      return launch_warpgroups<ProductKind::wgmma_fp16>(call, stream);
+    case ProductKind::wgmma_tf32:
+      return launch_warpgroups<ProductKind::wgmma_tf32>(call, stream);
   }
   return cudaErrorInvalidValue;
 }

@@ -19,4 +19,13 @@ cudaError_t start(void (*kernel)(Arguments), Grid grid, const Arguments& argumen
   return cudaLaunchKernelEx(&config, kernel, arguments);
 }
 
+// Beyond 48 KiB a kernel has to ask. It says so once a context; asking again costs nothing that shows.
+template <class Arguments>
+cudaError_t start_with_shared(void (*kernel)(Arguments), Grid grid, const Arguments& arguments, cudaStream_t stream,
+                              std::size_t shared_bytes) {
+  const cudaError_t status =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+  return status == cudaSuccess ? start(kernel, grid, arguments, stream, shared_bytes) : status;
+}
+
 }  // namespace rushlight::cuda

@@ -140,12 +140,15 @@ TEST(CudaCalls, StepCasesReachEveryKernel) {
   for (const StepCase& step_case : all_step_cases()) {
     for (const int processors : {1, 4, 132}) add(step_case, {.processors = processors});
     for (const Precision precision : {Precision::strict, Precision::bf16, Precision::fp16, Precision::tf32}) {
+      add(step_case, {.processors = 132, .precision = precision, .tensor_cores = kWarpTensorCores});
       add(step_case, {.processors = 132, .precision = precision, .tensor_cores = kAllTensorCores});
     }
     add(step_case, {.winograd = WinogradChoice{}});
   }
-  // One of them has a name for each of four kinds. Two have none here: GeneralCall (operator_emulation_test.cpp) and
-  // HostCall, which has no kernel.
+  // One of them has a name for each of four kinds, and for those of warpgroups, which are for products larger than
+  // these (mma_emulation_test.cpp). Two have none here: GeneralCall (operator_emulation_test.cpp) and HostCall, which
+  // has no kernel.
+  EXPECT_GT(std::erase_if(kernels, [](std::string_view name) { return name.starts_with("wgmma"); }), 1U);
   EXPECT_EQ(kernels.size(), std::variant_size_v<Work> + 1);
   EXPECT_EQ(products.size(), 9U);
 }

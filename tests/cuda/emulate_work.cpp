@@ -32,6 +32,15 @@ void run_mma(const MmaCall& call, Emulator& emulator) {
     });
   });
 }
+template <ProductKind Kind>
+void run_warpgroups(const MmaCall& call, Emulator& emulator) {
+  with_warpgroup_tile<Kind>(call, [&]<class Tile>() {
+    using Shared = WarpgroupShared<Tile, typename ProductTraits<Kind>::Weight>;
+    emulator.run_with_shared<Shared>(mma_grid<Tile>(call.arguments), [&](EmulatedBlock& block, Shared& shared) {
+      warpgroup_gemm_kernel<Kind, Tile>(block, shared, call.arguments);
+    });
+  });
+}
 void run_mma(const MmaCall& call, Emulator& emulator) {
   switch (call.kind) {
     case ProductKind::bf16:
@@ -42,6 +51,12 @@ void run_mma(const MmaCall& call, Emulator& emulator) {
       return run_mma<ProductKind::tf32>(call, emulator);
     case ProductKind::tf32x3:
       return run_mma<ProductKind::tf32x3>(call, emulator);
+    case ProductKind::wgmma_bf16:
+      return run_warpgroups<ProductKind::wgmma_bf16>(call, emulator);
+    case ProductKind::wgmma_fp16:
+      return run_warpgroups<ProductKind::wgmma_fp16>(call, emulator);
+    case ProductKind::wgmma_tf32:
+      return run_warpgroups<ProductKind::wgmma_tf32>(call, emulator);
   }
 }
 

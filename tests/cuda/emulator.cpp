@@ -6,8 +6,10 @@
 #include <array>
 #include <cmath>
 #include <deque>
+#include <memory>
 #include <numeric>
 #include <random>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -125,6 +127,22 @@ struct Copy {
 };
 using CopyGroup = std::vector<Copy>;
 
+// --- products of warpgroups
+
+// One that a thread has begun.
+struct RunningProduct {
+  std::shared_ptr<const WarpgroupProduct> product;
+  const std::uint32_t* a = nullptr;
+  float* sums = nullptr;
+  bool committed = false;
+};
+// What lies in a thread's sums once products end; NaNs are there until then.
+struct HiddenSums {
+  float* place = nullptr;
+  WarpgroupProduct::Sums values{};
+};
+constexpr std::size_t kHiddenBytes = sizeof(WarpgroupProduct::Sums);
+
 void arrive(const CopyGroup& group) {
   for (const Copy& copy : group) {
     if (copy.from == nullptr) {
@@ -153,8 +171,11 @@ class Fibers {
   Fibers& operator=(const Fibers&) = delete;
 
   // Runs one block. False when threads wait for others that never come.
-  bool run_block(std::int64_t index, std::int64_t count, int threads, const std::function<void(EmulatedBlock&)>& body) {
+  bool run_block(std::int64_t index, std::int64_t count, int threads, const SharedWindow& shared,
+                 const std::function<void(EmulatedBlock&)>& body) {
     body_ = &body;
+    window_ = shared;
+    complaint_.clear();
     index_ = index;
     count_ = count;
     start(static_cast<std::size_t>(threads));
@@ -170,7 +191,13 @@ class Fibers {
     }
   }
 
+  // Empty, or what no tensor core would have done.
+  [[nodiscard]] const std::string& complaint() const {
+    return complaint_;
+  }
+
   void wait_for_block() {
+    fibers_[running_].published.clear();  // by the time it goes on, everybody has met it
     wait(State::at_block_barrier);
   }
 
@@ -213,7 +240,60 @@ class Fibers {
   }
   void wait_copies(int thread, std::size_t groups) {
     Fiber& own = fibers_[static_cast<std::size_t>(thread)];
-    for (; own.copy_groups.size() > groups; own.copy_groups.pop_front()) arrive(own.copy_groups.front());
+    for (; own.copy_groups.size() > groups; own.copy_groups.pop_front()) {
+      const CopyGroup& group = own.copy_groups.front();
+      arrive(group);
+      own.arrived.insert(own.arrived.end(), group.begin(), group.end());
+    }
+  }
+
+  void publish(int thread) {
+    Fiber& own = fibers_[static_cast<std::size_t>(thread)];
+    own.published.insert(own.published.end(), own.arrived.begin(), own.arrived.end());
+    own.arrived.clear();
+  }
+  [[nodiscard]] std::uint32_t shared_address(const void* pointer) const {
+    return window_.address(pointer);
+  }
+  void begin_multiply(int thread) {
+    fibers_[static_cast<std::size_t>(thread)].is_fenced = true;
+  }
+  // The scheduler begins the product when all of the warpgroup have come.
+  void multiply_by_warpgroup(int thread, const WarpgroupShare& share) {
+    Fiber& own = fibers_[static_cast<std::size_t>(thread)];
+    if (!own.is_fenced) complain("a product of a warpgroup without a fence before it");
+    own.warpgroup_share = &share;
+    wait(State::at_warpgroup_barrier);
+    own.warpgroup_share = nullptr;
+  }
+  void commit_products(int thread) {
+    Fiber& own = fibers_[static_cast<std::size_t>(thread)];
+    for (RunningProduct& running : own.products) running.committed = true;
+    own.is_fenced = false;
+  }
+  void finish_products(int thread) {
+    Fiber& own = fibers_[static_cast<std::size_t>(thread)];
+    const std::size_t of_warpgroup = static_cast<std::size_t>(thread) % kWarpgroupThreads;
+    for (; !own.products.empty() && own.products.front().committed; own.products.pop_front()) {
+      const RunningProduct& running = own.products.front();
+      if (!running.product->operands_are_the_same(of_warpgroup, running.a)) {
+        complain("operands of a product changed while it ran");
+      }
+      running.product->add_to(of_warpgroup, hidden_sums(own, running.sums).values);
+    }
+    // What is not committed is not waited for.
+    std::erase_if(own.hidden, [&](const HiddenSums& hidden) {
+      if (std::any_of(own.products.begin(), own.products.end(),
+                      [&](const RunningProduct& running) { return running.sums == hidden.place; })) {
+        return false;
+      }
+      const auto* const bytes = reinterpret_cast<const unsigned char*>(hidden.place);
+      if (std::any_of(bytes, bytes + kHiddenBytes, [](unsigned char byte) { return byte != 0xff; })) {
+        complain("sums were written while products were added to them");
+      }
+      std::memcpy(hidden.place, hidden.values.data(), kHiddenBytes);
+      return true;
+    });
   }
 
   // Whether this is the block of the last ticket: one of its threads asks, the others are told.
@@ -228,7 +308,7 @@ class Fibers {
   }
 
  private:
-  enum class State : std::uint8_t { ready, at_block_barrier, at_warp_barrier, done };
+  enum class State : std::uint8_t { ready, at_block_barrier, at_warp_barrier, at_warpgroup_barrier, done };
   struct Fiber {
     Context context;
     std::unique_ptr<std::byte[]> stack;
@@ -237,6 +317,12 @@ class Fibers {
     const FragmentShare* fragments = nullptr;
     CopyGroup begun_copies;
     std::deque<CopyGroup> copy_groups;
+    CopyGroup arrived;    // and not published,
+    CopyGroup published;  // and not followed by a barrier
+    const WarpgroupShare* warpgroup_share = nullptr;
+    bool is_fenced = false;
+    std::deque<RunningProduct> products;
+    std::vector<HiddenSums> hidden;
   };
 
   void start(std::size_t threads) {
@@ -260,6 +346,12 @@ class Fibers {
       fiber.fragments = nullptr;
       fiber.begun_copies.clear();
       fiber.copy_groups.clear();
+      fiber.arrived.clear();
+      fiber.published.clear();
+      fiber.warpgroup_share = nullptr;
+      fiber.is_fenced = false;
+      fiber.products.clear();
+      fiber.hidden.clear();
       fiber.context.asan_stack = nullptr;
       getcontext(&fiber.context.context);
       fiber.context.context.uc_stack.ss_sp = fiber.stack.get();
@@ -317,7 +409,54 @@ class Fibers {
       make_ready(warp, warp + kWarp);
       opened = true;
     }
+    constexpr std::size_t kWarpgroup = kWarpgroupThreads;
+    for (std::size_t first = 0; first + kWarpgroup <= threads_; first += kWarpgroup) {
+      if (!all(first, first + kWarpgroup, State::at_warpgroup_barrier)) continue;
+      begin_product(first);
+      make_ready(first, first + kWarpgroup);
+      opened = true;
+    }
     return opened;
+  }
+
+  void complain(std::string what) {
+    if (complaint_.empty()) complaint_ = std::move(what);
+  }
+  HiddenSums& hidden_sums(Fiber& fiber, float* place) {
+    const auto found = std::find_if(fiber.hidden.begin(), fiber.hidden.end(),
+                                    [&](const HiddenSums& hidden) { return hidden.place == place; });
+    if (found != fiber.hidden.end()) return *found;
+    HiddenSums hidden{.place = place};
+    std::memcpy(hidden.values.data(), place, kHiddenBytes);
+    std::memset(place, 0xff, kHiddenBytes);
+    fiber.hidden.push_back(hidden);
+    return fiber.hidden.back();
+  }
+  // True where what the product reads is not yet what the copies brought, as far as tensor cores know.
+  [[nodiscard]] bool reads_unpublished(const WarpgroupProduct& product) const {
+    std::set<const std::byte*> unpublished;
+    for (std::size_t i = 0; i < threads_; ++i) {
+      for (const CopyGroup* group : {&fibers_[i].arrived, &fibers_[i].published}) {
+        for (const Copy& copy : *group) unpublished.insert(static_cast<const std::byte*>(copy.to));
+      }
+    }
+    const auto pieces = product.pieces();
+    return std::any_of(pieces.begin(), pieces.end(), [&](const std::byte* piece) {
+      const auto next = unpublished.lower_bound(piece);
+      return next != unpublished.end() && *next < piece + 16;
+    });
+  }
+  void begin_product(std::size_t first) {
+    std::array<const WarpgroupShare*, kWarpgroupThreads> shares{};
+    for (std::size_t i = 0; i < shares.size(); ++i) shares[i] = fibers_[first + i].warpgroup_share;
+    const auto product = std::make_shared<const WarpgroupProduct>(shares, window_);
+    if (!product->complaint().empty()) return complain(product->complaint());
+    if (reads_unpublished(*product)) complain("a product of weights that nobody published before a barrier");
+    for (std::size_t i = 0; i < shares.size(); ++i) {
+      Fiber& fiber = fibers_[first + i];
+      hidden_sums(fiber, shares[i]->sums);
+      fiber.products.push_back({product, shares[i]->a, shares[i]->sums});
+    }
   }
 
   // True where there is nothing to multiply; false when threads of one warp are at different operations.
@@ -347,6 +486,8 @@ class Fibers {
   std::int64_t index_ = 0;
   std::int64_t count_ = 0;
   bool is_last_ = false;
+  SharedWindow window_;
+  std::string complaint_;
   const std::function<void(EmulatedBlock&)>* body_ = nullptr;
 };
 
@@ -379,6 +520,25 @@ void EmulatedBlock::multiply_share(const FragmentShare& share) {
 bool EmulatedBlock::any_of_block(bool value) {
   return fibers_.any_of_block(thread_, value);
 }
+void EmulatedBlock::publish_copies() {
+  fibers_.publish(thread_);
+}
+std::uint32_t EmulatedBlock::shared_address(const void* pointer) const {
+  return fibers_.shared_address(pointer);
+}
+void EmulatedBlock::begin_multiply() {
+  fibers_.begin_multiply(thread_);
+}
+void EmulatedBlock::multiply_by_warpgroup(const WarpgroupShare& share) {
+  fibers_.multiply_by_warpgroup(thread_, share);
+}
+void EmulatedBlock::commit_multiply() {
+  fibers_.commit_products(thread_);
+}
+void EmulatedBlock::finish_products() {
+  fibers_.finish_products(thread_);
+}
+
 bool EmulatedBlock::arrives_last(std::uint32_t* ticket) {
   return fibers_.take_ticket(thread_, ticket);
 }
@@ -386,7 +546,7 @@ bool EmulatedBlock::arrives_last(std::uint32_t* ticket) {
 Emulator::Emulator(Order order) : order_(order), fibers_(std::make_unique<Fibers>(order)) {}
 Emulator::~Emulator() = default;
 
-void Emulator::run_grid(Grid grid, const std::function<void()>& before_block,
+void Emulator::run_grid(Grid grid, const SharedWindow& shared, const std::function<void()>& before_block,
                         const std::function<void(EmulatedBlock&)>& body) {
   if (grid.threads <= 0 || grid.threads > 1024 || grid.threads % kWarpThreads != 0 || grid.blocks < 0 ||
       grid.blocks > kMaxBlocks) {
@@ -402,8 +562,10 @@ void Emulator::run_grid(Grid grid, const std::function<void()>& before_block,
   for (const std::int64_t index : blocks) {
     if (!failure_.empty()) return;
     before_block();
-    if (!fibers_->run_block(index, grid.blocks, grid.threads, body)) {
+    if (!fibers_->run_block(index, grid.blocks, grid.threads, shared, body)) {
       failure_ = "block " + std::to_string(index) + ": threads wait at a barrier that others never reach";
+    } else if (!fibers_->complaint().empty()) {
+      failure_ = "block " + std::to_string(index) + ": " + fibers_->complaint();
     } else if (misaligned_access_seen()) {
       failure_ =
           "block " + std::to_string(index) + ": values were moved together at an address not a multiple of their size";

@@ -8,6 +8,10 @@
 // Asynchronous copies arrive as late as they may, when their thread waits for them; until then NaNs lie where they go.
 // So a missing wait shows, and so does a copy into memory that others still read.
 //
+// Products of warpgroups read operands when they begin and add when their threads wait; until then NaNs lie in the
+// sums, and operands that change are reported. So are weights that were not published between their copies and a
+// barrier, a missing fence, and descriptors that lead anywhere but into the block's memory.
+//
 // A product of fragments is exact but for one rounding: the sum and its products are added in double, in the order of
 // k, and the result is rounded to float. Tensor cores differ from that in the last bits.
 #pragma once
@@ -21,6 +25,7 @@
 #include <type_traits>
 
 #include "cuda/kernels/execution.cuh"
+#include "cuda/warpgroup_product.hpp"
 
 namespace rushlight::cuda::emulation {
 
@@ -62,6 +67,18 @@ class EmulatedBlock {
   void multiply(float (&sums)[M][N][4], const std::uint32_t (&a)[M][4], const std::uint32_t (&b)[N][2]) {
     multiply_share({kOperand, M, N, &sums[0][0][0], &a[0][0], &b[0][0]});
   }
+  void publish_copies();
+  [[nodiscard]] std::uint32_t shared_address(const void* pointer) const;
+  void begin_multiply();
+  template <Operand kOperand, int N>
+  void multiply_async(float (&sums)[N][4], int first, const std::uint32_t (&a)[4], std::uint64_t weights) {
+    multiply_by_warpgroup({kOperand, &sums[first][0], &a[0], weights});
+  }
+  void commit_multiply();
+  template <int N>
+  void finish_multiply(float (&)[N][4]) {
+    finish_products();
+  }
   [[nodiscard]] bool arrives_last(std::uint32_t* ticket);
   [[nodiscard]] static float load_written(const float* from) { return *from; }
 
@@ -69,6 +86,8 @@ class EmulatedBlock {
   void copy_async(void* to, const void* from, std::size_t bytes, bool exists);
   void wait_for_copies(std::size_t groups);
   void multiply_share(const FragmentShare& share);
+  void multiply_by_warpgroup(const WarpgroupShare& share);
+  void finish_products();
 
   Fibers& fibers_;
   std::int64_t index_;
@@ -87,7 +106,7 @@ class Emulator {
   template <class Body>
   void run(Grid grid, Body&& body) {
     run_grid(
-        grid, [] {}, [&](EmulatedBlock& block) { body(block); });
+        grid, {}, [] {}, [&](EmulatedBlock& block) { body(block); });
   }
   // body(block, shared): each block has a Shared of its own, full of NaNs at first.
   template <class Shared, class Body>
@@ -95,7 +114,8 @@ class Emulator {
     static_assert(std::is_trivially_copyable_v<Shared>);
     const auto shared = std::make_unique<Shared>();
     run_grid(
-        grid, [&] { std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(Shared)); },
+        grid, {reinterpret_cast<std::byte*>(shared.get()), sizeof(Shared)},
+        [&] { std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(Shared)); },
         [&](EmulatedBlock& block) { body(block, *shared); });
   }
 
@@ -103,7 +123,8 @@ class Emulator {
   [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
 
  private:
-  void run_grid(Grid grid, const std::function<void()>& before_block, const std::function<void(EmulatedBlock&)>& body);
+  void run_grid(Grid grid, const SharedWindow& shared, const std::function<void()>& before_block,
+                const std::function<void(EmulatedBlock&)>& body);
 
   const Order order_;
   std::unique_ptr<Fibers> fibers_;

@@ -149,27 +149,37 @@ TEST_F(GpuKernels, StepsAreTheirDefinitionAndHaveTheEmulationsBits) {
   }
 }
 
-// Tensor cores round sums in a way of their own: the definition judges, with the bar of the precision.
+// Tensor cores round sums in a way of their own: the definition judges, with the bar of the precision. Warpgroups are
+// asked only where the GPU has them.
 TEST_F(GpuKernels, ProductsOnTensorCoresAreTheirDefinition) {
   const CurrentDevice current = CurrentDevice::use(gpu_).value();
+  int major = 0;
+  int minor = 0;
+  ASSERT_EQ(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, gpu_), cudaSuccess);
+  ASSERT_EQ(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, gpu_), cudaSuccess);
+  std::vector<TensorCores> machines = {kWarpTensorCores};
+  if (fast_tensor_cores(major * 10 + minor) == kAllTensorCores) machines.push_back(kAllTensorCores);
   std::vector<StepCase> cases = conv_cases();
   for (StepCase& step_case : linear_cases()) cases.push_back(std::move(step_case));
-  for (const Precision precision : {Precision::strict, Precision::tf32, Precision::bf16, Precision::fp16}) {
-    SCOPED_TRACE(to_string(precision));
-    int runs = 0;
-    for (StepCase& step_case : cases) {
-      SCOPED_TRACE(step_case.name);
-      step_case.tolerance = precision == Precision::strict ? 5e-6 : 1e-2;
-      const CallOptions options{.processors = 132, .precision = precision, .tensor_cores = kAllTensorCores};
-      const GpuRun first = run_on_gpu(gpu_, step_case, options);
-      if (!first.on_tensor_cores) continue;
-      ++runs;
-      EXPECT_EQ(judge(step_case, compute_naively(step_case), first.memory), "");
-      const GpuRun second = run_on_gpu(gpu_, step_case, options);
-      EXPECT_EQ(std::memcmp(first.memory.data(), second.memory.data(), step_case.memory.size() * sizeof(float)), 0)
-          << "runs differ";
+  for (const TensorCores& cores : machines) {
+    SCOPED_TRACE(cores == kAllTensorCores ? "warpgroups" : "warps");
+    for (const Precision precision : {Precision::strict, Precision::tf32, Precision::bf16, Precision::fp16}) {
+      SCOPED_TRACE(to_string(precision));
+      int runs = 0;
+      for (StepCase& step_case : cases) {
+        SCOPED_TRACE(step_case.name);
+        step_case.tolerance = precision == Precision::strict ? 5e-6 : 1e-2;
+        const CallOptions options{.processors = 132, .precision = precision, .tensor_cores = cores};
+        const GpuRun first = run_on_gpu(gpu_, step_case, options);
+        if (!first.on_tensor_cores) continue;
+        ++runs;
+        EXPECT_EQ(judge(step_case, compute_naively(step_case), first.memory), "");
+        const GpuRun second = run_on_gpu(gpu_, step_case, options);
+        EXPECT_EQ(std::memcmp(first.memory.data(), second.memory.data(), step_case.memory.size() * sizeof(float)), 0)
+            << "runs differ";
+      }
+      EXPECT_GT(runs, 20);
     }
-    EXPECT_GT(runs, 20);
   }
 }
 

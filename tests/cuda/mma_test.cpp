@@ -11,13 +11,16 @@
 #include <vector>
 
 #include "cuda/kernels/mma_gemm.cuh"
+#include "cuda/kernels/warpgroup_gemm.cuh"
 
 namespace rushlight::cuda {
 namespace {
 
 template <class Tile>
 class MmaTiles : public testing::Test {};
-using AllMmaTiles = testing::Types<MmaTile128x128, MmaTile128x64, MmaTile64x64, MmaTile64x32>;
+using AllMmaTiles = testing::Types<MmaTile128x128, MmaTile128x64, MmaTile64x64, MmaTile64x32,
+                                   WarpgroupTile128x256Halves, WarpgroupTile128x256Floats, WarpgroupTile128x128Halves,
+                                   WarpgroupTile128x128Floats, WarpgroupTile128x64, WarpgroupTile64x64>;
 TYPED_TEST_SUITE(MmaTiles, AllMmaTiles);
 
 TYPED_TEST(MmaTiles, FragmentsCoverATileOnce) {
@@ -77,11 +80,17 @@ TYPED_TEST(MmaTiles, ThreadsCopyASlabOnce) {
   expect_copied_once<Tile::kColumns, Tile::kThreads, 8>();
 }
 
-TYPED_TEST(MmaTiles, StagesFitIntoSharedMemory) {
-  using Tile = TypeParam;
+template <class Tile>
+void expect_that_stages_fit() {
   // What a block may ask for: 99 KiB with 8.6 and 8.9, more elsewhere.
   EXPECT_LE(sizeof(MmaShared<Tile, std::uint16_t>), 99U * 1024);
   EXPECT_LE(sizeof(MmaShared<Tile, float>), 99U * 1024);
+}
+TEST(MmaSlabs, StagesFitIntoSharedMemory) {
+  expect_that_stages_fit<MmaTile128x128>();
+  expect_that_stages_fit<MmaTile128x64>();
+  expect_that_stages_fit<MmaTile64x64>();
+  expect_that_stages_fit<MmaTile64x32>();
 }
 
 TYPED_TEST(MmaTiles, BlocksAndSplitsCoverEverySlabOfEveryTileOnce) {

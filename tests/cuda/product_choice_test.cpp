@@ -9,6 +9,7 @@ namespace rushlight::cuda {
 namespace {
 
 constexpr TensorCores kAll = kAllTensorCores;
+constexpr TensorCores kWarps = kWarpTensorCores;
 constexpr int kProcessors = 132;
 
 GemmArguments product(std::int64_t rows, std::int32_t columns, std::int32_t depth) {
@@ -25,40 +26,77 @@ GemmArguments product(std::int64_t rows, std::int32_t columns, std::int32_t dept
 
 TEST(ProductChoices, PrecisionsNameTheKind) {
   const GemmArguments a = product(12544, 256, 1152);
-  const auto kind = [&](Precision precision) { return choose_product(a, precision, kProcessors, kAll)->kind; };
-  EXPECT_EQ(kind(Precision::bf16), ProductKind::bf16);
-  EXPECT_EQ(kind(Precision::fp16), ProductKind::fp16);
-  EXPECT_EQ(kind(Precision::tf32), ProductKind::tf32);
-  EXPECT_EQ(kind(Precision::strict), ProductKind::tf32x3);
-  EXPECT_EQ(kind(Precision::fast), ProductKind::tf32x3);
+  const auto kind = [&](Precision precision, const TensorCores& cores) {
+    return choose_product(a, precision, kProcessors, cores)->kind;
+  };
+  EXPECT_EQ(kind(Precision::bf16, kWarps), ProductKind::bf16);
+  EXPECT_EQ(kind(Precision::fp16, kWarps), ProductKind::fp16);
+  EXPECT_EQ(kind(Precision::tf32, kWarps), ProductKind::tf32);
+  EXPECT_EQ(kind(Precision::bf16, kAll), ProductKind::wgmma_bf16);
+  EXPECT_EQ(kind(Precision::fp16, kAll), ProductKind::wgmma_fp16);
+  EXPECT_EQ(kind(Precision::tf32, kAll), ProductKind::wgmma_tf32);
+  for (const TensorCores& cores : {kWarps, kAll}) {
+    EXPECT_EQ(kind(Precision::strict, cores), ProductKind::tf32x3);
+    EXPECT_EQ(kind(Precision::fast, cores), ProductKind::tf32x3);
+  }
 }
 
 TEST(ProductChoices, WhatAGpuCannotDoIsLeftToItsOrdinaryUnits) {
   const GemmArguments a = product(12544, 256, 1152);
-  for (const ProductKind kind : kProductKinds) {
-    TensorCores others = kAll;
+  for (const Precision precision : {Precision::bf16, Precision::fp16, Precision::tf32, Precision::strict}) {
+    const ProductKind kind = choose_product(a, precision, kProcessors, kWarps)->kind;
+    TensorCores others = kWarps;
     others.of(kind) = false;
-    const Precision precision = kind == ProductKind::bf16   ? Precision::bf16
-                                : kind == ProductKind::fp16 ? Precision::fp16
-                                : kind == ProductKind::tf32 ? Precision::tf32
-                                                            : Precision::strict;
     EXPECT_FALSE(choose_product(a, precision, kProcessors, others));
-    EXPECT_TRUE(choose_product(a, precision, kProcessors, kAll));
   }
   EXPECT_EQ(fast_tensor_cores(75), TensorCores{});
-  EXPECT_EQ(fast_tensor_cores(80), kAll);
+  EXPECT_EQ(fast_tensor_cores(80), kWarps);
   EXPECT_EQ(fast_tensor_cores(90), kAll);
+  EXPECT_EQ(fast_tensor_cores(100), kWarps);
   for (const int capability : {86, 89, 120}) {
     EXPECT_FALSE(fast_tensor_cores(capability).tf32x3);
     EXPECT_TRUE(fast_tensor_cores(capability).bf16);
+    EXPECT_FALSE(fast_tensor_cores(capability).wgmma_bf16);
   }
 }
 
+// What fails its self-check is no loss: the other kind of the precision multiplies.
+TEST(ProductChoices, EachKindOfAPrecisionStandsInForTheOther) {
+  const GemmArguments a = product(12544, 256, 1152);
+  TensorCores cores = kAll;
+  cores.wgmma_fp16 = false;
+  EXPECT_EQ(choose_product(a, Precision::fp16, kProcessors, cores)->kind, ProductKind::fp16);
+  EXPECT_EQ(choose_product(a, Precision::bf16, kProcessors, cores)->kind, ProductKind::wgmma_bf16);
+  cores = {.wgmma_tf32 = true};
+  EXPECT_EQ(choose_product(a, Precision::tf32, kProcessors, cores)->kind, ProductKind::wgmma_tf32);
+  EXPECT_FALSE(choose_product(a, Precision::bf16, kProcessors, cores));
+  GemmArguments odd = a;
+  odd.channels = Divisor32(3);
+  EXPECT_FALSE(choose_product(odd, Precision::tf32, kProcessors, cores)) << "it reads 16 bytes at a time";
+  EXPECT_EQ(choose_product(odd, Precision::tf32, kProcessors, kAll)->kind, ProductKind::tf32);
+}
+
+TEST(ProductChoices, AVariableOfTheEnvironmentLeavesWarpgroupsOut) {
+  EXPECT_EQ(allowed_tensor_cores(kAll, "off"), kWarps);
+  EXPECT_EQ(allowed_tensor_cores({.wgmma_bf16 = true}, "off"), TensorCores{});
+  for (const char* const value : {"", "on", "offf"}) EXPECT_EQ(allowed_tensor_cores(kAll, value), kAll);
+  EXPECT_EQ(allowed_tensor_cores(kAll, nullptr), kAll);
+}
+
+// A warpgroup's columns come in runs of 64.
+TEST(ProductChoices, FewColumnsAreAWarps) {
+  EXPECT_EQ(choose_product(product(200'704, 32, 288), Precision::bf16, kProcessors, kAll)->kind, ProductKind::bf16);
+  EXPECT_EQ(choose_product(product(200'704, 256, 288), Precision::bf16, kProcessors, kAll)->kind,
+            ProductKind::wgmma_bf16);
+}
+
 TEST(ProductChoices, LargeProductsGetLargeTilesAndAreNotSplit) {
-  const auto choice = choose_product(product(1 << 18, 512, 1152), Precision::bf16, kProcessors, kAll);
-  EXPECT_EQ(choice->instance.tile, MmaTileName::rows128_columns128);
-  EXPECT_EQ(choice->splits, 1);
-  EXPECT_EQ(choice->slabs_of_split, 36);
+  for (const TensorCores& cores : {kWarps, kAll}) {
+    const auto choice = choose_product(product(1 << 18, 512, 1152), Precision::bf16, kProcessors, cores);
+    EXPECT_EQ(choice->instance.tile, cores == kAll ? MmaTileName::rows128_columns256 : MmaTileName::rows128_columns128);
+    EXPECT_EQ(choice->splits, 1);
+    EXPECT_EQ(choice->slabs_of_split, 36);
+  }
 }
 
 // The last stage of a ResNet on one image: 49 pixels.
@@ -128,6 +166,9 @@ TEST(ProductChoices, WeightsComeInTheFormOfTheKind) {
   EXPECT_EQ(weight_form(ProductKind::fp16, 63), WeightForm::fp16_rows);
   EXPECT_EQ(weight_form(ProductKind::tf32, 64), WeightForm::plain);
   EXPECT_EQ(weight_form(ProductKind::tf32x3, 63), WeightForm::f32_rows);
+  EXPECT_EQ(weight_form(ProductKind::wgmma_bf16, 64), WeightForm::bf16_dealt);
+  EXPECT_EQ(weight_form(ProductKind::wgmma_fp16, 63), WeightForm::fp16_dealt);
+  EXPECT_EQ(weight_form(ProductKind::wgmma_tf32, 64), WeightForm::tf32_dealt);
 }
 
 }  // namespace

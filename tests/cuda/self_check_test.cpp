@@ -86,6 +86,25 @@ TEST(TensorCoreCheck, OneWrongInstanceIsFound) {
   EXPECT_FALSE(spoiled([](const MmaCall& call) { return call.access == MmaAccess::singles; }).bf16);
   EXPECT_FALSE(spoiled([](const MmaCall& call) { return call.tile == MmaTileName::rows64_columns32; }).tf32x3);
   EXPECT_FALSE(spoiled([](const MmaCall& call) { return call.arguments.splits > 1; }).tf32);
+  const TensorCores found = spoiled([](const MmaCall& call) { return call.tile == MmaTileName::rows128_columns256; });
+  EXPECT_EQ(found, kWarpTensorCores) << "the others have no such tile";
+}
+
+// Columns of each instruction of the widest tile, and slabs of each stage of the deepest pipeline.
+TEST(TensorCoreCheck, AWrongColumnAndAWrongSlabAreFound) {
+  const auto spoiled = [](const std::function<void(MmaArguments&)>& spoil) {
+    const TensorCores wanted{.wgmma_bf16 = true};
+    return check_tensor_cores(wanted, machine([spoil](Work& work) {
+                                auto* const mma = std::get_if<MmaCall>(&work);
+                                if (mma != nullptr && mma->tile == MmaTileName::rows128_columns256) {
+                                  spoil(mma->arguments);
+                                }
+                              }))
+        .value();
+  };
+  EXPECT_TRUE(spoiled([](MmaArguments&) {}).wgmma_bf16);
+  EXPECT_FALSE(spoiled([](MmaArguments& a) { a.gemm.columns = 192; }).wgmma_bf16);
+  EXPECT_FALSE(spoiled([](MmaArguments& a) { a.gemm.depth = 6 * kMmaSlab; }).wgmma_bf16);
 }
 
 TEST(TensorCoreCheck, ARunThatFailsIsAKindThatIsNotUsedButForMemory) {
@@ -110,7 +129,8 @@ TEST(TensorCoreCheck, ARunThatFailsIsAKindThatIsNotUsedButForMemory) {
 TEST(TensorCoreCheck, NamesListWhatIsMissing) {
   EXPECT_EQ(missing_tensor_cores(kAll, kAll), "");
   EXPECT_EQ(missing_tensor_cores({}, {}), "");
-  EXPECT_EQ(missing_tensor_cores(kAll, {.fp16 = true}), " without tensor cores for bf16, tf32, 3xtf32");
+  EXPECT_EQ(missing_tensor_cores(kAll, {.fp16 = true}),
+            " without tensor cores for bf16, tf32, 3xtf32, wgmma_bf16, wgmma_fp16, wgmma_tf32");
   EXPECT_EQ(missing_tensor_cores({.bf16 = true}, {}), " without tensor cores for bf16");
 }
 

@@ -99,6 +99,35 @@ TEST_F(CudaTuner, ChoosesTilesOfTensorCoresWithoutAChangedBit) {
   EXPECT_EQ(texts, sizes + "128x64\n" + sizes + "64x64\n" + sizes + "64x32\n");
 }
 
+// The kind follows from sizes; a clock chooses among tiles of that kind alone.
+TEST_F(CudaTuner, ChoosesTilesOfWarpgroupsWithoutAChangedBit) {
+  begin_on(90);
+  const Model model = test::made_up_model(
+      Sequential{Conv2d{.in_channels = 64, .out_channels = 128, .kernel_size = 3}}.graph({64, 9, 9}).value());
+  const Tensor input = test::made_up("x", {1, 64, 9, 9});
+  const auto session_with = [&](Tuning* tuning) {
+    SessionOptions options;
+    options.precision = Precision::bf16;
+    options.tuning = tuning;
+    return model.session(Device::cuda(0), options).value();
+  };
+  const std::vector<float> expected = test::floats_of(session_with(nullptr).run(input).value());
+  std::string words;
+  for (const MmaTileName fastest :
+       {MmaTileName::rows128_columns256, MmaTileName::rows128_columns128, MmaTileName::rows64_columns64}) {
+    fake::set_clock([=](const Work& work) {
+      const auto* const call = std::get_if<MmaCall>(&work);
+      return call != nullptr && call->tile == fastest ? 1.0 : 2.0;
+    });
+    Tuning tuning;
+    EXPECT_EQ(test::floats_of(session_with(&tuning).run(input).value()), expected);
+    const std::string text = tuning.text();
+    EXPECT_NE(text.find("\nwgmma_bf16 rows=49 columns=128 depth=576"), std::string::npos) << text;
+    words += text.substr(text.rfind(" : "));
+  }
+  EXPECT_EQ(words, " : 128x256\n : 128x128\n : 64x64\n");
+}
+
 TEST_F(CudaTuner, KeepsTheRulesWayWhereNothingGainsMuch) {
   set_times(98, 98, 100);
   Tuning tuning;

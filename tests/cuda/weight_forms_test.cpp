@@ -7,6 +7,8 @@
 #include <limits>
 #include <vector>
 
+#include "cuda/kernels/operands.cuh"
+
 namespace rushlight::cuda {
 namespace {
 
@@ -56,6 +58,43 @@ TEST(WeightForms, RowsBeginAtMultiplesOf16BytesAndZerosFillThem) {
     EXPECT_EQ(row_pitch(depth, WeightForm::f32_rows), (depth + 3) / 4 * 4);
     EXPECT_EQ(row_pitch(depth, WeightForm::bf16_rows), (depth + 7) / 8 * 8);
   }
+}
+
+// Two rows of 40 whose numbers say their k: wgmma's instructions of 16 take 0, 1, 8, 9, .. first, those of 8 TF32 take
+// 0, 8, 16, 24, 1, ...
+TEST(WeightForms, DealtIsWholeSlabsInTheOrderOfTheInstruction) {
+  std::vector<float> values(80);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 40);
+  const std::vector<float> floats = codes<float>(values, {2, 1, 2, 20}, WeightForm::tf32_dealt);
+  const Codes halves = codes<std::uint16_t>(values, {2, 40}, WeightForm::fp16_dealt);
+  const Codes narrow = codes<std::uint16_t>(values, {2, 40}, WeightForm::bf16_dealt);
+  ASSERT_EQ(floats.size(), 128U);
+  ASSERT_EQ(halves.size(), 128U);
+  ASSERT_EQ(narrow.size(), 128U);
+  const auto floats_at = [&](std::size_t at, std::size_t count) {
+    return std::vector<float>(floats.begin() + static_cast<std::ptrdiff_t>(at),
+                              floats.begin() + static_cast<std::ptrdiff_t>(at + count));
+  };
+  EXPECT_EQ(floats_at(0, 16), (std::vector<float>{0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27}));
+  EXPECT_EQ(floats_at(16, 8), (std::vector<float>{4, 12, 20, 28, 5, 13, 21, 29}));
+  EXPECT_EQ(floats_at(32, 8), (std::vector<float>{32, 0, 0, 0, 33, 0, 0, 0}));
+  EXPECT_EQ(floats_at(64, 4), (std::vector<float>{0, 8, 16, 24}));
+  const std::vector<float> expected = {0, 1, 8, 9, 16, 17, 24, 25, 2, 3, 10, 11, 18, 19, 26, 27, 4, 5, 12, 13};
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(low_number<Operand::fp16>(halves[i]), expected[i]);
+    EXPECT_EQ(low_number<Operand::bf16>(narrow[64 + i]), expected[i]);
+  }
+  EXPECT_EQ(row_pitch(1, WeightForm::bf16_dealt), 32);
+  EXPECT_EQ(row_pitch(64, WeightForm::tf32_dealt), 64);
+  EXPECT_EQ(codes<float>({}, {0, 3}, WeightForm::tf32_dealt), std::vector<float>());
+}
+
+TEST(WeightForms, DealtTf32IsRoundedAsTheGpuRoundsIt) {
+  const std::vector<float> rounded =
+      codes<float>({1 + 0x1p-11F, -1 - 0x1p-11F, kInfinity}, {3, 1}, WeightForm::tf32_dealt);
+  EXPECT_EQ(rounded[0], 1 + 0x1p-10F);
+  EXPECT_EQ(rounded[32], -1 - 0x1p-10F);
+  EXPECT_EQ(rounded[64], kInfinity);
 }
 
 TEST(WeightForms, TransposedIsOutputsInnermost) {
