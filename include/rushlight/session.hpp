@@ -85,7 +85,7 @@ class RUSHLIGHT_API Completion {
 struct AsyncOptions {
   /// A `cudaStream_t` of the session's GPU, as which the run then behaves like one more piece of work: it begins when
   /// what is in that stream is done, and what is put there later begins when the run is. CUDA's default stream has the
-  /// handle cudaStreamLegacy. Null: the run waits for nothing but earlier runs.
+  /// handle cudaStreamLegacy. Null: the run waits for nothing but earlier runs of the same shapes of inputs.
   void* stream = nullptr;
 };
 

@@ -490,6 +490,14 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size_bytes, cudaM
   }
   return fake::copy(to, from, size_bytes, stream);
 }
+cudaError_t cudaMemsetAsync(void* to, int value, size_t size_bytes, cudaStream_t stream) {
+  ENTER();
+  if (!fake::on_a_gpu(to, size_bytes)) return fake::told(cudaErrorInvalidValue);
+  return fake::put(stream, [=] {
+    std::memset(to, value, size_bytes);
+    return cudaSuccess;
+  });
+}
 cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t size_bytes, cudaStream_t stream) {
   ENTER();
   if (!fake::on_a_gpu(to, size_bytes) || !fake::on_a_gpu(from, size_bytes)) return fake::told(cudaErrorInvalidValue);

@@ -2,6 +2,7 @@
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <variant>
 #include <vector>
@@ -126,6 +127,27 @@ TEST_F(CudaTuner, ChoosesTilesOfWarpgroupsWithoutAChangedBit) {
     words += text.substr(text.rfind(" : "));
   }
   EXPECT_EQ(words, " : 128x256\n : 128x128\n : 64x64\n");
+}
+
+// Memory that was never written may hold NaN, as the fake's does: 3xTF32 computes such products twice.
+TEST_F(CudaTuner, MeasuresOnNumbersWhateverMemoryHeld) {
+  begin_on(90);
+  const Model model = test::made_up_model(
+      Sequential{Conv2d{.in_channels = 4, .out_channels = 96, .kernel_size = 3}}.graph({4, 9, 9}).value());
+  int products = 0;
+  int on_numbers = 0;
+  fake::set_clock([&](const Work& work) {
+    if (const auto* const call = std::get_if<MmaCall>(&work)) {
+      ++products;
+      on_numbers += std::isfinite(call->arguments.gemm.input[0]) ? 1 : 0;
+    }
+    return 1.0;
+  });
+  Tuning tuning;
+  ASSERT_TRUE(model.session(Device::cuda(0), {.limits = {}, .tuning = &tuning}));
+  EXPECT_EQ(tuning.measured(), 1U);
+  EXPECT_GT(products, 100);
+  EXPECT_EQ(on_numbers, products);
 }
 
 TEST_F(CudaTuner, KeepsTheRulesWayWhereNothingGainsMuch) {
