@@ -539,10 +539,8 @@ class CallMaker {
       operands.constants.push_back(constant(static_cast<runtime::ConstantId>(found - plan_.constants.begin())));
     }
     operands.scratch = reinterpret_cast<std::byte*>(scratch(needs.scratch_bytes));
-    if (needs.follows_indices) {
-      operands.note = addresses_ == nullptr ? nullptr : addresses_->notes + notes_;
-      ++notes_;
-    }
+    operands.notes = addresses_ == nullptr ? nullptr : addresses_->notes + notes_;
+    notes_ += needs.notes;
     std::optional<std::vector<GeneralCall>> calls = make_general_calls(step, operands);
     if (!calls) return no_kernel();
     for (GeneralCall& call : *calls) emit(std::move(call));

@@ -22,6 +22,7 @@ Family family_of(OperatorKind kind) noexcept {
     case OperatorKind::Where:
       return make_shapes;
     case OperatorKind::Embedding:
+    case OperatorKind::EmbeddingBag:
     case OperatorKind::IndexSelect:
     case OperatorKind::Gather:
       return make_gathers;
@@ -38,6 +39,9 @@ Family family_of(OperatorKind kind) noexcept {
     case OperatorKind::Var:
     case OperatorKind::VectorNorm:
     case OperatorKind::LogSumExp:
+    case OperatorKind::TopK:
+    case OperatorKind::CosineSimilarity:
+    case OperatorKind::PairwiseDistance:
       return make_reductions;
     case OperatorKind::BatchNorm1d:
     case OperatorKind::BatchNorm2d:
@@ -78,8 +82,33 @@ Family family_of(OperatorKind kind) noexcept {
     case OperatorKind::ConvTranspose1d:
     case OperatorKind::ConvTranspose2d:
     case OperatorKind::ConvTranspose3d:
+    case OperatorKind::FractionalMaxPool2d:
+    case OperatorKind::FractionalMaxPool3d:
     case OperatorKind::Upsample:
       return make_volumes;
+    case OperatorKind::Unfold:
+    case OperatorKind::Fold:
+    case OperatorKind::MaxUnpool1d:
+    case OperatorKind::MaxUnpool2d:
+    case OperatorKind::MaxUnpool3d:
+      return make_folds;
+    case OperatorKind::GridSample:
+    case OperatorKind::AffineGrid:
+    case OperatorKind::LocalResponseNorm:
+    case OperatorKind::CrossMapLRN2d:
+      return make_sampling;
+    case OperatorKind::RNN:
+    case OperatorKind::LSTM:
+    case OperatorKind::GRU:
+    case OperatorKind::RNNCell:
+    case OperatorKind::LSTMCell:
+    case OperatorKind::GRUCell:
+      return make_recurrence;
+    case OperatorKind::ShiftedWindowAttention:
+      return make_windows;
+    case OperatorKind::Einsum:
+    case OperatorKind::Bilinear:
+      return make_contractions;
     default:
       return make_elements;
   }
@@ -108,6 +137,20 @@ struct GeneralName {
   std::string_view operator()(const VolumePoolArguments&) const noexcept { return "volume_pool"; }
   std::string_view operator()(const VolumeConvArguments&) const noexcept { return "volume_conv"; }
   std::string_view operator()(const ResizeArguments&) const noexcept { return "resize"; }
+  std::string_view operator()(const RecurrentStepArguments&) const noexcept { return "recurrent_step"; }
+  std::string_view operator()(const ContractArguments&) const noexcept { return "contract"; }
+  std::string_view operator()(const WindowMoveArguments&) const noexcept { return "window_move"; }
+  std::string_view operator()(const WindowMaskArguments&) const noexcept { return "window_mask"; }
+  std::string_view operator()(const DistanceBiasArguments&) const noexcept { return "distance_bias"; }
+  std::string_view operator()(const AntialiasArguments&) const noexcept { return "antialias"; }
+  std::string_view operator()(const GridSampleArguments&) const noexcept { return "grid_sample"; }
+  std::string_view operator()(const AffineGridArguments&) const noexcept { return "affine_grid"; }
+  std::string_view operator()(const ResponseNormArguments&) const noexcept { return "response_norm"; }
+  std::string_view operator()(const FoldArguments&) const noexcept { return "fold"; }
+  std::string_view operator()(const UnpoolArguments&) const noexcept { return "unpool"; }
+  std::string_view operator()(const TopKArguments&) const noexcept { return "top_k"; }
+  std::string_view operator()(const PairsArguments&) const noexcept { return "pairs"; }
+  std::string_view operator()(const BagArguments&) const noexcept { return "bag"; }
 };
 
 }  // namespace
@@ -124,7 +167,7 @@ GeneralNeeds general_needs(const GeneralStep& step) {
   return {.has_kernels = true,
           .constants = std::move(maker.constants()),
           .scratch_bytes = maker.scratch_bytes(),
-          .follows_indices = maker.follows_indices()};
+          .notes = maker.notes()};
 }
 
 std::string_view kernel_name(const GeneralCall& call) noexcept {

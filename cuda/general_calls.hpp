@@ -12,13 +12,22 @@
 #include <vector>
 
 #include "cuda/kernels/attention.cuh"
+#include "cuda/kernels/bags.cuh"
 #include "cuda/kernels/batched_product.cuh"
+#include "cuda/kernels/contract.cuh"
+#include "cuda/kernels/fold.cuh"
 #include "cuda/kernels/gather.cuh"
 #include "cuda/kernels/map.cuh"
 #include "cuda/kernels/move.cuh"
 #include "cuda/kernels/normalise.cuh"
+#include "cuda/kernels/pairs.cuh"
+#include "cuda/kernels/recurrence.cuh"
 #include "cuda/kernels/reduce.cuh"
+#include "cuda/kernels/response_norm.cuh"
+#include "cuda/kernels/sampling.cuh"
+#include "cuda/kernels/top_k.cuh"
 #include "cuda/kernels/volume.cuh"
+#include "cuda/kernels/windows.cuh"
 #include "runtime/constant.hpp"
 #include "runtime/plan.hpp"
 
@@ -26,7 +35,10 @@ namespace rushlight::cuda {
 
 using GeneralWork = std::variant<MapArguments, MoveArguments, PadArguments, CheckIndicesArguments, GatherArguments,
                                  ReduceArguments, NormaliseArguments, BatchedProductArguments, AttentionArguments,
-                                 VolumePoolArguments, VolumeConvArguments, ResizeArguments>;
+                                 VolumePoolArguments, VolumeConvArguments, ResizeArguments, RecurrentStepArguments,
+                                 ContractArguments, WindowMoveArguments, WindowMaskArguments, DistanceBiasArguments,
+                                 AntialiasArguments, GridSampleArguments, AffineGridArguments, ResponseNormArguments,
+                                 FoldArguments, UnpoolArguments, TopKArguments, PairsArguments, BagArguments>;
 struct GeneralCall {
   GeneralWork work;
 };
@@ -36,7 +48,7 @@ struct GeneralNeeds {
   bool has_kernels = false;                    // without them it needs nothing
   std::vector<runtime::Constant> constants{};  // weights that they read
   std::uint64_t scratch_bytes = 0;             // device memory for what is between them; steps may share it
-  bool follows_indices = false;                // into which a note on bad ones is written
+  std::size_t notes = 0;                       // on indices from outside
 };
 [[nodiscard]] GeneralNeeds general_needs(const runtime::GeneralStep& step);
 
@@ -46,7 +58,7 @@ struct GeneralOperands {
   std::vector<std::byte*> outputs;
   std::vector<const float*> constants;
   std::byte* scratch = nullptr;  // aligned to kArenaAlignment
-  IndexNote* note = nullptr;     // on the host, where the device writes it
+  IndexNote* notes = nullptr;    // on the host, where the device writes them
 };
 
 // The calls that compute a step, in order; none where it makes no elements. nullopt: there is no kernel for it.

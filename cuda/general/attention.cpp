@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "cuda/general/maker.hpp"
+#include "cuda/general/projections.hpp"
 
 namespace rushlight::cuda {
 namespace {
@@ -97,38 +97,6 @@ struct Sequence {
     place_stride = operand.strides[1 - batch];
   }
 };
-
-struct ItemRows {
-  float* first = nullptr;
-  std::int64_t row = 0;
-  std::int64_t item = 0;
-};
-
-// to[item][row][o] = bias[o] + sum over i of from[item][row][i] * weights[o][i].
-bool add_projection(GeneralMaker& maker, std::int64_t items, std::int64_t rows, const ItemRows& from,
-                    std::int64_t in_features, const float* weights, const float* bias, const ItemRows& to,
-                    std::int64_t out_features) {
-  if (rows == 0) return true;
-  BatchedProductArguments a;
-  a.m = rows;
-  a.k = in_features;
-  a.n = out_features;
-  a.a = {from.first, from.row, 1};
-  a.b = {weights, 1, in_features};
-  a.addend = {bias, 0, 1};
-  a.output = to.first;
-  a.output_row = to.row;
-  a.output_column = 1;
-  const auto batches = strided<4>({items}, {Strides{to.item}, Strides{from.item}, Strides{0}, Strides{0}});
-  if (!batches) return false;
-  a.batches = *batches;
-  const std::int64_t columns = ceil_div<std::int64_t>(a.n, kProductTile);
-  a.column_tiles = Divisor64(columns);
-  a.tiles = Divisor64(columns * ceil_div<std::int64_t>(a.m, kProductTile));
-  if (grid_of(a).blocks > kMaxBlocks) return false;
-  maker.add(a);
-  return true;
-}
 
 // The same row of `embed` floats behind the last key of each item; without `learnt` zeros.
 bool add_key(GeneralMaker& maker, std::int64_t items, std::int64_t embed, const float* learnt, bool is_learnt,

@@ -1,8 +1,7 @@
-// Elements at places that other numbers name: Embedding, IndexSelect, Gather.
+// Elements at places that other numbers name: Embedding, EmbeddingBag, IndexSelect, Gather.
 #include "cuda/general/maker.hpp"
 
 namespace rushlight::cuda {
-namespace {
 
 bool add_check(GeneralMaker& maker, const runtime::Operand& indices, const void* data, std::int64_t size) {
   CheckIndicesArguments a;
@@ -16,6 +15,8 @@ bool add_check(GeneralMaker& maker, const runtime::Operand& indices, const void*
   maker.add(a);
   return true;
 }
+
+namespace {
 
 // The last two strides of each dimension: of the table, 0 along the dimension that is indexed, and of the indices.
 bool add_gather(GeneralMaker& maker, std::size_t indices, const void* table, std::int64_t size,
@@ -70,12 +71,56 @@ bool add_gather(GeneralMaker& maker, const Gather& op) {
   return add_gather(maker, 1, maker.input_at(0), from.shape[dim], from.strides[dim], table, maker.input(1).strides);
 }
 
+BagRule rule_of(BagMode mode) noexcept {
+  switch (mode) {
+    case BagMode::mean:
+      return BagRule::mean;
+    case BagMode::max:
+      return BagRule::largest;
+    default:
+      return BagRule::sum;
+  }
+}
+
+// A matrix of indices has a bag in each row; of a vector the second input says where bags begin.
+bool add_embedding_bag(GeneralMaker& maker, const EmbeddingBag& op) {
+  const runtime::Operand& indices = maker.input(0);
+  const bool is_matrix = indices.shape.size() == 2;
+  BagArguments a;
+  a.rule = rule_of(op.mode);
+  a.table = maker.parameter("weight");
+  a.indices = maker.input_at(0);
+  a.index_element = element_of(indices.dtype);
+  a.output = maker.floats_out();
+  a.rows = op.num_embeddings;
+  a.columns = Divisor64(op.embedding_dim);
+  a.bags = maker.output().shape[0];
+  a.members = indices.elements();
+  if (op.padding_idx) a.padding = *op.padding_idx < 0 ? *op.padding_idx + op.num_embeddings : *op.padding_idx;
+  if (!add_check(maker, indices, a.indices, a.rows)) return false;
+  if (is_matrix) {
+    a.bag_size = indices.shape[1];
+  } else {
+    const runtime::Operand& offsets = maker.input(1);
+    a.offsets = maker.input_at(1);
+    a.offset_element = element_of(offsets.dtype);
+    a.offset_count = offsets.elements();
+    if (!add_check(maker, offsets, a.offsets, a.members + 1)) return false;
+  }
+  const std::size_t weights = is_matrix ? 1 : 2;
+  if (maker.input_count() > weights) a.weights = maker.floats_in(weights);
+  maker.add(a);
+  return true;
+}
+
 }  // namespace
 
 bool make_gathers(GeneralMaker& maker) {
   switch (maker.op().kind()) {
     case OperatorKind::Embedding:
       return add_embedding(maker, maker.get<Embedding>());
+    case OperatorKind::EmbeddingBag:
+      return add_embedding_bag(maker, maker.get<EmbeddingBag>());
     case OperatorKind::IndexSelect:
       return add_index_select(maker, maker.get<IndexSelect>());
     case OperatorKind::Gather:

@@ -62,10 +62,10 @@ class GeneralMaker {
     return operands_ ? reinterpret_cast<float*>(operands_->scratch + offset) : nullptr;
   }
 
-  // Where to note an index that points nowhere: one for a step.
+  // Where to note an index that points nowhere: one for each check.
   [[nodiscard]] IndexNote* note() {
-    follows_indices_ = true;
-    return operands_ ? operands_->note : nullptr;
+    const std::size_t i = notes_++;
+    return operands_ && operands_->notes != nullptr ? operands_->notes + i : nullptr;
   }
 
   void add(GeneralWork work) { calls_.push_back({std::move(work)}); }
@@ -73,7 +73,7 @@ class GeneralMaker {
   [[nodiscard]] std::vector<GeneralCall>& calls() noexcept { return calls_; }
   [[nodiscard]] std::vector<runtime::Constant>& constants() noexcept { return constants_; }
   [[nodiscard]] std::uint64_t scratch_bytes() const noexcept { return scratch_bytes_; }
-  [[nodiscard]] bool follows_indices() const noexcept { return follows_indices_; }
+  [[nodiscard]] std::size_t notes() const noexcept { return notes_; }
 
  private:
   const runtime::GeneralStep& step_;
@@ -81,7 +81,7 @@ class GeneralMaker {
   std::vector<GeneralCall> calls_;
   std::vector<runtime::Constant> constants_;
   std::uint64_t scratch_bytes_ = 0;
-  bool follows_indices_ = false;
+  std::size_t notes_ = 0;
 };
 
 // Families: false where there is no kernel for the step.
@@ -93,6 +93,15 @@ class GeneralMaker {
 [[nodiscard]] bool make_products(GeneralMaker& maker);
 [[nodiscard]] bool make_attention(GeneralMaker& maker);
 [[nodiscard]] bool make_volumes(GeneralMaker& maker);
+[[nodiscard]] bool make_recurrence(GeneralMaker& maker);
+[[nodiscard]] bool make_windows(GeneralMaker& maker);
+[[nodiscard]] bool make_contractions(GeneralMaker& maker);
+[[nodiscard]] bool make_sampling(GeneralMaker& maker);
+[[nodiscard]] bool make_folds(GeneralMaker& maker);
+
+// Looks for the first of `indices`, at `data`, that points outside [0, size), and notes it. Families call it before
+// kernels that follow them.
+[[nodiscard]] bool add_check(GeneralMaker& maker, const runtime::Operand& indices, const void* data, std::int64_t size);
 
 [[nodiscard]] Element element_of(DType dtype) noexcept;
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <array>
 
-#include "cuda/general/maker.hpp"
+#include "cuda/general/projections.hpp"
 
 namespace rushlight::cuda {
 namespace {
@@ -52,12 +52,7 @@ bool add_matmul(GeneralMaker& maker, std::size_t left, std::size_t right, Batche
   const auto walk = strided<4>(batches, strides);
   if (!walk) return false;
   a.batches = *walk;
-  const std::int64_t columns = ceil_div<std::int64_t>(a.n, kProductTile);
-  a.column_tiles = Divisor64(columns);
-  a.tiles = Divisor64(columns * ceil_div<std::int64_t>(a.m, kProductTile));
-  if (grid_of(a).blocks > kMaxBlocks) return false;
-  maker.add(a);
-  return true;
+  return add_product(maker, a);
 }
 
 // beta * x + alpha * (a b).

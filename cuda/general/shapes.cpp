@@ -144,9 +144,53 @@ bool add_pad(GeneralMaker& maker, const Pad& op) {
   return add_pad(maker, beyond_of(op.mode), op.value, shown);
 }
 
-// What leaves at the end comes back at the beginning. Over the flattened tensor: the host.
+// Over the flattened tensor: a copy in C order is rolled, and copied to where the output has it.
+bool add_flat_roll(GeneralMaker& maker, std::int64_t shift_in) {
+  const runtime::Operand& from = maker.input();
+  const runtime::Operand& to = maker.output();
+  const std::int64_t count = from.elements();
+  const std::int64_t shift = shift_in % count;
+  const auto bytes = static_cast<std::int64_t>(size_bytes(to.dtype));
+  const auto memory = [&] {
+    constexpr auto kWord = static_cast<std::int64_t>(sizeof(float));
+    return maker.scratch((count * bytes + kWord - 1) / kWord);
+  };
+  float* const flat = memory();
+  float* const rolled = memory();
+  Strides dense(from.shape.size(), 1);
+  for (std::size_t d = dense.size(); d-- > 1;) dense[d - 1] = dense[d] * from.shape[d];
+  const Strides none(from.shape.size(), 0);
+  MoveArguments move;
+  move.word_bytes = word_of(to.dtype);
+  const auto in = strided<4>(from.shape, {dense, from.strides, none, none});
+  const auto out = strided<4>(from.shape, {to.strides, dense, none, none});
+  if (!in || !out) return false;
+  move.yes = maker.input_at();
+  move.output = flat;
+  move.shape = *in;
+  maker.add(move);
+  PadArguments roll;
+  roll.input = flat;
+  roll.output = rolled;
+  roll.word_bytes = word_of(to.dtype);
+  roll.beyond = Beyond::circular;
+  roll.elements = count;
+  roll.dims = 1;
+  roll.sizes[0] = Divisor64(count);
+  roll.output_strides[0] = roll.input_strides[0] = 1;
+  roll.before[0] = shift < 0 ? shift + count : shift;
+  roll.size[0] = count;
+  maker.add(roll);
+  move.yes = rolled;
+  move.output = maker.output_at();
+  move.shape = *out;
+  maker.add(move);
+  return true;
+}
+
+// What leaves at the end comes back at the beginning.
 bool add_roll(GeneralMaker& maker, const Roll& op) {
-  if (op.dims.empty()) return false;
+  if (op.dims.empty()) return add_flat_roll(maker, op.shifts[0]);
   const runtime::Operand& from = maker.input();
   const auto rank = static_cast<std::int64_t>(from.shape.size());
   std::vector<Shown> shown(from.shape.size());

@@ -48,12 +48,13 @@ void set_windows(VolumePoolArguments& a, const Pool& op) {
 }
 
 bool add_pool(GeneralMaker& maker, VolumePoolArguments a) {
-  const std::size_t spatial = runtime::spatial_dimensions(maker.op(), maker.input().shape.size());
+  const std::size_t spatial = a.spatial != 0 ? static_cast<std::size_t>(a.spatial)
+                                             : runtime::spatial_dimensions(maker.op(), maker.input().shape.size());
   a.input = maker.floats_in();
   a.output = maker.floats_out();
   if (maker.output_count() > 1) {
-    if (maker.output(1).strides != maker.output(0).strides) return false;
     a.indices = reinterpret_cast<std::int64_t*>(maker.output_at(1));
+    a.index_places = volume_of(maker.output(1), spatial);
   }
   a.in = volume_of(maker.input(), spatial);
   a.out = volume_of(maker.output(), spatial);
@@ -88,6 +89,16 @@ bool add_avg_pool3d(GeneralMaker& maker) {
   a.count_include_pad = op.count_include_pad;
   a.divisor_override = op.divisor_override;
   set_windows(a, op);
+  return add_pool(maker, a);
+}
+
+// Windows where the second input, dense, has them.
+template <OperatorStruct Pool>
+bool add_fractional_pool(GeneralMaker& maker, int spatial) {
+  VolumePoolArguments a;
+  set(a.taps, &VolumeTaps::kernel, maker.get<Pool>().kernel_size);
+  a.samples = maker.floats_in(1);
+  a.spatial = spatial;
   return add_pool(maker, a);
 }
 
@@ -147,10 +158,22 @@ ResizeScale scale_of(const Upsample& op, std::int64_t in, std::int64_t out, doub
   return result;
 }
 
+bool add_antialias(GeneralMaker& maker, const Upsample& op, const ResizeArguments& resize) {
+  AntialiasArguments a;
+  a.is_cubic = op.mode == InterpolationMode::bicubic;
+  a.input = resize.input;
+  a.output = resize.output;
+  a.in = resize.in;
+  a.out = resize.out;
+  for (std::size_t i = 0; i < kSpatialDims; ++i) a.scales[i] = resize.scales[i].scale;
+  maker.add(a);
+  return true;
+}
+
 bool add_upsample(GeneralMaker& maker) {
   const Upsample& op = maker.get<Upsample>();
   const std::size_t spatial = maker.input().shape.size() - 2;
-  if (op.antialias || spatial > kSpatialDims) return false;
+  if (spatial > kSpatialDims) return false;
   if (op.mode == InterpolationMode::area) return add_adaptive_pool(maker, VolumePoolRule::mean);
   ResizeArguments a;
   switch (op.mode) {
@@ -178,6 +201,7 @@ bool add_upsample(GeneralMaker& maker) {
     const double factor = uses_factors ? op.scale_factor[op.scale_factor.size() == 1 ? 0 : dim] : 0;
     a.scales[i] = scale_of(op, a.in.sizes[i].divisor(), a.out.sizes[i].divisor(), factor, spatial == 2);
   }
+  if (op.antialias) return add_antialias(maker, op, a);
   maker.add(a);
   return true;
 }
@@ -214,6 +238,10 @@ bool make_volumes(GeneralMaker& maker) {
       return add_transposed<ConvTranspose2d>(maker);
     case OperatorKind::ConvTranspose3d:
       return add_transposed<ConvTranspose3d>(maker);
+    case OperatorKind::FractionalMaxPool2d:
+      return add_fractional_pool<FractionalMaxPool2d>(maker, 2);
+    case OperatorKind::FractionalMaxPool3d:
+      return add_fractional_pool<FractionalMaxPool3d>(maker, 3);
     case OperatorKind::Upsample:
       return add_upsample(maker);
     default:

@@ -4,10 +4,13 @@
 #include <cuda_runtime_api.h>
 
 #include "cuda/kernels/attention.cuh"
+#include "cuda/kernels/bags.cuh"
 #include "cuda/kernels/batched_product.cuh"
+#include "cuda/kernels/contract.cuh"
 #include "cuda/kernels/depthwise.cuh"
 #include "cuda/kernels/direct_conv.cuh"
 #include "cuda/kernels/elementwise.cuh"
+#include "cuda/kernels/fold.cuh"
 #include "cuda/kernels/gather.cuh"
 #include "cuda/kernels/gemm.cuh"
 #include "cuda/kernels/global_pool.cuh"
@@ -17,12 +20,18 @@
 #include "cuda/kernels/mma_gemm.cuh"
 #include "cuda/kernels/move.cuh"
 #include "cuda/kernels/normalise.cuh"
+#include "cuda/kernels/pairs.cuh"
 #include "cuda/kernels/pool.cuh"
+#include "cuda/kernels/recurrence.cuh"
 #include "cuda/kernels/reduce.cuh"
+#include "cuda/kernels/response_norm.cuh"
 #include "cuda/kernels/row_product.cuh"
+#include "cuda/kernels/sampling.cuh"
 #include "cuda/kernels/softmax.cuh"
 #include "cuda/kernels/split_sum.cuh"
+#include "cuda/kernels/top_k.cuh"
 #include "cuda/kernels/volume.cuh"
+#include "cuda/kernels/windows.cuh"
 #include "cuda/kernels/winograd.cuh"
 
 namespace rushlight::cuda {
@@ -60,6 +69,20 @@ struct HostCall;     // cuda/host_step.hpp
 [[nodiscard]] cudaError_t launch(const VolumePoolArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const VolumeConvArguments& arguments, cudaStream_t stream);
 [[nodiscard]] cudaError_t launch(const ResizeArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const RecurrentStepArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const ContractArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const WindowMoveArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const WindowMaskArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const DistanceBiasArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const AntialiasArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const GridSampleArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const AffineGridArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const ResponseNormArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const FoldArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const UnpoolArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const TopKArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const PairsArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const BagArguments& arguments, cudaStream_t stream);
 // One of these: in cuda/kernels/launch_calls.cpp.
 [[nodiscard]] cudaError_t launch(const GeneralCall& call, cudaStream_t stream);
 // Copies, and a function of the host between them: there too.

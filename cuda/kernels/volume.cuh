@@ -1,5 +1,6 @@
 // Windows over volumes of up to three spatial dimensions with any strides: poolings without a step of their own (with
-// indices, in three dimensions, of powers), Conv3d, transposed convolutions, resizing.
+// indices, in three dimensions, of powers, fractional), Conv3d, transposed convolutions, resizing with and without a
+// filter against aliases.
 //
 // output[n][c][d][h][w] from input[n][..][d'][h'][w'] at the window's places; lines and pictures have sizes of 1. One
 // thread makes one output; neighbours are neighbouring channels, which lie side by side. Bytes moved: 4 in for each tap
@@ -7,7 +8,7 @@
 // for what networks spend their time on.
 // Accuracy: sums in double, rounded once.
 // Tests: GeneralIndices.OutputsOfAVolumeAreCoveredOnce, GeneralIndices.TapsMeetTheirSources,
-// operator_emulation_test.cpp.
+// GeneralIndices.FiltersAgainstAliasesCoverTheirOutputs, operator_emulation_test.cpp.
 #pragma once
 
 #include <cmath>
@@ -98,9 +99,12 @@ struct VolumePoolArguments {
   double power = 2;
   const float* input = nullptr;
   float* output = nullptr;
-  std::int64_t* indices = nullptr;  // or null; they lie as the output does
+  std::int64_t* indices = nullptr;  // or null
+  const float* samples = nullptr;   // [image][channel][spatial]: windows are where these have them; or null
+  int spatial = 0;                  // of fractional pools: 2 or 3
   Volume in;
   Volume out;
+  Volume index_places;  // where indices lie
   VolumeTaps taps[kSpatialDims];
 };
 
@@ -114,6 +118,35 @@ RUSHLIGHT_HOST_DEVICE inline double power_of(double x, double power) {
 
 // NaN wins, the last one; a window of -inf alone gives its first place. torch's LPPool takes the mean of the powers
 // inside times the full window.
+// Where a window of a fractional pool begins. In float32, as torch decides it; what no sample from 0 to 1 gives stays
+// inside.
+RUSHLIGHT_HOST_DEVICE inline std::int64_t fractional_start(float sample, std::int64_t output, std::int64_t size,
+                                                           std::int64_t outputs, std::int64_t kernel) {
+  const std::int64_t last = size - kernel;
+  if (output + 1 == outputs) return last;
+  const float alpha = static_cast<float>(last) / static_cast<float>(outputs - 1);
+  const auto whole = [last](float place) -> std::int64_t {
+    if (!(place > 0)) return 0;
+    return place < static_cast<float>(last) + 2 ? static_cast<std::int64_t>(place) : last + 1;
+  };
+  const std::int64_t start = whole((static_cast<float>(output) + sample) * alpha) - whole(sample * alpha);
+  return start < 0 ? 0 : start > last ? last : start;
+}
+
+// The window of `to` along dimension `i`.
+RUSHLIGHT_HOST_DEVICE inline WindowPlaces pool_window(const VolumePoolArguments& a, const VolumePlace& to, int i) {
+  const std::int64_t size = a.in.sizes[i].divisor();
+  const std::int64_t outputs = a.out.sizes[i].divisor();
+  if (a.is_adaptive) return adaptive_places(to.at[i], size, outputs);
+  if (a.samples == nullptr) return places_inside(a.taps[i], to.at[i], size);
+  if (i + a.spatial < kSpatialDims) return {0, 1};
+  // Of a picture the sample of the width comes first, of a volume that of the depth.
+  const int sample = a.spatial == kSpatialDims ? i : kSpatialDims - 1 - i;
+  const std::int64_t plane = to.image * a.in.channels.divisor() + to.channel;
+  return {fractional_start(a.samples[plane * a.spatial + sample], to.at[i], size, outputs, a.taps[i].kernel),
+          a.taps[i].kernel};
+}
+
 template <class Block>
 RUSHLIGHT_KERNEL void volume_pool_kernel(Block& block, const VolumePoolArguments& a) {
   for_each_element(block, elements_of(a.out), [&](std::int64_t element) {
@@ -124,8 +157,7 @@ RUSHLIGHT_KERNEL void volume_pool_kernel(Block& block, const VolumePoolArguments
     std::int64_t full = 1;
     for (int i = 0; i < kSpatialDims; ++i) {
       const std::int64_t size = a.in.sizes[i].divisor();
-      windows[i] = a.is_adaptive ? adaptive_places(to.at[i], size, a.out.sizes[i].divisor())
-                                 : places_inside(a.taps[i], to.at[i], size);
+      windows[i] = pool_window(a, to, i);
       inside *= windows[i].count;
       const std::int64_t to_the_end = size + 2 * a.taps[i].padding - to.at[i] * a.taps[i].stride;
       padded *= to_the_end < a.taps[i].kernel ? to_the_end : a.taps[i].kernel;
@@ -157,7 +189,7 @@ RUSHLIGHT_KERNEL void volume_pool_kernel(Block& block, const VolumePoolArguments
     const std::int64_t offset = offset_of(a.out, to);
     if (a.rule == VolumePoolRule::largest) {
       a.output[offset] = best;
-      if (a.indices != nullptr) a.indices[offset] = best_index;
+      if (a.indices != nullptr) a.indices[offset_of(a.index_places, to)] = best_index;
     } else if (a.rule == VolumePoolRule::mean) {
       const std::int64_t divisor = a.divisor_override != 0 ? a.divisor_override : a.count_include_pad ? padded : inside;
       a.output[offset] = inside == 0 ? 0.0F : static_cast<float>(sum / static_cast<double>(divisor));
@@ -266,9 +298,10 @@ struct ResizeTaps {
   double weights[kResizeTaps] = {};
 };
 
-// The convolution kernel of cubic interpolation at distance x >= 0, with torch's a.
-RUSHLIGHT_HOST_DEVICE inline double cubic_weight(double x) {
-  constexpr double a = -0.75;
+// The convolution kernel of cubic interpolation at distance x >= 0.
+inline constexpr double kCubicOfResizing = -0.75;  // torch's
+inline constexpr double kCubicOfAntialias = -0.5;
+RUSHLIGHT_HOST_DEVICE inline double cubic_weight(double x, double a) {
   if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
   if (x < 2) return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
   return 0;
@@ -297,7 +330,7 @@ RUSHLIGHT_HOST_DEVICE inline ResizeTaps resize_taps(ResizeRule rule, bool align_
     const double whole = ::floor(source);
     for (int i = 0; i < 4; ++i) {
       taps.places[i] = bounded(static_cast<std::int64_t>(whole) + i - 1, size);
-      taps.weights[i] = cubic_weight(::fabs(source - whole - (i - 1)));
+      taps.weights[i] = cubic_weight(::fabs(source - whole - (i - 1)), kCubicOfResizing);
     }
     return taps;
   }
@@ -344,6 +377,75 @@ RUSHLIGHT_KERNEL void resize_kernel(Block& block, const ResizeArguments& a) {
       }
     }
     // One tap is a copy: 0 times infinity is not asked.
+    a.output[offset_of(a.out, to)] = static_cast<float>(sum);
+  });
+}
+
+// --- resizing with a filter against aliases ---
+
+struct AntialiasArguments {
+  bool is_cubic = false;
+  const float* input = nullptr;
+  float* output = nullptr;
+  Volume in;
+  Volume out;
+  double scales[kSpatialDims] = {1, 1, 1};  // input places that neighbouring outputs lie apart
+};
+
+RUSHLIGHT_HOST_DEVICE inline Grid grid_of(const AntialiasArguments& a) {
+  return grid_for_elements(elements_of(a.out));
+}
+
+// The filter of one output along one dimension, as wide as the shrinking: _compute_indices_min_size_weights_aa in
+// torch's UpSampleKernel.cpp.
+struct AntialiasFilter {
+  std::int64_t first = 0;
+  std::int64_t last = 0;  // behind the last one
+  double centre = 0;
+  double narrowed = 1;
+  double sum = 0;  // of the weights
+};
+RUSHLIGHT_HOST_DEVICE inline double antialias_weight(bool is_cubic, const AntialiasFilter& filter, std::int64_t place) {
+  const double distance = ::fabs((static_cast<double>(place) - filter.centre + 0.5) / filter.narrowed);
+  if (is_cubic) return cubic_weight(distance, kCubicOfAntialias);
+  return distance < 1 ? 1 - distance : 0.0;
+}
+RUSHLIGHT_HOST_DEVICE inline AntialiasFilter antialias_filter(bool is_cubic, double scale, std::int64_t output,
+                                                              std::int64_t size) {
+  AntialiasFilter filter;
+  filter.narrowed = scale > 1 ? scale : 1.0;
+  filter.centre = scale * (static_cast<double>(output) + 0.5);
+  const double support = (is_cubic ? 2.0 : 1.0) * filter.narrowed;
+  filter.first = static_cast<std::int64_t>(filter.centre - support + 0.5);
+  if (filter.first < 0) filter.first = 0;
+  filter.last = static_cast<std::int64_t>(filter.centre + support + 0.5);
+  if (filter.last > size) filter.last = size;
+  for (std::int64_t i = filter.first; i < filter.last; ++i) filter.sum += antialias_weight(is_cubic, filter, i);
+  return filter;
+}
+
+template <class Block>
+RUSHLIGHT_KERNEL void antialias_kernel(Block& block, const AntialiasArguments& a) {
+  for_each_element(block, elements_of(a.out), [&](std::int64_t element) {
+    const VolumePlace to = volume_place(a.out, element);
+    AntialiasFilter filters[kSpatialDims];
+    for (int i = 0; i < kSpatialDims; ++i) {
+      filters[i] = antialias_filter(a.is_cubic, a.scales[i], to.at[i], a.in.sizes[i].divisor());
+    }
+    const auto weight = [&](int i, std::int64_t place) {
+      return antialias_weight(a.is_cubic, filters[i], place) / filters[i].sum;
+    };
+    VolumePlace from = to;
+    double sum = 0;
+    for (from.at[0] = filters[0].first; from.at[0] < filters[0].last; ++from.at[0]) {
+      const double outer = weight(0, from.at[0]);
+      for (from.at[1] = filters[1].first; from.at[1] < filters[1].last; ++from.at[1]) {
+        const double middle = outer * weight(1, from.at[1]);
+        for (from.at[2] = filters[2].first; from.at[2] < filters[2].last; ++from.at[2]) {
+          sum += middle * weight(2, from.at[2]) * static_cast<double>(a.input[offset_of(a.in, from)]);
+        }
+      }
+    }
     a.output[offset_of(a.out, to)] = static_cast<float>(sum);
   });
 }

@@ -104,6 +104,30 @@ Model general_operators() {
   return made_up_model(g.build().value());
 }
 
+// Recurrent layers with more items than a warp takes at once and states longer than a warp, in both directions; sums
+// over products of three operands; lines that a block shares.
+Model sequences() {
+  GraphBuilder g;
+  const Edge words = g.input("words", {7, -1, 5});
+  const LSTM lstm{.input_size = 5, .hidden_size = 40, .num_layers = 2, .bidirectional = true};
+  const Edge read = g.apply("lstm", lstm, words);
+  const LSTM projected{.input_size = 80, .hidden_size = 36, .bidirectional = true, .proj_size = 7};
+  g.output("projected", g.apply("projected", projected, read));
+  const Edge states = g.apply("gru", GRU{.input_size = 80, .hidden_size = 33}, read);
+  g.output("states", states);
+  g.output("products", g.apply("", Einsum{.equation = "lnc,mnc,lnd->lmd"}, {states, states, words}));
+  g.output("sum", g.apply("", Einsum{.equation = "lnc,lnc->"}, states, states));
+  const Edge lines = g.input("lines", {-1, 4500});
+  const Edge rolled = g.apply("", Roll{.shifts = {1700}}, lines);
+  g.output("largest", g.apply("", TopK{.k = 3}, lines));
+  g.output("smallest", g.apply("", TopK{.k = 2, .dim = 0, .largest = false}, lines));
+  g.output("cosine", g.apply("", CosineSimilarity{}, lines, rolled));
+  g.output("distance", g.apply("", PairwiseDistance{.p = 3}, lines, rolled));
+  g.output("bilinear", g.apply("bilinear", Bilinear{.in1_features = 4500, .in2_features = 2, .out_features = 3}, lines,
+                               g.apply("", Slice{.dim = 1, .start = 5, .end = 7}, lines)));
+  return made_up_model(g.build().value());
+}
+
 // An output that is an input, and an input that two outputs want: copies.
 Model pass_through() {
   GraphBuilder g;
@@ -149,6 +173,7 @@ std::vector<NetworkCase> network_cases() {
   cases.push_back({"activations", activations(), {made_up("image", {2, 4, 9, 7})}});
   cases.push_back({"broadcast addition", broadcast_addition(), {made_up("a", {2, 3, 4, 5}), made_up("b", {3, 1, 5})}});
   cases.push_back({"general operators", general_operators(), {made_up("image", {2, 4, 5, 4})}});
+  cases.push_back({"sequences", sequences(), {made_up("words", {7, 9, 5}), made_up("lines", {2, 4500})}});
   cases.push_back({"pass through", pass_through(), {made_up("input", {4, 5})}});
   return cases;
 }

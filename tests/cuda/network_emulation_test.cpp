@@ -5,6 +5,7 @@
 #include <initializer_list>
 
 #include "cuda/emulated_backend.hpp"
+#include "cuda/kernels/attention.cuh"
 #include "cuda/network_cases.hpp"
 #include "runtime/networks.hpp"
 
@@ -60,18 +61,18 @@ TEST(EmulatedNetwork, OfAnEmptyBatchHasNothingToDo) {
   EXPECT_EQ(untouched, 7.0F);
 }
 
-// What has no kernel goes to the host and comes back: operands of several dtypes, with gaps and with negative strides.
+// What has no kernel goes to the host and comes back: heads wider than kAttentionSize, one operand a view with negative
+// strides.
+constexpr std::int64_t kWideHead = kAttentionSize + 44;
 Model with_host_layers() {
   GraphBuilder g;
   const Edge words = g.input("words", {-1, 5}, DType::i64);
   const Edge image = g.input("image", {-1, 4, 6, 6});
-  Edge x = g.apply("embedding", Embedding{.num_embeddings = 9, .embedding_dim = 6}, words);
-  g.output("states", g.apply("lstm", LSTM{.input_size = 6, .hidden_size = 4, .batch_first = true}, x));
+  const Edge x = g.apply("embedding", Embedding{.num_embeddings = 9, .embedding_dim = kWideHead}, words);
+  const Edge back = g.apply("back", Flip{.dims = {1}}, x);
+  g.output("states", g.apply("attention", ScaledDotProductAttention{}, {x, back, x}));
   const Edge conv = g.apply("conv", Conv2d{.in_channels = 4, .out_channels = 3, .kernel_size = 3, .padding = 1}, image);
-  // A slice of the concatenation's channels: what lies between its pixels is another layer's.
-  const Edge unpooled = g.apply("lrn", LocalResponseNorm{.size = 3}, conv);
-  const Edge both = g.apply("cat", Cat{.dim = 1}, {conv, unpooled});
-  g.output("map", g.apply("flip", Flip{.dims = {3}}, both));
+  g.output("map", g.apply("flip", Flip{.dims = {3}}, conv));
   return test::made_up_model(g.build().value());
 }
 
@@ -94,7 +95,7 @@ TEST(EmulatedNetwork, LayersWithoutAKernelAreComputedByTheHostAndNamed) {
   const std::vector<Shape> shapes = {{1, 5}, {1, 4, 6, 6}};
   const auto program = backend->compile(network, shapes, backend->make_weights(network).value(), {}).value();
   const std::span<const std::string> layers = program->host_layers();
-  EXPECT_EQ(std::ranges::count(layers, "lstm"), 1);
+  EXPECT_EQ(std::ranges::count(layers, "attention"), 1);
   EXPECT_EQ(std::ranges::count(layers, "conv"), 0);
 }
 
@@ -105,9 +106,9 @@ TEST(EmulatedNetwork, AnIndexThatPointsNowhereIsAnErrorOfItsLayer) {
   const std::vector<Shape> shapes = {{1, 5}, {1, 4, 6, 6}};
   const auto program = backend->compile(network, shapes, backend->make_weights(network).value(), {}).value();
   const Tensor image = test::made_up("image", {1, 4, 6, 6});
-  std::vector<float> states(20);
-  std::vector<float> map(216);
-  const Shape out_shapes[] = {{1, 5, 4}, {1, 6, 6, 6}};
+  std::vector<float> states(5 * kWideHead);
+  std::vector<float> map(108);
+  const Shape out_shapes[] = {{1, 5, kWideHead}, {1, 3, 6, 6}};
   const MutableTensorView out[] = {{.data = states.data(), .shape = out_shapes[0]},
                                    {.data = map.data(), .shape = out_shapes[1]}};
   const auto run = [&](const Tensor& words) {
