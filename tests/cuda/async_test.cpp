@@ -299,7 +299,23 @@ class AsyncRunsOfWords : public testing::Test {
     GraphBuilder g;
     const Edge words = g.input("words", {-1, kWords}, DType::i64);
     g.output("vectors", g.apply("table", Embedding{.num_embeddings = 20, .embedding_dim = 2}, words));
-    g.output("sums", g.apply("bag", EmbeddingBag{.num_embeddings = 10, .embedding_dim = 2}, words));
+    // Nine dimensions in an order of their own are more than the kernel walks.
+    Shape table = {10};
+    Shape order = {8, 7, 6, 5, 4, 3, 2, 1, 0};
+    Shape outer;
+    for (std::int64_t d = 0; d < 8; ++d) {
+      table.push_back(2);
+      outer.push_back(d);
+    }
+    Shape places(8, 1);
+    places.push_back(kWords);
+    Shape repeated(8, 2);
+    repeated.push_back(kWords);
+    const Edge rows = g.apply("rows", Parameter{.shape = table}, std::span<const Edge>());
+    const Edge turned = g.apply("", Permute{.dims = order}, rows);
+    const Edge everywhere = g.apply("", Expand{.size = repeated}, g.apply("", Reshape{.shape = places}, words));
+    const Edge found = g.apply("far", Gather{.dim = 8}, turned, everywhere);
+    g.output("means", g.apply("", Mean{.dim = outer}, found));
     return test::made_up_model(g.build().value());
   }
 
@@ -312,7 +328,7 @@ class AsyncRunsOfWords : public testing::Test {
     auto* const results = reinterpret_cast<float*>(block_.data() + kResultsAt);
     const TensorView in{.data = words, .dtype = DType::i64, .shape = kInput, .device = Device::cuda(0)};
     const MutableTensorView out[] = {{.data = results, .shape = kVectors, .device = Device::cuda(0)},
-                                     {.data = results + 8, .shape = kSums, .device = Device::cuda(0)}};
+                                     {.data = results + 8, .shape = kMeans, .device = Device::cuda(0)}};
     return session_->run_async({&in, 1}, out);
   }
   static std::string words_of(const Completion& completion) {
@@ -322,13 +338,13 @@ class AsyncRunsOfWords : public testing::Test {
   static std::string expected_of(std::int64_t word) {
     if (word == kGood) return "";
     const bool on_the_host = word < kBadOnTheGpu;
-    return std::string("layer ") + (on_the_host ? "'bag'" : "'table'") + ": index " + std::to_string(word) +
+    return std::string("layer ") + (on_the_host ? "'far'" : "'table'") + ": index " + std::to_string(word) +
            " lies outside, expected 0 to " + (on_the_host ? "9" : "19");
   }
 
   const Shape kInput = {1, kWords};
   const Shape kVectors = {1, kWords, 2};
-  const Shape kSums = {1, 2};
+  const Shape kMeans = {kWords};
   std::optional<Model> model_;
   std::optional<Session> session_;
   DeviceBuffer block_;

@@ -240,14 +240,14 @@ TEST(CudaCalls, StepsWithoutAKernelAreUnsupportedByName) {
     plan.steps.push_back({std::move(work), "layer1"});
     return make_calls(plan, {}, {}).error();
   };
-  runtime::GeneralStep norm;
-  norm.op = LocalResponseNorm{.size = 3};
-  norm.inputs.push_back({0, DType::f32, {1, 1}, {1, 1}});
-  norm.outputs.push_back({1, DType::f32, {1, 1}, {1, 1}});
+  runtime::GeneralStep roll;  // of more dimensions than the kernel walks
+  roll.op = Roll{.shifts = {1}, .dims = {0}};
+  roll.inputs.push_back({0, DType::f32, Shape(kStridedDims + 1, 1), Strides(kStridedDims + 1, 1)});
+  roll.outputs.push_back({1, DType::f32, Shape(kStridedDims + 1, 1), Strides(kStridedDims + 1, 1)});
   runtime::StripeStep stripe;
   stripe.depthwise.input = stripe.first.input = 0;
   stripe.depthwise.output = stripe.first.output = 1;
-  for (const Error& error : {error_of(norm), error_of(stripe)}) {
+  for (const Error& error : {error_of(roll), error_of(stripe)}) {
     EXPECT_EQ(error.code, ErrorCode::unsupported);
     EXPECT_EQ(error.finding.code, "DEVICE-OPERATOR");
     EXPECT_EQ(error.finding.message, "layer 'layer1': there is no CUDA kernel for this operator yet");

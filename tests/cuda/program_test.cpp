@@ -331,9 +331,9 @@ TEST_F(FakeGpu, TooLittleMemoryIsSaidWithWhatItWasFor) {
   EXPECT_TRUE(use_gpu());
 
   // Of the host's, for what goes between it and the GPU.
-  const Model model = test::model_of(LocalResponseNorm{.size = 3});
+  const Model model = test::model_of(Roll{.shifts = {1}, .dims = {0}});  // of nine dimensions
   fake::fail("cudaHostAlloc", cudaErrorMemoryAllocation);
-  const Error pinned = model.session(Device::cuda(0)).value().prepare({{Shape{1, 4, 6, 6}}}).error();
+  const Error pinned = model.session(Device::cuda(0)).value().prepare({{Shape{1, 1, 1, 1, 1, 1, 4, 6, 6}}}).error();
   EXPECT_EQ(pinned.code, ErrorCode::out_of_memory);
   EXPECT_EQ(pinned.finding.message, "no memory of the host for 1152 page-locked bytes");
   EXPECT_EQ(pinned.finding.hint, "free some of it, or run on the CPU");
