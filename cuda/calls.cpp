@@ -666,6 +666,7 @@ struct KernelName {
       case ProductKind::wgmma_bf16:
       case ProductKind::wgmma_fp16:
       case ProductKind::wgmma_tf32:
+      case ProductKind::wgmma_tf32x3:
         break;
     }
     return to_string(call.kind);

@@ -16,6 +16,8 @@ constexpr double kSharedBytesPerCycle = 128;
 constexpr double kMemoryBytesPerCycle = 40;  // of one multiprocessor
 constexpr int kMaxSplits = 32;
 constexpr std::int32_t kLeastSlabsOfASplit = 4;
+// Rows of two parts, filled up to whole slabs, are counted in 32 bits.
+constexpr std::int32_t kMaxDepthOfWarpgroups = 1 << 29;
 
 double multiply_adds_per_cycle(ProductKind kind) {
   switch (kind) {
@@ -31,11 +33,14 @@ double multiply_adds_per_cycle(ProductKind kind) {
       return 2048;
     case ProductKind::wgmma_tf32:
       return 1024;
+    case ProductKind::wgmma_tf32x3:
+      return 341;
   }
   return 1;
 }
 
 double weight_bytes(ProductKind kind) {
+  if (kind == ProductKind::wgmma_tf32x3) return 8;  // both parts
   return has_16_bits(kind) ? 2 : 4;
 }
 
@@ -155,19 +160,19 @@ Estimated best_split(const GemmArguments& a, ProductKind kind, int processors) {
   return best;
 }
 
-// The kinds of a precision: a warp's, and a warpgroup's where there is one.
+// The kinds of a precision.
 struct Kinds {
+  ProductKind warpgroup = ProductKind::wgmma_tf32x3;
   ProductKind warp = ProductKind::tf32x3;
-  std::optional<ProductKind> warpgroup;
 };
 Kinds kinds_of(Precision precision) {
   switch (precision) {
     case Precision::bf16:
-      return {ProductKind::bf16, ProductKind::wgmma_bf16};
+      return {ProductKind::wgmma_bf16, ProductKind::bf16};
     case Precision::fp16:
-      return {ProductKind::fp16, ProductKind::wgmma_fp16};
+      return {ProductKind::wgmma_fp16, ProductKind::fp16};
     case Precision::tf32:
-      return {ProductKind::tf32, ProductKind::wgmma_tf32};
+      return {ProductKind::wgmma_tf32, ProductKind::tf32};
     case Precision::strict:
     case Precision::fast:
     case Precision::int8:
@@ -193,9 +198,11 @@ bool& TensorCores::of(ProductKind kind) noexcept {
     case ProductKind::wgmma_fp16:
       return wgmma_fp16;
     case ProductKind::wgmma_tf32:
+      return wgmma_tf32;
+    case ProductKind::wgmma_tf32x3:
       break;
   }
-  return wgmma_tf32;
+  return wgmma_tf32x3;
 }
 
 std::string_view to_string(ProductKind kind) noexcept {
@@ -214,6 +221,8 @@ std::string_view to_string(ProductKind kind) noexcept {
       return "wgmma_fp16";
     case ProductKind::wgmma_tf32:
       return "wgmma_tf32";
+    case ProductKind::wgmma_tf32x3:
+      return "wgmma_3xtf32";
   }
   return "?";
 }
@@ -236,6 +245,9 @@ TensorCores allowed_tensor_cores(const TensorCores& tensor_cores, const char* wg
 
 std::vector<MmaInstance> mma_instances(ProductKind kind) {
   std::vector<MmaInstance> instances;
+  if (kind == ProductKind::wgmma_tf32x3) {
+    return {{MmaAccess::chunks, MmaTileName::rows128_columns64}, {MmaAccess::chunks, MmaTileName::rows64_columns64}};
+  }
   if (is_of_warpgroups(kind)) {
     for (const MmaTileName tile : {MmaTileName::rows128_columns256, MmaTileName::rows128_columns128,
                                    MmaTileName::rows128_columns64, MmaTileName::rows64_columns64}) {
@@ -259,21 +271,17 @@ bool allows_chunks(const GemmArguments& arguments) noexcept {
 std::optional<ProductChoice> choose_product(const GemmArguments& arguments, Precision precision, int processors,
                                             const TensorCores& tensor_cores) noexcept {
   const Kinds kinds = kinds_of(precision);
-  const ProductKind kind = kinds.warp;
-  if (kinds.warpgroup) {
-    Estimated best;
-    for (const ProductKind other : {*kinds.warpgroup, kind}) {
-      if (!tensor_cores.of(other) || (is_of_warpgroups(other) && !allows_chunks(arguments))) continue;
-      const Estimated found = best_split(arguments, other, processors);
-      if (found.cycles < best.cycles) best = found;
-    }
-    if (best.cycles == std::numeric_limits<double>::infinity()) return std::nullopt;
-    return best.choice;
+  const bool is_strict = has_three_products(kinds.warp);
+  Estimated best;
+  for (const ProductKind kind : {kinds.warpgroup, kinds.warp}) {
+    if (!tensor_cores.of(kind) || (is_of_warpgroups(kind) && arguments.depth > kMaxDepthOfWarpgroups)) continue;
+    const Estimated found = best_split(arguments, kind, is_strict ? kNominalProcessors : processors);
+    if (found.cycles < best.cycles) best = found;
   }
-  if (!tensor_cores.of(kind)) return std::nullopt;
-  const Estimated nominal = best_split(arguments, kind, kNominalProcessors);
-  if (estimate_without_tensor_cores(arguments, kNominalProcessors) <= nominal.cycles) return std::nullopt;
-  return best_instance(arguments, kind, nominal.choice.splits, processors).choice;
+  if (best.cycles == std::numeric_limits<double>::infinity()) return std::nullopt;
+  if (!is_strict) return best.choice;
+  if (estimate_without_tensor_cores(arguments, kNominalProcessors) <= best.cycles) return std::nullopt;
+  return best_instance(arguments, best.choice.kind, best.choice.splits, processors).choice;
 }
 
 WeightForm weight_form(ProductKind kind, std::int32_t depth) noexcept {
@@ -288,6 +296,8 @@ WeightForm weight_form(ProductKind kind, std::int32_t depth) noexcept {
       return WeightForm::fp16_dealt;
     case ProductKind::wgmma_tf32:
       return WeightForm::tf32_dealt;
+    case ProductKind::wgmma_tf32x3:
+      return WeightForm::tf32x3_dealt;
     case ProductKind::tf32:
     case ProductKind::tf32x3:
       break;

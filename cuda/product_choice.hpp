@@ -38,6 +38,7 @@ struct TensorCores {
   bool wgmma_bf16 = false;
   bool wgmma_fp16 = false;
   bool wgmma_tf32 = false;
+  bool wgmma_tf32x3 = false;
 
   [[nodiscard]] bool& of(ProductKind kind) noexcept;
   [[nodiscard]] bool of(ProductKind kind) const noexcept { return TensorCores(*this).of(kind); }
@@ -51,10 +52,11 @@ inline constexpr TensorCores kAllTensorCores = {.bf16 = true,
                                                 .tf32x3 = true,
                                                 .wgmma_bf16 = true,
                                                 .wgmma_fp16 = true,
-                                                .wgmma_tf32 = true};
+                                                .wgmma_tf32 = true,
+                                                .wgmma_tf32x3 = true};
 inline constexpr ProductKind kProductKinds[] = {
-    ProductKind::bf16,       ProductKind::fp16,       ProductKind::tf32,      ProductKind::tf32x3,
-    ProductKind::wgmma_bf16, ProductKind::wgmma_fp16, ProductKind::wgmma_tf32};
+    ProductKind::bf16,       ProductKind::fp16,       ProductKind::tf32,       ProductKind::tf32x3,
+    ProductKind::wgmma_bf16, ProductKind::wgmma_fp16, ProductKind::wgmma_tf32, ProductKind::wgmma_tf32x3};
 // "bf16", "fp16", "tf32", "3xtf32", "wgmma_bf16", ...
 [[nodiscard]] std::string_view to_string(ProductKind kind) noexcept;
 

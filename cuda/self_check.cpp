@@ -25,8 +25,8 @@ constexpr std::size_t kOutputFloats = std::size_t{kPixels} * kOutputs;
 // What lies where in the memory, in floats: all multiples of four. The outputs of one instance follow those of another.
 constexpr std::size_t kInputAt = 0;
 constexpr std::size_t kWeightsAt = kInputAt + std::size_t{kPixels} * kChannels;
-// In place of the plain weights comes whatever form a kind has; the largest has rows of whole slabs.
-constexpr std::size_t kBiasAt = kWeightsAt + std::size_t{kOutputs} * kSlabs * kMmaSlab;
+// In place of the plain weights comes whatever form a kind has; the largest has each slab twice.
+constexpr std::size_t kBiasAt = kWeightsAt + std::size_t{kOutputs} * kSlabs * kMmaSlab * 2;
 constexpr std::size_t kResidualAt = kBiasAt + kOutputs;
 constexpr std::size_t kPartialAt = kResidualAt + kOutputFloats;
 constexpr std::int32_t kSplits = 2;
@@ -155,7 +155,7 @@ Result<TensorCores> check_tensor_cores(const TensorCores& wanted, const CallRunn
   const Problem fractions = make_problem(true);
   for (const ProductKind kind : kProductKinds) {
     if (!wanted.of(kind)) continue;
-    const Problem& problem = kind == ProductKind::tf32x3 ? fractions : whole_numbers;
+    const Problem& problem = has_three_products(kind) ? fractions : whole_numbers;
     RUSHLIGHT_TRY_ASSIGN(found.of(kind), multiplies_right(kind, problem, run));
   }
   return found;

@@ -15,7 +15,8 @@ namespace {
 constexpr std::int64_t kRowAlignment = 16;  // bytes: what one cp.async copies
 
 bool is_dealt(WeightForm form) {
-  return form == WeightForm::bf16_dealt || form == WeightForm::fp16_dealt || form == WeightForm::tf32_dealt;
+  return form == WeightForm::bf16_dealt || form == WeightForm::fp16_dealt || form == WeightForm::tf32_dealt ||
+         form == WeightForm::tf32x3_dealt;
 }
 std::int64_t element_bytes(WeightForm form) {
   return form == WeightForm::bf16_rows || form == WeightForm::fp16_rows || form == WeightForm::bf16_dealt ||
@@ -24,9 +25,10 @@ std::int64_t element_bytes(WeightForm form) {
              : 4;
 }
 
-// Rows of whole slabs, their numbers where wgmma looks for them: `stored` of each.
+// Rows of whole slabs, their numbers where wgmma looks for them: a slab of stored(number, 0), one of stored(number, 1)
+// and so on for all parts of a number.
 template <class Number, class F>
-Result<Tensor> dealt(const Tensor& rows, WeightForm form, F&& stored) {
+Result<Tensor> dealt(const Tensor& rows, WeightForm form, int parts, F&& stored) {
   const std::int64_t outputs = rows.shape()[0];
   const std::int64_t depth = rows.numel() / outputs;
   RUSHLIGHT_TRY_ASSIGN(Tensor moved, Tensor::zeros(rows.dtype(), {outputs, row_pitch(depth, form)}));
@@ -39,10 +41,12 @@ Result<Tensor> dealt(const Tensor& rows, WeightForm form, F&& stored) {
       Number numbers[kMmaSlab] = {};
       std::memcpy(numbers, from.data() + static_cast<std::size_t>(output * depth + k) * sizeof(Number),
                   count * sizeof(Number));
-      Number places[kMmaSlab];
-      for (int at = 0; at < kMmaSlab; ++at) places[at] = stored(numbers[dealt_k(at, sizeof(Number) == 2)]);
-      std::memcpy(next, places, sizeof(places));
-      next += sizeof(places);
+      for (int part = 0; part < parts; ++part) {
+        Number places[kMmaSlab];
+        for (int at = 0; at < kMmaSlab; ++at) places[at] = stored(numbers[dealt_k(at, sizeof(Number) == 2)], part);
+        std::memcpy(next, places, sizeof(places));
+        next += sizeof(places);
+      }
     }
   }
   return moved;
@@ -50,11 +54,17 @@ Result<Tensor> dealt(const Tensor& rows, WeightForm form, F&& stored) {
 Result<Tensor> dealt_form(Tensor values, WeightForm form) {
   if (values.numel() == 0) return values;
   if (form == WeightForm::tf32_dealt) {
-    return dealt<float>(values, form, [](float value) { return float_of(round_tf32(value)); });
+    return dealt<float>(values, form, 1, [](float value, int) { return float_of(round_tf32(value)); });
+  }
+  if (form == WeightForm::tf32x3_dealt) {
+    return dealt<float>(values, form, 2, [](float value, int part) {
+      const WeightParts parts = weight_parts(value);
+      return part == 0 ? parts.big : parts.small;
+    });
   }
   RUSHLIGHT_TRY_ASSIGN(const Tensor rounded, values.to(form == WeightForm::bf16_dealt ? DType::bf16 : DType::f16));
   values = Tensor();
-  return dealt<std::uint16_t>(rounded, form, [](std::uint16_t number) { return number; });
+  return dealt<std::uint16_t>(rounded, form, 1, [](std::uint16_t number, int) { return number; });
 }
 
 // [outputs][...] with rows filled up.
@@ -136,7 +146,8 @@ Result<Tensor> in_rows_of(DType dtype, Tensor values, WeightForm form) {
 
 std::int64_t row_pitch(std::int64_t depth, WeightForm form) noexcept {
   const std::int64_t step = is_dealt(form) ? kMmaSlab : kRowAlignment / element_bytes(form);
-  return form == WeightForm::plain ? depth : (depth + step - 1) / step * step;
+  if (form == WeightForm::plain) return depth;
+  return (depth + step - 1) / step * step * (form == WeightForm::tf32x3_dealt ? 2 : 1);
 }
 
 std::uint64_t form_bytes(const EdgeType& values, WeightForm form) noexcept {
@@ -153,7 +164,8 @@ std::uint64_t form_bytes(const EdgeType& values, WeightForm form) noexcept {
     case WeightForm::fp16_rows:
     case WeightForm::bf16_dealt:
     case WeightForm::fp16_dealt:
-    case WeightForm::tf32_dealt: {
+    case WeightForm::tf32_dealt:
+    case WeightForm::tf32x3_dealt: {
       const std::int64_t outputs = values.shape[0];
       return static_cast<std::uint64_t>(outputs * row_pitch(elements / outputs, form) * element_bytes(form));
     }
@@ -184,6 +196,7 @@ Result<Tensor> in_form(Tensor values, WeightForm form) {
     case WeightForm::bf16_dealt:
     case WeightForm::fp16_dealt:
     case WeightForm::tf32_dealt:
+    case WeightForm::tf32x3_dealt:
       return dealt_form(std::move(values), form);
   }
   return values;

@@ -24,6 +24,8 @@ enum class WeightForm : std::uint8_t {
   bf16_dealt,
   fp16_dealt,
   tf32_dealt,
+  // Each slab twice: the big parts of weight_parts(), and then the small ones.
+  tf32x3_dealt,
   // [kh * kw * in / groups][out]: of a depthwise layer, neighbouring channels of a tap lie side by side.
   f32_transposed,
   // [position][out][in] of Winograd's F(2x2, 3x3) and F(4x4, 3x3), computed in double.

@@ -45,9 +45,13 @@
 namespace rushlight::cuda {
 
 // How operands are multiplied: by a warp's mma.sync, here, or by a warpgroup's wgmma (warpgroup_gemm.cuh).
-enum class ProductKind : std::uint8_t { bf16, fp16, tf32, tf32x3, wgmma_bf16, wgmma_fp16, wgmma_tf32 };
+enum class ProductKind : std::uint8_t { bf16, fp16, tf32, tf32x3, wgmma_bf16, wgmma_fp16, wgmma_tf32, wgmma_tf32x3 };
 RUSHLIGHT_HOST_DEVICE constexpr bool is_of_warpgroups(ProductKind kind) {
-  return kind == ProductKind::wgmma_bf16 || kind == ProductKind::wgmma_fp16 || kind == ProductKind::wgmma_tf32;
+  return kind == ProductKind::wgmma_bf16 || kind == ProductKind::wgmma_fp16 || kind == ProductKind::wgmma_tf32 ||
+         kind == ProductKind::wgmma_tf32x3;
+}
+RUSHLIGHT_HOST_DEVICE constexpr bool has_three_products(ProductKind kind) {
+  return kind == ProductKind::tf32x3 || kind == ProductKind::wgmma_tf32x3;
 }
 
 RUSHLIGHT_HOST_DEVICE constexpr bool has_16_bits(ProductKind kind) {
@@ -108,6 +112,7 @@ inline constexpr int kMmaSlab = 32;  // of k
 // them. The compiler is told; left alone, it takes 180 a thread for the largest tile and leaves no room for a second
 // block.
 RUSHLIGHT_HOST_DEVICE constexpr int blocks_of_a_processor(ProductKind kind, MmaAccess access, int rows, int columns) {
+  if (kind == ProductKind::wgmma_tf32x3) return rows == 128 ? 1 : 2;
   if (is_of_warpgroups(kind)) {
     if (columns == 256) return 1;
     if (columns == 128) return has_16_bits(kind) ? 2 : 1;
@@ -148,6 +153,8 @@ template <>
 struct ProductTraits<ProductKind::wgmma_fp16> : ProductTraits<ProductKind::fp16> {};
 template <>
 struct ProductTraits<ProductKind::wgmma_tf32> : ProductTraits<ProductKind::tf32> {};
+template <>
+struct ProductTraits<ProductKind::wgmma_tf32x3> : ProductTraits<ProductKind::tf32x3> {};
 
 template <class Tile, class Weight>
 struct MmaShared {
@@ -445,9 +452,17 @@ RUSHLIGHT_KERNEL void multiply_slab(Block& block, const float* input, const floa
   }
 }
 
+// A slab of weights that lie as WarpRows says.
+struct WeightsOfRows {
+  const float* slab = nullptr;
+
+  // Of column `slot` of fragment n, which is `column` of the tile.
+  RUSHLIGHT_KERNEL float at(int, int, int column, int k) const { return slab[float_place(column, k / 4) + k % 4]; }
+};
+
 // The same sums in ordinary arithmetic.
-template <class Tile>
-RUSHLIGHT_KERNEL void multiply_slab_ordinarily(const float* input, const float* weights, const FragmentPlace& place,
+template <class Tile, class Weights>
+RUSHLIGHT_KERNEL void multiply_slab_ordinarily(const float* input, const Weights& weights, const FragmentPlace& place,
                                                FragmentSums<Tile>& sums) {
   RUSHLIGHT_NO_UNROLL
   for (int k = 0; k < kMmaSlab; ++k) {
@@ -463,8 +478,8 @@ RUSHLIGHT_KERNEL void multiply_slab_ordinarily(const float* input, const float* 
     for (int n = 0; n < Tile::kN; ++n) {
       RUSHLIGHT_UNROLL
       for (int odd = 0; odd < 2; ++odd) {
-        const int column = place.column + fragment_column(n, place.of_four * 2 + odd);
-        const float b = weights[float_place(column, k / 4) + k % 4];
+        const int slot = place.of_four * 2 + odd;
+        const float b = weights.at(n, slot, place.column + fragment_column(n, slot), k);
         RUSHLIGHT_UNROLL
         for (int m = 0; m < Tile::kM; ++m) {
           RUSHLIGHT_UNROLL
@@ -646,7 +661,7 @@ RUSHLIGHT_KERNEL void mma_gemm_kernel(Block& block, MmaShared<Tile, typename Pro
     if (block.any_of_block(again != 0)) {
       at_places<Tile>(again, totals, sums, [](float& total, float) { total = 0.0F; });
       for_each_slab([&](const float* input_slab, const float* weights_slab) {
-        multiply_slab_ordinarily<Tile>(input_slab, weights_slab, place, sums);
+        multiply_slab_ordinarily<Tile>(input_slab, WeightsOfRows{weights_slab}, place, sums);
         at_places<Tile>(again, totals, sums, [](float& total, float sum) { total += sum; });
         clear<Tile>(sums);
       });

@@ -15,6 +15,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "cuda/kernels/qualifiers.cuh"
 #if !defined(__CUDA_ARCH__)
@@ -101,6 +102,21 @@ RUSHLIGHT_HOST_DEVICE inline SplitFloat split_tf32(float value) {
   split.big = round_tf32(value);
   split.small = round_tf32(value - float_of(split.big));
   return split;
+}
+
+// The same of a weight, on the host, and so that nothing is lost: `small` is all of the rest, of which tensor cores see
+// 11 bits. What rounds to no number is whole in `big`, beside a NaN that makes products of NaN.
+struct WeightParts {
+  float big = 0;
+  float small = 0;
+};
+inline WeightParts weight_parts(float value) {
+  const float big = float_of(round_tf32(value));
+  if (std::isfinite(big)) return {big, value - big};
+  return {value, std::numeric_limits<float>::quiet_NaN()};
+}
+RUSHLIGHT_HOST_DEVICE inline float whole(const WeightParts& parts) {
+  return parts.small == parts.small ? parts.big + parts.small : parts.big;
 }
 
 // --- multiplying

@@ -81,6 +81,8 @@ cudaError_t launch(const MmaCall& call, cudaStream_t stream) {
       return launch_warpgroups<ProductKind::wgmma_fp16>(call, stream);
     case ProductKind::wgmma_tf32:
       return launch_warpgroups<ProductKind::wgmma_tf32>(call, stream);
+    case ProductKind::wgmma_tf32x3:
+      return launch_warpgroups<ProductKind::wgmma_tf32x3>(call, stream);
   }
   return cudaErrorInvalidValue;
 }

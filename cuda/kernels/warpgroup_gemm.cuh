@@ -9,6 +9,10 @@
 // from the host as the instruction wants them (WeightForm): rounded, also to TF32, and dealt within each slab, because
 // a thread takes eight neighbours of A's k where the instruction means others (dealt_k).
 //
+// 3xTF32 is small * big + big * small + big * big as there, of parts that split_tf32() makes of A in registers and
+// weight_parts() of weights on the host, so that their slabs are two beside each other. Each slab's sum is added to a
+// total, and outputs that are not finite are computed again in ordinary arithmetic, as there.
+//
 // While the products of a slab run, threads wait for the next one and fetch their part of its A; they round it after
 // the products, because ptxas runs instructions one after the other whose registers are written between them. The
 // products of other warpgroups fill the gap. kStages - 2 slabs are on their way.
@@ -18,10 +22,11 @@
 // A wrong count of bytes there is a GPU that hangs, which no emulation finds; groups of copies cannot hang. What it
 // would save is one instruction a thread for 16 bytes of weights.
 //
-// Bytes moved from global memory by a block: depth * (4 * kRows + 2 or 4 * kColumns) in, 4 * kRows * kColumns out (as
-// much again for a residual).
-// Accuracy: as mma_gemm.cuh's bf16, fp16 and tf32. Tests: WarpgroupTiles.* for tiles, places and the order of k,
-// MmaTiles.* for what both share
+// Bytes moved from global memory by a block: depth * (4 * kRows + 2, 4 or, of two parts, 8 * kColumns) in, 4 * kRows *
+// kColumns out (as much again for a residual).
+// Accuracy: as mma_gemm.cuh's bf16, fp16, tf32 and tf32x3, but that small parts of weights are cut off at 11 bits and
+// not rounded. Tests: WarpgroupTiles.* for tiles, places and the order of k, MmaTiles.* for what both share,
+// EmulatedTf32x3.* for numbers at the ends of their range
 #pragma once
 
 #include <cstdint>
@@ -40,10 +45,17 @@ using WarpgroupTile128x128Floats = MmaTile<8, 1, 1, 16, 6>;
 using WarpgroupTile128x64 = MmaTile<8, 1, 1, 8, 4>;
 using WarpgroupTile64x64 = MmaTile<4, 1, 1, 8, 4>;
 
+using WarpgroupTile128x64Parts = MmaTile<8, 1, 1, 8, 6>;
+
+// In how many numbers an operand comes.
+template <ProductKind Kind>
+inline constexpr int kOperandParts = has_three_products(Kind) ? 2 : 1;
+
 // Patterns of swizzled rows begin at multiples of eight of them.
-template <class Tile, class Weight>
+template <ProductKind Kind, class Tile>
 struct WarpgroupShared {
-  alignas(1024) Weight weights[Tile::kStages][Tile::kColumns * kMmaSlab];
+  using Weight = typename ProductTraits<Kind>::Weight;
+  alignas(1024) Weight weights[Tile::kStages][kOperandParts<Kind>][Tile::kColumns * kMmaSlab];
   alignas(128) float input[Tile::kStages][Tile::kRows * kMmaSlab];
 };
 
@@ -73,10 +85,28 @@ struct WarpgroupRows {
   }
 };
 
+// And the other way round, of TF32: at which place of its row a k stands.
+RUSHLIGHT_HOST_DEVICE constexpr int place_of_k(int k) {
+  return k % 8 / 2 * 8 + k % 2 * 4 + k / 8;
+}
+
+// Weights as numbers again: those of one column of the tile.
+struct WeightsOfParts {
+  const float* big = nullptr;
+  const float* small = nullptr;
+
+  RUSHLIGHT_KERNEL float at(int n, int slot, int, int k) const {
+    const int at = place_of_k(k);
+    const int place = WarpgroupRows<float>::place(n * 8 + slot, at / 4) + at % 4;
+    return whole({big[place], small[place]});
+  }
+};
+
 // --- multiplying
 // ------------------------------------------------------------------------------------------------------
 
-// A of one slab: a thread's eight neighbours of k in two rows, and their registers: [instruction][register].
+// A of one slab: a thread's eight neighbours of k in two rows, and their registers: [part, the big one
+// first][instruction][register].
 template <class Tile>
 struct InputOctets {
   InputQuads<Tile> halves[2];
@@ -86,7 +116,20 @@ RUSHLIGHT_KERNEL InputOctets<Tile> load_octets(const float* slab, const Fragment
   return {{load_input<Tile>(slab, place, 0), load_input<Tile>(slab, place, 1)}};
 }
 template <ProductKind Kind>
-using WarpgroupWords = std::uint32_t[kMmaSlab * sizeof(typename ProductTraits<Kind>::Weight) / kWarpgroupStepBytes][4];
+inline constexpr int kWarpgroupSteps =
+    kMmaSlab* static_cast<int>(sizeof(typename ProductTraits<Kind>::Weight)) / kWarpgroupStepBytes;
+template <ProductKind Kind>
+using WarpgroupWords = std::uint32_t[kOperandParts<Kind>][kWarpgroupSteps<Kind>][4];
+
+RUSHLIGHT_KERNEL inline void split_words(const Float4& upper, const Float4& lower, int pair, std::uint32_t (&big)[4],
+                                         std::uint32_t (&small)[4]) {
+  RUSHLIGHT_UNROLL
+  for (int r = 0; r < 4; ++r) {
+    const SplitFloat split = split_tf32((r % 2 == 0 ? upper : lower).at[pair + r / 2]);
+    big[r] = split.big;
+    small[r] = split.small;
+  }
+}
 
 template <ProductKind Kind, class Tile>
 RUSHLIGHT_KERNEL void round_octets(const InputOctets<Tile>& octets, WarpgroupWords<Kind>& a) {
@@ -95,11 +138,14 @@ RUSHLIGHT_KERNEL void round_octets(const InputOctets<Tile>& octets, WarpgroupWor
   for (int half = 0; half < 2; ++half) {
     const Float4& upper = octets.halves[half].upper[0];
     const Float4& lower = octets.halves[half].lower[0];
-    if constexpr (kOperand == Operand::tf32) {
-      round_words(upper, lower, 0, a[half * 2]);
-      round_words(upper, lower, 2, a[half * 2 + 1]);
+    if constexpr (kOperandParts<Kind> == 2) {
+      split_words(upper, lower, 0, a[0][half * 2], a[1][half * 2]);
+      split_words(upper, lower, 2, a[0][half * 2 + 1], a[1][half * 2 + 1]);
+    } else if constexpr (kOperand == Operand::tf32) {
+      round_words(upper, lower, 0, a[0][half * 2]);
+      round_words(upper, lower, 2, a[0][half * 2 + 1]);
     } else {
-      pack_words<kOperand>(upper, lower, a[half]);
+      pack_words<kOperand>(upper, lower, a[0][half]);
     }
   }
 }
@@ -108,17 +154,26 @@ RUSHLIGHT_KERNEL void round_octets(const InputOctets<Tile>& octets, WarpgroupWor
 template <ProductKind Kind, class Tile, class Block>
 RUSHLIGHT_KERNEL void begin_slab(Block& block, const WarpgroupWords<Kind>& a, std::uint64_t weights,
                                  FragmentSums<Tile>& sums) {
-  constexpr int kColumnsBytes = kWarpgroupColumns * WarpgroupRows<typename ProductTraits<Kind>::Weight>::kRowBytes;
-  constexpr int kSteps = sizeof(WarpgroupWords<Kind>) / sizeof(a[0]);
-  block.begin_multiply();
-  RUSHLIGHT_UNROLL
-  for (int step = 0; step < kSteps; ++step) {
+  using Weight = typename ProductTraits<Kind>::Weight;
+  constexpr int kColumnsBytes = kWarpgroupColumns * WarpgroupRows<Weight>::kRowBytes;
+  constexpr int kPartBytes = Tile::kColumns * kMmaSlab * static_cast<int>(sizeof(Weight));
+  const auto multiply = [&](int step, int part, int weights_part) {
     RUSHLIGHT_UNROLL
     for (int first = 0; first < Tile::kN; first += kWarpgroupColumns / 8) {
-      const int bytes = step * kWarpgroupStepBytes + first * 8 / kWarpgroupColumns * kColumnsBytes;
-      block.template multiply_async<ProductTraits<Kind>::kOperand>(sums[0], first, a[step],
+      const int bytes =
+          weights_part * kPartBytes + step * kWarpgroupStepBytes + first * 8 / kWarpgroupColumns * kColumnsBytes;
+      block.template multiply_async<ProductTraits<Kind>::kOperand>(sums[0], first, a[part][step],
                                                                    moved_descriptor(weights, bytes));
     }
+  };
+  block.begin_multiply();
+  RUSHLIGHT_UNROLL
+  for (int step = 0; step < kWarpgroupSteps<Kind>; ++step) {
+    if constexpr (kOperandParts<Kind> == 2) {  // the smallest first
+      multiply(step, 1, 0);
+      multiply(step, 0, 1);
+    }
+    multiply(step, 0, 0);
   }
   block.commit_multiply();
 }
@@ -127,8 +182,7 @@ RUSHLIGHT_KERNEL void begin_slab(Block& block, const WarpgroupWords<Kind>& a, st
 // -------------------------------------------------------------------------------------------------------
 
 template <ProductKind Kind, class Tile, class Block>
-RUSHLIGHT_KERNEL void warpgroup_gemm_kernel(Block& block,
-                                            WarpgroupShared<Tile, typename ProductTraits<Kind>::Weight>& shared,
+RUSHLIGHT_KERNEL void warpgroup_gemm_kernel(Block& block, WarpgroupShared<Kind, Tile>& shared,
                                             const MmaArguments& arguments) {
   using Weight = typename ProductTraits<Kind>::Weight;
   using Rows = WarpgroupRows<Weight>;
@@ -146,7 +200,10 @@ RUSHLIGHT_KERNEL void warpgroup_gemm_kernel(Block& block,
     if (slab < slabs.end) {
       const int stage = slab % Tile::kStages;
       input.copy(block, slab, shared.input[stage]);
-      weights.copy(block, slab, shared.weights[stage]);
+      RUSHLIGHT_UNROLL
+      for (int part = 0; part < kOperandParts<Kind>; ++part) {
+        weights.copy(block, slab * kOperandParts<Kind> + part, shared.weights[stage][part]);
+      }
     }
     block.commit_copies();
   };
@@ -159,6 +216,8 @@ RUSHLIGHT_KERNEL void warpgroup_gemm_kernel(Block& block,
 
   FragmentSums<Tile> sums;
   clear<Tile>(sums);
+  FragmentSums<Tile> totals;  // of three products
+  if constexpr (kOperandParts<Kind> == 2) clear<Tile>(totals);
   for (int stage = 0; stage < Tile::kStages - 1; ++stage) copy(slabs.begin + stage);
   meet(std::integral_constant<int, Tile::kStages - 2>());
   InputOctets<Tile> octets = load_octets<Tile>(shared.input[slabs.begin % Tile::kStages], place);
@@ -169,39 +228,78 @@ RUSHLIGHT_KERNEL void warpgroup_gemm_kernel(Block& block,
     begin_slab<Kind, Tile>(block, words, moved_descriptor(first_stage, bytes), sums);
     meet(std::integral_constant<int, Tile::kStages - 3>());
     copy(slab + Tile::kStages - 1);  // to where the slab before was
-    // After the last slab this is nobody's, and is not multiplied.
-    octets = load_octets<Tile>(shared.input[(slab + 1) % Tile::kStages], place);
+    // After the last slab it is nobody's, and is not multiplied.
+    const auto load_next = [&] { octets = load_octets<Tile>(shared.input[(slab + 1) % Tile::kStages], place); };
+    // Sums, totals and both parts of A leave no registers for what comes next.
+    if constexpr (kOperandParts<Kind> == 1) load_next();
     block.finish_multiply(sums[0]);
+    if constexpr (kOperandParts<Kind> == 2) {
+      load_next();
+      add_to<Tile>(totals, sums);
+      clear<Tile>(sums);
+    }
   }
-  store_sums<Tile>(arguments, share.origin, share.split, place, sums);
+  if constexpr (kOperandParts<Kind> == 2) {
+    const std::uint64_t again = not_finite<Tile>(totals);
+    // All are done with the last slabs then.
+    if (block.any_of_block(again != 0)) {
+      at_places<Tile>(again, totals, sums, [](float& total, float) { total = 0.0F; });
+      for (std::int32_t slab = slabs.begin; slab < slabs.end; ++slab) {
+        copy(slab);
+        block.template wait_copies<0>();
+        block.sync();
+        const int stage = slab % Tile::kStages;
+        multiply_slab_ordinarily<Tile>(shared.input[stage],
+                                       WeightsOfParts{shared.weights[stage][0], shared.weights[stage][1]}, place, sums);
+        at_places<Tile>(again, totals, sums, [](float& total, float sum) { total += sum; });
+        clear<Tile>(sums);
+        block.sync();
+      }
+    }
+  }
+
+  store_sums<Tile>(arguments, share.origin, share.split, place, kOperandParts<Kind> == 2 ? totals : sums);
 }
 
 // --- instances
 // --------------------------------------------------------------------------------------------------------
 
 // Calls f.operator()<Tile>() for the instance that a call of this kind names. False where there is no such: A is copied
-// 16 bytes at a time, and columns come in runs of 64.
+// 16 bytes at a time, columns come in runs of 64, and three products want registers for sums and totals.
 template <ProductKind Kind, class F>
 bool with_warpgroup_tile(const MmaCall& call, F&& f) {
-  constexpr bool kHas16Bits = sizeof(typename ProductTraits<Kind>::Weight) == 2;
   if (call.access != MmaAccess::chunks) return false;
-  switch (call.tile) {
-    case MmaTileName::rows128_columns256:
-      f.template operator()<std::conditional_t<kHas16Bits, WarpgroupTile128x256Halves, WarpgroupTile128x256Floats>>();
-      return true;
-    case MmaTileName::rows128_columns128:
-      f.template operator()<std::conditional_t<kHas16Bits, WarpgroupTile128x128Halves, WarpgroupTile128x128Floats>>();
-      return true;
-    case MmaTileName::rows128_columns64:
-      f.template operator()<WarpgroupTile128x64>();
-      return true;
-    case MmaTileName::rows64_columns64:
-      f.template operator()<WarpgroupTile64x64>();
-      return true;
-    case MmaTileName::rows64_columns32:
-      return false;
+  if constexpr (has_three_products(Kind)) {
+    switch (call.tile) {
+      case MmaTileName::rows128_columns64:
+        f.template operator()<WarpgroupTile128x64Parts>();
+        return true;
+      case MmaTileName::rows64_columns64:
+        f.template operator()<WarpgroupTile64x64>();
+        return true;
+      default:
+        return false;
+    }
+  } else {
+    switch (call.tile) {
+      case MmaTileName::rows128_columns256:
+        f.template
+        operator()<std::conditional_t<has_16_bits(Kind), WarpgroupTile128x256Halves, WarpgroupTile128x256Floats>>();
+        return true;
+      case MmaTileName::rows128_columns128:
+        f.template
+        operator()<std::conditional_t<has_16_bits(Kind), WarpgroupTile128x128Halves, WarpgroupTile128x128Floats>>();
+        return true;
+      case MmaTileName::rows128_columns64:
+        f.template operator()<WarpgroupTile128x64>();
+        return true;
+      case MmaTileName::rows64_columns64:
+        f.template operator()<WarpgroupTile64x64>();
+        return true;
+      default:
+        return false;
+    }
   }
-  return false;
 }
 
 }  // namespace rushlight::cuda

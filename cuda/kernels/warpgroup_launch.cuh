@@ -11,7 +11,7 @@ template <ProductKind Kind, class Tile>
 __global__ void __launch_bounds__(Tile::kThreads,
                                   blocks_of_a_processor(Kind, MmaAccess::chunks, Tile::kRows, Tile::kColumns))
     warpgroup_gemm(const __grid_constant__ MmaArguments arguments) {
-  using Shared = WarpgroupShared<Tile, typename ProductTraits<Kind>::Weight>;
+  using Shared = WarpgroupShared<Kind, Tile>;
   static_assert(alignof(Shared) <= 1024);
   extern __shared__ __align__(1024) unsigned char swizzled_memory[];
   DeviceBlock block;
@@ -23,7 +23,7 @@ cudaError_t launch_warpgroups(const MmaCall& call, cudaStream_t stream) {
   cudaError_t status = cudaErrorInvalidValue;
   with_warpgroup_tile<Kind>(call, [&]<class Tile>() {
     status = start_with_shared(warpgroup_gemm<Kind, Tile>, mma_grid<Tile>(call.arguments), call.arguments, stream,
-                               sizeof(WarpgroupShared<Tile, typename ProductTraits<Kind>::Weight>));
+                               sizeof(WarpgroupShared<Kind, Tile>));
   });
   return status;
 }

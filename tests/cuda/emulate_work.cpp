@@ -35,7 +35,7 @@ void run_mma(const MmaCall& call, Emulator& emulator) {
 template <ProductKind Kind>
 void run_warpgroups(const MmaCall& call, Emulator& emulator) {
   with_warpgroup_tile<Kind>(call, [&]<class Tile>() {
-    using Shared = WarpgroupShared<Tile, typename ProductTraits<Kind>::Weight>;
+    using Shared = WarpgroupShared<Kind, Tile>;
     emulator.run_with_shared<Shared>(mma_grid<Tile>(call.arguments), [&](EmulatedBlock& block, Shared& shared) {
       warpgroup_gemm_kernel<Kind, Tile>(block, shared, call.arguments);
     });
@@ -57,6 +57,8 @@ void run_mma(const MmaCall& call, Emulator& emulator) {
       return run_warpgroups<ProductKind::wgmma_fp16>(call, emulator);
     case ProductKind::wgmma_tf32:
       return run_warpgroups<ProductKind::wgmma_tf32>(call, emulator);
+    case ProductKind::wgmma_tf32x3:
+      return run_warpgroups<ProductKind::wgmma_tf32x3>(call, emulator);
   }
 }
 

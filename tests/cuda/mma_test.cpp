@@ -18,9 +18,10 @@ namespace {
 
 template <class Tile>
 class MmaTiles : public testing::Test {};
-using AllMmaTiles = testing::Types<MmaTile128x128, MmaTile128x64, MmaTile64x64, MmaTile64x32,
-                                   WarpgroupTile128x256Halves, WarpgroupTile128x256Floats, WarpgroupTile128x128Halves,
-                                   WarpgroupTile128x128Floats, WarpgroupTile128x64, WarpgroupTile64x64>;
+using AllMmaTiles =
+    testing::Types<MmaTile128x128, MmaTile128x64, MmaTile64x64, MmaTile64x32, WarpgroupTile128x256Halves,
+                   WarpgroupTile128x256Floats, WarpgroupTile128x128Halves, WarpgroupTile128x128Floats,
+                   WarpgroupTile128x64, WarpgroupTile64x64, WarpgroupTile128x64Parts>;
 TYPED_TEST_SUITE(MmaTiles, AllMmaTiles);
 
 TYPED_TEST(MmaTiles, FragmentsCoverATileOnce) {
@@ -264,6 +265,24 @@ TEST(MmaOperands, TwoPartsOfAFloatAreAllButItsLastBit) {
     EXPECT_EQ(split.small & 0x1FFFU, 0U);
     const double sum = static_cast<double>(float_of(split.big)) + static_cast<double>(float_of(split.small));
     EXPECT_LE(std::abs(sum - static_cast<double>(value)), std::abs(static_cast<double>(value)) * 0x1p-23);
+  }
+}
+
+TEST(MmaOperands, PartsOfAWeightAreAllOfIt) {
+  std::mt19937 random(10);
+  for (int i = 0; i < 10'000; ++i) {
+    const float value = float_of(static_cast<std::uint32_t>(random()));
+    const WeightParts parts = weight_parts(value);
+    if (std::isnan(value)) {
+      EXPECT_TRUE(std::isnan(whole(parts)));
+      continue;
+    }
+    EXPECT_EQ(whole(parts), value);
+    EXPECT_TRUE(std::isnan(parts.small) || parts.big == float_of(split_tf32(value).big));
+  }
+  for (const float value : {kInfinity, -kInfinity, std::numeric_limits<float>::max(), float_of(0x7F7FF000U)}) {
+    EXPECT_EQ(whole(weight_parts(value)), value);
+    EXPECT_TRUE(std::isnan(weight_parts(value).small)) << "no product with it is finite";
   }
 }
 

@@ -35,9 +35,9 @@ TEST(ProductChoices, PrecisionsNameTheKind) {
   EXPECT_EQ(kind(Precision::bf16, kAll), ProductKind::wgmma_bf16);
   EXPECT_EQ(kind(Precision::fp16, kAll), ProductKind::wgmma_fp16);
   EXPECT_EQ(kind(Precision::tf32, kAll), ProductKind::wgmma_tf32);
-  for (const TensorCores& cores : {kWarps, kAll}) {
-    EXPECT_EQ(kind(Precision::strict, cores), ProductKind::tf32x3);
-    EXPECT_EQ(kind(Precision::fast, cores), ProductKind::tf32x3);
+  for (const Precision precision : {Precision::strict, Precision::fast}) {
+    EXPECT_EQ(kind(precision, kWarps), ProductKind::tf32x3);
+    EXPECT_EQ(kind(precision, kAll), ProductKind::wgmma_tf32x3);
   }
 }
 
@@ -126,6 +126,7 @@ TEST(ProductChoices, SplitsTakeEachSlabOnceAndNoneIsEmpty) {
 TEST(ProductChoices, StrictBitsDoNotDependOnTheNumberOfProcessors) {
   std::set<bool> on_tensor_cores;
   std::set<MmaTileName> tiles;
+  std::set<ProductKind> kinds;
   for (const std::int64_t rows : {9, 49, 196, 784, 3136, 12544, 200'704}) {
     for (const std::int32_t columns : {10, 64, 512}) {
       for (const std::int32_t depth : {16, 64, 576, 4608}) {
@@ -140,11 +141,13 @@ TEST(ProductChoices, StrictBitsDoNotDependOnTheNumberOfProcessors) {
           EXPECT_EQ(first->splits, other->splits);
           EXPECT_EQ(first->slabs_of_split, other->slabs_of_split);
           tiles.insert(other->instance.tile);
+          kinds.insert(other->kind);
         }
       }
     }
   }
   EXPECT_GT(tiles.size(), 1U);
+  EXPECT_EQ(kinds, (std::set<ProductKind>{ProductKind::tf32x3, ProductKind::wgmma_tf32x3}));
 }
 
 TEST(ProductChoices, OddGeometryIsReadOneValueAtATime) {
@@ -169,6 +172,7 @@ TEST(ProductChoices, WeightsComeInTheFormOfTheKind) {
   EXPECT_EQ(weight_form(ProductKind::wgmma_bf16, 64), WeightForm::bf16_dealt);
   EXPECT_EQ(weight_form(ProductKind::wgmma_fp16, 63), WeightForm::fp16_dealt);
   EXPECT_EQ(weight_form(ProductKind::wgmma_tf32, 64), WeightForm::tf32_dealt);
+  EXPECT_EQ(weight_form(ProductKind::wgmma_tf32x3, 64), WeightForm::tf32x3_dealt);
 }
 
 }  // namespace

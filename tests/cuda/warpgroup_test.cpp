@@ -2,6 +2,7 @@
 // them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -13,6 +14,7 @@
 #include "cuda/emulator.hpp"
 #include "cuda/kernels/warpgroup_gemm.cuh"
 #include "cuda/matrix_descriptor.hpp"
+#include "cuda/product_choice.hpp"
 
 namespace rushlight::cuda {
 namespace {
@@ -135,8 +137,8 @@ TEST(WarpgroupTiles, WeightsAreDealtAsThreadsTakeTheInput) {
       for (int r = 0; r < 4; ++r) {
         const int place = step * 16 + of_four * 2 + r / 2 * 8;
         const auto rows = static_cast<float>(r % 2 * 100);
-        EXPECT_EQ(low_number<Operand::fp16>(pairs[step][r]), rows + static_cast<float>(dealt_k(place, true)));
-        EXPECT_EQ(high_number<Operand::fp16>(pairs[step][r]), rows + static_cast<float>(dealt_k(place + 1, true)));
+        EXPECT_EQ(low_number<Operand::fp16>(pairs[0][step][r]), rows + static_cast<float>(dealt_k(place, true)));
+        EXPECT_EQ(high_number<Operand::fp16>(pairs[0][step][r]), rows + static_cast<float>(dealt_k(place + 1, true)));
       }
     }
     WarpgroupWords<ProductKind::wgmma_tf32> words;
@@ -144,7 +146,7 @@ TEST(WarpgroupTiles, WeightsAreDealtAsThreadsTakeTheInput) {
     for (int step = 0; step < 4; ++step) {
       for (int r = 0; r < 4; ++r) {
         const int place = step * 8 + of_four + r / 2 * 4;
-        EXPECT_EQ(float_of(words[step][r]), static_cast<float>(r % 2 * 100 + dealt_k(place, false)));
+        EXPECT_EQ(float_of(words[0][step][r]), static_cast<float>(r % 2 * 100 + dealt_k(place, false)));
       }
     }
   }
@@ -157,19 +159,22 @@ void expect_blocks_to_fit() {
     MmaCall call;
     call.access = MmaAccess::chunks;
     call.tile = name;
-    EXPECT_TRUE(with_warpgroup_tile<Kind>(call, [&]<class Tile>() {
-      using Shared = WarpgroupShared<Tile, typename ProductTraits<Kind>::Weight>;
-      const int blocks = blocks_of_a_processor(Kind, call.access, Tile::kRows, Tile::kColumns);
-      // 9.0 has 228 KiB, of which each block takes one more than it asks for, and 64 Ki registers.
-      EXPECT_LE(static_cast<std::size_t>(blocks) * (sizeof(Shared) + 1024), 228U * 1024);
-      EXPECT_LE(sizeof(Shared), 227U * 1024);
-      EXPECT_LE(blocks * Tile::kThreads * 128, 65536);
-      EXPECT_EQ(alignof(Shared), 1024U);
-      EXPECT_EQ(Tile::kThreads % kWarpgroupThreads, 0);
-      EXPECT_EQ(Tile::kRows, Tile::kThreads / kWarpgroupThreads * kWarpgroupRows);
-      EXPECT_EQ(Tile::kColumns % kWarpgroupColumns, 0);
-      EXPECT_GE(Tile::kStages, 3);
-    }));
+    const std::vector<MmaInstance> instances = mma_instances(Kind);
+    const bool is_there =
+        std::find(instances.begin(), instances.end(), MmaInstance{call.access, name}) != instances.end();
+    EXPECT_EQ(is_there, with_warpgroup_tile<Kind>(call, [&]<class Tile>() {
+                using Shared = WarpgroupShared<Kind, Tile>;
+                const int blocks = blocks_of_a_processor(Kind, call.access, Tile::kRows, Tile::kColumns);
+                // 9.0 has 228 KiB, of which each block takes one more than it asks for, and 64 Ki registers.
+                EXPECT_LE(static_cast<std::size_t>(blocks) * (sizeof(Shared) + 1024), 228U * 1024);
+                EXPECT_LE(sizeof(Shared), 227U * 1024);
+                EXPECT_LE(blocks * Tile::kThreads * (blocks == 1 ? 255 : 128), 65536);
+                EXPECT_EQ(alignof(Shared), 1024U);
+                EXPECT_EQ(Tile::kThreads % kWarpgroupThreads, 0);
+                EXPECT_EQ(Tile::kRows, Tile::kThreads / kWarpgroupThreads * kWarpgroupRows);
+                EXPECT_EQ(Tile::kColumns % kWarpgroupColumns, 0);
+                EXPECT_GE(Tile::kStages, 3);
+              }));
     call.access = MmaAccess::singles;
     EXPECT_FALSE(with_warpgroup_tile<Kind>(call, []<class Tile>() {}));
   }
@@ -178,6 +183,7 @@ TEST(WarpgroupTiles, BlocksFitIntoAMultiprocessor) {
   expect_blocks_to_fit<ProductKind::wgmma_bf16>();
   expect_blocks_to_fit<ProductKind::wgmma_fp16>();
   expect_blocks_to_fit<ProductKind::wgmma_tf32>();
+  expect_blocks_to_fit<ProductKind::wgmma_tf32x3>();
 }
 
 // --- the emulation must find what it is there for

@@ -89,6 +89,23 @@ TEST(WeightForms, DealtIsWholeSlabsInTheOrderOfTheInstruction) {
   EXPECT_EQ(codes<float>({}, {0, 3}, WeightForm::tf32_dealt), std::vector<float>());
 }
 
+// Slabs of big parts and of small ones in turns; together they are the number.
+TEST(WeightForms, TwoPartsLieSlabBySlab) {
+  std::vector<float> values(40);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) + 0x1p-9F;
+  values[1] = -kInfinity;
+  const std::vector<float> parts = codes<float>(values, {1, 40}, WeightForm::tf32x3_dealt);
+  ASSERT_EQ(parts.size(), 128U);
+  EXPECT_EQ(row_pitch(40, WeightForm::tf32x3_dealt), 128);
+  EXPECT_EQ(parts[1], 8);  // k = 8
+  EXPECT_EQ(parts[32 + 1], 0x1p-9F);
+  EXPECT_EQ(parts[4], -kInfinity);  // k = 1
+  EXPECT_TRUE(std::isnan(parts[32 + 4]));
+  EXPECT_EQ(parts[64], 32);  // k = 32
+  EXPECT_EQ(parts[96], 0x1p-9F);
+  EXPECT_EQ(parts[65], 0);
+}
+
 TEST(WeightForms, DealtTf32IsRoundedAsTheGpuRoundsIt) {
   const std::vector<float> rounded =
       codes<float>({1 + 0x1p-11F, -1 - 0x1p-11F, kInfinity}, {3, 1}, WeightForm::tf32_dealt);
