@@ -132,6 +132,15 @@ bool add_recurrence(GeneralMaker& maker, const Recurrence& r, const States& stat
   return true;
 }
 
+// What all recurrent operators have: the output, and the states before the first step where they are given.
+States output_and_first_states(GeneralMaker& maker) {
+  States states;
+  states.output = maker.floats_out();
+  if (maker.input_count() > 1) states.first_state = maker.floats_in(1);
+  if (maker.input_count() > 2) states.first_cell = maker.floats_in(2);
+  return states;
+}
+
 template <class Rnn>
 bool add_layers(GeneralMaker& maker, const Rnn& op, RecurrentRule rule, std::int64_t proj_size) {
   const Shape& shape = maker.input().shape;
@@ -148,10 +157,7 @@ bool add_layers(GeneralMaker& maker, const Rnn& op, RecurrentRule rule, std::int
   r.layers = op.num_layers;
   r.directions = op.bidirectional ? 2 : 1;
   r.has_bias = op.bias;
-  States states;
-  states.output = maker.floats_out();
-  if (maker.input_count() > 1) states.first_state = maker.floats_in(1);
-  if (maker.input_count() > 2) states.first_cell = maker.floats_in(2);
+  States states = output_and_first_states(maker);
   states.keeps_state = maker.output_count() > 1;
   if (states.keeps_state) states.last_state = maker.floats_out(1);
   states.keeps_cell = maker.output_count() > 2;
@@ -169,10 +175,7 @@ bool add_cell(GeneralMaker& maker, const Cell& op, RecurrentRule rule) {
   r.input = op.input_size;
   r.hidden = r.state = op.hidden_size;
   r.has_bias = op.bias;
-  States states;
-  states.output = maker.floats_out();
-  if (maker.input_count() > 1) states.first_state = maker.floats_in(1);
-  if (maker.input_count() > 2) states.first_cell = maker.floats_in(2);
+  States states = output_and_first_states(maker);
   states.keeps_cell = maker.output_count() > 1;
   if (states.keeps_cell) states.last_cell = maker.floats_out(1);
   return add_recurrence(maker, r, states);

@@ -97,17 +97,11 @@ cudaError_t launch(const GatherArguments& arguments, cudaStream_t stream) {
 }
 
 cudaError_t launch(const ReduceArguments& arguments, cudaStream_t stream) {
-  const auto kernel = arguments.lanes == 1              ? reduce<1>
-                      : arguments.lanes == kWarpThreads ? reduce<kWarpThreads>
-                                                        : reduce<kTeamThreads>;
-  return start(kernel, grid_of(arguments), arguments, stream);
+  return start_team(reduce<1>, reduce<kWarpThreads>, reduce<kTeamThreads>, arguments, stream);
 }
 
 cudaError_t launch(const NormaliseArguments& arguments, cudaStream_t stream) {
-  const auto kernel = arguments.lanes == 1              ? normalise<1>
-                      : arguments.lanes == kWarpThreads ? normalise<kWarpThreads>
-                                                        : normalise<kTeamThreads>;
-  return start(kernel, grid_of(arguments), arguments, stream);
+  return start_team(normalise<1>, normalise<kWarpThreads>, normalise<kTeamThreads>, arguments, stream);
 }
 
 cudaError_t launch(const BatchedProductArguments& arguments, cudaStream_t stream) {

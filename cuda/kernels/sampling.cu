@@ -88,17 +88,11 @@ cudaError_t launch(const UnpoolArguments& arguments, cudaStream_t stream) {
 }
 
 cudaError_t launch(const TopKArguments& arguments, cudaStream_t stream) {
-  const auto kernel = arguments.lanes == 1              ? top_k<1>
-                      : arguments.lanes == kWarpThreads ? top_k<kWarpThreads>
-                                                        : top_k<kTeamThreads>;
-  return start(kernel, grid_of(arguments), arguments, stream);
+  return start_team(top_k<1>, top_k<kWarpThreads>, top_k<kTeamThreads>, arguments, stream);
 }
 
 cudaError_t launch(const PairsArguments& arguments, cudaStream_t stream) {
-  const auto kernel = arguments.lanes == 1              ? pairs<1>
-                      : arguments.lanes == kWarpThreads ? pairs<kWarpThreads>
-                                                        : pairs<kTeamThreads>;
-  return start(kernel, grid_of(arguments), arguments, stream);
+  return start_team(pairs<1>, pairs<kWarpThreads>, pairs<kTeamThreads>, arguments, stream);
 }
 
 }  // namespace rushlight::cuda

@@ -44,10 +44,7 @@ cudaError_t launch(const RecurrentStepArguments& arguments, cudaStream_t stream)
 }
 
 cudaError_t launch(const ContractArguments& arguments, cudaStream_t stream) {
-  const auto kernel = arguments.lanes == 1              ? contract<1>
-                      : arguments.lanes == kWarpThreads ? contract<kWarpThreads>
-                                                        : contract<kTeamThreads>;
-  return start(kernel, grid_of(arguments), arguments, stream);
+  return start_team(contract<1>, contract<kWarpThreads>, contract<kTeamThreads>, arguments, stream);
 }
 
 cudaError_t launch(const WindowMoveArguments& arguments, cudaStream_t stream) {

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include "cuda/kernels/execution.cuh"
+#include "cuda/kernels/team.cuh"
 
 namespace rushlight::cuda {
 
@@ -17,6 +18,14 @@ cudaError_t start(void (*kernel)(Arguments), Grid grid, const Arguments& argumen
   config.dynamicSmemBytes = dynamic_shared_bytes;
   config.stream = stream;
   return cudaLaunchKernelEx(&config, kernel, arguments);
+}
+
+// The instance whose teams are as many lanes as the call wants: a thread, a warp or a block for each item.
+template <class Arguments>
+cudaError_t start_team(void (*threads)(Arguments), void (*warps)(Arguments), void (*blocks)(Arguments),
+                       const Arguments& arguments, cudaStream_t stream) {
+  const auto kernel = arguments.lanes == 1 ? threads : arguments.lanes == kWarpThreads ? warps : blocks;
+  return start(kernel, grid_of(arguments), arguments, stream);
 }
 
 // Beyond 48 KiB a kernel has to ask. It says so once a context; asking again costs nothing that shows.
