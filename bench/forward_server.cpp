@@ -109,6 +109,8 @@ void* device_memory([[maybe_unused]] std::size_t size_bytes) {
 void copy_bytes([[maybe_unused]] void* to, [[maybe_unused]] const void* from, [[maybe_unused]] std::size_t size_bytes) {
 #if RUSHLIGHT_HAS_CUDA
   if (cudaMemcpy(to, from, size_bytes, cudaMemcpyDefault) != cudaSuccess) give_up("a copy failed");
+  // Bytes that were not page-locked may still be on their way to the GPU.
+  if (cudaStreamSynchronize(cudaStreamLegacy) != cudaSuccess) give_up("a copy failed");
 #endif
 }
 

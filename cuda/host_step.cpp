@@ -26,6 +26,9 @@ Result<std::shared_ptr<HostStep>> HostStep::make(const runtime::Network& network
   auto result = std::make_shared<HostStep>();
   runtime::RunOptions own = options;
   own.precision = Precision::strict;
+  // compute() is called on a thread of the driver's, and there alone it runs: a pool may be at work for a task that
+  // waits for the GPU, and an executor of the caller's need not be for several threads.
+  own.executor = nullptr;
   own.calibration = nullptr;
   own.tuning = nullptr;
   // The device's program speaks of its steps.

@@ -50,6 +50,7 @@ class HostStep {
   [[nodiscard]] std::span<const Copy> down() const noexcept { return down_; }
   [[nodiscard]] std::span<const Copy> up() const noexcept { return up_; }
 
+  // On the calling thread alone.
   void compute();
   // Of the last compute(): an index that points nowhere. To be asked before the next one, in the same queue or after a
   // wait for it.

@@ -40,12 +40,13 @@ class Stopwatch {
   [[nodiscard]] Result<Graph> round_of(const Work& work, std::string_view layer) const {
     return Graph::capture(stream_, [&]() -> Status {
       for (int i = 0; i < kLaunchesARound; ++i) {
-        const cudaError_t status = launch_work(work, stream_.get());
+        const cudaError_t status = launch_work(work, {.stream = stream_.get()});
         if (status != cudaSuccess) return kernel_failed(status, kernel_name(work), layer);
       }
       return {};
     });
   }
+  [[nodiscard]] Status synchronise() const { return stream_.synchronise(); }
   // Milliseconds.
   [[nodiscard]] Result<double> time(const Graph& round) const {
     RUSHLIGHT_TRY(begin_.record(stream_.get()));
@@ -67,17 +68,21 @@ class Stopwatch {
   Event end_;
 };
 
-// The index of the fastest candidate, or 0, the rule's, where that is as fast.
+// The index of the fastest candidate, or 0, the rule's, where that is as fast. What the driver does not record is no
+// candidate; without the rule's own there is nothing to compare.
 Result<std::size_t> fastest(const std::vector<Candidate>& ways, std::string_view layer, const Stopwatch& stopwatch) {
-  std::vector<Graph> rounds;
-  for (const Candidate& way : ways) {
-    RUSHLIGHT_TRY_ASSIGN(Graph round, stopwatch.round_of(way.work, layer));
-    rounds.push_back(std::move(round));
+  std::vector<std::optional<Graph>> rounds(ways.size());
+  for (std::size_t way = 0; way < ways.size(); ++way) {
+    if (Result<Graph> round = stopwatch.round_of(ways[way].work, layer)) rounds[way].emplace(std::move(round).value());
+    // Unless the device is lost: that shows here.
+    RUSHLIGHT_TRY(stopwatch.synchronise());
   }
+  if (!rounds[0]) return 0;
   std::vector<double> best(ways.size(), std::numeric_limits<double>::infinity());
   for (int i = 0; i < kRounds; ++i) {
     for (std::size_t way = 0; way < ways.size(); ++way) {
-      RUSHLIGHT_TRY_ASSIGN(const double milliseconds, stopwatch.time(rounds[way]));
+      if (!rounds[way]) continue;
+      RUSHLIGHT_TRY_ASSIGN(const double milliseconds, stopwatch.time(*rounds[way]));
       if (i != 0) best[way] = std::min(best[way], milliseconds);
     }
   }

@@ -28,7 +28,6 @@ Status Upload::append(ByteSpan bytes, std::uint32_t* crc) {
     const ByteSpan piece = bytes.first(std::min(bytes.size(), room));
     bytes = bytes.subspan(piece.size());
     if (buffers_.empty()) {
-      // The driver has read pageable memory when this returns.
       RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, to_, piece.data(), piece.size(), cudaMemcpyHostToDevice, stream_.get());
       to_ += piece.size();
       if (crc != nullptr) *crc = checksum::crc32(piece, *crc);
@@ -42,7 +41,8 @@ Status Upload::append(ByteSpan bytes, std::uint32_t* crc) {
     filled_ += piece.size();
     if (filled_ == kBufferBytes) RUSHLIGHT_TRY(send());
   }
-  return {};
+  // A driver that need not stage pageable memory (a GPU that reads the host's own) may still be reading it.
+  return buffers_.empty() ? stream_.synchronise() : Status();
 }
 
 Status Upload::pad(std::size_t count) {

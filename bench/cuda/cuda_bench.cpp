@@ -403,6 +403,7 @@ class Measurement {
         RUSHLIGHT_TRY_ASSIGN(const Buffer in, Buffer::make(place, settings_.device, input_bytes.size()));
         RUSHLIGHT_TRY_ASSIGN(const Buffer out, Buffer::make(place, settings_.device, output_floats * sizeof(float)));
         RUSHLIGHT_CUDA_TRY(cudaMemcpy, in.data(), input_bytes.data(), input_bytes.size(), cudaMemcpyDefault);
+        RUSHLIGHT_CUDA_TRY(cudaStreamSynchronize, cudaStreamLegacy);  // the bytes may still be on their way
         const Device device = place == Where::device ? Device::cuda(settings_.device) : Device::cpu();
         const TensorView from{.data = in.data(), .shape = shape, .device = device};
         const MutableTensorView to{.data = out.data(), .shape = output_shape, .device = device};
@@ -572,10 +573,11 @@ Status write_json(const Settings& settings, const Measurement& measured) {
 Status measure(const Settings& settings) {
   RUSHLIGHT_TRY_ASSIGN(const cuda::CurrentDevice current, cuda::CurrentDevice::use(settings.device));
   Measurement measured(settings);
-  RUSHLIGHT_TRY(measured.run());
+  // What was measured before a failure is worth keeping: time on a GPU is dear.
+  Status ran = measured.run();
   print_targets(measured);
   if (!settings.json.empty()) RUSHLIGHT_TRY(write_json(settings, measured));
-  return {};
+  return ran;
 }
 
 }  // namespace

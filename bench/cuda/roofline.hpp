@@ -4,7 +4,7 @@
 // of its bytes (operands, results and parameters, each once) at the bandwidth of memory. Layers run one after the
 // other, so their times add up. Peaks are what small kernels of ours reached on the same device (peaks.hpp), not what a
 // data sheet says. Where a whole network fits the L2 cache and is run again, its bytes never reach memory: shares above
-// 100 % are possible there, and mean just that.
+// 100 % are possible there, and mean just that; as do those of products by wgmma, since the peak is mma.sync's.
 #pragma once
 
 #include <cstdint>

@@ -448,6 +448,7 @@ Result<Session> runtime::make_session(const std::shared_ptr<const Model::Impl>& 
   RUSHLIGHT_TRY_ASSIGN(const std::shared_ptr<void> weights,
                        model->packed_weights.get_or_make(backend.name(), make_weights));
   session->weights = std::static_pointer_cast<PackedWeights>(weights);
+  const bool is_on_cpu = backend.device().kind == Device::Kind::cpu;
   session->options.limits = options.limits;
   session->options.precision = options.precision;
   if (options.precision == Precision::int8) {
@@ -456,13 +457,13 @@ Result<Session> runtime::make_session(const std::shared_ptr<const Model::Impl>& 
     session->options.calibration = &*session->calibration;
   }
   session->options.progress = options.progress;
-  session->options.executor = options.executor;
+  if (is_on_cpu) session->options.executor = options.executor;
   session->options.low_memory = options.low_memory;
   // Of 8-bit products there is nothing to choose.
   session->options.tuning = options.precision == Precision::int8 ? nullptr : options.tuning;
   session->options.step_times = step_times;
   session->options.recorder = recorder;
-  if (options.executor == nullptr && options.threads != 1) {
+  if (is_on_cpu && options.executor == nullptr && options.threads != 1) {
     session->own_pool = make_thread_pool(options.threads);
     session->options.executor = session->own_pool.get();
   }

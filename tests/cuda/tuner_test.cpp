@@ -207,6 +207,19 @@ class StopTuning final : public Progress {
   }
 };
 
+TEST_F(CudaTuner, LeavesOutWhatTheDriverDoesNotRecord) {
+  // The rule's own way, without which nothing is compared, and the fastest one.
+  for (const auto& [refused, chosen] : {std::pair{0, "64x32"}, {2, "128x64"}}) {
+    begin_on(86);
+    set_times(100, 90, 200);
+    fake::fail("cudaStreamBeginCapture", cudaErrorStreamCaptureUnsupported, refused);
+    Tuning tuning;
+    ASSERT_TRUE(run_with(&tuning));
+    EXPECT_EQ(fake::failed_call(), "cudaStreamBeginCapture");
+    EXPECT_TRUE(tuning.text().ends_with(layer_line(1, chosen) + layer_line(2, "64x64"))) << tuning.text();
+  }
+}
+
 TEST_F(CudaTuner, CanBeCancelledAndKeepsWhatItMeasured) {
   StopTuning progress;
   Tuning tuning;
