@@ -19,6 +19,7 @@
 #include "cuda/check.hpp"
 #include "cuda/device_memory.hpp"
 #include "cuda/device_weights.hpp"
+#include "cuda/early_start.hpp"
 #include "cuda/kernels/launch.hpp"
 #include "cuda/kernels/launch_work.hpp"
 #include "cuda/program.hpp"
@@ -100,10 +101,11 @@ Status clear(std::byte* memory, std::uint64_t size_bytes) {
 class CudaBackend final : public runtime::Backend {
  public:
   // `lacks`: what the name says about it.
-  CudaBackend(int index, int capability, int processors, std::string machine, const TensorCores& tensor_cores,
-              const std::string& lacks, std::shared_ptr<const runtime::Backend> host)
+  CudaBackend(int index, int capability, int processors, bool starts_early, std::string machine,
+              const TensorCores& tensor_cores, const std::string& lacks, std::shared_ptr<const runtime::Backend> host)
       : index_(index),
         processors_(processors),
+        starts_early_(starts_early),
         machine_(std::move(machine)),
         tensor_cores_(tensor_cores),
         host_(std::move(host)),
@@ -156,6 +158,7 @@ class CudaBackend final : public runtime::Backend {
     if (options.tuning != nullptr) RUSHLIGHT_TRY(clear(workspace.data(), workspace.size_bytes()));
     RUSHLIGHT_TRY(tune(parts.calls, machine_, options));
     parts.device = index_;
+    parts.starts_early = starts_early_;
     parts.options = options;
     parts.weights = weights;
     parts.workspace = std::move(workspace);
@@ -169,6 +172,7 @@ class CudaBackend final : public runtime::Backend {
  private:
   const int index_;
   const int processors_;
+  const bool starts_early_;
   const std::string machine_;  // under which measurements are kept: whatever makes others of them likely
   const TensorCores tensor_cores_;
   const std::shared_ptr<const runtime::Backend> host_;
@@ -182,7 +186,7 @@ Status run_on_gpu(int index, std::span<float> memory, const std::function<std::v
   RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, buffer.data(), memory.data(), memory.size_bytes(), cudaMemcpyHostToDevice,
                      stream.get());
   for (const Work& call : calls(reinterpret_cast<float*>(buffer.data()))) {
-    const cudaError_t status = launch_work(call, stream.get());
+    const cudaError_t status = launch_work(call, {.stream = stream.get()});
     if (status != cudaSuccess) return kernel_failed(status, kernel_name(call), "self-check");
   }
   RUSHLIGHT_CUDA_TRY(cudaMemcpyAsync, memory.data(), buffer.data(), memory.size_bytes(), cudaMemcpyDeviceToHost,
@@ -197,10 +201,10 @@ Result<TensorCores> right_tensor_cores(int index, const TensorCores& fast) {
   static std::set<int> passed;
   const std::lock_guard lock(mutex);
   if (passed.contains(index)) return fast;
-  RUSHLIGHT_TRY_ASSIGN(const TensorCores right,
-                       check_tensor_cores(fast, [&](std::span<float> memory, const auto& calls) {
-                         return run_on_gpu(index, memory, calls);
-                       }));
+  const CallRunner run = [&](std::span<float> memory, const auto& calls) { return run_on_gpu(index, memory, calls); };
+  // A context that a kernel has ended makes nothing any more.
+  const auto is_usable = [] { return Stream::make().has_value(); };
+  RUSHLIGHT_TRY_ASSIGN(const TensorCores right, check_tensor_cores(fast, run, is_usable));
   if (right == fast) passed.insert(index);
   return right;
 }
@@ -244,7 +248,8 @@ Result<std::shared_ptr<const runtime::Backend>> make_backend(int index, std::sha
   RUSHLIGHT_CUDA_TRY(cudaDeviceGetAttribute, &major, cudaDevAttrComputeCapabilityMajor, index);
   RUSHLIGHT_CUDA_TRY(cudaDeviceGetAttribute, &minor, cudaDevAttrComputeCapabilityMinor, index);
   RUSHLIGHT_CUDA_TRY(cudaDeviceGetAttribute, &processors, cudaDevAttrMultiProcessorCount, index);
-  if (const cudaError_t status = probe_kernels(); status != cudaSuccess) {
+  int compiled_for = 0;
+  if (const cudaError_t status = probe_kernels(compiled_for); status != cudaSuccess) {
     (void)cudaGetLastError();
     return no_such_gpu(index, "this build holds no code for it: " + std::string(cudaGetErrorString(status)),
                        "build with CMAKE_CUDA_ARCHITECTURES for this GPU, or run on the CPU");
@@ -254,10 +259,12 @@ Result<std::shared_ptr<const runtime::Backend>> make_backend(int index, std::sha
   const std::string machine = found->description + ", " + std::to_string(processors) + " processors, driver " +
                               version_text(driver) + ", rushlight " + std::string(version_string());
   const int capability = major * 10 + minor;
-  const TensorCores fast = allowed_tensor_cores(fast_tensor_cores(capability), std::getenv("RUSHLIGHT_WGMMA"));
+  const TensorCores fast = allowed_tensor_cores(fast_tensor_cores(capability), std::getenv("RUSHLIGHT_TENSOR_CORES"),
+                                                std::getenv("RUSHLIGHT_WGMMA"));
   RUSHLIGHT_TRY_ASSIGN(const TensorCores right, right_tensor_cores(index, fast));
+  const bool starts_early = may_start_early(capability, compiled_for, driver, std::getenv("RUSHLIGHT_PDL"));
   return std::shared_ptr<const runtime::Backend>(std::make_shared<CudaBackend>(
-      index, capability, processors, machine, right, missing_tensor_cores(fast, right), std::move(host)));
+      index, capability, processors, starts_early, machine, right, missing_tensor_cores(fast, right), std::move(host)));
 }
 
 }  // namespace rushlight::cuda

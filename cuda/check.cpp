@@ -8,29 +8,6 @@
 namespace rushlight::cuda {
 namespace {
 
-// Errors after which the process cannot use the device any more ("the process must be terminated and relaunched" in the
-// runtime's documentation of cudaError).
-bool ends_the_context(cudaError_t status) {
-  switch (status) {
-    case cudaErrorIllegalAddress:
-    case cudaErrorLaunchFailure:
-    case cudaErrorLaunchTimeout:
-    case cudaErrorHardwareStackError:
-    case cudaErrorIllegalInstruction:
-    case cudaErrorMisalignedAddress:
-    case cudaErrorInvalidAddressSpace:
-    case cudaErrorInvalidPc:
-    case cudaErrorAssert:
-    case cudaErrorECCUncorrectable:
-    case cudaErrorNvlinkUncorrectable:
-    case cudaErrorContained:
-    case cudaErrorMpsConnectionFailed:
-      return true;
-    default:
-      return false;
-  }
-}
-
 constexpr const char* kOutOfMemoryRemedy = "run smaller batches, or on the CPU";
 
 // 0 where no driver is installed: the static runtime calls that an insufficient one.
@@ -62,6 +39,33 @@ Error failed(cudaError_t status, std::string where) {
 }
 
 }  // namespace
+
+// "The process must be terminated and relaunched" (the runtime's documentation of cudaError).
+bool ends_the_context(cudaError_t status) {
+  switch (status) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorAssert:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorContained:
+    case cudaErrorMpsConnectionFailed:
+    case cudaErrorMpsClientTerminated:
+    case cudaErrorExternalDevice:
+#if CUDART_VERSION >= 13000
+    case cudaErrorTensorMemoryLeak:
+#endif
+      return true;
+    default:
+      return false;
+  }
+}
 
 Error call_failed(cudaError_t status, std::string_view call) {
   if (const std::string why = why_no_gpu(status); !why.empty()) {
@@ -118,6 +122,7 @@ std::string why_no_gpu(cudaError_t status) {
     case cudaErrorNoDevice:
       return "the NVIDIA driver sees no GPU";
     case cudaErrorInitializationError:
+      return "the NVIDIA driver does not start, which is also what it says in a process forked after CUDA was used";
     case cudaErrorSystemDriverMismatch:
     case cudaErrorSystemNotReady:
     case cudaErrorCompatNotSupportedOnDevice:

@@ -12,6 +12,9 @@
 
 namespace rushlight::cuda {
 
+// Errors after which the process cannot use the device any more.
+[[nodiscard]] bool ends_the_context(cudaError_t status);
+
 // What went wrong in `call` ("cudaMalloc"). Clears the runtime's sticky copy of the error, so that the next check does
 // not find it again. A failed context (an illegal access, a lost device) stays failed: the hint says so.
 [[nodiscard]] Error call_failed(cudaError_t status, std::string_view call);

@@ -112,7 +112,9 @@ DeviceBuffer& DeviceBuffer::operator=(DeviceBuffer&& other) noexcept {
 // The address says on which device. When the program is ending the driver may be gone already: then there is nothing
 // left to free, and it says so.
 DeviceBuffer::~DeviceBuffer() {
-  if (data_ != nullptr) (void)cudaFree(data_);
+  if (data_ == nullptr) return;
+  const CaptureByOthers allowed;
+  (void)cudaFree(data_);
 }
 
 namespace {

@@ -235,9 +235,11 @@ TensorCores fast_tensor_cores(int capability) noexcept {
   return fast;
 }
 
-TensorCores allowed_tensor_cores(const TensorCores& tensor_cores, const char* wgmma) noexcept {
+TensorCores allowed_tensor_cores(const TensorCores& tensor_cores, const char* all, const char* wgmma) noexcept {
+  const auto is_off = [](const char* setting) { return setting != nullptr && std::string_view(setting) == "off"; };
+  if (is_off(all)) return {};
   TensorCores allowed = tensor_cores;
-  if (wgmma != nullptr && std::string_view(wgmma) == "off") {
+  if (is_off(wgmma)) {
     for (const ProductKind kind : kProductKinds) allowed.of(kind) = allowed.of(kind) && !is_of_warpgroups(kind);
   }
   return allowed;

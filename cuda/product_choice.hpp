@@ -65,8 +65,10 @@ inline constexpr ProductKind kProductKinds[] = {
 // alone.
 [[nodiscard]] TensorCores fast_tensor_cores(int capability) noexcept;
 
-// RUSHLIGHT_WGMMA=off leaves its kinds out. Null and anything else change nothing.
-[[nodiscard]] TensorCores allowed_tensor_cores(const TensorCores& tensor_cores, const char* wgmma) noexcept;
+// Without those that the environment forbids: `all` is RUSHLIGHT_TENSOR_CORES and `wgmma` RUSHLIGHT_WGMMA, of which
+// "off" leaves all kinds out, or those of warpgroups. Null and anything else change nothing.
+[[nodiscard]] TensorCores allowed_tensor_cores(const TensorCores& tensor_cores, const char* all,
+                                               const char* wgmma) noexcept;
 
 // An instance of the kernel.
 struct MmaInstance {

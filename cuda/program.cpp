@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <utility>
+#include <variant>
 
 #include "base/quote.hpp"
 #include "cuda/check.hpp"
@@ -60,16 +61,25 @@ Status CudaProgram::record() {
     launching_ = launches + ": each is timed";
     return {};
   }
-  Result<Graph> graph = Graph::capture(stream_, [&] { return launch_all(nullptr); });
+  Result<Graph> graph = capture();
+  if (!graph && parts_.starts_early) {
+    parts_.starts_early = false;
+    graph = capture();
+  }
   // A driver that does not record is no reason not to compute; a device that is lost is one, and says so here.
   RUSHLIGHT_TRY(stream_.synchronise());
   if (graph) {
     graph_.emplace(std::move(graph).value());
     launching_ = "one CUDA graph of " + std::to_string(parts_.calls.size()) + " kernels";
+    if (parts_.starts_early) launching_ += " that start early";
   } else {
     launching_ = launches + ": " + graph.error().finding.message;
   }
   return {};
+}
+
+Result<Graph> CudaProgram::capture() {
+  return Graph::capture(stream_, [&] { return launch_all(nullptr); });
 }
 
 Status CudaProgram::run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) {
@@ -101,6 +111,14 @@ Result<std::uint64_t> CudaProgram::run_async(std::span<const TensorView> inputs,
 Status CudaProgram::enqueue_within(cudaStream_t queue, std::span<const TensorView> inputs,
                                    std::span<const MutableTensorView> outputs, const Event& end) {
   if (queue != nullptr) {
+    // Inputs and outcomes are of one run: a graph of the caller's could not run it again.
+    cudaStreamCaptureStatus recorded = cudaStreamCaptureStatusNone;
+    RUSHLIGHT_CUDA_TRY(cudaStreamIsCapturing, queue, &recorded);
+    if (recorded != cudaStreamCaptureStatusNone) {
+      return Error::of({.category = Category::argument,
+                        .code = "RUN-STREAM",
+                        .message = "the stream is recording a CUDA graph, of which a run cannot be a part"});
+    }
     RUSHLIGHT_TRY(entry_mark().record(queue));
     RUSHLIGHT_CUDA_TRY(cudaStreamWaitEvent, stream_.get(), entry_mark().get(), 0);
   }
@@ -118,11 +136,12 @@ Status CudaProgram::wait(std::uint64_t ticket) {
   return outcomes_.of(ticket);
 }
 
-// A failure ends a run as well, and wait() tells it.
+// A failure of the GPU ends a run as well, and wait() tells it. Whatever else stands against the question is no answer.
 bool CudaProgram::is_over(std::uint64_t ticket) {
+  const CaptureByOthers allowed;
   const cudaError_t status = cudaEventQuery(mark_of(ticket).get());
-  if (status == cudaErrorNotReady) (void)cudaGetLastError();
-  return status != cudaErrorNotReady;
+  if (status != cudaSuccess) (void)cudaGetLastError();
+  return status == cudaSuccess || ends_the_context(status);
 }
 
 Status CudaProgram::enqueue(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) {
@@ -157,11 +176,14 @@ Status CudaProgram::copy_outputs(std::span<const MutableTensorView> outputs) {
 }
 
 Status CudaProgram::launch_all(Progress* progress) {
+  Queue queue{.stream = stream_.get()};
   for (std::size_t i = 0; i < parts_.calls.size(); ++i) {
     const Call& call = parts_.calls[i];
     if (!times_.empty()) RUSHLIGHT_TRY(times_[i].record(stream_.get()));
-    const cudaError_t status = launch_work(call.work, stream_.get());
+    const cudaError_t status = launch_work(call.work, queue);
     if (status != cudaSuccess) return kernel_failed(status, kernel_name(call.work), call.name);
+    // What is copied, or computed by the host, is waited for by the stream; and a time that is taken is of one kernel.
+    queue.starts_early = parts_.starts_early && times_.empty() && !std::holds_alternative<HostCall>(call.work);
     if (progress != nullptr && !progress->on_progress("run", i + 1, parts_.calls.size())) {
       return runtime::run_was_cancelled();
     }

@@ -33,6 +33,7 @@ struct ProgramParts {
   std::shared_ptr<runtime::PackedWeights> weights;  // where the calls' constants lie
   DeviceBuffer workspace;                           // the arena, then the ports
   std::vector<Call> calls;
+  bool starts_early = false;  // kernels, where the one before is a kernel too
   std::vector<PortBuffer> inputs;
   std::vector<PortBuffer> outputs;
   PinnedBuffer notes;    // what the GPU says of indices
@@ -74,6 +75,7 @@ class CudaProgram final : public runtime::Program {
   [[nodiscard]] const Event& entry_mark() const noexcept { return marks_[kMarks]; }
 
   Status record();
+  Result<Graph> capture();
   Status enqueue(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs);
   Status enqueue_within(cudaStream_t queue, std::span<const TensorView> inputs,
                         std::span<const MutableTensorView> outputs, const Event& end);

@@ -124,7 +124,18 @@ std::vector<Work> calls_at(float* base, const std::vector<ProductChoice>& choice
   return calls;
 }
 
-Result<bool> multiplies_right(ProductKind kind, const Problem& problem, const CallRunner& run) {
+// The device is lost with what a kernel of this kind did.
+Error device_lost(ProductKind kind, Error error) {
+  Finding& finding = error.finding;
+  finding.message = "the check of the tensor cores for " + std::string(to_string(kind)) + ": " + finding.message;
+  finding.hint = std::string("start again with ") +
+                 (is_of_warpgroups(kind) ? "RUSHLIGHT_WGMMA=off" : "RUSHLIGHT_TENSOR_CORES=off") +
+                 " in the environment, or run on the CPU";
+  return error;
+}
+
+Result<bool> multiplies_right(ProductKind kind, const Problem& problem, const CallRunner& run,
+                              const std::function<bool()>& is_usable) {
   const std::vector<ProductChoice> choices = choices_of(kind);
   std::vector<float> memory = problem.operands;
   memory.resize(kOutputsAt + choices.size() * kOutputFloats, std::numeric_limits<float>::quiet_NaN());
@@ -137,6 +148,7 @@ Result<bool> multiplies_right(ProductKind kind, const Problem& problem, const Ca
   Status status = run(memory, [&](float* base) { return calls_at(base, choices); });
   if (!status) {
     if (status.error().code == ErrorCode::out_of_memory) return std::move(status).error();
+    if (!is_usable()) return device_lost(kind, std::move(status).error());
     return false;
   }
   for (std::size_t i = 0; i < choices.size() * kOutputFloats; ++i) {
@@ -148,7 +160,8 @@ Result<bool> multiplies_right(ProductKind kind, const Problem& problem, const Ca
 
 }  // namespace
 
-Result<TensorCores> check_tensor_cores(const TensorCores& wanted, const CallRunner& run) {
+Result<TensorCores> check_tensor_cores(const TensorCores& wanted, const CallRunner& run,
+                                       const std::function<bool()>& is_usable) {
   TensorCores found;
   if (wanted == found) return found;
   const Problem whole_numbers = make_problem(false);
@@ -156,7 +169,7 @@ Result<TensorCores> check_tensor_cores(const TensorCores& wanted, const CallRunn
   for (const ProductKind kind : kProductKinds) {
     if (!wanted.of(kind)) continue;
     const Problem& problem = has_three_products(kind) ? fractions : whole_numbers;
-    RUSHLIGHT_TRY_ASSIGN(found.of(kind), multiplies_right(kind, problem, run));
+    RUSHLIGHT_TRY_ASSIGN(found.of(kind), multiplies_right(kind, problem, run, is_usable));
   }
   return found;
 }

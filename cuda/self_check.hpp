@@ -20,9 +20,11 @@ namespace rushlight::cuda {
 using CallRunner =
     std::function<Status(std::span<float> memory, const std::function<std::vector<Work>(float* base)>& calls)>;
 
-// The kinds among `wanted` of which every instance gives the host's answer. A kind whose run fails is not used either;
-// ErrorCode::out_of_memory says nothing about kinds and is handed on.
-[[nodiscard]] Result<TensorCores> check_tensor_cores(const TensorCores& wanted, const CallRunner& run);
+// The kinds among `wanted` of which every instance gives the host's answer. A kind whose run fails is not used either.
+// ErrorCode::out_of_memory says nothing about kinds and is handed on; after a failure that takes the device with it,
+// which is when `is_usable` says no, the error names the kind and how to start again without.
+[[nodiscard]] Result<TensorCores> check_tensor_cores(const TensorCores& wanted, const CallRunner& run,
+                                                     const std::function<bool()>& is_usable);
 
 // What a backend's name says about kinds that are wanted but not `found`: " without tensor cores for bf16, tf32". Empty
 // where none is missing.

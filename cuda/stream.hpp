@@ -10,6 +10,26 @@
 
 namespace rushlight::cuda {
 
+// While it lives, this thread's calls neither fail nor spoil anything when another thread records a graph in the global
+// mode, as PyTorch does: allocating, asking and waiting count as unsafe there, for what is recorded might depend on
+// them. Ours concern our own streams and memory.
+class CaptureByOthers {
+ public:
+  CaptureByOthers() noexcept { exchange(); }
+  CaptureByOthers(CaptureByOthers&& other) noexcept
+      : former_(other.former_), is_set_(std::exchange(other.is_set_, false)) {}
+  CaptureByOthers& operator=(CaptureByOthers&&) = delete;
+  ~CaptureByOthers() {
+    if (is_set_) exchange();
+  }
+
+ private:
+  void exchange() noexcept { is_set_ = cudaThreadExchangeStreamCaptureMode(&former_) == cudaSuccess; }
+
+  cudaStreamCaptureMode former_ = cudaStreamCaptureModeRelaxed;
+  bool is_set_ = false;
+};
+
 // Makes a device current on this thread, and the former one again at the end: callers may use CUDA themselves.
 class CurrentDevice {
  public:
@@ -20,7 +40,8 @@ class CurrentDevice {
     RUSHLIGHT_CUDA_TRY(cudaSetDevice, device);
     return CurrentDevice(former == device ? kNothingToRestore : former);
   }
-  CurrentDevice(CurrentDevice&& other) noexcept : former_(std::exchange(other.former_, kNothingToRestore)) {}
+  CurrentDevice(CurrentDevice&& other) noexcept
+      : former_(std::exchange(other.former_, kNothingToRestore)), allowed_(std::move(other.allowed_)) {}
   CurrentDevice& operator=(CurrentDevice&&) = delete;
   ~CurrentDevice() {
     if (former_ != kNothingToRestore) (void)cudaSetDevice(former_);
@@ -30,6 +51,7 @@ class CurrentDevice {
   static constexpr int kNothingToRestore = -1;
   explicit CurrentDevice(int former) noexcept : former_(former) {}
   int former_;
+  CaptureByOthers allowed_;
 };
 
 // A queue of its own, independent of the default stream. Belongs to the device that was current when it was made.

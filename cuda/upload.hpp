@@ -19,6 +19,7 @@ namespace rushlight::cuda {
 class PinnedBuffer {
  public:
   static Result<PinnedBuffer> allocate(std::size_t size_bytes) {
+    const CaptureByOthers allowed;
     void* data = nullptr;
     const cudaError_t status = cudaHostAlloc(&data, size_bytes, cudaHostAllocDefault);
     if (status == cudaErrorMemoryAllocation) return out_of_pinned_memory(size_bytes);
@@ -32,7 +33,9 @@ class PinnedBuffer {
     return *this;
   }
   ~PinnedBuffer() {
-    if (data_ != nullptr) (void)cudaFreeHost(data_);
+    if (data_ == nullptr) return;
+    const CaptureByOthers allowed;
+    (void)cudaFreeHost(data_);
   }
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
 

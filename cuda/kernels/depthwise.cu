@@ -13,9 +13,9 @@ __global__ void __launch_bounds__(kElementThreads) depthwise(const __grid_consta
 
 }  // namespace
 
-cudaError_t launch(const DepthwiseCall& call, cudaStream_t stream) {
+cudaError_t launch(const DepthwiseCall& call, Queue queue) {
   return with_shape(call,
-                    [&]<class Shape>(Shape) { return start(depthwise<Shape>, grid_of(call), call.arguments, stream); });
+                    [&]<class Shape>(Shape) { return start(depthwise<Shape>, grid_of(call), call.arguments, queue); });
 }
 
 }  // namespace rushlight::cuda

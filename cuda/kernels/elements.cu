@@ -32,20 +32,20 @@ __global__ void __launch_bounds__(kElementThreads) softmax_lines(const __grid_co
 
 }  // namespace
 
-cudaError_t launch(const CombineArguments& arguments, cudaStream_t stream) {
-  return start(combine, grid_of(arguments), arguments, stream);
+cudaError_t launch(const CombineArguments& arguments, Queue queue) {
+  return start(combine, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const NormArguments& arguments, cudaStream_t stream) {
-  return start(norm, grid_of(arguments), arguments, stream);
+cudaError_t launch(const NormArguments& arguments, Queue queue) {
+  return start(norm, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const BroadcastArguments& arguments, cudaStream_t stream) {
-  return start(broadcast, grid_of(arguments), arguments, stream);
+cudaError_t launch(const BroadcastArguments& arguments, Queue queue) {
+  return start(broadcast, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const SoftmaxArguments& arguments, cudaStream_t stream) {
-  return start(softmax_is_innermost(arguments) ? softmax_rows : softmax_lines, grid_of(arguments), arguments, stream);
+cudaError_t launch(const SoftmaxArguments& arguments, Queue queue) {
+  return start(softmax_is_innermost(arguments) ? softmax_rows : softmax_lines, grid_of(arguments), arguments, queue);
 }
 
 }  // namespace rushlight::cuda

@@ -164,10 +164,25 @@ RUSHLIGHT_KERNEL float warp_max(Block& block, float value) {
 }
 
 #if defined(__CUDACC__)
-struct DeviceBlock {
-  __device__ std::int64_t index() const { return blockIdx.x; }
+class DeviceBlock {
+ public:
+  // A kernel may have come to the GPU before the one in front of it has ended (start.cuh): here its threads wait until
+  // that one has, and what it and all before it wrote is seen. Then the next one may come. Who this thread is passes
+  // through the wait, so that no compiler can move a load in front of it whose address depends on that, not even one by
+  // the read-only path (tests/cuda/early_start_test.py reads what it makes of each kernel).
+  __device__ DeviceBlock() : index_(blockIdx.x), thread_(threadIdx.x) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" : "+r"(index_), "+r"(thread_)::"memory");
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+  }
+
+  __device__ std::int64_t index() const { return index_; }
   __device__ std::int64_t count() const { return gridDim.x; }
-  __device__ int thread() const { return static_cast<int>(threadIdx.x); }
+  __device__ int thread() const {
+    __builtin_assume(thread_ < 1024);
+    return static_cast<int>(thread_);
+  }
   __device__ void sync() { __syncthreads(); }
   __device__ bool any_of_block(bool value) { return __syncthreads_or(value ? 1 : 0) != 0; }
   __device__ float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffU, value, mask); }
@@ -234,7 +249,7 @@ struct DeviceBlock {
   __device__ bool arrives_last(std::uint32_t* ticket) {
     __syncthreads();
     bool last = false;
-    if (threadIdx.x == 0) {
+    if (thread_ == 0) {
       __threadfence();
       last = atomicInc(ticket, gridDim.x - 1) == gridDim.x - 1;
       __threadfence();
@@ -245,6 +260,10 @@ struct DeviceBlock {
   __device__ float load_written(const float* from) const {
     return __ldcg(from);
   }
+
+ private:
+  std::uint32_t index_;
+  std::uint32_t thread_;
 };
 #endif
 

@@ -75,53 +75,53 @@ __global__ void __launch_bounds__(kElementThreads) resize(const __grid_constant_
 
 }  // namespace
 
-cudaError_t launch(const MapArguments& arguments, cudaStream_t stream) {
+cudaError_t launch(const MapArguments& arguments, Queue queue) {
   const bool is_dear = cost_of(arguments) == MapCost::dear;
-  return start(is_dear ? map<MapCost::dear> : map<MapCost::cheap>, grid_of(arguments), arguments, stream);
+  return start(is_dear ? map<MapCost::dear> : map<MapCost::cheap>, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const MoveArguments& arguments, cudaStream_t stream) {
-  return start(move, grid_of(arguments), arguments, stream);
+cudaError_t launch(const MoveArguments& arguments, Queue queue) {
+  return start(move, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const PadArguments& arguments, cudaStream_t stream) {
-  return start(pad, grid_of(arguments), arguments, stream);
+cudaError_t launch(const PadArguments& arguments, Queue queue) {
+  return start(pad, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const CheckIndicesArguments& arguments, cudaStream_t stream) {
-  return start(check_indices, grid_of(arguments), arguments, stream);
+cudaError_t launch(const CheckIndicesArguments& arguments, Queue queue) {
+  return start(check_indices, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const GatherArguments& arguments, cudaStream_t stream) {
-  return start(gather, grid_of(arguments), arguments, stream);
+cudaError_t launch(const GatherArguments& arguments, Queue queue) {
+  return start(gather, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const ReduceArguments& arguments, cudaStream_t stream) {
-  return start_team(reduce<1>, reduce<kWarpThreads>, reduce<kTeamThreads>, arguments, stream);
+cudaError_t launch(const ReduceArguments& arguments, Queue queue) {
+  return start_team(reduce<1>, reduce<kWarpThreads>, reduce<kTeamThreads>, arguments, queue);
 }
 
-cudaError_t launch(const NormaliseArguments& arguments, cudaStream_t stream) {
-  return start_team(normalise<1>, normalise<kWarpThreads>, normalise<kTeamThreads>, arguments, stream);
+cudaError_t launch(const NormaliseArguments& arguments, Queue queue) {
+  return start_team(normalise<1>, normalise<kWarpThreads>, normalise<kTeamThreads>, arguments, queue);
 }
 
-cudaError_t launch(const BatchedProductArguments& arguments, cudaStream_t stream) {
-  return start(batched_product, grid_of(arguments), arguments, stream);
+cudaError_t launch(const BatchedProductArguments& arguments, Queue queue) {
+  return start(batched_product, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const AttentionArguments& arguments, cudaStream_t stream) {
-  return start(attention, grid_of(arguments), arguments, stream);
+cudaError_t launch(const AttentionArguments& arguments, Queue queue) {
+  return start(attention, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const VolumePoolArguments& arguments, cudaStream_t stream) {
-  return start(volume_pool, grid_of(arguments), arguments, stream);
+cudaError_t launch(const VolumePoolArguments& arguments, Queue queue) {
+  return start(volume_pool, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const VolumeConvArguments& arguments, cudaStream_t stream) {
-  return start(volume_conv, grid_of(arguments), arguments, stream);
+cudaError_t launch(const VolumeConvArguments& arguments, Queue queue) {
+  return start(volume_conv, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const ResizeArguments& arguments, cudaStream_t stream) {
-  return start(resize, grid_of(arguments), arguments, stream);
+cudaError_t launch(const ResizeArguments& arguments, Queue queue) {
+  return start(resize, grid_of(arguments), arguments, queue);
 }
 
 }  // namespace rushlight::cuda

@@ -45,25 +45,25 @@ __global__ void __launch_bounds__(kElementThreads) layout_elements(const __grid_
 
 }  // namespace
 
-cudaError_t launch(const MaxPoolArguments& arguments, cudaStream_t stream) {
-  return start(arguments.images.moves_quads ? max_pool<4> : max_pool<1>, grid_of(arguments), arguments, stream);
+cudaError_t launch(const MaxPoolArguments& arguments, Queue queue) {
+  return start(arguments.images.moves_quads ? max_pool<4> : max_pool<1>, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const AvgPoolArguments& arguments, cudaStream_t stream) {
-  return start(arguments.images.moves_quads ? avg_pool<4> : avg_pool<1>, grid_of(arguments), arguments, stream);
+cudaError_t launch(const AvgPoolArguments& arguments, Queue queue) {
+  return start(arguments.images.moves_quads ? avg_pool<4> : avg_pool<1>, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const AdaptiveAvgPoolArguments& arguments, cudaStream_t stream) {
+cudaError_t launch(const AdaptiveAvgPoolArguments& arguments, Queue queue) {
   return start(arguments.images.moves_quads ? adaptive_avg_pool<4> : adaptive_avg_pool<1>, grid_of(arguments),
-               arguments, stream);
+               arguments, queue);
 }
 
-cudaError_t launch(const GlobalAvgPoolArguments& arguments, cudaStream_t stream) {
-  return start(arguments.moves_quads ? global_avg_pool<4> : global_avg_pool<1>, grid_of(arguments), arguments, stream);
+cudaError_t launch(const GlobalAvgPoolArguments& arguments, Queue queue) {
+  return start(arguments.moves_quads ? global_avg_pool<4> : global_avg_pool<1>, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const LayoutArguments& arguments, cudaStream_t stream) {
-  return start(layout_uses_tiles(arguments) ? layout_tiles : layout_elements, grid_of(arguments), arguments, stream);
+cudaError_t launch(const LayoutArguments& arguments, Queue queue) {
+  return start(layout_uses_tiles(arguments) ? layout_tiles : layout_elements, grid_of(arguments), arguments, queue);
 }
 
 }  // namespace rushlight::cuda

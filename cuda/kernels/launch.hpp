@@ -22,6 +22,7 @@
 #include "cuda/kernels/normalise.cuh"
 #include "cuda/kernels/pairs.cuh"
 #include "cuda/kernels/pool.cuh"
+#include "cuda/kernels/queue.hpp"
 #include "cuda/kernels/recurrence.cuh"
 #include "cuda/kernels/reduce.cuh"
 #include "cuda/kernels/response_norm.cuh"
@@ -39,56 +40,57 @@ namespace rushlight::cuda {
 struct GeneralCall;  // cuda/general_calls.hpp
 struct HostCall;     // cuda/host_step.hpp
 
-[[nodiscard]] cudaError_t launch(const GemmCall& call, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const MmaCall& call, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const SplitSumArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const RowProductArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const MlpCall& call, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const DirectConvArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const DepthwiseCall& call, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const WinogradInputArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const WinogradOutputArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const MaxPoolArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const AvgPoolArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const AdaptiveAvgPoolArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const GlobalAvgPoolArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const CombineArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const NormArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const BroadcastArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const SoftmaxArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const LayoutArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const MapArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const MoveArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const PadArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const CheckIndicesArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const GatherArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const ReduceArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const NormaliseArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const BatchedProductArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const AttentionArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const VolumePoolArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const VolumeConvArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const ResizeArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const RecurrentStepArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const ContractArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const WindowMoveArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const WindowMaskArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const DistanceBiasArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const AntialiasArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const GridSampleArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const AffineGridArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const ResponseNormArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const FoldArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const UnpoolArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const TopKArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const PairsArguments& arguments, cudaStream_t stream);
-[[nodiscard]] cudaError_t launch(const BagArguments& arguments, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const GemmCall& call, Queue queue);
+[[nodiscard]] cudaError_t launch(const MmaCall& call, Queue queue);
+[[nodiscard]] cudaError_t launch(const SplitSumArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const RowProductArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const MlpCall& call, Queue queue);
+[[nodiscard]] cudaError_t launch(const DirectConvArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const DepthwiseCall& call, Queue queue);
+[[nodiscard]] cudaError_t launch(const WinogradInputArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const WinogradOutputArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const MaxPoolArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const AvgPoolArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const AdaptiveAvgPoolArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const GlobalAvgPoolArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const CombineArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const NormArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const BroadcastArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const SoftmaxArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const LayoutArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const MapArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const MoveArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const PadArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const CheckIndicesArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const GatherArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const ReduceArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const NormaliseArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const BatchedProductArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const AttentionArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const VolumePoolArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const VolumeConvArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const ResizeArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const RecurrentStepArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const ContractArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const WindowMoveArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const WindowMaskArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const DistanceBiasArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const AntialiasArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const GridSampleArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const AffineGridArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const ResponseNormArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const FoldArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const UnpoolArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const TopKArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const PairsArguments& arguments, Queue queue);
+[[nodiscard]] cudaError_t launch(const BagArguments& arguments, Queue queue);
 // One of these: in cuda/kernels/launch_calls.cpp.
-[[nodiscard]] cudaError_t launch(const GeneralCall& call, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const GeneralCall& call, Queue queue);
 // Copies, and a function of the host between them: there too.
-[[nodiscard]] cudaError_t launch(const HostCall& call, cudaStream_t stream);
+[[nodiscard]] cudaError_t launch(const HostCall& call, Queue queue);
 
-// cudaSuccess when this binary holds code that the current device runs.
-[[nodiscard]] cudaError_t probe_kernels();
+// cudaSuccess when this binary holds code that the current device runs; `compiled_for` is then the architecture of its
+// PTX, as 90 for 9.0, of which the device's code is made.
+[[nodiscard]] cudaError_t probe_kernels(int& compiled_for);
 
 }  // namespace rushlight::cuda

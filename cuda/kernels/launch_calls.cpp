@@ -13,22 +13,22 @@ void CUDART_CB compute(void* step) {
 
 }  // namespace
 
-cudaError_t launch(const GeneralCall& call, cudaStream_t stream) {
-  return std::visit([&](const auto& arguments) { return launch(arguments, stream); }, call.work);
+cudaError_t launch(const GeneralCall& call, Queue queue) {
+  return std::visit([&](const auto& arguments) { return launch(arguments, queue); }, call.work);
 }
 
-cudaError_t launch(const HostCall& call, cudaStream_t stream) {
+cudaError_t launch(const HostCall& call, Queue queue) {
   for (const HostStep::Copy& copy : call.step->down()) {
     const cudaError_t status = cudaMemcpyAsync(copy.host, copy.device, static_cast<std::size_t>(copy.size_bytes),
-                                               cudaMemcpyDeviceToHost, stream);
+                                               cudaMemcpyDeviceToHost, queue.stream);
     if (status != cudaSuccess) return status;
   }
-  if (const cudaError_t status = cudaLaunchHostFunc(stream, compute, call.step.get()); status != cudaSuccess) {
+  if (const cudaError_t status = cudaLaunchHostFunc(queue.stream, compute, call.step.get()); status != cudaSuccess) {
     return status;
   }
   for (const HostStep::Copy& copy : call.step->up()) {
     const cudaError_t status = cudaMemcpyAsync(copy.device, copy.host, static_cast<std::size_t>(copy.size_bytes),
-                                               cudaMemcpyHostToDevice, stream);
+                                               cudaMemcpyHostToDevice, queue.stream);
     if (status != cudaSuccess) return status;
   }
   return cudaSuccess;

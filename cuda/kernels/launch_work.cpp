@@ -6,8 +6,8 @@
 
 namespace rushlight::cuda {
 
-cudaError_t launch_work(const Work& work, cudaStream_t stream) {
-  return std::visit([&](const auto& call) { return launch(call, stream); }, work);
+cudaError_t launch_work(const Work& work, Queue queue) {
+  return std::visit([&](const auto& call) { return launch(call, queue); }, work);
 }
 
 }  // namespace rushlight::cuda

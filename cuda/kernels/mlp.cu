@@ -13,8 +13,8 @@ __global__ void __launch_bounds__(kMlpThreads) mlp(const __grid_constant__ MlpAr
 
 }  // namespace
 
-cudaError_t launch(const MlpCall& call, cudaStream_t stream) {
-  return start(mlp, grid_of(call), call.arguments, stream);
+cudaError_t launch(const MlpCall& call, Queue queue) {
+  return start(mlp, grid_of(call), call.arguments, queue);
 }
 
 }  // namespace rushlight::cuda

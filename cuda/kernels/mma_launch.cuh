@@ -18,10 +18,10 @@ __global__ void __launch_bounds__(Tile::kThreads, blocks_of_a_processor(Kind, Ac
 }
 
 template <ProductKind Kind>
-cudaError_t launch_mma(const MmaCall& call, cudaStream_t stream) {
+cudaError_t launch_mma(const MmaCall& call, Queue queue) {
   cudaError_t status = cudaErrorInvalidValue;
   with_mma_tile<Kind>(call, [&]<class Tile, MmaAccess Access>() {
-    status = start_with_shared(mma_gemm<Kind, Tile, Access>, mma_grid<Tile>(call.arguments), call.arguments, stream,
+    status = start_with_shared(mma_gemm<Kind, Tile, Access>, mma_grid<Tile>(call.arguments), call.arguments, queue,
                                sizeof(MmaShared<Tile, typename ProductTraits<Kind>::Weight>));
   });
   return status;

@@ -2,6 +2,6 @@
 
 namespace rushlight::cuda {
 
-template cudaError_t launch_mma<ProductKind::tf32x3>(const MmaCall& call, cudaStream_t stream);
+template cudaError_t launch_mma<ProductKind::tf32x3>(const MmaCall& call, Queue queue);
 
 }  // namespace rushlight::cuda

@@ -59,40 +59,40 @@ __global__ void __launch_bounds__(kTeamThreads) pairs(const __grid_constant__ Pa
 
 }  // namespace
 
-cudaError_t launch(const AntialiasArguments& arguments, cudaStream_t stream) {
-  return start(antialias, grid_of(arguments), arguments, stream);
+cudaError_t launch(const AntialiasArguments& arguments, Queue queue) {
+  return start(antialias, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const GridSampleArguments& arguments, cudaStream_t stream) {
-  return start(grid_sample, grid_of(arguments), arguments, stream);
+cudaError_t launch(const GridSampleArguments& arguments, Queue queue) {
+  return start(grid_sample, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const AffineGridArguments& arguments, cudaStream_t stream) {
-  return start(affine_grid, grid_of(arguments), arguments, stream);
+cudaError_t launch(const AffineGridArguments& arguments, Queue queue) {
+  return start(affine_grid, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const ResponseNormArguments& arguments, cudaStream_t stream) {
-  return start(response_norm, grid_of(arguments), arguments, stream);
+cudaError_t launch(const ResponseNormArguments& arguments, Queue queue) {
+  return start(response_norm, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const FoldArguments& arguments, cudaStream_t stream) {
-  return start(fold, grid_of(arguments), arguments, stream);
+cudaError_t launch(const FoldArguments& arguments, Queue queue) {
+  return start(fold, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const BagArguments& arguments, cudaStream_t stream) {
-  return start(bag, grid_of(arguments), arguments, stream);
+cudaError_t launch(const BagArguments& arguments, Queue queue) {
+  return start(bag, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const UnpoolArguments& arguments, cudaStream_t stream) {
-  return start(unpool, grid_of(arguments), arguments, stream);
+cudaError_t launch(const UnpoolArguments& arguments, Queue queue) {
+  return start(unpool, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const TopKArguments& arguments, cudaStream_t stream) {
-  return start_team(top_k<1>, top_k<kWarpThreads>, top_k<kTeamThreads>, arguments, stream);
+cudaError_t launch(const TopKArguments& arguments, Queue queue) {
+  return start_team(top_k<1>, top_k<kWarpThreads>, top_k<kTeamThreads>, arguments, queue);
 }
 
-cudaError_t launch(const PairsArguments& arguments, cudaStream_t stream) {
-  return start_team(pairs<1>, pairs<kWarpThreads>, pairs<kTeamThreads>, arguments, stream);
+cudaError_t launch(const PairsArguments& arguments, Queue queue) {
+  return start_team(pairs<1>, pairs<kWarpThreads>, pairs<kTeamThreads>, arguments, queue);
 }
 
 }  // namespace rushlight::cuda

@@ -37,26 +37,26 @@ __global__ void __launch_bounds__(kElementThreads)
 
 }  // namespace
 
-cudaError_t launch(const RecurrentStepArguments& arguments, cudaStream_t stream) {
+cudaError_t launch(const RecurrentStepArguments& arguments, Queue queue) {
   const int gates = gates_of(arguments.rule);
   const auto kernel = gates == 4 ? recurrent_step<4> : gates == 3 ? recurrent_step<3> : recurrent_step<1>;
-  return start(kernel, grid_of(arguments), arguments, stream);
+  return start(kernel, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const ContractArguments& arguments, cudaStream_t stream) {
-  return start_team(contract<1>, contract<kWarpThreads>, contract<kTeamThreads>, arguments, stream);
+cudaError_t launch(const ContractArguments& arguments, Queue queue) {
+  return start_team(contract<1>, contract<kWarpThreads>, contract<kTeamThreads>, arguments, queue);
 }
 
-cudaError_t launch(const WindowMoveArguments& arguments, cudaStream_t stream) {
-  return start(window_move, grid_of(arguments), arguments, stream);
+cudaError_t launch(const WindowMoveArguments& arguments, Queue queue) {
+  return start(window_move, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const WindowMaskArguments& arguments, cudaStream_t stream) {
-  return start(window_mask, grid_of(arguments), arguments, stream);
+cudaError_t launch(const WindowMaskArguments& arguments, Queue queue) {
+  return start(window_mask, grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const DistanceBiasArguments& arguments, cudaStream_t stream) {
-  return start(distance_bias, grid_of(arguments), arguments, stream);
+cudaError_t launch(const DistanceBiasArguments& arguments, Queue queue) {
+  return start(distance_bias, grid_of(arguments), arguments, queue);
 }
 
 }  // namespace rushlight::cuda

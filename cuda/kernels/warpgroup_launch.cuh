@@ -19,10 +19,10 @@ __global__ void __launch_bounds__(Tile::kThreads,
 }
 
 template <ProductKind Kind>
-cudaError_t launch_warpgroups(const MmaCall& call, cudaStream_t stream) {
+cudaError_t launch_warpgroups(const MmaCall& call, Queue queue) {
   cudaError_t status = cudaErrorInvalidValue;
   with_warpgroup_tile<Kind>(call, [&]<class Tile>() {
-    status = start_with_shared(warpgroup_gemm<Kind, Tile>, mma_grid<Tile>(call.arguments), call.arguments, stream,
+    status = start_with_shared(warpgroup_gemm<Kind, Tile>, mma_grid<Tile>(call.arguments), call.arguments, queue,
                                sizeof(WarpgroupShared<Kind, Tile>));
   });
   return status;

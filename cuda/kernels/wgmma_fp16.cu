@@ -2,6 +2,6 @@
 
 namespace rushlight::cuda {
 
-template cudaError_t launch_warpgroups<ProductKind::wgmma_fp16>(const MmaCall& call, cudaStream_t stream);
+template cudaError_t launch_warpgroups<ProductKind::wgmma_fp16>(const MmaCall& call, Queue queue);
 
 }  // namespace rushlight::cuda

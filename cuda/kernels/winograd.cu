@@ -21,14 +21,14 @@ __global__ void __launch_bounds__(kElementThreads)
 
 }  // namespace
 
-cudaError_t launch(const WinogradInputArguments& arguments, cudaStream_t stream) {
+cudaError_t launch(const WinogradInputArguments& arguments, Queue queue) {
   return start(arguments.tile == WinogradTile::outputs4 ? winograd_input<winograd::F4> : winograd_input<winograd::F2>,
-               grid_of(arguments), arguments, stream);
+               grid_of(arguments), arguments, queue);
 }
 
-cudaError_t launch(const WinogradOutputArguments& arguments, cudaStream_t stream) {
+cudaError_t launch(const WinogradOutputArguments& arguments, Queue queue) {
   return start(arguments.tile == WinogradTile::outputs4 ? winograd_output<winograd::F4> : winograd_output<winograd::F2>,
-               grid_of(arguments), arguments, stream);
+               grid_of(arguments), arguments, queue);
 }
 
 }  // namespace rushlight::cuda

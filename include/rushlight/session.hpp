@@ -38,7 +38,7 @@ struct SessionOptions {
   /// make faster stay on the caller's: where a run takes less than a millisecond some runs are made both ways to find
   /// out.
   unsigned threads = 1;
-  /// Must outlive the session. On a GPU the layers of Session::host_layers() use it on a thread of the driver's.
+  /// Must outlive the session. Like `threads` it is the CPU's: on a GPU nobody uses it.
   Executor* executor = nullptr;
   Progress* progress = nullptr;  ///< told after each operator of long runs; may cancel. Must outlive the session
   Precision precision = Precision::strict;
@@ -85,7 +85,8 @@ class RUSHLIGHT_API Completion {
 struct AsyncOptions {
   /// A `cudaStream_t` of the session's GPU, as which the run then behaves like one more piece of work: it begins when
   /// what is in that stream is done, and what is put there later begins when the run is. CUDA's default stream has the
-  /// handle cudaStreamLegacy. Null: the run waits for nothing but earlier runs of the same shapes of inputs.
+  /// handle cudaStreamLegacy. Null: the run waits for nothing but earlier runs of the same shapes of inputs. A stream
+  /// that is recording a graph is ErrorCode::invalid_argument.
   void* stream = nullptr;
 };
 
@@ -112,12 +113,13 @@ class RUSHLIGHT_API Session {
   /// Layers of the current plan that the host computes because the device has no kernel for them: their inputs are
   /// copied to the host and their outputs back, in every run. Empty on the CPU. Valid until the next plan.
   [[nodiscard]] std::span<const std::string> host_layers() const noexcept;
-  /// How the current plan's kernels come to the GPU, for people: "one CUDA graph of 53 kernels", or "53 launches: " and
-  /// why they are launched one by one. Empty on the CPU. Valid until the next plan.
+  /// How the current plan's kernels come to the GPU, for people: "one CUDA graph of 53 kernels that start early", or
+  /// "53 launches: " and why they are launched one by one. Empty on the CPU. Valid until the next plan.
   [[nodiscard]] std::string_view launching() const noexcept;
 
   /// Inputs and outputs in port order, dense in C order (NCHW), in host memory or on the session's device. Allocates
-  /// nothing when the shapes are those of the run before.
+  /// nothing when the shapes are those of the run before. Inputs on the device must be there: this waits for no stream
+  /// of the caller's, and cudaMemcpy() from memory that is not page-locked returns before the bytes have arrived.
   Status run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs);
   /// As run(), but comes back when the work has been handed to the GPU. Until Completion::wait() the inputs must stay
   /// what they are and the outputs hold anything. Allocates nothing and waits for nothing when the shapes are those of

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -160,6 +161,77 @@ TEST_F(AsyncRuns, TakeTheirPlaceInAStreamOfTheCallers) {
     ASSERT_TRUE(completion.wait());
   }
   ASSERT_EQ(cudaFreeHost(pinned), cudaSuccess);
+}
+
+// A graph of the caller's would run it again and again, for tickets that nobody has.
+TEST_F(AsyncRuns, AreNoPartOfAGraphOfTheCallers) {
+  const float* const from = on_device(input("a"));
+  float* const to = device_result();
+  const Stream stream = Stream::make().value();
+  ASSERT_EQ(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeGlobal), cudaSuccess);
+  const auto refused = run_async(device_input(from), device_output(to), stream.get());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(refused.error().finding.code, "RUN-STREAM");
+  EXPECT_EQ(refused.error().finding.message, "the stream is recording a CUDA graph, of which a run cannot be a part");
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream.get(), &graph), cudaSuccess) << "the caller's graph was spoilt";
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  ASSERT_TRUE(run_async(device_input(from), device_output(to), stream.get()).value().wait());
+  expect_same(expected_[0], at(to));
+}
+
+// As where another thread records a graph in the global mode: CUDA says so, and nothing about the run.
+TEST_F(AsyncRuns, AreNotOverBecauseNobodyMayAsk) {
+  const float* const from = on_device(input("a"));
+  float* const to = device_result();
+  const Completion completion = run_async(device_input(from), device_output(to)).value();
+  ASSERT_TRUE(completion.wait());
+  fake::fail("cudaEventQuery", cudaErrorStreamCaptureUnsupported);
+  EXPECT_FALSE(completion.ready());
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+  EXPECT_TRUE(completion.ready());
+}
+
+// PyTorch's mode: whatever any thread of the process allocates or asks spoils the graph, unless it says otherwise.
+TEST_F(AsyncRuns, AndSessionsLeaveTheGraphsOfOtherThreadsAlone) {
+  const Stream stream = Stream::make().value();
+  const auto elsewhere = [](const auto& call) { std::thread(call).join(); };
+  elsewhere([&] { ASSERT_EQ(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeGlobal), cudaSuccess); });
+  Session other = model_->session(Device::cuda(0)).value();
+  expect_same(expected_[1], test::floats_of(other.run(small_input("b")).value()));
+  std::vector<float> found(kSmallOutput);
+  const std::vector<float> from = input("a");
+  const Completion completion = run_async(host_input(from.data()), host_output(found.data())).value();
+  while (!completion.ready()) {
+  }
+  ASSERT_TRUE(completion.wait());
+  expect_same(expected_[0], found);
+  elsewhere([&] {
+    cudaGraph_t graph = nullptr;
+    EXPECT_EQ(cudaStreamEndCapture(stream.get(), &graph), cudaSuccess) << "it was spoilt";
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  });
+}
+
+TEST_F(AsyncRuns, LeaveTheThreadsModeOfRecordingAsItWas) {
+  const auto mode = [] {
+    cudaStreamCaptureMode current = cudaStreamCaptureModeRelaxed;
+    EXPECT_EQ(cudaThreadExchangeStreamCaptureMode(&current), cudaSuccess);
+    cudaStreamCaptureMode set = current;
+    EXPECT_EQ(cudaThreadExchangeStreamCaptureMode(&set), cudaSuccess);
+    return current;
+  };
+  const float* const from = on_device(input("a"));
+  float* const to = device_result();
+  EXPECT_EQ(mode(), cudaStreamCaptureModeGlobal);
+  std::vector<cudaStreamCaptureMode> seen;
+  fake::watch([&] { seen.push_back(mode()); });
+  ASSERT_TRUE(run_async(device_input(from), device_output(to)).value().wait());
+  fake::watch({});
+  EXPECT_EQ(seen.front(), cudaStreamCaptureModeGlobal) << "before the device is known";
+  EXPECT_EQ(seen.back(), cudaStreamCaptureModeRelaxed);
+  EXPECT_EQ(mode(), cudaStreamCaptureModeGlobal);
 }
 
 TEST_F(AsyncRuns, HaveAnEventThatOtherStreamsCanWaitFor) {

@@ -10,7 +10,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <utility>
+#include <variant>
 
 #include "cuda/emulate_work.hpp"
 #include "cuda/kernels/launch.hpp"
@@ -38,6 +40,8 @@ struct CUstream_st {
   std::deque<rushlight::cuda::fake::Operation> queue;
   std::optional<std::vector<rushlight::cuda::fake::Operation>> recording;
   bool recording_failed = false;
+  bool recording_is_global = false;
+  std::thread::id recorder;
   double nanoseconds = 0;
 };
 struct CUgraph_st {
@@ -51,6 +55,7 @@ namespace rushlight::cuda::fake {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
+const std::string kEarlyLaunch = "early launch";
 
 struct Block {
   std::size_t size_bytes = 0;
@@ -66,6 +71,7 @@ struct Failure {
 struct Machine {
   std::vector<Gpu> gpus = {Gpu{}};
   int driver = CUDART_VERSION;
+  int compiled_for = 90;
   cudaError_t lost = cudaSuccess;
   std::optional<Failure> failure;
   std::string failed_call;
@@ -90,6 +96,7 @@ Machine& machine() {
 // Of each thread, as CUDA has it.
 thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
+thread_local cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
 
 std::recursive_mutex one_at_a_time;
 thread_local int depth = 0;
@@ -157,9 +164,19 @@ cudaError_t remove(std::vector<std::unique_ptr<T>>& all, const T* one) {
   return cudaSuccess;
 }
 
-bool someone_records() {
-  const auto& streams = machine().streams;
-  return std::any_of(streams.begin(), streams.end(), [](const auto& stream) { return stream->recording.has_value(); });
+// Whether a call that CUDA calls unsafe while a graph is recorded is refused: this thread's own recordings forbid it,
+// as those of others do that began in the global mode, and are spoilt, unless this thread has said that it knows
+// better. (CUDA would let such a thread do anything; nothing of ours allocates while it records.)
+bool spoils_a_recording() {
+  bool is_spoilt = false;
+  for (const auto& stream : machine().streams) {
+    if (!stream->recording) continue;
+    const bool is_own = stream->recorder == std::this_thread::get_id();
+    if (!is_own && (!stream->recording_is_global || capture_mode != cudaStreamCaptureModeGlobal)) continue;
+    stream->recording_failed = true;
+    is_spoilt = true;
+  }
+  return is_spoilt;
 }
 
 bool lies_in(const std::map<const std::byte*, Block>& blocks, const void* data, std::size_t size_bytes) {
@@ -252,6 +269,9 @@ void reset(std::vector<Gpu> gpus) {
   current_device = 0;
   last_error = cudaSuccess;
 }
+void set_compiled_for(int architecture) {
+  machine().compiled_for = architecture;
+}
 void set_driver(int version) {
   machine().driver = version;
 }
@@ -289,7 +309,7 @@ int calls_of(std::string_view call) {
 }
 int calls() {
   int sum = 0;
-  for (const auto& [name, count] : machine().calls) sum += count;
+  for (const auto& [name, count] : machine().calls) sum += name == kEarlyLaunch ? 0 : count;
   return sum;
 }
 bool is_inside() noexcept {
@@ -305,12 +325,14 @@ namespace rushlight::cuda {
 
 using fake::machine;
 
-cudaError_t launch_work(const Work& work, cudaStream_t stream) {
+cudaError_t launch_work(const Work& work, Queue queue) {
+  cudaStream_t const stream = queue.stream;
   const fake::Inside inside;
   if (const cudaError_t status = fake::enter("launch"); status != cudaSuccess) return status;
   if (!fake::is_live(machine().streams, stream) || stream->device != fake::current_device) {
     return fake::told(cudaErrorInvalidResourceHandle);
   }
+  if (queue.starts_early && !std::holds_alternative<HostCall>(work)) ++machine().calls[fake::kEarlyLaunch];
   return fake::put(stream, [work, stream] {
     if (const cudaError_t status = fake::injected("kernel"); status != cudaSuccess) return status;
     stream->nanoseconds += machine().clock(work);
@@ -323,8 +345,9 @@ cudaError_t launch_work(const Work& work, cudaStream_t stream) {
   });
 }
 
-cudaError_t probe_kernels() {
+cudaError_t probe_kernels(int& compiled_for) {
   const fake::Inside inside;
+  compiled_for = machine().compiled_for;
   return fake::enter("probe_kernels");
 }
 
@@ -447,7 +470,7 @@ const char* cudaGetErrorString(cudaError_t status) {
 
 cudaError_t cudaMalloc(void** data, size_t size_bytes) {
   ENTER();
-  if (fake::someone_records()) return fake::told(cudaErrorStreamCaptureUnsupported);
+  if (fake::spoils_a_recording()) return fake::told(cudaErrorStreamCaptureUnsupported);
   std::uint64_t used = 0;
   for (const auto& [begin, block] : machine().blocks)
     used += block.device == fake::current_device ? block.size_bytes : 0;
@@ -458,7 +481,8 @@ cudaError_t cudaMalloc(void** data, size_t size_bytes) {
 // What a lost device held is gone as well: freeing it fails, and nobody is to blame that it stays.
 cudaError_t cudaFree(void* data) {
   const fake::Inside inside;
-  const cudaError_t status = fake::enter("cudaFree");
+  const cudaError_t status =
+      fake::spoils_a_recording() ? fake::told(cudaErrorStreamCaptureUnsupported) : fake::enter("cudaFree");
   const cudaError_t released = fake::release(machine().blocks, data);
   return status != cudaSuccess ? status : released;
 }
@@ -473,11 +497,13 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 }
 cudaError_t cudaHostAlloc(void** data, size_t size_bytes, unsigned) {
   ENTER();
+  if (fake::spoils_a_recording()) return fake::told(cudaErrorStreamCaptureUnsupported);
   return fake::allocate(machine().pinned, data, size_bytes);
 }
 cudaError_t cudaFreeHost(void* data) {
   const fake::Inside inside;
-  const cudaError_t status = fake::enter("cudaFreeHost");
+  const cudaError_t status =
+      fake::spoils_a_recording() ? fake::told(cudaErrorStreamCaptureUnsupported) : fake::enter("cudaFreeHost");
   const cudaError_t released = fake::release(machine().pinned, data);
   return status != cudaSuccess ? status : released;
 }
@@ -534,11 +560,24 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   if (!fake::is_live(machine().events, event)) return fake::told(cudaErrorInvalidResourceHandle);
   return fake::put(stream, [event, mark = event->recorded] { return fake::reach(*event, mark); });
 }
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   ENTER();
   if (!fake::is_live(machine().streams, stream) || stream->recording) return fake::told(cudaErrorInvalidValue);
   stream->recording.emplace();
   stream->recording_failed = false;
+  stream->recording_is_global = mode == cudaStreamCaptureModeGlobal;
+  stream->recorder = std::this_thread::get_id();
+  return cudaSuccess;
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* captures) {
+  ENTER();
+  if (!fake::is_live(machine().streams, stream)) return fake::told(cudaErrorInvalidResourceHandle);
+  *captures = stream->recording ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
+// Of each thread, and no matter of the device.
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  std::swap(*mode, fake::capture_mode);
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
@@ -593,6 +632,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 // Time passes while one asks: one operation is carried out.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   ENTER();
+  if (fake::spoils_a_recording()) return fake::told(cudaErrorStreamCaptureUnsupported);
   if (!fake::is_live(machine().events, event)) return fake::told(cudaErrorInvalidResourceHandle);
   if (event->reached == event->recorded) return cudaSuccess;
   if (!event->stream->queue.empty()) {

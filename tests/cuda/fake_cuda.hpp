@@ -30,6 +30,8 @@ struct Gpu {
 void reset(std::vector<Gpu> gpus = {Gpu{}});
 // As 13000 for CUDA 13.0; 0: none is installed.
 void set_driver(int version);
+// As 80 for 8.0: of what architecture's PTX the kernels are. 90 by default.
+void set_compiled_for(int architecture);
 
 // The call of this name ("cudaMalloc", "launch") that comes after `skipped` others returns `status` and does nothing.
 // "kernel": the kernel itself fails while it runs, which who waits for the stream is told. After a status that ends the
@@ -62,9 +64,9 @@ struct Live {
 // `look` is called at the head of each call of CUDA's.
 void watch(std::function<void()> look);
 
-// Since reset(), failed ones included.
+// Since reset(), failed ones included. "early launch": those of "launch" whose kernel may start early.
 [[nodiscard]] int calls_of(std::string_view call);
-// Of any name.
+// Of any function of CUDA's, and "launch" and "probe_kernels".
 [[nodiscard]] int calls();
 // Whether one of CUDA's functions is at work: what it allocates is not the backend's.
 [[nodiscard]] bool is_inside() noexcept;

@@ -110,10 +110,12 @@ GpuRun run_on_gpu(int gpu, const StepCase& step_case, const CallOptions& options
   GpuRun run{.memory = memory_for(step_case, needs)};
   const std::size_t size_bytes = run.memory.size() * sizeof(float);
   const DeviceBuffer buffer = DeviceBuffer::allocate(gpu, size_bytes, "a test").value();
-  EXPECT_EQ(cudaMemcpy(buffer.data(), run.memory.data(), size_bytes, cudaMemcpyHostToDevice), cudaSuccess);
+  EXPECT_EQ(cudaMemcpyAsync(buffer.data(), run.memory.data(), size_bytes, cudaMemcpyHostToDevice, stream.get()),
+            cudaSuccess);
   auto* const base = reinterpret_cast<float*>(buffer.data());
   for (const Call& call : make_calls(step_case.plan, addresses_of(step_case, needs, base), options).value()) {
-    EXPECT_EQ(std::visit([&](const auto& work) { return launch(work, stream.get()); }, call.work), cudaSuccess);
+    EXPECT_EQ(std::visit([&](const auto& work) { return launch(work, {.stream = stream.get()}); }, call.work),
+              cudaSuccess);
     if (std::holds_alternative<MmaCall>(call.work)) run.on_tensor_cores = true;
   }
   EXPECT_TRUE(stream.synchronise());
@@ -245,6 +247,8 @@ TEST_F(GpuNetworks, SessionsTakeBuffersOfTheHostAndOfTheDevice) {
   const DeviceBuffer out_there = DeviceBuffer::allocate(gpu_, 7 * 5 * sizeof(float), "a test").value();
   const std::span<const std::byte> bytes = input.bytes().value();
   ASSERT_EQ(cudaMemcpy(in_there.data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice), cudaSuccess);
+  // Of memory that is not page-locked it may still be on its way, and sessions wait for no stream of others.
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   for (int round = 0; round < 2; ++round) {
     Session session = model.session(Device::cuda(gpu_)).value();
     const TensorView from_host{.data = bytes.data(), .shape = in_shape};
@@ -277,19 +281,45 @@ TEST_F(GpuNetworks, RunsAllocateNothingAndSessionsShareTheirWeights) {
   ASSERT_TRUE(first.run(input));
   const std::size_t after_first = free_bytes();
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(first.run(input));
-  EXPECT_EQ(free_bytes(), after_first);
+  EXPECT_GE(free_bytes(), after_first) << "or another program took some";
   Session second = model.session(Device::cuda(gpu_)).value();
   ASSERT_TRUE(second.run(input));
-  EXPECT_LT(after_first - free_bytes(), std::size_t{16} << 20) << "the weights were uploaded twice";
+  EXPECT_LT(after_first, free_bytes() + (std::size_t{16} << 20)) << "the weights were uploaded twice";
 }
 
 TEST_F(GpuNetworks, AreRecordedAsOneGraph) {
   const Model model = test::made_up_model(Sequential{Linear{64, 33}, ReLU{}, Linear{33, 5}}.graph({64}).value());
   const runtime::Network network{model.graph(), model.state_dict()};
   const auto backend = make_backend(gpu_, runtime::cpu::make_backend().value()).value();
-  const Shape shape = {7, 64};
+  const Shape shape = {9, 64};  // more rows than one `mlp` kernel takes
   const auto program = backend->compile(network, {&shape, 1}, backend->make_weights(network).value(), {}).value();
-  EXPECT_EQ(static_cast<CudaProgram&>(*program).launching(), "one CUDA graph of 2 kernels");
+  const std::string_view launching = static_cast<CudaProgram&>(*program).launching();
+  EXPECT_TRUE(launching.starts_with("one CUDA graph of 2 kernels")) << launching;
+}
+
+// Fifty layers that read what the one before wrote, some of them a few blocks, some more than the GPU holds at a time.
+TEST_F(GpuNetworks, GiveTheSameBitsWhetherKernelsStartEarlyOrNot) {
+  GraphBuilder g;
+  Edge x = g.input("x", {-1, 8, 64, 64});
+  for (int i = 0; i < 25; ++i) {
+    const Edge in = x;
+    x = g.apply("conv" + std::to_string(i),
+                Conv2d{.in_channels = 8, .out_channels = 8, .kernel_size = 3, .padding = i % 5 == 0 ? 0 : 1}, x);
+    x = g.apply("act" + std::to_string(i), SiLU{}, x);
+    if (i % 5 != 0) x = g.apply("add" + std::to_string(i), Add{}, x, in);
+  }
+  g.output("y", x);
+  const Model model = test::made_up_model(g.build().value());
+  const Shape shape = {16, 8, 64, 64};
+  const Tensor input = test::tensor_of(test::values_for("x", shape), shape);
+  for (const Precision precision : {Precision::strict, Precision::bf16}) {
+    ASSERT_EQ(setenv("RUSHLIGHT_PDL", "off", 1), 0);
+    Session waiting = model.session(Device::cuda(gpu_), {.precision = precision, .limits = {}}).value();
+    const std::vector<float> expected = test::floats_of(waiting.run(input).value());
+    ASSERT_EQ(unsetenv("RUSHLIGHT_PDL"), 0);
+    Session early = model.session(Device::cuda(gpu_), {.precision = precision, .limits = {}}).value();
+    for (int run = 0; run < 50; ++run) ASSERT_EQ(test::floats_of(early.run(input).value()), expected) << run;
+  }
 }
 
 TEST_F(GpuNetworks, RunsInAStreamOfTheCallersTakeTheirPlaceThere) {

@@ -77,10 +77,11 @@ TEST(ProductChoices, EachKindOfAPrecisionStandsInForTheOther) {
 }
 
 TEST(ProductChoices, AVariableOfTheEnvironmentLeavesWarpgroupsOut) {
-  EXPECT_EQ(allowed_tensor_cores(kAll, "off"), kWarps);
-  EXPECT_EQ(allowed_tensor_cores({.wgmma_bf16 = true}, "off"), TensorCores{});
-  for (const char* const value : {"", "on", "offf"}) EXPECT_EQ(allowed_tensor_cores(kAll, value), kAll);
-  EXPECT_EQ(allowed_tensor_cores(kAll, nullptr), kAll);
+  EXPECT_EQ(allowed_tensor_cores(kAll, nullptr, "off"), kWarps);
+  EXPECT_EQ(allowed_tensor_cores({.wgmma_bf16 = true}, nullptr, "off"), TensorCores{});
+  for (const char* const value : {"", "on", "offf"}) EXPECT_EQ(allowed_tensor_cores(kAll, value, value), kAll);
+  EXPECT_EQ(allowed_tensor_cores(kAll, nullptr, nullptr), kAll);
+  EXPECT_EQ(allowed_tensor_cores(kAll, "off", nullptr), TensorCores{});
 }
 
 // A warpgroup's columns come in runs of 64.

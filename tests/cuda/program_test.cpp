@@ -11,6 +11,7 @@
 
 #include "base/fail.hpp"
 #include "cuda/backend.hpp"
+#include "cuda/early_start.hpp"
 #include "cuda/fake_cuda.hpp"
 #include "cuda/network_cases.hpp"
 #include "cuda/program.hpp"
@@ -86,7 +87,7 @@ struct Compiled {
 
 TEST_F(FakeGpu, ARunIsTheInputsOneGraphAndTheOutputs) {
   const Compiled compiled;
-  EXPECT_EQ(compiled.launching(), "one CUDA graph of 3 kernels");
+  EXPECT_EQ(compiled.launching(), "one CUDA graph of 3 kernels that start early");
   const int launches = fake::calls_of("launch");
   const int copies = fake::calls_of("cudaMemcpyAsync");
   const int all = fake::calls();
@@ -106,7 +107,58 @@ TEST_F(FakeGpu, ProgressIsAskedAfterEachKernelAndKeepsTheSameBits) {
   EXPECT_EQ(fake::calls_of("cudaGraphLaunch"), 1);
 }
 
+TEST_F(FakeGpu, KernelsStartEarlyBehindOtherKernels) {
+  const std::vector<float> expected = Compiled().run().value();
+  EXPECT_EQ(fake::calls_of("early launch"), 2) << "of three, since nothing is in front of the first";
+  const auto launching = [&] {
+    const int before = fake::calls_of("early launch");
+    const Compiled compiled;
+    EXPECT_EQ(compiled.run().value(), expected);
+    EXPECT_EQ(fake::calls_of("early launch") - before, compiled.launching().ends_with("early") ? 2 : 0);
+    return std::string(compiled.launching());
+  };
+  // A driver that does not record such launches records others.
+  fake::fail("cudaStreamEndCapture", cudaErrorStreamCaptureUnsupported);
+  const Compiled refused;
+  EXPECT_EQ(refused.launching(), "one CUDA graph of 3 kernels");
+  EXPECT_EQ(refused.run().value(), expected);
+
+  ASSERT_EQ(setenv("RUSHLIGHT_PDL", "off", 1), 0);
+  EXPECT_EQ(launching(), "one CUDA graph of 3 kernels");
+  ASSERT_EQ(unsetenv("RUSHLIGHT_PDL"), 0);
+  EXPECT_EQ(launching(), "one CUDA graph of 3 kernels that start early");
+  fake::set_compiled_for(80);
+  EXPECT_EQ(launching(), "one CUDA graph of 3 kernels");
+}
+
+TEST_F(FakeGpu, NoKernelStartsEarlyBehindAStepOfTheHost) {
+  GraphBuilder g;
+  const Edge x = g.input("x", {-1, 2, 1, 1, 1, 1, 1, 1, 3});
+  const Edge rolled = g.apply("roll", Roll{.shifts = {1}, .dims = {8}}, g.apply("relu", ReLU{}, x));
+  g.output("y", g.apply("second", ReLU{}, g.apply("first", Sigmoid{}, rolled)));
+  const Model model = test::made_up_model(g.build().value());
+  Session session = model.session(Device::cuda(0)).value();
+  const Shape shape = {1, 2, 1, 1, 1, 1, 1, 1, 3};
+  const Tensor input = test::tensor_of(test::values_for("x", shape), shape);
+  const Tensor found = session.run(input).value();
+  ASSERT_EQ(session.host_layers().size(), 1U);
+  test::expect_close(test::floats_of(model.session().value().run(input).value()), test::floats_of(found),
+                     kNetworkTolerance);
+  EXPECT_EQ(session.launching(), "one CUDA graph of 4 kernels that start early");
+  EXPECT_EQ(fake::calls_of("early launch"), 1) << "the last: the first has nothing before it, the third the host";
+}
+
+TEST(EarlyStart, WantsAGpuCodeAndADriverThatKnowIt) {
+  EXPECT_TRUE(may_start_early(90, 90, 12030, nullptr));
+  EXPECT_TRUE(may_start_early(120, 90, 13000, "on"));
+  EXPECT_FALSE(may_start_early(90, 90, 13000, "off"));
+  EXPECT_FALSE(may_start_early(89, 90, 13000, nullptr));
+  EXPECT_FALSE(may_start_early(90, 80, 13000, nullptr)) << "code that does not wait";
+  EXPECT_FALSE(may_start_early(90, 90, 12020, nullptr)) << "a driver that does not record it";
+}
+
 TEST_F(FakeGpu, WhereRecordingIsRefusedKernelsAreLaunchedOneByOne) {
+  fake::reset({{.capability = 80}});
   const std::vector<float> expected = Compiled().run().value();
   const auto launching_without = [&](const char* call, cudaError_t status) {
     fake::fail(call, status);

@@ -26,8 +26,13 @@ CallRunner machine(const std::function<void(Work&)>& spoil) {
   };
 }
 
+// On a machine that survives whatever runs on it.
+Result<TensorCores> checked(const TensorCores& wanted, const CallRunner& run) {
+  return check_tensor_cores(wanted, run, [] { return true; });
+}
+
 TEST(TensorCoreCheck, TheEmulationPasses) {
-  EXPECT_EQ(check_tensor_cores(kAll, machine([](Work&) {})).value(), kAll);
+  EXPECT_EQ(checked(kAll, machine([](Work&) {})).value(), kAll);
 }
 
 TEST(TensorCoreCheck, OnlyWhatIsWantedIsRun) {
@@ -36,24 +41,24 @@ TEST(TensorCoreCheck, OnlyWhatIsWantedIsRun) {
     ++runs;
     return {};
   };
-  EXPECT_EQ(check_tensor_cores({}, run).value(), TensorCores{});
+  EXPECT_EQ(checked({}, run).value(), TensorCores{});
   EXPECT_EQ(runs, 0);
 }
 
 // A machine that does nothing leaves NaNs.
 TEST(TensorCoreCheck, OutputsThatNobodyWroteAreFound) {
   const CallRunner run = [](std::span<float>, const auto&) -> Status { return {}; };
-  EXPECT_EQ(check_tensor_cores(kAll, run).value(), TensorCores{});
+  EXPECT_EQ(checked(kAll, run).value(), TensorCores{});
 }
 
 TEST(TensorCoreCheck, AKindThatComputesOtherwiseIsNotUsed) {
   // Halves are read as bfloat16.
-  const auto found = check_tensor_cores(kAll, machine([](Work& work) {
-                                          auto* const mma = std::get_if<MmaCall>(&work);
-                                          if (mma != nullptr && mma->kind == ProductKind::fp16) {
-                                            mma->kind = ProductKind::bf16;
-                                          }
-                                        }))
+  const auto found = checked(kAll, machine([](Work& work) {
+                               auto* const mma = std::get_if<MmaCall>(&work);
+                               if (mma != nullptr && mma->kind == ProductKind::fp16) {
+                                 mma->kind = ProductKind::bf16;
+                               }
+                             }))
                          .value();
   TensorCores expected = kAll;
   expected.fp16 = false;
@@ -63,12 +68,12 @@ TEST(TensorCoreCheck, AKindThatComputesOtherwiseIsNotUsed) {
 
 // The small parts are what makes 3xTF32 of TF32.
 TEST(TensorCoreCheck, OneTf32ProductDoesNotPassForThree) {
-  const auto found = check_tensor_cores(kAll, machine([](Work& work) {
-                                          auto* const mma = std::get_if<MmaCall>(&work);
-                                          if (mma != nullptr && mma->kind == ProductKind::tf32x3) {
-                                            mma->kind = ProductKind::tf32;
-                                          }
-                                        }))
+  const auto found = checked(kAll, machine([](Work& work) {
+                               auto* const mma = std::get_if<MmaCall>(&work);
+                               if (mma != nullptr && mma->kind == ProductKind::tf32x3) {
+                                 mma->kind = ProductKind::tf32;
+                               }
+                             }))
                          .value();
   EXPECT_FALSE(found.tf32x3);
   EXPECT_TRUE(found.tf32);
@@ -78,10 +83,10 @@ TEST(TensorCoreCheck, OneTf32ProductDoesNotPassForThree) {
 // One instance of one kind is enough, be it the one that is split, and one element of its outputs.
 TEST(TensorCoreCheck, OneWrongInstanceIsFound) {
   const auto spoiled = [](const std::function<bool(const MmaCall&)>& which) {
-    return check_tensor_cores(kAll, machine([which](Work& work) {
-                                auto* const mma = std::get_if<MmaCall>(&work);
-                                if (mma != nullptr && which(*mma)) mma->arguments.gemm.rows -= 1;
-                              }))
+    return checked(kAll, machine([which](Work& work) {
+                     auto* const mma = std::get_if<MmaCall>(&work);
+                     if (mma != nullptr && which(*mma)) mma->arguments.gemm.rows -= 1;
+                   }))
         .value();
   };
   EXPECT_FALSE(spoiled([](const MmaCall& call) { return call.access == MmaAccess::singles; }).bf16);
@@ -97,12 +102,12 @@ TEST(TensorCoreCheck, OneWrongInstanceIsFound) {
 TEST(TensorCoreCheck, AWrongColumnAndAWrongSlabAreFound) {
   const auto spoiled = [](const std::function<void(MmaArguments&)>& spoil) {
     const TensorCores wanted{.wgmma_bf16 = true};
-    return check_tensor_cores(wanted, machine([spoil](Work& work) {
-                                auto* const mma = std::get_if<MmaCall>(&work);
-                                if (mma != nullptr && mma->tile == MmaTileName::rows128_columns256) {
-                                  spoil(mma->arguments);
-                                }
-                              }))
+    return checked(wanted, machine([spoil](Work& work) {
+                     auto* const mma = std::get_if<MmaCall>(&work);
+                     if (mma != nullptr && mma->tile == MmaTileName::rows128_columns256) {
+                       spoil(mma->arguments);
+                     }
+                   }))
         .value();
   };
   EXPECT_TRUE(spoiled([](MmaArguments&) {}).wgmma_bf16);
@@ -118,13 +123,13 @@ TEST(TensorCoreCheck, ARunThatFailsIsAKindThatIsNotUsedButForMemory) {
   };
   TensorCores expected = kAll;
   expected.bf16 = false;
-  EXPECT_EQ(check_tensor_cores(kAll, fails).value(), expected);
+  EXPECT_EQ(checked(kAll, fails).value(), expected);
 
   const CallRunner has_no_memory = [](std::span<float>, const auto&) -> Status {
     return Error::of(ErrorCode::out_of_memory,
                      {.category = Category::device, .code = "OUT-OF-MEMORY", .message = "full"});
   };
-  const auto found = check_tensor_cores(kAll, has_no_memory);
+  const auto found = checked(kAll, has_no_memory);
   ASSERT_FALSE(found);
   EXPECT_EQ(found.error().code, ErrorCode::out_of_memory);
 }
@@ -135,6 +140,31 @@ TEST(TensorCoreCheck, NamesListWhatIsMissing) {
   EXPECT_EQ(missing_tensor_cores(kAll, {.fp16 = true}),
             " without tensor cores for bf16, tf32, 3xtf32, wgmma_bf16, wgmma_fp16, wgmma_tf32, wgmma_3xtf32");
   EXPECT_EQ(missing_tensor_cores({.bf16 = true}, {}), " without tensor cores for bf16");
+}
+
+// An illegal instruction, say: nothing that is asked afterwards is an answer.
+TEST(TensorCoreCheck, AFailureThatTakesTheDeviceNamesTheKindAndTheWayOut) {
+  const auto lost_at = [](ProductKind lost) {
+    bool is_usable = true;
+    const CallRunner run = [&](std::span<float> memory, const auto& calls) -> Status {
+      EXPECT_TRUE(is_usable) << "asked after the device was lost";
+      for (const Work& call : calls(memory.data())) {
+        const auto* const mma = std::get_if<MmaCall>(&call);
+        if (mma == nullptr || mma->kind != lost) continue;
+        is_usable = false;
+        return Error::of({.category = Category::device, .code = "CUDA-CALL", .message = "kernel mma_gemm: trapped"});
+      }
+      return machine([](Work&) {})(memory, calls);
+    };
+    return check_tensor_cores(kAll, run, [&] { return is_usable; }).error().finding;
+  };
+  EXPECT_EQ(lost_at(ProductKind::bf16).message, "the check of the tensor cores for bf16: kernel mma_gemm: trapped");
+  EXPECT_EQ(lost_at(ProductKind::bf16).hint,
+            "start again with RUSHLIGHT_TENSOR_CORES=off in the environment, or run on the CPU");
+  EXPECT_EQ(lost_at(ProductKind::wgmma_tf32).message,
+            "the check of the tensor cores for wgmma_tf32: kernel mma_gemm: trapped");
+  EXPECT_EQ(lost_at(ProductKind::wgmma_tf32).hint,
+            "start again with RUSHLIGHT_WGMMA=off in the environment, or run on the CPU");
 }
 
 }  // namespace
