@@ -77,7 +77,7 @@ Result<std::size_t> fastest(const std::vector<Candidate>& ways, std::string_view
     // Unless the device is lost: that shows here.
     RUSHLIGHT_TRY(stopwatch.synchronise());
   }
-  if (!rounds[0]) return 0;
+  if (!rounds[0]) return std::size_t{0};
   std::vector<double> best(ways.size(), std::numeric_limits<double>::infinity());
   for (int i = 0; i < kRounds; ++i) {
     for (std::size_t way = 0; way < ways.size(); ++way) {
