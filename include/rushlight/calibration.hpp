@@ -67,7 +67,8 @@ struct CalibrateOptions {
 
 /// Runs the model on samples in float32, strictly, and looks at what its layers read. For models of one input; a sample
 /// is a batch of any size in torch's order. Same samples, same calibration, whatever `batch` and `threads`. A few dozen
-/// items like those to come are enough. Values that are infinite or NaN are left out.
+/// items like those to come are enough. Values that are infinite or NaN are left out; a layer
+/// that reads no others is an error.
 ///
 /// ErrorCode::invalid_argument when there are no samples, or when they do not fit the model's input.
 RUSHLIGHT_API Result<Calibration> calibrate(const Model& model, std::span<const Tensor> samples,

@@ -125,7 +125,7 @@ int run(Context& context, const Options& options) {
   ProgressBar progress;
   CalibrateOptions how;
   how.choice = options.range == "min_max" ? RangeChoice::min_max : RangeChoice::least_error;
-  how.threads = context.threads == 0 ? 1 : context.threads;
+  how.threads = context.session_threads();
   how.limits = context.limits;
   how.progress = &progress;
   const Result<Calibration> calibration = calibrate(*model, samples->tensors, how);

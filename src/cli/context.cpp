@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <limits>
 #include <utility>
 
 #include "rushlight/text.hpp"
@@ -47,8 +51,13 @@ bool is_exact(std::int64_t value) noexcept {
 
 }  // namespace
 
+unsigned Context::session_threads() const {
+  const unsigned wanted = threads.value_or(1);
+  return wanted == 0 ? make_thread_pool(0)->concurrency() : wanted;
+}
+
 Executor& Context::executor() {
-  if (!executor_) executor_ = make_thread_pool(threads);
+  if (!executor_) executor_ = make_thread_pool(threads.value_or(0));
   return *executor_;
 }
 
@@ -71,10 +80,10 @@ void add_shared_options(OptionTable& table, Context& context) {
   };
   table.add("--color", set_color, "auto, always or never").one_of({"auto", "always", "never"}).in("Output");
   if (!table.has("--threads")) {  // bench takes several numbers of them
-    table.add("--threads", &context.threads, "threads to use, 0 for all processors")
-        .at_least(0)
-        .at_most(1024)
-        .in("Work");
+    const auto set_threads = [&context](std::uint64_t count) {
+      context.threads = static_cast<unsigned>(std::min<std::uint64_t>(count, std::numeric_limits<unsigned>::max()));
+    };
+    table.add("--threads", set_threads, "threads to use, 0 for all processors").at_least(0).at_most(1024).in("Work");
   }
   table.add("--strict", &context.strict, "warnings count as errors").in("Checks");
   const auto set_limits = [&context](const std::string& name) {
@@ -108,7 +117,9 @@ void add_encoding_option(OptionTable& table, Context& context) {
 
 void print(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    std::_Exit(kGood);  // the reader of the pipe has seen enough
+    if (errno == EPIPE) std::_Exit(kGood);  // the reader of the pipe has seen enough
+    fmt::print(stderr, "rushlight: cannot write to the standard output: {}\n", std::strerror(errno));
+    std::_Exit(kCouldNotLook);
   }
 }
 

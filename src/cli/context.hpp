@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,7 +26,9 @@ struct Context {
   bool strict = false;
   bool quiet = false;
   ColorChoice color = ColorChoice::automatic;
-  unsigned threads = 0;
+  std::optional<unsigned> threads;  // 0: as many as there are processors
+  // Of a session: one, unless others are asked for.
+  [[nodiscard]] unsigned session_threads() const;
   Limits limits;
   Encoding encoding = Encoding::utf8;
   std::vector<std::string> raised_limits;  // said in the report

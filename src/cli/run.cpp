@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -65,6 +66,7 @@ Result<std::vector<std::string>> read_labels(const Context& context, const std::
 
 // Eighths of a cell, so that a bar shows more than its width.
 std::string bar(double share, std::size_t cells) {
+  if (std::isnan(share)) return "";
   constexpr std::array<std::string_view, 8> kParts = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
   const auto eighths = static_cast<std::size_t>(std::clamp(share, 0.0, 1.0) * static_cast<double>(cells * 8) + 0.5);
   std::string text;
@@ -104,12 +106,15 @@ void write_json(const Context& context, const Options& options, const Report& al
   print_envelope(context, json);
 }
 
+std::string probability_text(double probability) {
+  return std::isnan(probability) ? "nan" : fmt::format("{:.4f}", probability);
+}
+
 // The best class of an item, with its probability; nothing for one that has none.
 std::vector<std::string> best_of(const EvaluatedItem& item) {
   if (item.top.empty()) return {"-", ""};
   const ScoredClass& best = item.top[0];
-  return {best.label.empty() ? std::to_string(best.index) : escaped(best.label),
-          fmt::format("{:.4f}", best.probability)};
+  return {best.label.empty() ? std::to_string(best.index) : escaped(best.label), probability_text(best.probability)};
 }
 
 void write_text(const Context& context, const Options& options, const Report& all, unsigned threads) {
@@ -119,7 +124,7 @@ void write_text(const Context& context, const Options& options, const Report& al
   if (report.results.size() == 1 && !by_name) {
     TextTable table({TextTable::Align::right, TextTable::Align::left, TextTable::Align::right, TextTable::Align::left});
     for (const ScoredClass& scored : report.results[0].top) {
-      table.row({std::to_string(scored.index), escaped(scored.label), fmt::format("{:.4f}", scored.probability),
+      table.row({std::to_string(scored.index), escaped(scored.label), probability_text(scored.probability),
                  bar(scored.probability, 24)});
     }
     out += table.render(context.terminal, 0);
@@ -369,7 +374,7 @@ int run(Context& context, const Options& options) {
   EvaluateOptions evaluate_options;
   evaluate_options.device = *device;
   evaluate_options.session.limits = context.limits;
-  evaluate_options.session.threads = context.threads == 0 ? 1 : context.threads;
+  evaluate_options.session.threads = context.session_threads();
   evaluate_options.session.precision = *precision;
   if (*calibration) evaluate_options.session.calibration = &**calibration;
   if (options.reference) evaluate_options.session.implementation = Implementation::reference;

@@ -9,6 +9,7 @@
 
 #include "base/cpu_features.hpp"
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "model/describe.hpp"
 #include "model/macs.hpp"
@@ -241,43 +242,45 @@ double Benchmark::percentile(double percent) const {
 }
 
 Result<Benchmark> benchmark(const Model& model, const BenchmarkOptions& options) {
-  if (options.batch < 1) {
-    return wrong_argument("BENCH-BATCH", "batch: expected at least 1, found " + std::to_string(options.batch));
-  }
-  if (!(options.seconds >= 0 && options.seconds <= 1e6)) {
-    return wrong_argument("BENCH-SECONDS", "seconds: expected 0 to 1000000");
-  }
-  RUSHLIGHT_TRY_ASSIGN(const std::vector<Tensor> inputs, inputs_of(model, options));
-  Benchmark report;
-  for (const Tensor& input : inputs) report.inputs.emplace_back(input.shape().begin(), input.shape().end());
+  return or_no_memory([&]() -> Result<Benchmark> {
+    if (options.batch < 1) {
+      return wrong_argument("BENCH-BATCH", "batch: expected at least 1, found " + std::to_string(options.batch));
+    }
+    if (!(options.seconds >= 0 && options.seconds <= 1e6)) {
+      return wrong_argument("BENCH-SECONDS", "seconds: expected 0 to 1000000");
+    }
+    RUSHLIGHT_TRY_ASSIGN(const std::vector<Tensor> inputs, inputs_of(model, options));
+    Benchmark report;
+    for (const Tensor& input : inputs) report.inputs.emplace_back(input.shape().begin(), input.shape().end());
 
-  const Clock::time_point begin = Clock::now();
-  RUSHLIGHT_TRY_ASSIGN(Session session, model.session(options.device, options.session));
-  RUSHLIGHT_TRY(session.prepare(report.inputs));
-  RUSHLIGHT_TRY_ASSIGN(const std::vector<EdgeType> edges, model.graph().infer_types(report.inputs));
-  RUSHLIGHT_TRY_ASSIGN(Runner runner, Runner::make(std::move(session), inputs, edges));
-  RUSHLIGHT_TRY(runner.run());
-  report.first_result_ms = milliseconds_since(begin);
+    const Clock::time_point begin = Clock::now();
+    RUSHLIGHT_TRY_ASSIGN(Session session, model.session(options.device, options.session));
+    RUSHLIGHT_TRY(session.prepare(report.inputs));
+    RUSHLIGHT_TRY_ASSIGN(const std::vector<EdgeType> edges, model.graph().infer_types(report.inputs));
+    RUSHLIGHT_TRY_ASSIGN(Runner runner, Runner::make(std::move(session), inputs, edges));
+    RUSHLIGHT_TRY(runner.run());
+    report.first_result_ms = milliseconds_since(begin);
 
-  report.device = runner.session().device();
-  const bool is_reference = options.session.implementation == Implementation::reference;
-  if (report.device == Device::cpu() && !is_reference) report.isa = std::string(to_string(usable_isa()));
-  report.items = report.inputs.empty() || report.inputs[0].empty() ? 1 : report.inputs[0][0];
-  report.macs = macs_of(model.graph(), edges);
-  report.workspace_bytes = runner.session().workspace_bytes();
-  const std::span<const std::string> host_layers = runner.session().host_layers();
-  report.host_layers.assign(host_layers.begin(), host_layers.end());
-  report.launching = runner.session().launching();
-  // Not counted: caches, branch predictors and the processor's clock find their pace.
-  RUSHLIGHT_TRY(runner.run_for(options.seconds / 10, options.progress, [](double) {}));
-  RUSHLIGHT_TRY(runner.run_for(options.seconds, options.progress,
-                               [&](double milliseconds) { report.milliseconds.push_back(milliseconds); }));
-  if (options.layers) RUSHLIGHT_TRY(measure_layers(model, options, inputs, edges, report));
-  if (options.session.precision != Precision::strict) {
-    RUSHLIGHT_TRY(measure_error(model, options, inputs, edges, runner, report));
-  }
-  if (options.machine) RUSHLIGHT_TRY(measure_machine(options, report));
-  return report;
+    report.device = runner.session().device();
+    const bool is_reference = options.session.implementation == Implementation::reference;
+    if (report.device == Device::cpu() && !is_reference) report.isa = std::string(to_string(usable_isa()));
+    report.items = report.inputs.empty() || report.inputs[0].empty() ? 1 : report.inputs[0][0];
+    report.macs = macs_of(model.graph(), edges);
+    report.workspace_bytes = runner.session().workspace_bytes();
+    const std::span<const std::string> host_layers = runner.session().host_layers();
+    report.host_layers.assign(host_layers.begin(), host_layers.end());
+    report.launching = runner.session().launching();
+    // Not counted: caches, branch predictors and the processor's clock find their pace.
+    RUSHLIGHT_TRY(runner.run_for(options.seconds / 10, options.progress, [](double) {}));
+    RUSHLIGHT_TRY(runner.run_for(options.seconds, options.progress,
+                                 [&](double milliseconds) { report.milliseconds.push_back(milliseconds); }));
+    if (options.layers) RUSHLIGHT_TRY(measure_layers(model, options, inputs, edges, report));
+    if (options.session.precision != Precision::strict) {
+      RUSHLIGHT_TRY(measure_error(model, options, inputs, edges, runner, report));
+    }
+    if (options.machine) RUSHLIGHT_TRY(measure_machine(options, report));
+    return report;
+  });
 }
 
 }  // namespace rushlight

@@ -9,6 +9,7 @@
 
 #include "base/fail.hpp"
 #include "base/no_memory.hpp"
+#include "base/quote.hpp"
 #include "model/describe.hpp"
 #include "model/model_impl.hpp"
 #include "runtime/failure.hpp"
@@ -32,12 +33,14 @@ class Histogram {
     for (std::size_t i = 0; i < count; ++i) {
       const float x = values[i];
       if (!std::isfinite(x)) continue;
+      has_values_ = true;
       least_ = std::min(least_, x);
       most_ = std::max(most_, x);
       ++counts_[std::bit_cast<std::uint32_t>(x) >> kShift];
     }
   }
 
+  [[nodiscard]] bool has_values() const noexcept { return has_values_; }
   // Zero lies in every range: it must have a code of its own.
   [[nodiscard]] float least() const noexcept { return std::min(least_, 0.0F); }
   [[nodiscard]] float most() const noexcept { return std::max(most_, 0.0F); }
@@ -107,6 +110,7 @@ class Histogram {
   }
 
   std::vector<std::uint64_t> counts_;
+  bool has_values_ = false;
   float least_ = std::numeric_limits<float>::max();
   float most_ = std::numeric_limits<float>::lowest();
 };
@@ -206,6 +210,11 @@ Result<Calibration> run_calibration(const Model& model, std::span<const Tensor> 
   Samples run(session, options, calibration.items);
   for (const Tensor& sample : samples) RUSHLIGHT_TRY(run.run(sample));
   for (const auto& [layer, histogram] : recorder.layers()) {
+    if (!histogram.has_values()) {
+      return wrong_argument("CALIBRATE-NUMBERS",
+                            "layer " + rushlight::quoted(layer) +
+                                " read no finite number: what the samples become there is NaN or infinite");
+    }
     calibration.layers.emplace(layer, histogram.range(options.choice));
   }
   return calibration;

@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "model/describe.hpp"
 #include "runtime/failure.hpp"
 
@@ -130,70 +131,74 @@ Status run_batches(Session& session, const Tensor& input, Tensor& output, std::i
 }  // namespace
 
 Result<Evaluation> evaluate(const Model& model, const Tensor& input, const EvaluateOptions& options) {
-  if (model.inputs().size() != 1 || model.outputs().size() != 1) {
-    return wrong_argument("EVALUATE-PORTS", "evaluation wants a model with 1 input and 1 output, found " +
-                                                std::to_string(model.inputs().size()) + " and " +
-                                                std::to_string(model.outputs().size()));
-  }
-  if (options.batch < 1) {
-    return wrong_argument("EVALUATE-BATCH", "batch: expected at least 1, found " + std::to_string(options.batch));
-  }
-  if (options.top < 0) {
-    return wrong_argument("EVALUATE-TOP", "top: expected at least 0, found " + std::to_string(options.top));
-  }
-  if (input.dim() == 0) return wrong_argument("EVALUATE-INPUT", "the input is a single number, not a set of items");
-  if (input.dtype() != DType::f32) {
-    return wrong_argument("EVALUATE-INPUT",
-                          "the input: expected float32, found " + std::string(to_string(input.dtype())));
-  }
-  RUSHLIGHT_TRY_ASSIGN(Session session, model.session(options.device, options.session));
-  RUSHLIGHT_TRY_ASSIGN(const Tensor host, input.to(Device::cpu()));
-  RUSHLIGHT_TRY_ASSIGN(const Tensor dense, host.contiguous());
-
-  Evaluation evaluation;
-  evaluation.device = session.device();
-  evaluation.items = dense.shape()[0];
-  // A model that declares a batch size gets it.
-  const Shape& declared = model.inputs()[0].shape;
-  const std::int64_t batch = declared.empty() || declared[0] < 0 ? options.batch : declared[0];
-  Shape item(dense.shape().begin(), dense.shape().end());
-  item[0] = std::min(batch, evaluation.items);
-  RUSHLIGHT_TRY_ASSIGN(const std::vector<Shape> shapes, session.output_shapes(std::span(&item, 1)));
-  Shape out_shape = shapes[0];
-  if (out_shape.empty() || out_shape[0] != item[0]) {
-    return wrong_argument("EVALUATE-OUTPUT", "the model joins the items of a batch: its output for " +
-                                                 model::shape_text(item) + " is " + model::shape_text(out_shape));
-  }
-  out_shape[0] = evaluation.items;
-  RUSHLIGHT_TRY_ASSIGN(evaluation.output, Tensor::zeros(DType::f32, out_shape));
-  const bool has_classes = out_shape.size() == 2;
-  std::vector<std::int64_t> targets;
-  if (options.targets != nullptr) {
-    if (!has_classes) {
-      return wrong_argument("EVALUATE-TARGETS",
-                            "targets need an output of shape [items, classes], found " + model::shape_text(out_shape));
+  return or_no_memory([&]() -> Result<Evaluation> {
+    if (model.inputs().size() != 1 || model.outputs().size() != 1) {
+      return wrong_argument("EVALUATE-PORTS", "evaluation wants a model with 1 input and 1 output, found " +
+                                                  std::to_string(model.inputs().size()) + " and " +
+                                                  std::to_string(model.outputs().size()));
     }
-    RUSHLIGHT_TRY_ASSIGN(targets, read_targets(*options.targets, evaluation.items, out_shape[1]));
-  }
-  RUSHLIGHT_TRY(run_batches(session, dense, evaluation.output, batch, options.progress, evaluation.milliseconds));
-  if (!has_classes) return evaluation;
+    if (options.batch < 1) {
+      return wrong_argument("EVALUATE-BATCH", "batch: expected at least 1, found " + std::to_string(options.batch));
+    }
+    if (options.top < 0) {
+      return wrong_argument("EVALUATE-TOP", "top: expected at least 0, found " + std::to_string(options.top));
+    }
+    if (input.dim() == 0) return wrong_argument("EVALUATE-INPUT", "the input is a single number, not a set of items");
+    if (input.dtype() != DType::f32) {
+      return wrong_argument("EVALUATE-INPUT",
+                            "the input: expected float32, found " + std::string(to_string(input.dtype())));
+    }
+    RUSHLIGHT_TRY_ASSIGN(Session session, model.session(options.device, options.session));
+    RUSHLIGHT_TRY_ASSIGN(const Tensor host, input.to(Device::cpu()));
+    RUSHLIGHT_TRY_ASSIGN(const Tensor dense, host.contiguous());
 
-  RUSHLIGHT_TRY_ASSIGN(const std::span<const float> scores, std::as_const(evaluation.output).values<float>());
-  const std::vector<std::string>& labels = options.labels.empty() ? model.graph().labels() : options.labels;
-  const bool are_probabilities = ends_in_softmax(model.graph());
-  const auto classes = static_cast<std::size_t>(out_shape[1]);
-  std::int64_t right = 0;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(evaluation.items); ++i) {
-    const std::span<const float> row = scores.subspan(i * classes, classes);
-    evaluation.results.push_back(score_item(row, are_probabilities, static_cast<std::size_t>(options.top), labels));
-    if (targets.empty()) continue;
-    const EvaluatedItem best = score_item(row, true, 1, {});
-    if (!best.top.empty() && best.top[0].index == targets[i]) ++right;
-  }
-  if (!targets.empty()) {
-    evaluation.accuracy = static_cast<double>(right) / static_cast<double>(evaluation.items);
-  }
-  return evaluation;
+    Evaluation evaluation;
+    evaluation.device = session.device();
+    evaluation.items = dense.shape()[0];
+    // A model that declares a batch size gets it.
+    const Shape& declared = model.inputs()[0].shape;
+    const std::int64_t batch = declared.empty() || declared[0] < 0 ? options.batch : declared[0];
+    Shape item(dense.shape().begin(), dense.shape().end());
+    item[0] = std::min(batch, evaluation.items);
+    RUSHLIGHT_TRY_ASSIGN(const std::vector<Shape> shapes, session.output_shapes(std::span(&item, 1)));
+    Shape out_shape = shapes[0];
+    if (out_shape.empty() || out_shape[0] != item[0]) {
+      return wrong_argument("EVALUATE-OUTPUT", "the model joins the items of a batch: its output for " +
+                                                   model::shape_text(item) + " is " + model::shape_text(out_shape));
+    }
+    out_shape[0] = evaluation.items;
+    RUSHLIGHT_TRY_ASSIGN(evaluation.output, Tensor::zeros(DType::f32, out_shape));
+    const bool has_classes = out_shape.size() == 2;
+    std::vector<std::int64_t> targets;
+    if (options.targets != nullptr) {
+      if (!has_classes) {
+        return wrong_argument("EVALUATE-TARGETS", "targets need an output of shape [items, classes], found " +
+                                                      model::shape_text(out_shape));
+      }
+      RUSHLIGHT_TRY_ASSIGN(targets, read_targets(*options.targets, evaluation.items, out_shape[1]));
+    }
+    RUSHLIGHT_TRY(run_batches(session, dense, evaluation.output, batch, options.progress, evaluation.milliseconds));
+    if (!has_classes) return evaluation;
+
+    RUSHLIGHT_TRY_ASSIGN(const std::span<const float> scores, std::as_const(evaluation.output).values<float>());
+    const std::vector<std::string>& labels = options.labels.empty() ? model.graph().labels() : options.labels;
+    const bool are_probabilities = ends_in_softmax(model.graph());
+    const auto classes = static_cast<std::size_t>(out_shape[1]);
+    std::int64_t right = 0;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(evaluation.items); ++i) {
+      const std::span<const float> row = scores.subspan(i * classes, classes);
+      evaluation.results.push_back(score_item(row, are_probabilities, static_cast<std::size_t>(options.top), labels));
+      if (targets.empty()) continue;
+      // Where a score is NaN no class is the best one.
+      if (std::any_of(row.begin(), row.end(), [](float score) { return std::isnan(score); })) continue;
+      const EvaluatedItem best = score_item(row, true, 1, {});
+      if (!best.top.empty() && best.top[0].index == targets[i]) ++right;
+    }
+    if (!targets.empty()) {
+      evaluation.accuracy = static_cast<double>(right) / static_cast<double>(evaluation.items);
+    }
+    return evaluation;
+  });
 }
 
 }  // namespace rushlight

@@ -70,11 +70,25 @@ void share_in_place(Plan& plan) {
     return buffer;
   };
   std::vector<std::size_t> last_use(plan.buffers.size(), 0);
+  std::vector<std::size_t> first_use(plan.buffers.size(), plan.steps.size());
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const StepTensors used = tensors_of(plan.steps[i]);
-    for (const TensorId input : used.inputs) last_use[plan.tensors[input].buffer] = i;
-    for (const TensorId output : used.outputs) last_use[plan.tensors[output].buffer] = i;
+    const auto touch = [&](TensorId tensor) {
+      const std::uint32_t buffer = plan.tensors[tensor].buffer;
+      last_use[buffer] = i;
+      first_use[buffer] = std::min(first_use[buffer], i);
+    };
+    for (const TensorId input : used.inputs) touch(input);
+    for (const TensorId output : used.outputs) touch(output);
   }
+  // The same elements of buffers of one size, which for general steps in_place_input() has looked at.
+  const auto lie_alike = [&](TensorId a, TensorId b, const Step& step) {
+    const PlannedTensor& x = plan.tensors[a];
+    const PlannedTensor& y = plan.tensors[b];
+    return plan.buffers[buffer_of(a)].size_bytes == plan.buffers[buffer_of(b)].size_bytes &&
+           x.begin_bytes == y.begin_bytes &&
+           (std::holds_alternative<GeneralStep>(step.work) || x.row_stride == y.row_stride);
+  };
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const TensorId output = tensors_of(plan.steps[i]).outputs[0];
     const TensorId elsewhere = read_elsewhere(plan.steps[i]);
@@ -87,7 +101,8 @@ void share_in_place(Plan& plan) {
       const std::uint32_t from = buffer_of(operand);
       const std::uint32_t to = buffer_of(output);
       if (from == to || plan.buffers[from].place != Place::arena || last_use[from] != i) continue;
-      if (plan.buffers[from].size_bytes != plan.buffers[to].size_bytes) continue;
+      // A concatenation has several writers: what one of them wrote before would lie over the operand.
+      if (first_use[to] != i || !lie_alike(operand, output, plan.steps[i])) continue;
       if (elsewhere != kNone && buffer_of(elsewhere) == from) continue;
       merged[from] = to;
       break;

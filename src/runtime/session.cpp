@@ -1,6 +1,8 @@
 #include "rushlight/session.hpp"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <optional>
@@ -8,6 +10,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "model/describe.hpp"
 #include "model/model_impl.hpp"
@@ -305,19 +308,23 @@ Device Session::device() const noexcept {
 }
 
 Result<std::vector<Shape>> Session::output_shapes(std::span<const Shape> input_shapes) const {
-  RUSHLIGHT_TRY(impl_->check_count("input", input_shapes.size(), inputs().size()));
-  for (std::size_t port = 0; port < input_shapes.size(); ++port) {
-    RUSHLIGHT_TRY(impl_->check_input(port, input_shapes[port]));
-  }
-  RUSHLIGHT_TRY_ASSIGN(const std::vector<Shape> edges, impl_->model->graph.infer_shapes(input_shapes));
-  std::vector<Shape> shapes;
-  for (const Port& port : outputs()) shapes.push_back(edges[static_cast<std::size_t>(port.edge.index)]);
-  return shapes;
+  return or_no_memory([&]() -> Result<std::vector<Shape>> {
+    RUSHLIGHT_TRY(impl_->check_count("input", input_shapes.size(), inputs().size()));
+    for (std::size_t port = 0; port < input_shapes.size(); ++port) {
+      RUSHLIGHT_TRY(impl_->check_input(port, input_shapes[port]));
+    }
+    RUSHLIGHT_TRY_ASSIGN(const std::vector<Shape> edges, impl_->model->graph.infer_shapes(input_shapes));
+    std::vector<Shape> shapes;
+    for (const Port& port : outputs()) shapes.push_back(edges[static_cast<std::size_t>(port.edge.index)]);
+    return shapes;
+  });
 }
 
 Status Session::prepare(std::span<const Shape> input_shapes) {
-  return impl_->select(input_shapes.size(),
-                       [&](std::size_t port) { return std::span<const std::int64_t>(input_shapes[port]); });
+  return or_no_memory([&]() -> Status {
+    return impl_->select(input_shapes.size(),
+                         [&](std::size_t port) { return std::span<const std::int64_t>(input_shapes[port]); });
+  });
 }
 
 std::uint64_t Session::workspace_bytes() const noexcept {
@@ -334,63 +341,76 @@ std::string_view Session::launching() const noexcept {
 }
 
 Status Session::run(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs) {
-  return impl_->run(inputs, outputs);
+  return or_no_memory([&]() -> Status { return impl_->run(inputs, outputs); });
 }
 
 Result<Completion> Session::run_async(std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs,
                                       const AsyncOptions& options) {
-  if (options.stream != nullptr && device().kind != Device::Kind::cuda) {
-    return wrong_argument("RUN-STREAM",
-                          "a stream was given to a session on " + to_string(device()) + ", expected one on a GPU");
-  }
-  RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Program> program, impl_->program_for(inputs, outputs));
-  if (program == nullptr) return Completion();
-  RUSHLIGHT_TRY_ASSIGN(const std::uint64_t ticket, program->run_async(inputs, outputs, options.stream));
-  impl_->plans[impl_->current].last_ticket = ticket;
-  return ticket == 0 ? Completion() : Completion(std::move(program), ticket);
+  return or_no_memory([&]() -> Result<Completion> {
+    if (options.stream != nullptr && device().kind != Device::Kind::cuda) {
+      return wrong_argument("RUN-STREAM",
+                            "a stream was given to a session on " + to_string(device()) + ", expected one on a GPU");
+    }
+    RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<Program> program, impl_->program_for(inputs, outputs));
+    if (program == nullptr) return Completion();
+    RUSHLIGHT_TRY_ASSIGN(const std::uint64_t ticket, program->run_async(inputs, outputs, options.stream));
+    impl_->plans[impl_->current].last_ticket = ticket;
+    return ticket == 0 ? Completion() : Completion(std::move(program), ticket);
+  });
 }
 
 Result<Tensor> Session::run(const Tensor& input) {
-  if (outputs().size() != 1) {
-    return wrong_argument("RUN-COUNT", "the model has " + model::count_text(outputs().size(), "output") +
-                                           ": run it with a list of tensors");
-  }
-  RUSHLIGHT_TRY_ASSIGN(std::vector<Tensor> results, run(std::span(&input, 1)));
-  return std::move(results.front());
+  return or_no_memory([&]() -> Result<Tensor> {
+    if (outputs().size() != 1) {
+      return wrong_argument("RUN-COUNT", "the model has " + model::count_text(outputs().size(), "output") +
+                                             ": run it with a list of tensors");
+    }
+    RUSHLIGHT_TRY_ASSIGN(std::vector<Tensor> results, run(std::span(&input, 1)));
+    return std::move(results.front());
+  });
 }
 
 Result<std::vector<Tensor>> Session::run(std::span<const Tensor> input_tensors) {
-  std::vector<Tensor> dense;
-  std::vector<TensorView> in;
-  for (const Tensor& tensor : input_tensors) {
-    RUSHLIGHT_TRY_ASSIGN(const Tensor host, tensor.to(Device::cpu()));
-    RUSHLIGHT_TRY_ASSIGN(Tensor contiguous, host.contiguous());
-    dense.push_back(std::move(contiguous));
-  }
-  for (const Tensor& tensor : dense) {
-    RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> bytes, tensor.bytes());
-    in.push_back({.data = bytes.data(), .dtype = tensor.dtype(), .shape = tensor.shape()});
-  }
-  RUSHLIGHT_TRY(impl_->select(in.size(), [&](std::size_t port) { return in[port].shape; }));
-  std::vector<Tensor> results;
-  std::vector<MutableTensorView> out;
-  for (const EdgeType& type : impl_->plans[impl_->current].outputs) {
-    RUSHLIGHT_TRY_ASSIGN(Tensor tensor, Tensor::zeros(type.dtype, type.shape));
-    results.push_back(std::move(tensor));
-  }
-  for (Tensor& tensor : results) {
-    RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> bytes, tensor.mutable_bytes());
-    out.push_back({.data = bytes.data(), .dtype = tensor.dtype(), .shape = tensor.shape()});
-  }
-  RUSHLIGHT_TRY(impl_->run(in, out));
-  return results;
+  return or_no_memory([&]() -> Result<std::vector<Tensor>> {
+    std::vector<Tensor> dense;
+    std::vector<TensorView> in;
+    for (const Tensor& tensor : input_tensors) {
+      RUSHLIGHT_TRY_ASSIGN(const Tensor host, tensor.to(Device::cpu()));
+      RUSHLIGHT_TRY_ASSIGN(Tensor contiguous, host.contiguous());
+      dense.push_back(std::move(contiguous));
+    }
+    for (const Tensor& tensor : dense) {
+      RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> bytes, tensor.bytes());
+      in.push_back({.data = bytes.data(), .dtype = tensor.dtype(), .shape = tensor.shape()});
+    }
+    RUSHLIGHT_TRY(impl_->select(in.size(), [&](std::size_t port) { return in[port].shape; }));
+    std::vector<Tensor> results;
+    std::vector<MutableTensorView> out;
+    for (const EdgeType& type : impl_->plans[impl_->current].outputs) {
+      RUSHLIGHT_TRY_ASSIGN(Tensor tensor, Tensor::zeros(type.dtype, type.shape));
+      results.push_back(std::move(tensor));
+    }
+    for (Tensor& tensor : results) {
+      RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> bytes, tensor.mutable_bytes());
+      out.push_back({.data = bytes.data(), .dtype = tensor.dtype(), .shape = tensor.shape()});
+    }
+    RUSHLIGHT_TRY(impl_->run(in, out));
+    return results;
+  });
 }
 
 Result<Session> Model::session(Device device, const SessionOptions& options) const {
-  return runtime::make_session(impl_, device, options, nullptr);
+  return or_no_memory([&]() -> Result<Session> { return runtime::make_session(impl_, device, options, nullptr); });
 }
 
 namespace {
+
+// As many digits as tell this number from others.
+std::string shortest_text(float value) {
+  std::array<char, 32> text{};
+  const std::to_chars_result end = std::to_chars(text.data(), text.data() + text.size(), value);
+  return {text.data(), end.ptr};
+}
 
 Status check_int8(const SessionOptions& options, const Backend& backend) {
   if (!(backend.device() == Device::cpu()) || options.implementation == Implementation::reference) {
@@ -410,7 +430,7 @@ Status check_int8(const SessionOptions& options, const Backend& backend) {
     if (std::isfinite(range.low) && std::isfinite(range.high) && range.low <= 0 && range.high >= 0) continue;
     return wrong_argument("CALIBRATION-RANGE", "the calibration's range for layer " + rushlight::quoted(layer) +
                                                    ": expected a finite one that holds 0, found " +
-                                                   std::to_string(range.low) + " to " + std::to_string(range.high));
+                                                   shortest_text(range.low) + " to " + shortest_text(range.high));
   }
   return {};
 }
@@ -478,7 +498,10 @@ Result<Session> runtime::make_session(const std::shared_ptr<const Model::Impl>& 
     if (one_item.back()[0] < 0) one_item.back()[0] = 1;
   }
   Session result(std::move(session));
-  if (one_item.size() == result.inputs().size()) RUSHLIGHT_TRY(result.prepare(one_item));
+  // Some networks take no single item (pairs, clips of eight pictures): these are planned at their first run.
+  if (one_item.size() == result.inputs().size() && model->graph.infer_types(one_item)) {
+    RUSHLIGHT_TRY(result.prepare(one_item));
+  }
   return result;
 }
 

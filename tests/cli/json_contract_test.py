@@ -5,6 +5,7 @@
 """
 import json
 import math
+import os
 import pathlib
 import shutil
 import struct
@@ -30,9 +31,9 @@ VERBS = [line.split()[0] for line in
 VERBS.remove("help")
 
 
-def npy(numbers):
+def npy(numbers, shape=None):
     """An .npy file of float32."""
-    head = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d,), }" % len(numbers)
+    head = "{'descr': '<f4', 'fortran_order': False, 'shape': %r, }" % (shape or (len(numbers),),)
     head = head.ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + struct.pack(
         "<%df" % len(numbers), *numbers)
@@ -501,6 +502,29 @@ class Envelope(unittest.TestCase):
         self.assertEqual(len(report["outputs"]), 1000)
         self.assertEqual(len(report["outputs"][0]["top"]), 5)
         self.assertGreater(report["accuracy"], 0.88)
+
+    def test_run_of_what_is_no_number(self):
+        with tempfile.TemporaryDirectory() as folder:
+            item = pathlib.Path(folder) / "nan.npy"
+            item.write_bytes(npy([math.nan] + [0.5] * 783, (1, 1, 28, 28)))
+            done = subprocess.run([PROGRAM, "run", CNN, "--spec", SPEC, "--input", item], capture_output=True, text=True,
+                                  timeout=30, check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertRegex(done.stdout, r"(?m)^ *\d+ +\S+ +nan *$")
+
+    def test_threads_of_a_run(self):
+        item = pathlib.Path(GOLDEN / "fashion" / "images-1000.idx3-ubyte")
+        told = subprocess.run([PROGRAM, "run", CNN, "--spec", SPEC, "--idx", item, "--threads", "0"], capture_output=True,
+                              text=True, check=False).stdout
+        processors = len(os.sched_getaffinity(0))
+        self.assertIn(f"{processors} thread", told)
+
+    def test_an_output_that_takes_nothing(self):
+        with open("/dev/full", "w") as full:
+            for words in (["list", CNN], ["list", "--json", CNN], ["devices"], ["help", "run"], ["verify", CNN]):
+                done = subprocess.run([PROGRAM, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+                self.assertEqual(done.returncode, 3, words)
+                self.assertIn("rushlight: cannot write to the standard output: No space left on device\n", done.stderr)
 
     def test_tuning(self):
         with tempfile.TemporaryDirectory() as folder:

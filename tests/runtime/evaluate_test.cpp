@@ -56,6 +56,15 @@ TEST(Evaluate, CountsTheRightOnes) {
   }
 }
 
+TEST(Evaluate, AnItemWithNaNAmongItsScoresIsNotRight) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<std::int64_t> classes{0, 0, 2};
+  const Tensor targets = Tensor::from_values<std::int64_t>(classes, {3}).value();
+  const auto evaluation =
+      evaluate(echo(), tensor_of({nan, nan, nan, nan, 1, 2, 0, 1, 2}, {3, 3}), {.targets = &targets}).value();
+  EXPECT_DOUBLE_EQ(1.0 / 3, evaluation.accuracy.value());
+}
+
 TEST(Evaluate, NaNRanksFirstAsInTorch) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const auto evaluation = evaluate(echo(), tensor_of({1, nan, 9}, {1, 3})).value();

@@ -599,7 +599,7 @@ TEST(Int8Session, RefusesRangesThatAreNone) {
     ASSERT_FALSE(session);
     EXPECT_EQ("CALIBRATION-RANGE", session.error().finding.code);
   }
-  EXPECT_EQ("the calibration's range for layer '2': expected a finite one that holds 0, found -2.000000 to -1.000000",
+  EXPECT_EQ("the calibration's range for layer '2': expected a finite one that holds 0, found -2 to -1",
             model.session(Device::cpu(), options).error().finding.message);
 }
 
@@ -615,6 +615,16 @@ TEST(Int8Session, KeepsItsCalibration) {
 }
 
 // --- calibrate() ---
+
+TEST(Calibrate, ALayerThatReadsNothingFiniteIsAnError) {
+  const Model model = model_of(Linear{.in_features = 2, .out_features = 1},
+                               {{"weight", tensor_of({1, 1}, {1, 2})}, {"bias", tensor_of({0}, {1})}});
+  const Tensor sample = tensor_of({kNan, kInf}, {1, 2});
+  const auto calibration = calibrate(model, std::span(&sample, 1));
+  ASSERT_FALSE(calibration);
+  EXPECT_EQ("layer 'op' read no finite number: what the samples become there is NaN or infinite",
+            calibration.error().finding.message);
+}
 
 TEST(Calibrate, FindsWhatLayersRead) {
   const Model model = model_of(Linear{.in_features = 2, .out_features = 1},

@@ -372,5 +372,38 @@ TEST(Plan, AVeryLongChainIsPlannedInLinearTime) {
   expect_sound(plan_of(g.build().value(), {{1, 4}}));
 }
 
+// A concatenation is written by several steps: none of them may work in place of an operand that lies over what
+// another one has written, or reads.
+TEST(Plan, NothingIsComputedInPlaceOfWhatOthersOfAConcatenationNeed) {
+  const Conv2d same{.in_channels = 32, .out_channels = 32, .kernel_size = 3, .padding = 1};
+  const auto halves_of = [](GraphBuilder& g) {
+    const Edge wide = g.apply("wide", Conv2d{.in_channels = 3, .out_channels = 64, .kernel_size = 1}, g.input("x"));
+    return g.apply("halves", Chunk{.chunks = 2, .dim = 1}, std::span(&wide, 1), 2);
+  };
+  const auto judge = [](GraphBuilder& g, const Edge& result) {
+    g.output("y", g.apply("after", Conv2d{.in_channels = 64, .out_channels = 5, .kernel_size = 1}, result));
+    const Graph graph = g.build().value();
+    expect_sound(plan_of(graph, {{2, 3, 9, 7}}));
+    expect_cpu_fits_reference(made_up_model(graph), made_up("input", {2, 3, 9, 7}), 1e-5);
+  };
+  for (const bool swapped : {false, true}) {
+    SCOPED_TRACE(swapped);
+    GraphBuilder norms;
+    const std::vector<Edge> halves = halves_of(norms);
+    const Edge conv = norms.apply("conv", same, halves[0]);
+    const Edge norm = norms.apply("norm", BatchNorm2d{.num_features = 32}, halves[1]);
+    judge(norms,
+          swapped ? norms.apply("cat", Cat{.dim = 1}, norm, conv) : norms.apply("cat", Cat{.dim = 1}, conv, norm));
+
+    // A reversible block.
+    GraphBuilder couplings;
+    const std::vector<Edge> parts = halves_of(couplings);
+    const Edge first = couplings.apply("add1", Add{}, couplings.apply("conv1", same, parts[1]), parts[0]);
+    const Edge second = couplings.apply("add2", Add{}, couplings.apply("conv2", same, first), parts[1]);
+    judge(couplings, swapped ? couplings.apply("cat", Cat{.dim = 1}, second, first)
+                             : couplings.apply("cat", Cat{.dim = 1}, first, second));
+  }
+}
+
 }  // namespace
 }  // namespace rushlight::test

@@ -532,5 +532,18 @@ TEST(Session, AnEnsembleGivesTheMeanOfItsModels) {
   expect_close(mean, run_once(session, x), 1e-6);
 }
 
+// Pairs, clips: the session is there, and one item is what is refused.
+TEST(Session, OfANetworkThatTakesNoSingleItem) {
+  GraphBuilder g;
+  const Edge x = g.input("x", {-1, 3});
+  const std::vector<Edge> pair = g.apply("pair", Chunk{.chunks = 2, .dim = 0}, std::span(&x, 1), 2);
+  g.output("difference", g.apply("sub", Sub{}, pair[0], pair[1]));
+  const Model model = made_up_model(g.build().value());
+  Session session = model.session().value();
+  EXPECT_FALSE(session.run(made_up("one", {1, 3})));
+  const Tensor two = Tensor::from_values<float>(std::vector<float>{5, 7, 9, 1, 2, 3}, {2, 3}).value();
+  EXPECT_EQ(floats_of(session.run(two).value()), (std::vector<float>{4, 5, 6}));
+}
+
 }  // namespace
 }  // namespace rushlight::test

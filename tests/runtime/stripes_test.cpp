@@ -137,5 +137,31 @@ TEST(Stripes, GiveWhatTheLayersGiveOneByOne) {
   }
 }
 
+// Reshapes and permutations are no steps: the second layer may see the same memory as other pictures.
+TEST(Stripes, AreNoneWhereTheSecondLayerSeesOtherPictures) {
+  const std::int64_t wide = 64;
+  const auto rows = static_cast<std::int64_t>(l2_cache_bytes() / 4 / sizeof(float) / wide / 64) + 2;
+  const std::int64_t height = rows / 2 * 2;
+  struct View {
+    const char* name;
+    std::vector<Operator> path;
+    Operator reader;
+  };
+  const Conv1d along{.in_channels = wide, .out_channels = wide, .kernel_size = 3, .padding = 1, .groups = wide};
+  const std::vector<View> views = {
+      {"lines", {Permute{.dims = {0, 2, 1, 3}}, Reshape{.shape = {-1, wide, 64}}}, along},
+      {"one line", {Flatten{.start_dim = 2}}, along},
+      {"wider", {Reshape{.shape = {2, wide, height / 2, 128}}}, depthwise(wide, 3, 1)},
+  };
+  for (const View& view : views) {
+    SCOPED_TRACE(view.name);
+    GraphBuilder g;
+    Edge x = g.apply("first", pointwise(8, wide), g.input("x"));
+    for (std::size_t i = 0; i < view.path.size(); ++i) x = g.apply("view" + std::to_string(i), view.path[i], x);
+    g.output("y", g.apply("reader", view.reader, x));
+    expect_cpu_fits_reference(made_up_model(g.build().value()), made_up("input", {2, 8, height, 64}));
+  }
+}
+
 }  // namespace
 }  // namespace rushlight::test

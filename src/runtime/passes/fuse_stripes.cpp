@@ -44,11 +44,12 @@ class Stripes {
       const ConvStep* first = conv_at(before);
       if (first == nullptr || erase[before] || !may_come_first(*first) || depthwise->epilogue.residual != kNone)
         continue;
+      if (!are_same_pictures(first->output, depthwise->input)) continue;
       StripeStep stripes{.first = *first, .depthwise = *depthwise, .last = {}};
       erase[before] = true;
       const std::size_t after = reader_of(depthwise->output);
       const ConvStep* last = conv_at(after);
-      if (last != nullptr && is_pointwise(*last)) {
+      if (last != nullptr && is_pointwise(*last) && are_same_pictures(depthwise->output, last->input)) {
         stripes.last = *last;
         erase[i] = true;
         plan_.steps[after].work = std::move(stripes);
@@ -77,6 +78,12 @@ class Stripes {
     const PlannedTensor& planned = plan_.tensors[tensor];
     return plan_.buffers[planned.buffer].place == Place::arena && use.count == 2 && use.maker != kNoStep &&
            use.reader != kNoStep && planned.begin_bytes == 0 && planned.is_dense();
+  }
+  // Reshapes are no steps: a reader may see the same memory as other pictures, of which other rows are neighbours.
+  [[nodiscard]] bool are_same_pictures(TensorId a, TensorId b) const {
+    const PlannedTensor& x = plan_.tensors[a];
+    const PlannedTensor& y = plan_.tensors[b];
+    return x.n == y.n && x.h == y.h && x.w == y.w && x.c == y.c;
   }
   [[nodiscard]] const ConvStep* conv_at(std::size_t step) const {
     return step == kNoStep ? nullptr : std::get_if<ConvStep>(&plan_.steps[step].work);
