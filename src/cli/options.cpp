@@ -1,10 +1,22 @@
 #include "cli/options.hpp"
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
 #include <type_traits>
 
 namespace rushlight::cli {
 namespace {
+
+// CLI11's own checks print the largest double that there is.
+CLI::Validator expect_at_least(std::int64_t least) {
+  return {[least](const std::string& text) {
+            std::int64_t value = 0;
+            if (CLI::detail::lexical_cast(text, value) && value >= least) return std::string();
+            return "expected at least " + std::to_string(least) + ", found " + text;
+          },
+          ""};
+}
 
 void add_to(CLI::App& app, const Option& option) {
   CLI::Option* const added = std::visit(
@@ -25,7 +37,7 @@ void add_to(CLI::App& app, const Option& option) {
   if (option.least && option.most) {
     added->check(CLI::Range(*option.least, *option.most));
   } else if (option.least) {
-    added->check(*option.least > 0 ? CLI::PositiveNumber : CLI::NonNegativeNumber);
+    added->check(expect_at_least(*option.least));
   }
   if (option.delimiter != '\0') added->delimiter(option.delimiter);
   if (option.is_required) added->required();

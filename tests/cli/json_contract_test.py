@@ -691,6 +691,8 @@ class Envelope(unittest.TestCase):
         self.assertEqual([row["error"] for row in rows], [0, 0])
         self.assertEqual(self.check("bench", 2, CNN, *quick, "--input", "1,,28")["findings"][0]["code"], "ARG-SHAPE")
         self.check("bench", 2, CNN, "--spec", SPEC, "--seconds", "-1")
+        self.assertIn("--batch: expected at least 1, found 0",
+                      self.check("bench", 2, CNN, *quick, "--batch", "0")["findings"][0]["message"])
 
     def test_summary(self):
         report = self.check("summary", 0, CNN, "--spec", SPEC)
