@@ -9,7 +9,7 @@
 
 namespace rushlight::runtime {
 
-// Called by the thread that runs the program. It may throw std::bad_alloc, which passes through Session::run().
+// Called by the thread that runs the program. It may throw std::bad_alloc, which Session::run() makes an error of.
 class ActivationRecorder {
  public:
   virtual ~ActivationRecorder() = default;
