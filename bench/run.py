@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -72,14 +73,11 @@ def without_folder(option):
 
 
 def free_path(folder, name):
-    """A file of this day that does not exist yet: samples are never overwritten."""
+    """A file of this day behind all that are there: the newest has the highest number, though others may be gone."""
     day = datetime.date.today().isoformat()
-    path = folder / f"{day}-{name}.json"
-    count = 1
-    while path.exists():
-        count += 1
-        path = folder / f"{day}-{name}-{count}.json"
-    return path
+    numbers = [re.fullmatch(rf"{day}-{re.escape(name)}(?:-(\d+))?\.json", path.name) for path in folder.glob(f"{day}-*.json")]
+    taken = max((int(found[1] or 1) for found in numbers if found), default=0)
+    return folder / (f"{day}-{name}-{taken + 1}.json" if taken else f"{day}-{name}.json")
 
 
 def write_blocks(folder, document):

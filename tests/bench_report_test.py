@@ -5,6 +5,7 @@ and the pages are what they make of the newest results.
     bench_report_test.py SOURCE_DIR
 """
 import contextlib
+import datetime
 import json
 import pathlib
 import subprocess
@@ -21,6 +22,7 @@ import cuda_report  # noqa: E402
 import forward_report  # noqa: E402
 import kernels_report  # noqa: E402
 import layers  # noqa: E402
+import run  # noqa: E402
 
 
 def block(rival, *rounds):
@@ -121,6 +123,18 @@ def kernels_document():
                         *(sample("direct/net/b", time, **{**layer, "layers": 1}) for time in (900, 900, 900)),
                         sample("gemv/net/fc", 500, bytes=9e6, label="linear"),
                         sample("winograd2/net/a", 1, error_occurred=True)]}
+
+
+class Names(unittest.TestCase):
+    def test_a_new_result_is_the_newest_though_others_are_gone(self):
+        day = datetime.date.today().isoformat()
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            self.assertEqual(run.free_path(folder, "x").name, f"{day}-x.json")
+            for there in ("x.json", "x-3.json", "x-y.json"):
+                (folder / f"{day}-{there}").touch()
+            self.assertEqual(run.free_path(folder, "x").name, f"{day}-x-4.json")
+            self.assertEqual(run.free_path(folder, "x-y").name, f"{day}-x-y-2.json")
 
 
 class Kernels(unittest.TestCase):
