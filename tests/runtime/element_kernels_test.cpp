@@ -9,33 +9,17 @@
 #include <string>
 #include <vector>
 
-#include "base/cpu_features.hpp"
+#include "runtime/all_kernels.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
 
 namespace rushlight::test {
 namespace {
 
 using runtime::cpu::ElementKernel;
-using runtime::cpu::Kernels;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr double kEpsilon = std::numeric_limits<float>::epsilon();
-
-struct NamedKernels {
-  std::string name;
-  const Kernels* kernels;
-};
-
-std::vector<NamedKernels> all_kernels() {
-  std::vector<NamedKernels> all = {{"baseline", &runtime::cpu::baseline_kernels()}};
-#if defined(__x86_64__)
-  const CpuFeatures features = detect_cpu_features();
-  if (features.avx2) all.push_back({"avx2", &runtime::cpu::avx2_kernels()});
-  if (features.avx512) all.push_back({"avx512", &runtime::cpu::avx512_kernels()});
-#endif
-  return all;
-}
 
 // Small ones and large ones, both signs, a value for each lane of any vector and some left over.
 std::vector<float> numbers(float largest) {

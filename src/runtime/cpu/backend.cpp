@@ -56,7 +56,7 @@ class CpuBackend final : public Backend {
   [[nodiscard]] std::string lacks(const Node&) const override { return ""; }
 
   [[nodiscard]] Result<std::shared_ptr<PackedWeights>> make_weights(const Network&) const override {
-    return std::shared_ptr<PackedWeights>(std::make_shared<CpuWeights>());
+    return std::shared_ptr<PackedWeights>(std::make_shared<CpuWeights>(kernels_));
   }
 
   [[nodiscard]] Result<std::unique_ptr<Program>> compile(const Network& network, std::span<const Shape> input_shapes,

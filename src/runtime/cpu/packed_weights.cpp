@@ -40,56 +40,19 @@ Result<std::shared_ptr<PackedArray>> pack_vector(std::span<const float> values, 
 }
 
 // Outputs [first, first + count) as one panel [pixel][channel][width].
-//
-// Some channels of all outputs at a time go through a buffer that stays in L1: rows of a panel that are a power of two
-// apart would fall on the same lines of the cache.
-class PanelPacker {
- public:
-  PanelPacker(const WeightSource& weight, std::size_t width)
-      : weight_(weight),
-        width_(width),
-        stripe_(std::clamp<std::size_t>(kBufferFloats / (weight.pixels * width), 1,
-                                        std::max<std::size_t>(1, weight.channels))),
-        buffer_(stripe_ * weight.pixels * width, 0.0F),
-        scales_(width, 1.0) {}
+void pack_panel(const WeightSource& weight, std::size_t first, std::size_t count, std::size_t width,
+                const Kernels& kernels, float* panel) {
+  kernels.pack({.from = weight.values.data() + first * weight.channels * weight.pixels,
+                .outputs = count,
+                .channels = weight.channels,
+                .pixels = weight.pixels,
+                .scales = weight.scales.empty() ? nullptr : weight.scales.data() + first,
+                .to = panel,
+                .width = width});
+}
 
-  void run(std::size_t first, std::size_t count, float* panel) {
-    for (std::size_t o = 0; o < count && !weight_.scales.empty(); ++o) scales_[o] = weight_.scales[first + o];
-    for (std::size_t c = 0; c < weight_.channels; c += stripe_) {
-      const std::size_t channels = std::min(stripe_, weight_.channels - c);
-      const std::size_t rows = channels * weight_.pixels;
-      for (std::size_t o = 0; o < count; ++o) {
-        const float* const from = weight_.values.data() + ((first + o) * weight_.channels + c) * weight_.pixels;
-        for (std::size_t row = 0; row < rows; ++row) buffer_[row * width_ + o] = from[row];
-      }
-      for (std::size_t row = 0; row < rows; ++row) {
-        const std::size_t channel = c + row / weight_.pixels;
-        const std::size_t pixel = row % weight_.pixels;
-        store(buffer_.data() + row * width_, count, panel + (pixel * weight_.channels + channel) * width_);
-      }
-    }
-  }
-
- private:
-  void store(const float* from, std::size_t count, float* to) const {
-    if (weight_.scales.empty()) {
-      std::copy_n(from, count, to);
-    } else {
-      for (std::size_t o = 0; o < count; ++o) to[o] = static_cast<float>(static_cast<double>(from[o]) * scales_[o]);
-    }
-    std::fill(to + count, to + width_, 0.0F);
-  }
-
-  static constexpr std::size_t kBufferFloats = 6144;
-
-  const WeightSource& weight_;
-  std::size_t width_;
-  std::size_t stripe_;  // channels
-  std::vector<float> buffer_;
-  std::vector<double> scales_;
-};
-
-Result<std::shared_ptr<PackedArray>> pack_panels(const WeightSource& weight, const PackedForm& form) {
+Result<std::shared_ptr<PackedArray>> pack_panels(const WeightSource& weight, const PackedForm& form,
+                                                 const Kernels& kernels) {
   const std::size_t depth = weight.channels * weight.pixels;
   const std::size_t outputs = weight.outputs / form.groups;
   const std::size_t panels = panels_for(outputs, form.width);
@@ -97,15 +60,13 @@ Result<std::shared_ptr<PackedArray>> pack_panels(const WeightSource& weight, con
   const std::size_t columns = panels == 0 ? 0 : (panels - 1) * form.width + last_width;
   RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, make_packed_array(form.groups * columns, depth));
   float* panel = array->memory.floats();
-  PanelPacker packer(weight, form.width);
-  PanelPacker last(weight, last_width);
   for (std::size_t group = 0; group < form.groups; ++group) {
     for (std::size_t i = 0; i + 1 < panels; ++i, panel += depth * form.width) {
-      packer.run(group * outputs + i * form.width, form.width, panel);
+      pack_panel(weight, group * outputs + i * form.width, form.width, form.width, kernels, panel);
     }
     if (panels == 0) continue;
     const std::size_t done = (panels - 1) * form.width;
-    last.run(group * outputs + done, outputs - done, panel);
+    pack_panel(weight, group * outputs + done, outputs - done, last_width, kernels, panel);
     panel += depth * last_width;
   }
   return array;
@@ -126,7 +87,8 @@ std::vector<std::size_t> operand_rows(const WeightSource& weight, const PackedFo
 }
 
 // Strip after strip through a panel of floats, [k][16]: two of its rows are a row of words.
-Result<std::shared_ptr<PackedArray>> pack_bf16_strips(const WeightSource& weight, const PackedForm& form) {
+Result<std::shared_ptr<PackedArray>> pack_bf16_strips(const WeightSource& weight, const PackedForm& form,
+                                                      const Kernels& kernels) {
   const std::size_t depth = weight.channels * weight.pixels;
   const std::vector<std::size_t> rows = operand_rows(weight, form, depth);
   const std::size_t outputs = weight.outputs / form.groups;
@@ -134,11 +96,11 @@ Result<std::shared_ptr<PackedArray>> pack_bf16_strips(const WeightSource& weight
   RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array,
                        make_packed_array(form.groups * strips, rows.size() / 2 * kStripOutputs));
   std::vector<float> panel((depth + 1) * kStripOutputs, 0.0F);  // the last row stays zeros
-  PanelPacker packer(weight, kStripOutputs);
   auto* to = reinterpret_cast<std::uint16_t*>(array->memory.data());
   for (std::size_t group = 0; group < form.groups; ++group) {
     for (std::size_t first = 0; first < outputs; first += kStripOutputs) {
-      packer.run(group * outputs + first, std::min(kStripOutputs, outputs - first), panel.data());
+      pack_panel(weight, group * outputs + first, std::min(kStripOutputs, outputs - first), kStripOutputs, kernels,
+                 panel.data());
       for (std::size_t i = 0; i < rows.size(); i += 2) {
         const float* const even = panel.data() + rows[i] * kStripOutputs;
         const float* const odd = panel.data() + rows[i + 1] * kStripOutputs;
@@ -164,15 +126,16 @@ Result<std::shared_ptr<PackedArray>> pack_depthwise(const Tensor& tensor, std::s
   return array;
 }
 
-Result<std::shared_ptr<PackedArray>> pack(const PackedForm& form, const Network& network) {
+Result<std::shared_ptr<PackedArray>> pack(const PackedForm& form, const Network& network, const Kernels& kernels) {
   const bool is_weight = form.constant.form == Form::conv_weight || form.constant.form == Form::linear_weight;
   if (is_weight && form.packing != Packing::depthwise) {
     RUSHLIGHT_TRY_ASSIGN(const WeightSource weight, find_weight(form.constant, network));
-    if (form.packing == Packing::panels) return pack_panels(weight, form);
-    if (form.packing == Packing::bf16_strips) return pack_bf16_strips(weight, form);
+    if (form.packing == Packing::panels) return pack_panels(weight, form, kernels);
+    if (form.packing == Packing::bf16_strips) return pack_bf16_strips(weight, form, kernels);
     if (is_int8(form.packing)) return pack_int8(weight, form);
     return pack_winograd(weight, form.width,
-                         form.packing == Packing::winograd4 ? ConvAlgorithm::winograd4 : ConvAlgorithm::winograd2);
+                         form.packing == Packing::winograd4 ? ConvAlgorithm::winograd4 : ConvAlgorithm::winograd2,
+                         kernels);
   }
   RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, materialise(form.constant, network));
   RUSHLIGHT_TRY_ASSIGN(const std::span<const float> values, tensor.values<float>());
@@ -185,7 +148,7 @@ Result<std::shared_ptr<PackedArray>> pack(const PackedForm& form, const Network&
   matrix.outputs = static_cast<std::size_t>(tensor.shape()[0]);
   matrix.channels = matrix.outputs == 0 ? 0 : values.size() / matrix.outputs;
   matrix.pixels = 1;
-  return pack_panels(matrix, form);
+  return pack_panels(matrix, form, kernels);
 }
 
 }  // namespace
@@ -209,7 +172,7 @@ Result<std::shared_ptr<const PackedArray>> CpuWeights::get(const PackedForm& for
   }
   const std::lock_guard lock(entry->mutex);
   if (entry->array == nullptr) {
-    RUSHLIGHT_TRY_ASSIGN(entry->array, pack(form, network));
+    RUSHLIGHT_TRY_ASSIGN(entry->array, pack(form, network, kernels_));
   }
   return entry->array;
 }

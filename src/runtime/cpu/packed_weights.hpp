@@ -10,6 +10,7 @@
 #include "runtime/backend.hpp"
 #include "runtime/constant.hpp"
 #include "runtime/cpu/aligned_buffer.hpp"
+#include "runtime/cpu/kernels/kernels.hpp"
 #include "rushlight/result.hpp"
 
 namespace rushlight::runtime::cpu {
@@ -52,6 +53,9 @@ struct PackedArray {
 
 class CpuWeights final : public PackedWeights {
  public:
+  // Of kernels that live as long: widths of panels are multiples of their vectors.
+  explicit CpuWeights(const Kernels& kernels) : kernels_(kernels) {}
+
   // The constant in this form, made at the first call. Others who want the same wait meanwhile.
   [[nodiscard]] Result<std::shared_ptr<const PackedArray>> get(const PackedForm& form, const Network& network);
   // Takes all of them out of the caches, where the processor can (evict.hpp).
@@ -63,6 +67,7 @@ class CpuWeights final : public PackedWeights {
     std::shared_ptr<const PackedArray> array;
   };
 
+  const Kernels& kernels_;
   mutable std::mutex mutex_;  // of the map alone
   std::map<PackedForm, std::shared_ptr<Entry>> entries_;
 };

@@ -246,7 +246,7 @@ class LayerTrial {
   const OpContext& context_;
   const Surroundings& surroundings_;
   Tuning::Impl& table_;
-  CpuWeights weights_;
+  CpuWeights weights_{context_.kernels};
   std::atomic<std::uint64_t> table_bytes_{0};
   std::vector<Way> ways_;
   std::vector<AlignedBuffer> memory_;

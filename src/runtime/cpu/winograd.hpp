@@ -10,6 +10,7 @@
 
 #include "runtime/backend.hpp"
 #include "runtime/cpu/conv_choice.hpp"
+#include "runtime/cpu/kernels/kernels.hpp"
 #include "runtime/cpu/op.hpp"
 #include "runtime/cpu/packed_weights.hpp"
 #include "runtime/plan.hpp"
@@ -28,7 +29,7 @@ namespace rushlight::runtime::cpu {
 // [panel][position][in][width] from the weights of 3x3 windows; G g G^T in double. `is_usual` becomes false where a
 // weight is not finite or so large that products could overflow that the direct way would not form.
 [[nodiscard]] Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, std::size_t width,
-                                                                 ConvAlgorithm algorithm);
+                                                                 ConvAlgorithm algorithm, const Kernels& kernels);
 
 // Null where the weights are not usual ones: then the direct way it is.
 [[nodiscard]] MadeOp make_winograd_op(const ConvStep& step, ConvAlgorithm algorithm, const OpContext& context);

@@ -184,6 +184,31 @@ struct NarrowKernels {
 // are. `call.weights` are strips, `call.columns` as above; `panel_count` says nothing.
 using WidenKernel = void (*)(const GemmCall& call);
 
+// A panel's weights in the order of a GemmCall: to[(pixel * channels + channel) * width + o] is
+// from[(o * channels + channel) * pixels + pixel] * scales[o], in double, rounded once; zeros where there is no output.
+struct PackCall {
+  const float* from = nullptr;  // of the panel's first output
+  std::size_t outputs = 0;      // at most `width`
+  std::size_t channels = 0;
+  std::size_t pixels = 0;
+  const double* scales = nullptr;  // or null: 1
+  float* to = nullptr;
+  std::size_t width = 0;  // a multiple of the vector's
+};
+
+// The same for Winograd's filters: to[(position * channels + channel) * width + o] is (G g G^T)[position] in double,
+// rounded once, g being the 3 x 3 of from[(o * channels + channel) * 9] times scales[o].
+struct FilterCall {
+  const float* from = nullptr;
+  std::size_t outputs = 0;
+  std::size_t channels = 0;
+  const double* scales = nullptr;
+  const double* g = nullptr;    // [side of a tile][3]
+  std::uint32_t most_bits = 0;  // of the float that results have to stay below
+  float* to = nullptr;
+  std::size_t width = 0;
+};
+
 // One weight for each tap and channel: rows as above, a segment is a tap of `channels` floats.
 struct DepthwiseCall : Destination {
   const float* const* rows = nullptr;  // [taps][row_pitch]
@@ -249,6 +274,7 @@ struct WinogradOutputCall : Destination {
 
 // F(m x m, 3x3).
 struct WinogradKernels {
+  bool (*filters)(const FilterCall&);  // false where a result is too large, or NaN
   void (*input)(const WinogradInputCall&);
   void (*output)(const WinogradOutputCall&);
 };
@@ -335,6 +361,7 @@ struct Kernels {
   GemmKernel gemm[3];  // the widest first
   WidenKernel gemm_bf16;
   Int8Kernels int8;
+  void (*pack)(const PackCall&);
   WinogradKernels winograd2;  // F(2x2, 3x3)
   WinogradKernels winograd4;  // F(4x4, 3x3)
   void (*depthwise)(const DepthwiseCall&);
