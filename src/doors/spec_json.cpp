@@ -95,11 +95,10 @@ class SpecReader {
                       .expected = "1"});
   }
 
-  // The shape of one item: the batch is put before it.
+  // The shape of one item: the batch is put before it. Without any size an item is one number.
   Result<Shape> read_shape(const JsonElement& value, const std::string& where) const {
     array sizes;
     if (value.get(sizes) != simdjson::SUCCESS) return expected_error(where, "an array of sizes", json_text(value));
-    if (sizes.size() == 0) return expected_error(where, "at least one size", "none");
     if (sizes.size() >= limits_.tensor_dims) {
       return Error::of({.category = Category::limit,
                         .code = "LIMIT-TENSOR-DIMS",
@@ -117,10 +116,37 @@ class SpecReader {
     return shape;
   }
 
-  Status add_input(std::string_view name, Shape shape) {
-    last_ = builder_.input(std::string(name), std::move(shape));
+  // [3, 224, 224], or {"shape": [20], "dtype": "int64"}, of which each may be left out.
+  Result<EdgeType> read_type(const JsonElement& value, const std::string& where) const {
+    EdgeType type;
+    object source;
+    if (value.get(source) != simdjson::SUCCESS) {
+      RUSHLIGHT_TRY_ASSIGN(type.shape, read_shape(value, where));
+      return type;
+    }
+    static const std::vector<std::string> kKeys = {"shape", "dtype"};
+    RUSHLIGHT_TRY_ASSIGN(const auto keys, members(source, where, kKeys));
+    for (const auto& [key, member] : keys) {
+      const std::string place = where + ": " + std::string(key);
+      if (key == "shape") {
+        RUSHLIGHT_TRY_ASSIGN(type.shape, read_shape(member, place));
+        continue;
+      }
+      std::string name;
+      RUSHLIGHT_TRY(read_value(member, place, name));
+      const std::optional<DType> dtype = dtype_from_name(name);
+      static constexpr DType kDTypes[] = {DType::f32, DType::i64, DType::i32, DType::boolean};  // GraphBuilder::input
+      if (!dtype || std::find(std::begin(kDTypes), std::end(kDTypes), *dtype) == std::end(kDTypes)) {
+        return expected_error(place, "'float32', 'int64', 'int32' or 'bool'", rushlight::quoted(name));
+      }
+      type.dtype = *dtype;
+    }
+    return type;
+  }
+
+  void add_input(std::string_view name, EdgeType type) {
+    last_ = builder_.input(std::string(name), std::move(type.shape), type.dtype);
     values_.emplace(std::string(name), last_);
-    return {};
   }
 
   Status read_inputs(const JsonElement* one, const JsonElement* several) {
@@ -128,11 +154,12 @@ class SpecReader {
       return spec_error("SPEC-KEY", "", "give one of 'input' and 'inputs', not both");
     }
     if (several == nullptr) {
-      Shape shape;
+      EdgeType type;
       if (one != nullptr) {
-        RUSHLIGHT_TRY_ASSIGN(shape, read_shape(*one, "input"));
+        RUSHLIGHT_TRY_ASSIGN(type, read_type(*one, "input"));
       }
-      return add_input("input", std::move(shape));
+      add_input("input", std::move(type));
+      return {};
     }
     object named;
     if (several->get(named) != simdjson::SUCCESS) {
@@ -145,8 +172,8 @@ class SpecReader {
       if (values_.contains(std::string(member.key))) {
         return spec_error("SPEC-KEY", "inputs", "key " + rushlight::quoted(member.key) + " occurs twice");
       }
-      RUSHLIGHT_TRY_ASSIGN(Shape shape, read_shape(member.value, where));
-      RUSHLIGHT_TRY(add_input(member.key, std::move(shape)));
+      RUSHLIGHT_TRY_ASSIGN(EdgeType type, read_type(member.value, where));
+      add_input(member.key, std::move(type));
     }
     several_inputs_ = named.size() > 1;
     return {};
@@ -218,21 +245,37 @@ class SpecReader {
     return spec_error("SPEC-OPERATOR", place, "unknown layer " + rushlight::quoted(word), did_you_mean(word, names));
   }
 
+  // Whether the operator has attributes of these names, its own aside.
+  static bool has_attributes(const model::OperatorInfo& row, std::span<const model::OperatorInfo* const> names) {
+    Operator op = model::make_operator(row);
+    const std::vector<model::Attribute> attributes = model::attributes(op);
+    return std::all_of(names.begin(), names.end(), [&](const model::OperatorInfo* name) {
+      return name == &row || std::any_of(attributes.begin(), attributes.end(), [&](const model::Attribute& attribute) {
+               return attribute.info->name == name->spec_name;
+             });
+    });
+  }
+
   Status read_layer_object(const object& source, const std::string& place) {
-    // The one key that names an operator says how to read the others.
-    const model::OperatorInfo* row = nullptr;
+    // The one key that names an operator says how to read the others. Some attributes are called as operators are,
+    // `max` of clamp and `threshold` of softplus: the operator is then the one that has all others as attributes.
+    std::vector<const model::OperatorInfo*> rows;
     std::string_view unknown;
     for (const auto& member : source) {
       const model::OperatorInfo* found = model::find_spec_name(member.key);
-      if (found != nullptr && row != nullptr && found != row) {
-        return spec_error("SPEC-OPERATOR", place,
-                          "one layer cannot be both " + rushlight::quoted(row->spec_name) + " and " +
-                              rushlight::quoted(found->spec_name));
-      }
-      if (found != nullptr) row = found;
+      if (found != nullptr && std::find(rows.begin(), rows.end(), found) == rows.end()) rows.push_back(found);
       if (found == nullptr && unknown.empty()) unknown = member.key;
     }
+    const auto fitting = std::find_if(rows.begin(), rows.end(), [&](const model::OperatorInfo* candidate) {
+      return has_attributes(*candidate, rows);
+    });
+    const model::OperatorInfo* const row = fitting == rows.end() ? nullptr : *fitting;
     if (row == nullptr) {
+      if (rows.size() > 1) {
+        return spec_error("SPEC-OPERATOR", place,
+                          "one layer cannot be both " + rushlight::quoted(rows[0]->spec_name) + " and " +
+                              rushlight::quoted(rows[1]->spec_name));
+      }
       if (unknown.empty()) return spec_error("SPEC-OPERATOR", place, "it names no layer");
       Error error = unknown_operator(place, unknown);
       error.finding.message = "spec: " + place + ": none of its keys names a layer";
@@ -252,6 +295,7 @@ class SpecReader {
     RUSHLIGHT_TRY(read_main_key(*row, keys.at(row->spec_name), keys, where, name, module, op));
     Status status;
     model::for_each_attribute(op, [&](const model::AttributeInfo& attribute, auto& field) {
+      if (attribute.name == row->spec_name) return;  // of the same name, `pad`: read_main_key() has read it
       const auto given = keys.find(attribute.name);
       if (status && given != keys.end()) status = read_attribute(attribute, given->second, where, field);
     });
@@ -286,6 +330,15 @@ class SpecReader {
       if (text.empty()) {
         return spec_error("SPEC-VALUE", where, std::string(row.spec_name) + ": expected a name, found ''");
       }
+      for (const model::Attribute& attribute : model::attributes(op)) {
+        if (attribute.info->name != row.spec_name || attribute.info->default_kind != model::DefaultKind::required)
+          continue;
+        Error error = expected_error(where + ": " + std::string(row.spec_name), "an integer or an array of integers",
+                                     rushlight::quoted(text));
+        error.finding.hint =
+            "write {\"" + std::string(row.spec_name) + "\": ..., \"name\": \"" + std::string(text) + "\"}";
+        return error;
+      }
       if (name_key == keys.end()) {
         name = std::string(text);
       } else if (row.has_parameters) {
@@ -304,7 +357,7 @@ class SpecReader {
     Status status;
     model::for_each_attribute(op, [&](const model::AttributeInfo& attribute, auto& field) {
       if (!std::exchange(first, false)) return;
-      if (keys.contains(attribute.name)) {
+      if (attribute.name != row.spec_name && keys.contains(attribute.name)) {
         status = spec_error("SPEC-KEY", where,
                             std::string(attribute.name) + " stands under both " + rushlight::quoted(row.spec_name) +
                                 " and " + rushlight::quoted(attribute.name));

@@ -103,6 +103,44 @@ TEST(Spec, SeveralInputsHaveNames) {
   EXPECT_EQ(graph.inputs()[1].name, "mask");
 }
 
+TEST(Spec, InputsMayBeIndicesAndMasks) {
+  const Graph graph = good(R"({"schema": 1, "inputs": {"words": {"shape": [5], "dtype": "int64"},
+      "label": {"shape": [], "dtype": "int32"}, "mask": {"dtype": "bool"}, "price": []}, "layers": [
+      {"embedding": "table", "input": "words"}, {"masked_fill": "masked", "input": ["table", "mask"]},
+      {"embedding": "labels", "input": "label"}, {"mul": "scaled", "input": ["masked", "price"]}]})");
+  ASSERT_EQ(graph.inputs().size(), 4u);
+  EXPECT_EQ(graph.inputs()[0].dtype, DType::i64);
+  EXPECT_EQ(graph.inputs()[0].shape, (Shape{-1, 5}));
+  EXPECT_EQ(graph.inputs()[1].dtype, DType::i32);
+  EXPECT_EQ(graph.inputs()[1].shape, Shape{-1});  // one number an item
+  EXPECT_EQ(graph.inputs()[2].dtype, DType::boolean);
+  EXPECT_EQ(graph.inputs()[2].shape, Shape{});  // not declared
+  EXPECT_EQ(graph.inputs()[3].dtype, DType::f32);
+  EXPECT_EQ(graph.inputs()[3].shape, Shape{-1});
+  const Graph one = good(R"({"schema": 1, "input": {"shape": [5], "dtype": "int64"}, "layers": [{"embedding": "e"}]})");
+  EXPECT_EQ(one.inputs()[0].name, "input");
+  EXPECT_EQ(one.inputs()[0].dtype, DType::i64);
+}
+
+// Two have an attribute of the operator's own name, and two one that is another operator's.
+TEST(Spec, AttributesMayBeCalledAsOperatorsAre) {
+  const Graph graph = good(with_layers(R"(
+      {"pad": [1, 2], "mode": "reflect", "name": "border"}, {"pad": [0, 1]}, {"threshold": 0.5, "value": 2},
+      {"threshold": "cut", "value": 3}, {"clamp": "low", "min": -1}, {"max": 3, "clamp": -2}, {"max": 2},
+      {"softplus": "soft", "threshold": 5})"));
+  const auto nodes = graph.nodes();
+  EXPECT_EQ(nodes[0].op.get<Pad>(), (Pad{.pad = {1, 2}, .mode = PadMode::reflect}));
+  EXPECT_EQ(nodes[0].name, "border");
+  EXPECT_EQ(nodes[1].op.get<Pad>().pad, (Shape{0, 1}));
+  EXPECT_EQ(nodes[2].op.get<Threshold>(), (Threshold{.threshold = 0.5, .value = 2}));
+  EXPECT_EQ(nodes[3].op.get<Threshold>(), (Threshold{.threshold = 0, .value = 3}));
+  EXPECT_EQ(nodes[3].name, "cut");
+  EXPECT_EQ(nodes[4].op.get<Clamp>(), (Clamp{.min = -1, .max = {}}));
+  EXPECT_EQ(nodes[5].op.get<Clamp>(), (Clamp{.min = -2, .max = 3}));
+  EXPECT_EQ(nodes[6].op.get<Max>().dim, 2);
+  EXPECT_EQ(nodes[7].op.get<Softplus>(), (Softplus{.beta = 1, .threshold = 5}));
+}
+
 TEST(Spec, ALayerIsCalledAgainUnderANameOfItsOwn) {
   const Graph graph = good(with_layers(R"({"linear": "fc"}, {"relu": "act"}, {"linear": "fc", "name": "again"},
                                           {"add": "sum", "input": ["act", "again"]})",
@@ -222,8 +260,15 @@ INSTANTIATE_TEST_SUITE_P(
                 "spec: description: expected a string, found 1"},
         BadSpec{"InputNumber", R"({"schema": 1, "input": 784, "layers": []})",
                 "spec: input: expected an array of sizes, found 784"},
-        BadSpec{"InputEmpty", R"({"schema": 1, "input": [], "layers": []})",
-                "spec: input: expected at least one size, found none"},
+        BadSpec{"InputKey", R"({"schema": 1, "input": {"dtpye": "int64"}, "layers": []})",
+                "spec: input: unknown key 'dtpye'", "did you mean 'dtype'?"},
+        BadSpec{"InputDType", R"({"schema": 1, "input": {"shape": [2], "dtype": "float64"}, "layers": []})",
+                "spec: input: dtype: expected 'float32', 'int64', 'int32' or 'bool', found 'float64'"},
+        BadSpec{"InputShape", R"({"schema": 1, "inputs": {"a": {"shape": 2}}, "layers": []})",
+                "spec: inputs: 'a': shape: expected an array of sizes, found 2"},
+        BadSpec{"PadWithoutPad", R"({"schema": 1, "layers": [{"pad": "border"}]})",
+                "spec: layers[0] 'border': pad: expected an integer or an array of integers, found 'border'",
+                "write {\"pad\": ..., \"name\": \"border\"}"},
         BadSpec{"InputZero", R"({"schema": 1, "input": [1, 0], "layers": []})",
                 "spec: input[1]: expected at least 1, or -1 for any, found 0"},
         BadSpec{"InputFraction", R"({"schema": 1, "input": [1.5], "layers": []})",

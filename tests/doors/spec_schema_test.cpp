@@ -124,12 +124,16 @@ std::string layer_schema(const OperatorInfo& row) {
   Operator op = model::make_operator(row);
   model::for_each_attribute(op, [&](const AttributeInfo& attribute, auto& field) {
     const std::string schema = value_schema(attribute, field);
-    if (first && !row.has_parameters) main = R"({"anyOf": [{"$ref": "#/$defs/name"}, )" + schema + "]}";
+    // One that is called as its operator stands under the operator's key, and nowhere else.
+    const bool has_its_name = attribute.name == row.spec_name;
     if (first && !row.has_parameters) {
-      main_attribute = std::string(attribute.name);
       required = attribute.default_kind == DefaultKind::required;
+      main = has_its_name && required ? schema : R"({"anyOf": [{"$ref": "#/$defs/name"}, )" + schema + "]}";
+      if (has_its_name) required = false;
+      if (!has_its_name) main_attribute = std::string(attribute.name);
     }
     first = false;
+    if (has_its_name) return;
     properties += ",\n        \"" + std::string(attribute.name) + "\": " + schema;
   });
   std::string input = R"({"$ref": "#/$defs/name"})";
@@ -191,11 +195,11 @@ std::string schema_text() {
   "properties": {
     "schema": {"const": 1},
     "description": {"type": "string"},
-    "input": {"$ref": "#/$defs/shape"},
+    "input": {"$ref": "#/$defs/input"},
     "inputs": {
       "type": "object",
       "propertyNames": {"$ref": "#/$defs/name"},
-      "additionalProperties": {"$ref": "#/$defs/shape"},
+      "additionalProperties": {"$ref": "#/$defs/input"},
       "minProperties": 1
     },
     "normalise": {
@@ -229,8 +233,20 @@ std::string schema_text() {
     "shape": {
       "type": "array",
       "items": {"anyOf": [{"type": "integer", "minimum": 1}, {"const": -1}]},
-      "minItems": 1,
       "maxItems": 63
+    },
+    "input": {
+      "anyOf": [
+        {"$ref": "#/$defs/shape"},
+        {
+          "type": "object",
+          "properties": {
+            "shape": {"$ref": "#/$defs/shape"},
+            "dtype": {"enum": ["float32", "int64", "int32", "bool"]}
+          },
+          "additionalProperties": false
+        }
+      ]
     },
     "arrays": {
       "type": "array",
