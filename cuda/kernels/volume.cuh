@@ -116,8 +116,31 @@ RUSHLIGHT_HOST_DEVICE inline double power_of(double x, double power) {
   return power == 2 ? x * x : power == 1 ? x : ::pow(x, power);
 }
 
-// NaN wins, the last one; a window of -inf alone gives its first place. torch's LPPool takes the mean of the powers
-// inside times the full window.
+// torch's LPPool takes the mean of the powers inside times the full window; of an infinite power the largest distance
+// from 0, or the smallest, and NaN wins.
+struct PowerPool {
+  double power;
+  bool is_outer;
+  double sum;
+  RUSHLIGHT_HOST_DEVICE explicit PowerPool(double exponent)
+      : power(exponent),
+        is_outer(::fabs(exponent) == -static_cast<double>(kMinusInfinity)),
+        sum(is_outer && exponent < 0 ? -exponent : 0) {}
+  RUSHLIGHT_HOST_DEVICE void add(double x) {
+    if (!is_outer) {
+      sum += power_of(x, power);
+    } else if (sum == sum) {
+      const double distance = ::fabs(x);
+      if (x != x || (power > 0 ? distance > sum : distance < sum)) sum = distance;
+    }
+  }
+  [[nodiscard]] RUSHLIGHT_HOST_DEVICE double result(std::int64_t inside, std::int64_t full) const {
+    if (is_outer) return sum;
+    const double mean = sum / static_cast<double>(inside) * static_cast<double>(full);
+    return power == 2 ? ::sqrt(mean) : power == 1 ? mean : ::pow(mean, 1 / power);
+  }
+};
+
 // Where a window of a fractional pool begins. In float32, as torch decides it; what no sample from 0 to 1 gives stays
 // inside.
 RUSHLIGHT_HOST_DEVICE inline std::int64_t fractional_start(float sample, std::int64_t output, std::int64_t size,
@@ -166,6 +189,7 @@ RUSHLIGHT_KERNEL void volume_pool_kernel(Block& block, const VolumePoolArguments
     float best = kMinusInfinity;
     std::int64_t best_index = -1;
     double sum = 0;
+    PowerPool powers(a.power);
     VolumePlace from = to;
     for (std::int64_t i = 0; i < windows[0].count; ++i) {
       from.at[0] = windows[0].first + i * a.taps[0].dilation;
@@ -174,14 +198,15 @@ RUSHLIGHT_KERNEL void volume_pool_kernel(Block& block, const VolumePoolArguments
         for (std::int64_t m = 0; m < windows[2].count; ++m) {
           from.at[2] = windows[2].first + m * a.taps[2].dilation;
           const float x = a.input[offset_of(a.in, from)];
-          if (a.rule == VolumePoolRule::largest) {
+          if (a.rule == VolumePoolRule::largest) {  // NaN wins, the last one; of -inf alone the first place
             if (best_index < 0 || x > best || x != x) {
               best = x;
               best_index = (from.at[0] * a.in.sizes[1].divisor() + from.at[1]) * a.in.sizes[2].divisor() + from.at[2];
             }
+          } else if (a.rule == VolumePoolRule::mean) {
+            sum += static_cast<double>(x);
           } else {
-            const auto wide = static_cast<double>(x);
-            sum += a.rule == VolumePoolRule::mean ? wide : power_of(wide, a.power);
+            powers.add(static_cast<double>(x));
           }
         }
       }
@@ -194,10 +219,7 @@ RUSHLIGHT_KERNEL void volume_pool_kernel(Block& block, const VolumePoolArguments
       const std::int64_t divisor = a.divisor_override != 0 ? a.divisor_override : a.count_include_pad ? padded : inside;
       a.output[offset] = inside == 0 ? 0.0F : static_cast<float>(sum / static_cast<double>(divisor));
     } else {
-      const double power = sum / static_cast<double>(inside) * static_cast<double>(full);
-      a.output[offset] = static_cast<float>(a.power == 2   ? ::sqrt(power)
-                                            : a.power == 1 ? power
-                                                           : ::pow(power, 1 / a.power));
+      a.output[offset] = static_cast<float>(powers.result(inside, full));
     }
   });
 }

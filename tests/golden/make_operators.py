@@ -551,12 +551,25 @@ def nothing():
     return file
 
 
+def outer_norms():
+    """Norms of both infinities: the largest and the smallest distance from 0."""
+    file = File("outer_norms")
+    shapes = {nn.LPPool1d: (2, 3, 11), nn.LPPool2d: (1, 5, 4, 5), nn.LPPool3d: (1, 2, 4, 3, 5)}
+    for make, shape in shapes.items():
+        for power in (INF, -INF):
+            for attrs in ({"kernel_size": 2}, {"kernel_size": 3, "stride": 2, "ceil_mode": True}):
+                for kind, x in (("random", draw(*shape)),
+                                ("NaN, -inf", with_nan(torch.where(few(*shape) > 1, -INF, draw(*shape)), 3, 4, 17))):
+                    file.module(f"{make.__name__} {power} {attrs} {kind}", make, {"norm_type": power, **attrs}, x)
+    return file
+
+
 def main():
     folder = pathlib.Path(sys.argv[1]) / "operators-more"
     folder.mkdir(exist_ok=True)
     torch.set_num_threads(1)
     for make in (pool_indices, order, logic, pieces, trigonometry, bounds, reduce, resize, sampling, attention, swin,
-                 recurrent, fractional, response, synchronised, pad_as, nothing):
+                 recurrent, fractional, response, synchronised, pad_as, nothing, outer_norms):
         make().save(folder)
 
 

@@ -50,6 +50,7 @@ Inferred infer_average(const Pool& op, const Operands& operands) {
 template <class Pool>
 Inferred infer_lp(const Pool& op, const Operands& operands) {
   RUSHLIGHT_TRY(check_float(operands));
+  if (op.norm_type == 0) return misfit("norm_type: expected a number other than 0, found 0");
   RUSHLIGHT_TRY_ASSIGN(Shape shape,
                        pool(operands.shape(), amounts(op.kernel_size), strides_of(op), {}, {}, op.ceil_mode));
   return one(std::move(shape));

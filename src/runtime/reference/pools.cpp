@@ -129,10 +129,29 @@ struct PowerSum {
   }
 };
 
+// The norm of infinity is the largest distance from 0, that of minus infinity the smallest; NaN wins.
+struct OuterNorm {
+  const Call& call;
+  bool is_largest;
+  double best = 0;
+  void begin() { best = is_largest ? 0 : std::numeric_limits<double>::infinity(); }
+  void add(std::size_t place) {
+    const double x = std::abs(call.input().values[place]);
+    if (std::isnan(best)) return;
+    if (std::isnan(x) || (is_largest ? x > best : x < best)) best = x;
+  }
+  void end(std::size_t place, std::int64_t, std::int64_t) const { call.output().values[place] = best; }
+};
+
 template <class Pool>
 Status lp_pool(const Pool& op, const Call& call) {
   const std::size_t spatial = spatial_of(op.kernel_size);
   const IntTriple kernel = spread(op.kernel_size, 1);
+  if (std::isinf(op.norm_type)) {
+    for_each_sum(Volume(call.input().shape, spatial), Volume(call.output().shape, spatial), kernel, stride_of(op), 0,
+                 OuterNorm{call, op.norm_type > 0});
+    return {};
+  }
   for_each_sum(Volume(call.input().shape, spatial), Volume(call.output().shape, spatial), kernel, stride_of(op), 0,
                PowerSum{call, op.norm_type, static_cast<double>(kernel.d * kernel.h * kernel.w)});
   return {};

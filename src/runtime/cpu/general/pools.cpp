@@ -158,6 +158,19 @@ struct PowerRule {
   }
 };
 
+// The norms of both infinities: the largest and the smallest distance from 0. NaN wins.
+struct OuterNormRule {
+  using State = float;
+  bool is_largest = true;
+  [[nodiscard]] State init() const noexcept { return is_largest ? 0 : std::numeric_limits<float>::infinity(); }
+  void step(State& best, float x, std::ptrdiff_t) const noexcept {
+    const float distance = std::abs(x);
+    const bool wins = std::isnan(x) || (is_largest ? distance > best : distance < best);
+    best = wins && !std::isnan(best) ? distance : best;
+  }
+  [[nodiscard]] static float finish(State best, const WindowAt&) noexcept { return best; }
+};
+
 template <class Pool>
 Windows windows_of(const Pool& op) {
   Windows windows;
@@ -174,6 +187,7 @@ Windows windows_of(const Pool& op) {
 template <class Pool>
 void add_power_pool(Builder& b, const Pool& op, std::size_t spatial) {
   const Windows windows = windows_of(op);
+  if (std::isinf(op.norm_type)) return add_windows(b, spatial, windows, 2, OuterNormRule{op.norm_type > 0});
   const auto full = static_cast<double>(windows.kernel[0] * windows.kernel[1] * windows.kernel[2]);
   add_windows(b, spatial, windows, op.norm_type == 2 || op.norm_type == 1 ? 2 : 40, PowerRule{op.norm_type, full});
 }
