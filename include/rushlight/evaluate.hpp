@@ -36,12 +36,12 @@ struct Evaluation {
   Device device{};
   std::int64_t items = 0;
   Tensor output{};                       ///< all of it, [N, ...]
-  std::vector<EvaluatedItem> results{};  ///< for outputs of shape [N, classes]; empty otherwise
+  std::vector<EvaluatedItem> results{};  ///< for float32 outputs of shape [N, classes]; empty otherwise
   std::optional<double> accuracy{};      ///< where targets were given
   double milliseconds = 0;               ///< in Session::run alone
 };
 
-/// `input` holds all items along its first dimension, float32, as the model's single input wants them.
+/// `input` holds all items along its first dimension, of the dtype of the model's single input.
 RUSHLIGHT_API Result<Evaluation> evaluate(const Model& model, const Tensor& input, const EvaluateOptions& options = {});
 
 /// Runs the sample that the graph carries (SelfTest) and returns the largest error, relative to the largest value of

@@ -72,6 +72,15 @@ Result<Items> read_set(const Context& context, const ItemInput& options, const G
   return input;
 }
 
+// Numbers become float32, all integers indices; a mask is one already. Nothing takes half of a complex number.
+bool converts(DType from, DType to) {
+  const DTypeKind kind = info(from).kind;
+  const bool is_integer = kind == DTypeKind::integer || kind == DTypeKind::natural;
+  if (to == DType::boolean) return kind == DTypeKind::boolean;
+  if (to != DType::f32) return is_integer;
+  return is_integer || kind == DTypeKind::real || kind == DTypeKind::boolean;
+}
+
 Result<Items> read_array(const Context& context, const ItemInput& options, const Graph& graph) {
   Items input;
   const Shape declared = declared_shape(graph);
@@ -87,6 +96,21 @@ Result<Items> read_array(const Context& context, const ItemInput& options, const
     if (!view) return std::move(view).error();
     tensor = *view;
     input.notes.emplace_back("added a batch dimension of 1");
+  }
+  const DType wanted = graph.inputs().empty() ? DType::f32 : graph.inputs()[0].dtype;
+  if (!converts(tensor.dtype(), wanted)) {
+    return Error::of({.category = Category::argument,
+                      .code = "ARG-INPUT",
+                      .message = fmt::format("{}: the network's input is {}, this array {}", escaped(options.npy),
+                                             to_string(wanted), to_string(tensor.dtype())),
+                      .found = std::string(to_string(tensor.dtype())),
+                      .expected = std::string(to_string(wanted))});
+  }
+  if (wanted != DType::f32) {
+    Result<Tensor> indices = tensor.to(wanted);
+    if (!indices) return std::move(indices).error();
+    input.tensor = *std::move(indices);
+    return input;
   }
   Result<Tensor> floats = tensor;
   if (tensor.dim() == 4 && (tensor.dtype() != DType::f32 || options.pictures.says_transform())) {

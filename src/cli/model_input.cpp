@@ -9,7 +9,10 @@ namespace rushlight::cli {
 void ModelInput::add_to(OptionTable& table) {
   table.add("MODEL", &model, "a checkpoint, a pickled module, or a JSON spec with --weights").required();
   table.add("--spec", &spec, "the network as a JSON spec, for files that hold only weights").in("Model");
-  table.add("--arch", &arch, "a network of torchvision by name, for files that hold only weights; another name lists them").in("Model");
+  table
+      .add("--arch", &arch,
+           "a network of torchvision by name, for files that hold only weights; another name lists them")
+      .in("Model");
   table.add("--weights", &weights, "another file with the weights").in("Model");
   table.add("--state-dict", &state_dict, "path of the state dict inside the file, e.g. model_state_dict").in("Model");
   table.add("--no-strict", &loose, "accept unexpected names in the state dict").in("Model");
@@ -43,6 +46,11 @@ Result<Model> ModelInput::load(Context& context) const {
   std::string spec_file = spec;
   if (model.ends_with(".json")) {
     if (weights.empty()) {
+      const Result<std::string> text = read_text_file(model, context.limits.json_bytes);
+      if (!text) return text.error();
+      Result<Graph> graph = Graph::from_spec(*text, context.limits);
+      if (!graph) return std::move(graph).error();
+      if (graph->parameters().empty()) return Model::create(*std::move(graph), StateDict());
       return Error::of({.category = Category::argument,
                         .code = "ARG-WEIGHTS",
                         .message = "a spec describes a network without weights",

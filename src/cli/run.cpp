@@ -292,7 +292,9 @@ class PictureRun {
     std::fill(rows.begin(), rows.end(), std::numeric_limits<float>::quiet_NaN());
     const std::size_t row = rows.size() / files_.size();
     for (const auto& [tensor, items] : outputs_) {
-      const Result<std::span<const float>> values = std::as_const(tensor).values<float>();
+      const Result<Tensor> floats = tensor.to(DType::f32);
+      if (!floats) return floats.error();
+      const Result<std::span<const float>> values = std::as_const(*floats).values<float>();
       if (!values) return values.error();
       for (std::size_t i = 0; i < items.size(); ++i) {
         std::copy_n(values->data() + i * row, row, rows.data() + items[i] * row);

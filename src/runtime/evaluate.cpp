@@ -12,6 +12,7 @@
 
 #include "base/fail.hpp"
 #include "base/no_memory.hpp"
+#include "base/quote.hpp"
 #include "model/describe.hpp"
 #include "runtime/failure.hpp"
 
@@ -115,8 +116,10 @@ Status run_batches(Session& session, const Tensor& input, Tensor& output, std::i
   for (std::int64_t first = 0; first < items; first += batch) {
     in_shape[0] = out_shape[0] = std::min(batch, items - first);
     RUSHLIGHT_TRY(session.prepare(std::span(&in_shape, 1)));
-    const TensorView in{.data = from.data() + static_cast<std::size_t>(first) * in_bytes, .shape = in_shape};
-    const MutableTensorView out{.data = to.data() + static_cast<std::size_t>(first) * out_bytes, .shape = out_shape};
+    const TensorView in{
+        .data = from.data() + static_cast<std::size_t>(first) * in_bytes, .dtype = input.dtype(), .shape = in_shape};
+    const MutableTensorView out{
+        .data = to.data() + static_cast<std::size_t>(first) * out_bytes, .dtype = output.dtype(), .shape = out_shape};
     const auto start = std::chrono::steady_clock::now();
     RUSHLIGHT_TRY(session.run(std::span(&in, 1), std::span(&out, 1)));
     milliseconds += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
@@ -133,9 +136,16 @@ Status run_batches(Session& session, const Tensor& input, Tensor& output, std::i
 Result<Evaluation> evaluate(const Model& model, const Tensor& input, const EvaluateOptions& options) {
   return or_no_memory([&]() -> Result<Evaluation> {
     if (model.inputs().size() != 1 || model.outputs().size() != 1) {
-      return wrong_argument("EVALUATE-PORTS", "evaluation wants a model with 1 input and 1 output, found " +
-                                                  std::to_string(model.inputs().size()) + " and " +
-                                                  std::to_string(model.outputs().size()));
+      Error error = wrong_argument("EVALUATE-PORTS", "evaluation wants a model with 1 input and 1 output, found " +
+                                                         std::to_string(model.inputs().size()) + " and " +
+                                                         std::to_string(model.outputs().size()));
+      if (model.inputs().size() == 1 && !model.outputs().empty()) {
+        for (const Port& port : model.outputs()) {
+          error.finding.hint +=
+              (error.finding.hint.empty() ? "choose one (Graph::with_outputs, --tap): " : ", ") + quoted(port.name);
+        }
+      }
+      return error;
     }
     if (options.batch < 1) {
       return wrong_argument("EVALUATE-BATCH", "batch: expected at least 1, found " + std::to_string(options.batch));
@@ -144,9 +154,10 @@ Result<Evaluation> evaluate(const Model& model, const Tensor& input, const Evalu
       return wrong_argument("EVALUATE-TOP", "top: expected at least 0, found " + std::to_string(options.top));
     }
     if (input.dim() == 0) return wrong_argument("EVALUATE-INPUT", "the input is a single number, not a set of items");
-    if (input.dtype() != DType::f32) {
-      return wrong_argument("EVALUATE-INPUT",
-                            "the input: expected float32, found " + std::string(to_string(input.dtype())));
+    const DType wanted = model.inputs()[0].dtype;
+    if (input.dtype() != wanted) {
+      return wrong_argument("EVALUATE-INPUT", "the input: expected " + std::string(to_string(wanted)) + ", found " +
+                                                  std::string(to_string(input.dtype())));
     }
     RUSHLIGHT_TRY_ASSIGN(Session session, model.session(options.device, options.session));
     RUSHLIGHT_TRY_ASSIGN(const Tensor host, input.to(Device::cpu()));
@@ -167,12 +178,13 @@ Result<Evaluation> evaluate(const Model& model, const Tensor& input, const Evalu
                                                    model::shape_text(item) + " is " + model::shape_text(out_shape));
     }
     out_shape[0] = evaluation.items;
-    RUSHLIGHT_TRY_ASSIGN(evaluation.output, Tensor::zeros(DType::f32, out_shape));
-    const bool has_classes = out_shape.size() == 2;
+    RUSHLIGHT_TRY_ASSIGN(evaluation.output, Tensor::zeros(session.outputs()[0].dtype, out_shape));
+    const bool has_classes = out_shape.size() == 2 && evaluation.output.dtype() == DType::f32;
     std::vector<std::int64_t> targets;
     if (options.targets != nullptr) {
       if (!has_classes) {
-        return wrong_argument("EVALUATE-TARGETS", "targets need an output of shape [items, classes], found " +
+        return wrong_argument("EVALUATE-TARGETS", "targets need an output of scores, [items, classes], found " +
+                                                      std::string(to_string(evaluation.output.dtype())) + " " +
                                                       model::shape_text(out_shape));
       }
       RUSHLIGHT_TRY_ASSIGN(targets, read_targets(*options.targets, evaluation.items, out_shape[1]));

@@ -31,12 +31,13 @@ VERBS = [line.split()[0] for line in
 VERBS.remove("help")
 
 
-def npy(numbers, shape=None):
-    """An .npy file of float32."""
-    head = "{'descr': '<f4', 'fortran_order': False, 'shape': %r, }" % (shape or (len(numbers),),)
+def npy(numbers, shape=None, dtype="<f4"):
+    """An .npy file of float32, or of another dtype of NumPy."""
+    head = "{'descr': '%s', 'fortran_order': False, 'shape': %r, }" % (dtype, shape or (len(numbers),))
     head = head.ljust(117) + "\n"
+    code = {"<f4": "f", "<i8": "q", "|u1": "B", "<c8": "d"}[dtype]  # complex64: zeros alone
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + struct.pack(
-        "<%df" % len(numbers), *numbers)
+        "<%d%s" % (len(numbers), code), *numbers)
 
 
 def zeros_as_safetensors(shapes):
@@ -511,6 +512,37 @@ class Envelope(unittest.TestCase):
                                   timeout=30, check=False)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertRegex(done.stdout, r"(?m)^ *\d+ +\S+ +nan *$")
+
+    def test_run_takes_the_dtype_that_the_network_wants(self):
+        with tempfile.TemporaryDirectory() as folder:
+            spec, weights, words, out = (pathlib.Path(folder) / name for name in
+                                         ("words.json", "words.safetensors", "words.npy", "out.npy"))
+            spec.write_text(json.dumps({"schema": 1, "input": {"shape": [2], "dtype": "int64"},
+                                        "layers": [{"embedding": "table"}, "flatten"]}))
+            weights.write_bytes(zeros_as_safetensors({"table.weight": [4, 3]}))
+            for dtype, fits in (("<i8", True), ("|u1", True), ("<f4", False)):
+                words.write_bytes(npy([0, 1, 2, 3, 3, 0], (3, 2), dtype))
+                done, document = rushlight("run", spec, "--weights", weights, "--input", words, "--output", out)
+                self.assertEqual(done, 0 if fits else 2, document)
+                if not fits:
+                    self.assertIn("the network's input is int64, this array float32", document["findings"][0]["message"])
+            # Nothing is lost without a word.
+            words.write_bytes(npy([0] * 784, (1, 1, 28, 28), "<c8"))
+            done, document = rushlight("run", CNN, "--spec", SPEC, "--input", words)
+            self.assertEqual(done, 2)
+            self.assertIn("the network's input is float32, this array complex64", document["findings"][0]["message"])
+
+    def test_run_of_a_spec_without_weights(self):
+        with tempfile.TemporaryDirectory() as folder:
+            spec, numbers, out = (pathlib.Path(folder) / name for name in ("net.json", "numbers.npy", "out.npy"))
+            numbers.write_bytes(npy([-1, 2, 3], (1, 3)))
+            spec.write_text(json.dumps({"schema": 1, "layers": [{"clamp": 0, "max": 2.5}]}))
+            self.assertEqual(rushlight("run", spec, "--input", numbers, "--output", out)[0], 0)
+            self.assertEqual(struct.unpack("<3f", out.read_bytes()[-12:]), (0, 2, 2.5))
+            spec.write_text(json.dumps({"schema": 1, "layers": [{"linear": "fc"}]}))
+            done, document = rushlight("run", spec, "--input", numbers)
+            self.assertEqual(done, 2)
+            self.assertEqual(document["findings"][0]["message"], "a spec describes a network without weights")
 
     def test_threads_of_a_run(self):
         item = pathlib.Path(GOLDEN / "fashion" / "images-1000.idx3-ubyte")

@@ -134,6 +134,38 @@ TEST(Evaluate, CanBeCancelledBetweenBatches) {
   EXPECT_EQ(ErrorCode::cancelled, evaluation.error().code);
 }
 
+// Indices in, places of the largest out, in pieces of several items.
+TEST(Evaluate, InputsAndOutputsMayBeIndices) {
+  GraphBuilder g;
+  const Edge rows =
+      g.apply("table", Embedding{.num_embeddings = 3, .embedding_dim = 2}, g.input("x", {-1}, DType::i64));
+  g.output("place", g.apply("", ArgMax{.dim = 1}, rows));
+  StateDict state;
+  state.insert("table.weight", tensor_of({1, 2, 4, 3, 5, 6}, {3, 2}));
+  const Model model = Model::create(g.build().value(), state).value();
+  const std::vector<std::int64_t> items{1, 0, 2, 1, 1};
+  const Tensor input = Tensor::from_values<std::int64_t>(items, {5}).value();
+  const Evaluation evaluation = evaluate(model, input, {.batch = 2}).value();
+  EXPECT_EQ(DType::i64, evaluation.output.dtype());
+  const auto places = evaluation.output.values<std::int64_t>().value();
+  EXPECT_EQ((std::vector<std::int64_t>{0, 1, 1, 0, 0}), std::vector<std::int64_t>(places.begin(), places.end()));
+  EXPECT_TRUE(evaluation.results.empty());
+  const auto floats = evaluate(model, tensor_of({1, 0}, {2}), {});
+  ASSERT_FALSE(floats);
+  EXPECT_EQ("the input: expected int64, found float32", floats.error().finding.message);
+}
+
+TEST(Evaluate, OutputsToChooseFromAreNamed) {
+  GraphBuilder g;
+  const Edge x = g.input("x", {-1, 3});
+  g.output("first", x);
+  g.output("second", g.apply("", ReLU{}, x));
+  const auto both = evaluate(Model::create(g.build().value(), {}).value(), tensor_of(kScores, {5, 3}), {});
+  ASSERT_FALSE(both);
+  EXPECT_EQ("evaluation wants a model with 1 input and 1 output, found 1 and 2", both.error().finding.message);
+  EXPECT_EQ("choose one (Graph::with_outputs, --tap): 'first', 'second'", both.error().finding.hint);
+}
+
 TEST(Evaluate, WrongArgumentsAreNamed) {
   const Tensor x = tensor_of(kScores, {5, 3});
   const auto message = [&](const Tensor& input, const EvaluateOptions& options) {
