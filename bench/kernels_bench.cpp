@@ -3,7 +3,7 @@
 //
 //   peak/...              multiply-adds on registers; reading memory
 //   direct/NET/LAYER      a convolution as sums of products, whatever the plan would choose
-//   winograd2/..., winograd4/...
+//   winograd2/..., winograd2x4/..., winograd4/...
 //   depthwise/..., gemv/..., pooling/..., layout/...
 //   elementwise/...       on 64 Ki floats, which stay in L2
 //
@@ -84,7 +84,7 @@ cpu::AlignedBuffer filled(std::uint64_t floats) {
 
 // --- layers ---
 
-enum class Way { as_chosen, direct, winograd2, winograd4 };
+enum class Way { as_chosen, direct, winograd2, winograd2x4, winograd4 };
 
 // A network of torchvision for one picture, planned, with memory for its values. Steps are run one at a time.
 class Network {
@@ -121,8 +121,9 @@ class Network {
           if constexpr (std::is_same_v<Work, rt::ConvStep>) {
             if (way == Way::direct) return or_exit(cpu::make_rows_op(work, context), name);
             if (way != Way::as_chosen) {
-              const auto algorithm =
-                  way == Way::winograd2 ? cpu::ConvAlgorithm::winograd2 : cpu::ConvAlgorithm::winograd4;
+              const auto algorithm = way == Way::winograd2     ? cpu::ConvAlgorithm::winograd2
+                                     : way == Way::winograd2x4 ? cpu::ConvAlgorithm::winograd2x4
+                                                               : cpu::ConvAlgorithm::winograd4;
               return or_exit(cpu::make_winograd_op(work, algorithm, context), name);
             }
           }
@@ -159,9 +160,8 @@ class Network {
   rt::Network network_;
   rt::Plan plan_;
   rt::RunOptions options_;
-  const cpu::Machine machine_{
-      .name = {}, .operations_per_byte = cpu::operations_per_byte(rl::usable_isa(), rl::detect_cpu_features())};
-  cpu::CpuWeights weights_;
+  const cpu::Machine machine_{.name = {}, .memory = cpu::memory_cost(rl::usable_isa(), rl::detect_cpu_features())};
+  cpu::CpuWeights weights_{kernels()};
   std::atomic<std::uint64_t> table_bytes_{0};
   cpu::AlignedBuffer arena_;
   std::vector<cpu::AlignedBuffer> ports_;
@@ -237,6 +237,7 @@ void add_networks() {
   add_layers("gemv", "vgg16", Way::as_chosen, vgg16,
              [](const rt::Step& step, const rt::Plan&) { return is_one_of<rt::LinearStep>(step); });
   add_layers("winograd2", "vgg16", Way::winograd2, vgg16, conv_where(takes_winograd));
+  add_layers("winograd2x4", "vgg16", Way::winograd2x4, vgg16, conv_where(takes_winograd));
   add_layers("winograd4", "vgg16", Way::winograd4, vgg16, conv_where(takes_winograd));
   add_layers("depthwise", "mobilenet_v2", Way::as_chosen, std::make_shared<Network>("mobilenet_v2"),
              conv_where(is_depthwise));

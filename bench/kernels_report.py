@@ -98,16 +98,17 @@ def matrix_vector(rows, memory):
     yield table(["layer", "MB", "ms", "GB/s", "of memory"], cells)
 
 
-def winograd(f2, f4, peak):
+def winograd(f2, others_of, peak):
     cells = []
     for name, row in f2.items():
         line = [f"{name.split('/')[-1]}: {row.form}"]
-        for each in (row, f4.get(name)):
+        for each in (row, *(other.get(name) for other in others_of)):
             line += [f"{each.median / 1e6:.2f}", percent(each.gigaflops() / peak)] if each else ["-", "-"]
         cells.append(line)
     yield ("## Winograd on VGG16\n\nThe share of the peak is that of the products which the direct way would need: F(2x2) "
-           "saves 2.25 of them, F(4x4) 4, less their sums before and after.\n")
-    yield table(["first layer of a form", "F(2x2), ms", "of peak", "F(4x4), ms", "of peak"], cells)
+           "saves 2.25 of them, F(2x4) 3, F(4x4) 4, less their sums before and after.\n")
+    yield table(["first layer of a form", "F(2x2), ms", "of peak", "F(2x4), ms", "of peak", "F(4x4), ms",
+                 "of peak"], cells)
 
 
 def others(groups):
@@ -146,7 +147,7 @@ def page(path, document):
     if "gemv" in groups:
         yield from matrix_vector(groups["gemv"], memory)
     if "winograd2" in groups:
-        yield from winograd(groups["winograd2"], groups.get("winograd4", {}), peak)
+        yield from winograd(groups["winograd2"], (groups.get("winograd2x4", {}), groups.get("winograd4", {})), peak)
     yield from others(groups)
 
 

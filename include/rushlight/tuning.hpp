@@ -15,7 +15,7 @@
 namespace rushlight {
 
 /// A table of choices that sessions read and add to (SessionOptions::tuning). On the CPU a 3x3 convolution can be
-/// computed directly or by Winograd's F(2x2), in Precision::fast also by F(4x4); on a GPU products have tiles of
+/// computed directly or by Winograd's F(2x2) or F(2x4), in Precision::fast also by F(4x4); on a GPU products have tiles of
 /// several sizes. Without a Tuning a rule of counted operations and bytes decides, the same on all processors of one
 /// instruction set and width of units; with one, ways that the table lacks are measured while the session plans, some
 /// hundredths of a second for each kind of layer (very large ones some tenths, since each way runs twice at least), and

@@ -97,32 +97,47 @@ std::vector<double> rows_of(const FilterMatrix<T>& matrix) {
 
 constexpr std::uint32_t kMostBits = 0x53800000U;  // 2^40
 
-template <int T>
-bool run_filters(const runtime::cpu::Kernels& kernels, const Weights& weights, const FilterMatrix<T>& matrix,
-                 std::size_t width, std::vector<float>& panel) {
-  const std::vector<double> g = rows_of(matrix);
-  panel.assign(static_cast<std::size_t>(T) * T * weights.channels * width + 1, kUntouched);
+// F(m x n): the kernel, and G of its columns and rows.
+template <int H, int W>
+struct Filters {
+  FilterMatrix<H> rows;
+  FilterMatrix<W> columns;
+  bool (*kernel)(const FilterCall&);
+};
+
+template <int H, int W>
+bool run_filters(const Filters<H, W>& filters, const Weights& weights, std::size_t width, std::vector<float>& panel) {
+  const std::vector<double> g_rows = rows_of(filters.rows);
+  const std::vector<double> g_columns = rows_of(filters.columns);
+  panel.assign(static_cast<std::size_t>(H) * W * weights.channels * width + 1, kUntouched);
   FilterCall call;
   call.from = weights.values.data();
   call.outputs = weights.outputs;
   call.channels = weights.channels;
   call.scales = weights.scales.empty() ? nullptr : weights.scales.data();
-  call.g = g.data();
+  call.g_rows = g_rows.data();
+  call.g_columns = g_columns.data();
   call.most_bits = kMostBits;
   call.to = panel.data();
   call.width = width;
-  return (T == 4 ? kernels.winograd2 : kernels.winograd4).filters(call);
+  return filters.kernel(call);
+}
+
+template <class Check>
+void for_all_filters(const runtime::cpu::Kernels& kernels, const Check& check) {
+  check(Filters<4, 4>{runtime::g_of_f2(), runtime::g_of_f2(), kernels.winograd2.filters});
+  check(Filters<4, 6>{runtime::g_of_f2(), runtime::g_of_f4(), kernels.winograd2x4.filters});
+  check(Filters<6, 6>{runtime::g_of_f4(), runtime::g_of_f4(), kernels.winograd4.filters});
 }
 
 // One rounding of a sum that double has: half a unit in the last place, and what double's own roundings can add where
 // terms cancel.
-template <int T>
-void expect_filters(const runtime::cpu::Kernels& kernels, const Weights& weights, const FilterMatrix<T>& g,
-                    std::size_t width) {
-  SCOPED_TRACE("F(" + std::to_string(T - 2) + "), " + std::to_string(weights.outputs) + " of " + std::to_string(width) +
-               ", " + std::to_string(weights.channels));
+template <int H, int W>
+void expect_filters(const Filters<H, W>& filters, const Weights& weights, std::size_t width) {
+  SCOPED_TRACE("F(" + std::to_string(H - 2) + " x " + std::to_string(W - 2) + "), " + std::to_string(weights.outputs) +
+               " of " + std::to_string(width) + ", " + std::to_string(weights.channels));
   std::vector<float> panel;
-  EXPECT_TRUE(run_filters<T>(kernels, weights, g, width, panel));
+  EXPECT_TRUE(run_filters(filters, weights, width, panel));
   EXPECT_EQ(kUntouched, panel.back());
   for (std::size_t o = 0; o < width; ++o) {
     for (std::size_t channel = 0; channel < weights.channels; ++channel) {
@@ -130,9 +145,9 @@ void expect_filters(const runtime::cpu::Kernels& kernels, const Weights& weights
       for (int tap = 0; tap < 9 && o < weights.outputs; ++tap) {
         taps(tap / 3, tap % 3) = weights.at(o, channel, static_cast<std::size_t>(tap));
       }
-      const Eigen::Matrix<double, T, T> moved = g * taps * g.transpose();
-      for (int position = 0; position < T * T; ++position) {
-        const double expected = moved(position / T, position % T);
+      const Eigen::Matrix<double, H, W> moved = filters.rows * taps * filters.columns.transpose();
+      for (int position = 0; position < H * W; ++position) {
+        const double expected = moved(position / W, position % W);
         const double found =
             static_cast<double>(panel[(static_cast<std::size_t>(position) * weights.channels + channel) * width + o]);
         ASSERT_NEAR(expected, found, std::abs(expected) * 6.0e-8 + taps.cwiseAbs().maxCoeff() * 1e-15)
@@ -150,8 +165,7 @@ TEST(PackingKernels, WinogradsFiltersAreTransformedInDouble) {
         for (const std::size_t outputs : {std::size_t{5}, width - 3, width}) {
           for (const std::size_t channels : {1U, 16U, 21U}) {
             const Weights weights(outputs, channels, 9, has_scales);
-            expect_filters<4>(*named.kernels, weights, runtime::g_of_f2(), width);
-            expect_filters<6>(*named.kernels, weights, runtime::g_of_f4(), width);
+            for_all_filters(*named.kernels, [&](const auto& filters) { expect_filters(filters, weights, width); });
           }
         }
       }
@@ -170,8 +184,8 @@ TEST(PackingKernels, AWeightThatIsNoUsualNumberIsSeenWhereverItStands) {
           Weights weights(19, 17, 9, false);
           weights.values[output * 17 * 9 + at] = odd;
           SCOPED_TRACE(std::to_string(odd) + " at " + std::to_string(output) + ", " + std::to_string(at));
-          EXPECT_FALSE(run_filters<4>(*named.kernels, weights, runtime::g_of_f2(), 32, panel));
-          EXPECT_FALSE(run_filters<6>(*named.kernels, weights, runtime::g_of_f4(), 32, panel));
+          for_all_filters(*named.kernels,
+                          [&](const auto& filters) { EXPECT_FALSE(run_filters(filters, weights, 32, panel)); });
         }
       }
     }

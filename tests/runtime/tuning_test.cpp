@@ -204,11 +204,12 @@ TEST(TunedSessions, LongLayersRunTwiceEachWay) {
 TEST(TunedSessions, RunEachWayAtMostSixTimes) {
   Tuning tuning;
   Script script;
-  script.nanoseconds = {{"direct", 0}, {"winograd2", 0}, {"winograd4", 0}};
+  script.nanoseconds = {{"direct", 0}, {"winograd2", 0}, {"winograd2x4", 0}, {"winograd4", 0}};
   script.use(tuning);
   run(model(), {.precision = Precision::fast, .tuning = &tuning});
-  EXPECT_EQ(2 * 6 * 3, script.runs);
-  EXPECT_NE(std::string::npos, tuning.text().find(" # direct 0.0 us, winograd2 0.0 us, winograd4 0.0 us\n"));
+  EXPECT_EQ(2 * 6 * 4, script.runs);
+  EXPECT_NE(std::string::npos,
+            tuning.text().find(" # direct 0.0 us, winograd2 0.0 us, winograd2x4 0.0 us, winograd4 0.0 us\n"));
 
   Tuning other;
   Script slow;
@@ -222,10 +223,10 @@ TEST(TunedSessions, RunEachWayAtMostSixTimes) {
 TEST(TunedSessions, AreExactWhateverIsChosen) {
   const Model net = model();
   const std::vector<float> expected = run(net, {.implementation = Implementation::reference});
-  for (const std::string fastest : {"direct", "winograd2", "winograd4"}) {
+  for (const std::string fastest : {"direct", "winograd2", "winograd2x4", "winograd4"}) {
     Tuning tuning;
     Script script;
-    script.nanoseconds = {{"direct", 1000}, {"winograd2", 1000}, {"winograd4", 1000}};
+    script.nanoseconds = {{"direct", 1000}, {"winograd2", 1000}, {"winograd2x4", 1000}, {"winograd4", 1000}};
     script.nanoseconds[fastest] = 100;
     script.use(tuning);
     const std::vector<float> found = run(net, {.precision = Precision::fast, .tuning = &tuning});
@@ -234,11 +235,43 @@ TEST(TunedSessions, AreExactWhateverIsChosen) {
   }
 }
 
+// The ways that strict has, each against the exact outputs: the roundings of F(2x4)'s sums are paid for by its short
+// chains.
+TEST(TunedSessions, TheWaysOfStrictHaveTheSameError) {
+  for (const std::int64_t channels : {64, 128, 256}) {
+    SCOPED_TRACE(channels);
+    const Conv2d op{.in_channels = channels, .out_channels = 64, .kernel_size = 3, .padding = 1};
+    const Model net = made_up_model(graph_of(op));
+    const Tensor x = made_up("input", {1, channels, 24, 24});
+    const auto outputs = [&](const SessionOptions& options) {
+      return floats_of(net.session(Device::cpu(), options).value().run(x).value());
+    };
+    const std::vector<float> exact = outputs({.implementation = Implementation::reference});
+    std::map<std::string, double, std::less<>> squares;
+    for (const std::string fastest : {"direct", "winograd2", "winograd2x4"}) {
+      Tuning tuning;
+      Script script;
+      script.nanoseconds = {{"direct", 1000}, {"winograd2", 1000}, {"winograd2x4", 1000}};
+      script.nanoseconds[fastest] = 100;
+      script.use(tuning);
+      const std::vector<float> found = outputs({.tuning = &tuning});
+      ASSERT_NE(std::string::npos, tuning.text().find(": " + fastest + " #"));
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        const double error = static_cast<double>(found[i]) - static_cast<double>(exact[i]);
+        squares[fastest] += error * error;
+      }
+    }
+    // Squares: factors of 1.2 and 1.5 between the errors themselves.
+    EXPECT_LT(squares["winograd2x4"], 1.44 * squares["winograd2"]);
+    EXPECT_LT(squares["winograd2x4"], 2.25 * squares["direct"]);
+  }
+}
+
 TEST(TunedSessions, GiveTheSameBitsWithTheSameTable) {
   const Model net = model();
   Tuning first;
   Script script;
-  script.nanoseconds = {{"direct", 1000}, {"winograd2", 2000}, {"winograd4", 1500}};
+  script.nanoseconds = {{"direct", 1000}, {"winograd2", 2000}, {"winograd2x4", 1900}, {"winograd4", 1500}};
   script.use(first);
   const std::vector<float> strict = run(net, {.tuning = &first});
   const std::vector<float> fast = run(net, {.precision = Precision::fast, .tuning = &first});

@@ -14,6 +14,7 @@ namespace rushlight::test {
 namespace {
 
 using runtime::cpu::ConvAlgorithm;
+using runtime::cpu::MemoryCost;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
@@ -23,10 +24,10 @@ Conv2d conv(std::int64_t in, std::int64_t out, Padding padding = 1) {
 }
 
 // Of 512-bit units, and of narrower ones.
-constexpr double kWide = 14;
-constexpr double kMiddle = 5;
+constexpr MemoryCost kWide = {14, 0};
+constexpr MemoryCost kMiddle = {7, 0.875};
 
-ConvAlgorithm chosen(const Conv2d& op, const Shape& shape, Precision precision, double operations_per_byte = kWide) {
+ConvAlgorithm chosen(const Conv2d& op, const Shape& shape, Precision precision, const MemoryCost& memory = kWide) {
   runtime::ConvStep step;
   step.kernel = op.kernel_size;
   step.stride = op.stride;
@@ -41,7 +42,7 @@ ConvAlgorithm chosen(const Conv2d& op, const Shape& shape, Precision precision, 
   output.c = op.out_channels;
   output.h = (shape[2] + 2 * op.padding.amount.h - 3) / op.stride.h + 1;
   output.w = (shape[3] + 2 * op.padding.amount.w - 3) / op.stride.w + 1;
-  return runtime::cpu::choose_conv_algorithm(step, input, output, precision, operations_per_byte);
+  return runtime::cpu::choose_conv_algorithm(step, input, output, precision, memory);
 }
 
 void check(const Conv2d& op, const Shape& shape) {
@@ -52,15 +53,16 @@ void check(const Conv2d& op, const Shape& shape) {
 }
 
 TEST(Winograd, IsChosenWhereItPaysAndInItsPrecision) {
-  EXPECT_EQ(ConvAlgorithm::winograd2, chosen(conv(64, 64), {1, 64, 56, 56}, Precision::strict));
+  EXPECT_EQ(ConvAlgorithm::winograd2, chosen(conv(48, 48), {1, 48, 56, 56}, Precision::strict));
+  EXPECT_EQ(ConvAlgorithm::winograd2x4, chosen(conv(64, 64), {1, 64, 56, 56}, Precision::strict));
   EXPECT_EQ(ConvAlgorithm::winograd4, chosen(conv(64, 64), {1, 64, 56, 56}, Precision::fast));
   // Four tiles do not make up for weights of four times the size.
   EXPECT_EQ(ConvAlgorithm::direct, chosen(conv(512, 512), {1, 512, 5, 5}, Precision::fast));
   EXPECT_EQ(ConvAlgorithm::direct, chosen(conv(3, 64), {1, 3, 224, 224}, Precision::fast));
   // Where products take longer and bytes do not, larger weights pay earlier.
   EXPECT_EQ(ConvAlgorithm::direct, chosen(conv(512, 512), {1, 512, 7, 7}, Precision::strict));
-  EXPECT_EQ(ConvAlgorithm::winograd2, chosen(conv(512, 512), {1, 512, 7, 7}, Precision::strict, kMiddle));
-  EXPECT_EQ(ConvAlgorithm::winograd2, chosen(conv(256, 256), {1, 256, 14, 14}, Precision::fast));
+  EXPECT_EQ(ConvAlgorithm::winograd2x4, chosen(conv(512, 512), {1, 512, 7, 7}, Precision::strict, kMiddle));
+  EXPECT_EQ(ConvAlgorithm::winograd2x4, chosen(conv(256, 256), {1, 256, 14, 14}, Precision::fast));
   EXPECT_EQ(ConvAlgorithm::winograd4, chosen(conv(256, 256), {1, 256, 14, 14}, Precision::fast, kMiddle));
   Conv2d strided = conv(64, 64);
   strided.stride = 2;
@@ -188,17 +190,20 @@ TEST(Winograd, BitsDependOnNeitherThreadsNorThePlaceInABatch) {
   }
 }
 
-// F(2x2) is as exact as summing up one product after the other, F(4x4) a digit worse: that is what the names promise.
+// F(2x2) and F(2x4) are as exact as summing up one product after the other, F(4x4) a digit worse: that is what the
+// names promise.
 TEST(Winograd, ErrorsAreThoseOfTheirPrecision) {
-  const Conv2d op = conv(128, 64);
-  const Model model = made_up_model(graph_of(op));
-  const Tensor x = made_up("input", {1, 128, 28, 28});
-  const auto expected = run_on(*runtime::reference::make_backend().value(), model, std::span(&x, 1))[0];
-  for (const auto& backend : cpu_backends()) {
-    SCOPED_TRACE(backend->name());
-    for (const auto& [precision, bound] : {std::pair{Precision::strict, 1e-6}, {Precision::fast, 1e-5}}) {
-      const auto found = run_on(*backend, model, std::span(&x, 1), nullptr, precision)[0];
-      expect_close(expected, found, bound);
+  for (const std::int64_t channels : {48, 64, 128, 256}) {
+    const Conv2d op = conv(channels, 64);
+    const Model model = made_up_model(graph_of(op));
+    const Tensor x = made_up("input", {1, channels, 28, 28});
+    const auto expected = run_on(*runtime::reference::make_backend().value(), model, std::span(&x, 1))[0];
+    for (const auto& backend : cpu_backends()) {
+      SCOPED_TRACE(std::string(backend->name()) + ", " + std::to_string(channels));
+      for (const auto& [precision, bound] : {std::pair{Precision::strict, 1e-6}, {Precision::fast, 1e-5}}) {
+        const auto found = run_on(*backend, model, std::span(&x, 1), nullptr, precision)[0];
+        expect_close(expected, found, bound);
+      }
     }
   }
 }

@@ -48,7 +48,7 @@ class CpuBackend final : public Backend {
         kernels_(kernels_for(isa)),
         name_("cpu " + std::string(to_string(isa))),
         machine_(machine_text(name_)),
-        operations_per_byte_(operations_per_byte(isa, detect_cpu_features())) {}
+        memory_(memory_cost(isa, detect_cpu_features())) {}
 
   [[nodiscard]] Device device() const noexcept override { return Device::cpu(); }
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
@@ -75,14 +75,14 @@ class CpuBackend final : public Backend {
     const Kernels kernels = options.precision == Precision::int8 ? int8_kernels_for(kernels_, isa_, way_) : kernels_;
     return CpuProgram::make(network, std::move(plan), kernels, narrow ? &*narrow : nullptr,
                             std::static_pointer_cast<CpuWeights>(weights), options,
-                            {.name = machine_, .operations_per_byte = operations_per_byte_});
+                            {.name = machine_, .memory = memory_});
   }
 
   [[nodiscard]] Result<std::unique_ptr<Program>> compile_plan(const Network& network, Plan plan,
                                                               const std::shared_ptr<PackedWeights>& weights,
                                                               const RunOptions& options) const override {
     return CpuProgram::make(network, std::move(plan), kernels_, nullptr, std::static_pointer_cast<CpuWeights>(weights),
-                            options, {.name = machine_, .operations_per_byte = operations_per_byte_});
+                            options, {.name = machine_, .memory = memory_});
   }
 
   [[nodiscard]] DeviceSpeed measure_speed(Executor* executor) const override {
@@ -95,7 +95,7 @@ class CpuBackend final : public Backend {
   const Kernels& kernels_;
   std::string name_;
   std::string machine_;
-  double operations_per_byte_;
+  MemoryCost memory_;
 };
 
 }  // namespace

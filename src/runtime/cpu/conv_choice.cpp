@@ -10,47 +10,66 @@
 namespace rushlight::runtime::cpu {
 namespace {
 
-constexpr std::array kAlgorithms = {ConvAlgorithm::direct, ConvAlgorithm::winograd2, ConvAlgorithm::winograd4};
+constexpr std::array kAlgorithms = {ConvAlgorithm::direct, ConvAlgorithm::winograd2, ConvAlgorithm::winograd2x4,
+                                    ConvAlgorithm::winograd4};
+// The first of them are as exact as the direct way: three of many channels, two of few.
+constexpr std::size_t kExact = 3;
+constexpr std::int64_t kManyChannels = 64;
 // With fewer the transforms are most of the work.
 constexpr std::int64_t kFewChannels = 16;
 
 // The rule counts in floating-point operations of a multiply-add unit that is kept busy:
 //
-//   products of a tile's positions, its rows rounded up to the six that a kernel takes at a time,
+//   products of the tiles' positions, in sixes of rows as a kernel takes them, fewer of which cost a little more each,
 // + floats through the transforms, each at what the loads, additions and stores of its share take,
-// + bytes of weights, which come from memory: between two runs the rest of a network passes through the caches.
+// + bytes of weights, which come from memory: between two runs the rest of a network passes through the caches. Part of
+//   that time passes beside the products'.
 //
-// What decides are tiles of 2.25 and 4 times fewer products against weights of 16 / 9 and 4 times the bytes.
+// What decides are tiles of 2.25 to 4 times fewer products against weights of 16 / 9 to 4 times the bytes.
 struct Costs {
-  double input;   // of a float before the products
-  double output;  // of one behind them
+  double product;  // of an operation of the products: short chains are stored and loaded more often
+  double weight;   // of a byte of weights: with short chains they are asked for more evenly
+  double input;    // of a float before the products
+  double output;   // of one behind them
 };
-constexpr Costs kCosts[] = {{0, 0}, {10, 8}, {18, 12}};
+constexpr Costs kCosts[] = {{1, 1, 0, 0}, {1, 1, 10, 8}, {1.06, 0.75, 14, 10}, {1, 1, 18, 12}};
+
+double rows_of(double tiles) {
+  const double sixes = std::floor(tiles / 6) * 6;
+  return sixes + (sixes < tiles ? tiles - sixes + 0.7 : 0);
+}
+
+double beside(double operations, double bytes, const MemoryCost& memory) {
+  const double waiting = memory.operations_per_byte * bytes;
+  return operations + waiting - memory.hidden * std::min(operations, waiting);
+}
 
 double cost_of_direct(double images, double height, double width, double in, double out, double speed,
-                      double weight_cost) {
-  return 18 * images * height * width * in * out / speed + 9 * weight_cost * in * out;
+                      double weight_bytes, const MemoryCost& memory) {
+  return beside(18 * images * height * width * in * out / speed, 9 * weight_bytes * in * out, memory);
 }
 
 double cost_of(ConvAlgorithm algorithm, double images, double height, double width, double in, double out,
-               double weight_cost) {
-  const auto side = static_cast<double>(winograd_outputs(algorithm));
-  const auto tile = static_cast<double>(winograd_tile(algorithm));
+               const MemoryCost& memory) {
+  const WinogradTiling tiling = winograd_tiling(algorithm);
   const Costs& costs = kCosts[static_cast<std::size_t>(algorithm)];
-  const double positions = tile * tile;
-  const double tiles = images * std::ceil(height / side) * std::ceil(width / side);
-  const double rows = std::ceil(tiles / 6) * 6;
-  return positions * (2 * rows * in * out + tiles * (costs.input * in + costs.output * out) + weight_cost * in * out);
+  const auto positions = static_cast<double>(tiling.positions());
+  const double tiles = images * std::ceil(height / static_cast<double>(tiling.outputs_down)) *
+                       std::ceil(width / static_cast<double>(tiling.outputs_across));
+  const double operations =
+      costs.product * 2 * rows_of(tiles) * in * out + tiles * (costs.input * in + costs.output * out);
+  return positions * beside(operations, costs.weight * sizeof(float) * in * out, memory);
 }
 
 }  // namespace
 
-double operations_per_byte(Isa isa, const CpuFeatures& features) noexcept {
-  // Measured on guests with one core at work: 172 GFLOP/s beside 13 GB/s (512-bit units), 118 beside 28 (256). Units of
-  // 128 bits were not measured.
-  constexpr double kWide = 14;
-  constexpr double kMiddle = 5;
-  constexpr double kNarrow = 2;
+MemoryCost memory_cost(Isa isa, const CpuFeatures& features) noexcept {
+  // Measured on guests with one core at work. 512-bit units: 172 GFLOP/s beside 13 GB/s, where one waits for the other.
+  // 256: 118 GFLOP/s; 17 GB/s where few rows wait for weights, and where more rows multiply them an eighth of it shows.
+  // Units of 128 bits were not measured.
+  constexpr MemoryCost kWide = {14, 0};
+  constexpr MemoryCost kMiddle = {7, 0.875};
+  constexpr MemoryCost kNarrow = {2, 0};
   if (isa == Isa::avx512) return features.splits_avx512 ? kMiddle : kWide;
   return isa == Isa::avx2 ? kMiddle : kNarrow;
 }
@@ -62,11 +81,13 @@ std::span<const ConvAlgorithm> conv_algorithms(const ConvStep& step, const Plann
                           output.elements() != 0;
   // Of the other precisions what is computed in floats is computed strictly.
   const bool is_fast = precision == Precision::fast || precision == Precision::bf16;
-  return std::span(kAlgorithms).first(!has_others ? 1 : is_fast ? 3 : 2);
+  if (!has_others) return std::span(kAlgorithms).first(1);
+  if (is_fast) return kAlgorithms;
+  return std::span(kAlgorithms).first(input.c >= kManyChannels ? kExact : kExact - 1);
 }
 
 ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output,
-                                    Precision precision, double operations_per_byte, double direct_speed) noexcept {
+                                    Precision precision, const MemoryCost& memory, double direct_speed) noexcept {
   const std::span<const ConvAlgorithm> offered = conv_algorithms(step, input, output, precision);
   const double weight_bytes = precision == Precision::bf16 ? 2 : 4;
   const auto cost = [&](ConvAlgorithm algorithm) {
@@ -76,9 +97,9 @@ ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& i
     const auto in = static_cast<double>(input.c);
     const auto out = static_cast<double>(output.c);
     if (algorithm == ConvAlgorithm::direct) {
-      return cost_of_direct(images, height, width, in, out, direct_speed, operations_per_byte * weight_bytes);
+      return cost_of_direct(images, height, width, in, out, direct_speed, weight_bytes, memory);
     }
-    return cost_of(algorithm, images, height, width, in, out, operations_per_byte * sizeof(float));
+    return cost_of(algorithm, images, height, width, in, out, memory);
   };
   return *std::min_element(offered.begin(), offered.end(),
                            [&](ConvAlgorithm a, ConvAlgorithm b) { return cost(a) < cost(b); });
@@ -86,8 +107,7 @@ ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& i
 
 ConvAlgorithm usual_conv_algorithm(const ConvStep& step, const OpContext& context) noexcept {
   return choose_conv_algorithm(step, context.tensor(step.input), context.tensor(step.output), context.options.precision,
-                               context.machine.operations_per_byte,
-                               context.narrow == nullptr ? 1 : context.narrow->speed);
+                               context.machine.memory, context.narrow == nullptr ? 1 : context.narrow->speed);
 }
 
 std::string_view word_of(ConvAlgorithm algorithm) noexcept {
@@ -96,6 +116,8 @@ std::string_view word_of(ConvAlgorithm algorithm) noexcept {
       return "direct";
     case ConvAlgorithm::winograd2:
       return "winograd2";
+    case ConvAlgorithm::winograd2x4:
+      return "winograd2x4";
     case ConvAlgorithm::winograd4:
       return "winograd4";
   }

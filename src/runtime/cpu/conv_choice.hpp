@@ -1,4 +1,4 @@
-// Which way a convolution is computed: directly, or by Winograd's F(2x2) or F(4x4).
+// Which way a convolution is computed: directly, or by Winograd's F(2x2), F(2x4) or F(4x4).
 //
 // Without a Tuning by a rule of counts alone. Results differ in the last bits from way to way, and must not from run to
 // run: so no clock has a say in the rule, nor anything that two machines could differ in whose instruction set and
@@ -19,25 +19,31 @@ namespace rushlight::runtime::cpu {
 
 struct OpContext;
 
-enum class ConvAlgorithm : std::uint8_t { direct, winograd2, winograd4 };
+enum class ConvAlgorithm : std::uint8_t { direct, winograd2, winograd2x4, winograd4 };
 
-// Those that a layer can be computed in, with this precision: `direct` first, and at most the two others.
+// Those that a layer can be computed in, with this precision: `direct` first, then those of its errors, then others.
 [[nodiscard]] std::span<const ConvAlgorithm> conv_algorithms(const ConvStep& step, const PlannedTensor& input,
                                                              const PlannedTensor& output, Precision precision) noexcept;
 
-// Operations on floats, two for a multiply-add, that a core does in the time in which a byte comes from memory: by the
-// width of its arithmetic units, since what comes from memory in a cycle differs less.
-[[nodiscard]] double operations_per_byte(Isa isa, const CpuFeatures& features) noexcept;
+// What bytes from memory cost, by the width of a core's arithmetic units, since what comes from memory in a cycle
+// differs less.
+struct MemoryCost {
+  // Operations on floats, two for a multiply-add, in the time in which a byte comes.
+  double operations_per_byte = 0;
+  // The part of the shorter time, of products or of bytes, that passes beside the other.
+  double hidden = 0;
+};
+[[nodiscard]] MemoryCost memory_cost(Isa isa, const CpuFeatures& features) noexcept;
 
 // What should be fastest of these, by counts of operations and bytes. `direct_speed`: products that the direct way
 // forms in the time of one of floats (NarrowProducts).
 [[nodiscard]] ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& input,
                                                   const PlannedTensor& output, Precision precision,
-                                                  double operations_per_byte, double direct_speed = 1) noexcept;
+                                                  const MemoryCost& memory, double direct_speed = 1) noexcept;
 // The same, for a layer of the context's plan.
 [[nodiscard]] ConvAlgorithm usual_conv_algorithm(const ConvStep& step, const OpContext& context) noexcept;
 
-// "direct", "winograd2", "winograd4": as a Tuning has it.
+// "direct", "winograd2", "winograd2x4", "winograd4": as a Tuning has it.
 [[nodiscard]] std::string_view word_of(ConvAlgorithm algorithm) noexcept;
 [[nodiscard]] std::optional<ConvAlgorithm> parse_conv_algorithm(std::string_view word) noexcept;
 

@@ -109,7 +109,7 @@ class RowsOp : public Op {
 // What Ops are made for, as far as CPUID tells.
 struct Machine {
   std::string_view name;  // under which a Tuning keeps what was measured here
-  double operations_per_byte = 0;
+  MemoryCost memory = {};
 };
 
 // What makers of Ops need.

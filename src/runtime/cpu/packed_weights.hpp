@@ -19,6 +19,7 @@ enum class Packing : std::uint8_t {
   vector,       // padded with zeros to kPanelPadding
   panels,       // [group][panel][k][width], the last panel of each group padded with zeros (GemmCall)
   winograd2,    // [panel][position][in][width] for F(2x2, 3x3) (winograd.hpp)
+  winograd2x4,  // likewise for F(2x4, 3x3)
   winograd4,    // likewise for F(4x4, 3x3)
   bf16_strips,  // [group][strip][run of taps][word][16 outputs][2], bfloat16, padded with zeros to whole strips, and
                 // each run to whole lines (kernels.hpp)

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-#include <utility>
+#include <vector>
 
 #include "base/fail.hpp"
 #include "runtime/winograd_filters.hpp"
@@ -15,40 +15,47 @@ namespace {
 // these stay finite.
 constexpr float kMostWeight = 1099511627776.0F;  // 2^40
 
-template <int T>
-bool transform(const FilterMatrix<T>& matrix, const WeightSource& weight, std::size_t width, const Kernels& kernels,
-               float* to) {
-  double g[T][3];
-  for (int row = 0; row < T; ++row) {
-    for (int column = 0; column < 3; ++column) g[row][column] = matrix(row, column);
-  }
-  FilterCall call;
-  call.channels = weight.channels;
-  call.g = g[0];
-  call.most_bits = std::bit_cast<std::uint32_t>(kMostWeight);
-  call.width = width;
-  bool is_usual = true;
-  for (std::size_t first = 0; first < weight.outputs; first += width) {
-    call.from = weight.values.data() + first * weight.channels * 9;
-    call.outputs = std::min(width, weight.outputs - first);
-    call.scales = weight.scales.empty() ? nullptr : weight.scales.data() + first;
-    call.to = to + first * weight.channels * T * T;
-    is_usual &= (T == 6 ? kernels.winograd4 : kernels.winograd2).filters(call);
-  }
-  return is_usual;
+// For 2 or 4 outputs along a line: rows of 3.
+std::vector<double> filter_rows(std::size_t outputs) {
+  const Eigen::Matrix<double, Eigen::Dynamic, 3, Eigen::RowMajor> g =
+      outputs == 4 ? Eigen::MatrixXd(g_of_f4()) : Eigen::MatrixXd(g_of_f2());
+  return {g.data(), g.data() + g.size()};
 }
 
 }  // namespace
 
+const WinogradKernels& winograd_kernels(ConvAlgorithm algorithm, const Kernels& kernels) noexcept {
+  switch (algorithm) {
+    case ConvAlgorithm::winograd2x4:
+      return kernels.winograd2x4;
+    case ConvAlgorithm::winograd4:
+      return kernels.winograd4;
+    default:
+      return kernels.winograd2;
+  }
+}
+
 Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, std::size_t width,
                                                    ConvAlgorithm algorithm, const Kernels& kernels) {
-  const std::size_t positions = winograd_tile(algorithm) * winograd_tile(algorithm);
+  const WinogradTiling tiling = winograd_tiling(algorithm);
   const std::size_t panels = panels_for(weight.outputs, width);
   RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array,
-                       make_packed_array(panels * width, positions * weight.channels));
-  float* const to = array->memory.floats();
-  array->is_usual = algorithm == ConvAlgorithm::winograd4 ? transform<6>(g_of_f4(), weight, width, kernels, to)
-                                                          : transform<4>(g_of_f2(), weight, width, kernels, to);
+                       make_packed_array(panels * width, tiling.positions() * weight.channels));
+  const std::vector<double> g_rows = filter_rows(tiling.outputs_down);
+  const std::vector<double> g_columns = filter_rows(tiling.outputs_across);
+  FilterCall call;
+  call.channels = weight.channels;
+  call.g_rows = g_rows.data();
+  call.g_columns = g_columns.data();
+  call.most_bits = std::bit_cast<std::uint32_t>(kMostWeight);
+  call.width = width;
+  for (std::size_t first = 0; first < weight.outputs; first += width) {
+    call.from = weight.values.data() + first * weight.channels * 9;
+    call.outputs = std::min(width, weight.outputs - first);
+    call.scales = weight.scales.empty() ? nullptr : weight.scales.data() + first;
+    call.to = array->memory.floats() + first * weight.channels * tiling.positions();
+    array->is_usual &= winograd_kernels(algorithm, kernels).filters(call);
+  }
   return array;
 }
 

@@ -1,8 +1,12 @@
-// Winograd's minimal filtering for 3x3 convolutions with stride 1: F(2x2) needs 2.25 and F(4x4) 4 times fewer products
-// than the direct way, for sums before and after them and for weights that take 16 / 9 or 4 times the memory.
+// Winograd's minimal filtering for 3x3 convolutions with stride 1: F(2x2) needs 2.25, F(2x4) 3 and F(4x4) 4 times fewer
+// products than the direct way, for sums before and after them and for weights that take 16 / 9, 24 / 9 or 4 times the
+// memory.
 //
-// F(2x2) is as exact as the direct way. F(4x4) costs about a decimal digit: Precision::strict does not use it. Both
-// multiply floats, in Precision::bf16 too, where they stand against a direct way that is faster than usual.
+// Their errors: what a sum of products rounds is carried through the sums behind it, which F(4) along a line makes
+// about twice what F(2) makes it. F(2x4) adds its products up in chains of a quarter of F(2x2)'s, and is then as exact;
+// with few channels there is little to be gained that way. F(4x4) costs about a decimal digit: Precision::strict does
+// not use it. All multiply floats, in Precision::bf16 too, where they stand against a direct way that is faster than
+// usual.
 #pragma once
 
 #include <cstddef>
@@ -18,15 +22,33 @@
 
 namespace rushlight::runtime::cpu {
 
-// Output pixels along one side of a tile, and input pixels.
-[[nodiscard]] constexpr std::size_t winograd_outputs(ConvAlgorithm algorithm) noexcept {
-  return algorithm == ConvAlgorithm::winograd4 ? 4 : 2;
-}
-[[nodiscard]] constexpr std::size_t winograd_tile(ConvAlgorithm algorithm) noexcept {
-  return winograd_outputs(algorithm) + 2;
-}
+// Of a tile: output pixels down and across, and input pixels likewise.
+struct WinogradTiling {
+  std::size_t outputs_down;
+  std::size_t outputs_across;
 
-// [panel][position][in][width] from the weights of 3x3 windows; G g G^T in double. `is_usual` becomes false where a
+  [[nodiscard]] constexpr std::size_t rows() const noexcept { return outputs_down + 2; }
+  [[nodiscard]] constexpr std::size_t columns() const noexcept { return outputs_across + 2; }
+  [[nodiscard]] constexpr std::size_t positions() const noexcept { return rows() * columns(); }
+};
+[[nodiscard]] constexpr WinogradTiling winograd_tiling(ConvAlgorithm algorithm) noexcept {
+  switch (algorithm) {
+    case ConvAlgorithm::winograd2x4:
+      return {2, 4};
+    case ConvAlgorithm::winograd4:
+      return {4, 4};
+    default:
+      return {2, 2};
+  }
+}
+// Products in a chain of each position's sums.
+[[nodiscard]] constexpr std::size_t winograd_chain(ConvAlgorithm algorithm, std::size_t channels) noexcept {
+  if (algorithm != ConvAlgorithm::winograd2x4) return kGemmChain;
+  return channels < kGemmChain ? kGemmChain / 8 : kGemmChain / 4;
+}
+[[nodiscard]] const WinogradKernels& winograd_kernels(ConvAlgorithm algorithm, const Kernels& kernels) noexcept;
+
+// [panel][position][in][width] from the weights of 3x3 windows; G g G'^T in double. `is_usual` becomes false where a
 // weight is not finite or so large that products could overflow that the direct way would not form.
 [[nodiscard]] Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, std::size_t width,
                                                                  ConvAlgorithm algorithm, const Kernels& kernels);

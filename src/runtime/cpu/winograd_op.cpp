@@ -25,13 +25,23 @@ constexpr std::size_t kMostBlockBytes = std::size_t{8} << 20;
 // Arrays in scratch begin a cache line off a multiple of 4 KiB from each other, or all would fall on the same lines.
 constexpr std::size_t kSkewFloats = 16;
 
+Packing packing_of(ConvAlgorithm algorithm) {
+  switch (algorithm) {
+    case ConvAlgorithm::winograd2x4:
+      return Packing::winograd2x4;
+    case ConvAlgorithm::winograd4:
+      return Packing::winograd4;
+    default:
+      return Packing::winograd2;
+  }
+}
+
 class WinogradOp final : public Op {
  public:
   WinogradOp(ConvAlgorithm algorithm, const OpContext& context)
-      : kernels_(algorithm == ConvAlgorithm::winograd4 ? context.kernels.winograd4 : context.kernels.winograd2),
-        side_(winograd_outputs(algorithm)),
-        tile_side_(winograd_tile(algorithm)),
-        positions_(tile_side_ * tile_side_) {}
+      : kernels_(winograd_kernels(algorithm, context.kernels)),
+        tiling_(winograd_tiling(algorithm)),
+        positions_(tiling_.positions()) {}
 
   // False where the weights are not usual ones.
   Result<bool> init(const ConvStep& step, ConvAlgorithm algorithm, const OpContext& context) {
@@ -42,10 +52,10 @@ class WinogradOp final : public Op {
     residual_ = step.epilogue.residual;
     channels_ = static_cast<std::size_t>(input.c);
     outputs_ = static_cast<std::size_t>(output.c);
+    chain_ = winograd_chain(algorithm, channels_);
     gemm_ = choose_gemm(context.kernels, outputs_, false).kernel;
     panels_ = panels_for(outputs_, gemm_.width);
-    const Packing packing = algorithm == ConvAlgorithm::winograd4 ? Packing::winograd4 : Packing::winograd2;
-    RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, packing, gemm_.width));
+    RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, packing_of(algorithm), gemm_.width));
     if (!weights_->is_usual) return false;
     RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector, gemm_.width));
     RUSHLIGHT_TRY(find_plain_weights(step, context));
@@ -61,8 +71,8 @@ class WinogradOp final : public Op {
     out_width_ = static_cast<std::size_t>(output.w);
     destination_ = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
-    tiles_down_ = parts_of(out_height_, side_);
-    tiles_across_ = parts_of(out_width_, side_);
+    tiles_down_ = parts_of(out_height_, tiling_.outputs_down);
+    tiles_across_ = parts_of(out_width_, tiling_.outputs_across);
     tiles_ = static_cast<std::size_t>(output.n) * tiles_down_ * tiles_across_;
     cut_tasks(context.slots);
     operations_ = 18.0 * static_cast<double>(output.rows()) * static_cast<double>(channels_ * outputs_);
@@ -70,7 +80,8 @@ class WinogradOp final : public Op {
   }
 
   [[nodiscard]] std::string_view algorithm() const noexcept override {
-    return side_ == 4 ? "winograd 4x4" : "winograd 2x2";
+    if (tiling_.outputs_down == 4) return "winograd 4x4";
+    return tiling_.outputs_across == 4 ? "winograd 2x4" : "winograd 2x2";
   }
 
   void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
@@ -91,6 +102,7 @@ class WinogradOp final : public Op {
     gemm.row_pitch = gemm.row_count = count;
     gemm.segments = 1;
     gemm.segment_length = channels_;
+    gemm.chain = chain_;
     gemm.panel_count = 1;
     gemm.columns = gemm.output_stride = gemm_.width;
     WinogradOutputCall output;
@@ -217,17 +229,18 @@ class WinogradOp final : public Op {
   void place_tiles(const Range& tiles, const float* input, const Scratch& scratch) const noexcept {
     const float** pixel = scratch.pixels;
     for (std::size_t t = tiles.first; t < tiles.last; ++t) {
-      const std::size_t across = t % tiles_across_ * side_;
-      const std::size_t down = t / tiles_across_ % tiles_down_ * side_;
+      const std::size_t across = t % tiles_across_ * tiling_.outputs_across;
+      const std::size_t down = t / tiles_across_ % tiles_down_ * tiling_.outputs_down;
       const std::size_t image = t / tiles_across_ / tiles_down_;
-      scratch.tiles[t - tiles.first] = {.pixel = (image * out_height_ + down) * out_width_ + across,
-                                        .rows = static_cast<unsigned>(std::min(side_, out_height_ - down)),
-                                        .columns = static_cast<unsigned>(std::min(side_, out_width_ - across))};
-      for (std::size_t y = 0; y < tile_side_; ++y) {
+      scratch.tiles[t - tiles.first] = {
+          .pixel = (image * out_height_ + down) * out_width_ + across,
+          .rows = static_cast<unsigned>(std::min(tiling_.outputs_down, out_height_ - down)),
+          .columns = static_cast<unsigned>(std::min(tiling_.outputs_across, out_width_ - across))};
+      for (std::size_t y = 0; y < tiling_.rows(); ++y) {
         const std::int64_t h = static_cast<std::int64_t>(down + y) - padding_.h;
         const bool row_inside = h >= 0 && h < in_height_;
         const std::int64_t line = (static_cast<std::int64_t>(image) * in_height_ + h) * in_width_;
-        for (std::size_t x = 0; x < tile_side_; ++x) {
+        for (std::size_t x = 0; x < tiling_.columns(); ++x) {
           const std::int64_t w = static_cast<std::int64_t>(across + x) - padding_.w;
           const bool inside = row_inside && w >= 0 && w < in_width_;
           *pixel++ = inside ? input + static_cast<std::size_t>(line + w) * in_stride_ : zeros_.floats();
@@ -244,7 +257,7 @@ class WinogradOp final : public Op {
     for (std::size_t h = 0; h < tile.rows; ++h) {
       for (std::size_t w = 0; w < tile.columns; ++w) {
         for (std::size_t tap = 0; tap < 9; ++tap) {
-          const float* const x = pixels[(h + tap / 3) * tile_side_ + w + tap % 3];
+          const float* const x = pixels[(h + tap / 3) * tiling_.columns() + w + tap % 3];
           for (std::size_t c = 0; c < channels_; ++c) scratch.window[c * 9 + tap] = x[c];
         }
         const std::size_t pixel = tile.pixel + h * out_width_ + w;
@@ -275,8 +288,7 @@ class WinogradOp final : public Op {
   }
 
   WinogradKernels kernels_;
-  std::size_t side_;       // output pixels along a side of a tile
-  std::size_t tile_side_;  // input pixels
+  WinogradTiling tiling_;
   std::size_t positions_;
   GemmKernel gemm_;
   TensorId input_ = kNone;
@@ -284,6 +296,7 @@ class WinogradOp final : public Op {
   TensorId residual_ = kNone;
   std::size_t channels_ = 0;
   std::size_t outputs_ = 0;
+  std::size_t chain_ = 0;
   std::size_t panels_ = 0;
   std::int64_t in_height_ = 0, in_width_ = 0;
   std::size_t in_stride_ = 0;

@@ -43,7 +43,7 @@ struct Destination {
 //
 // A row's operands lie in `segments` runs of `segment_length` floats, each with a pointer of its own (XNNPACK's
 // indirection): the taps of a window, with a run of zeros for those outside the image. Weights come in panels of
-// `width` outputs, [segment][i][width]. Every output is a sum over (s, i) in this order, in chains of kGemmChain
+// `width` outputs, [segment][i][width]. Every output is a sum over (s, i) in this order, in chains of `chain`
 // multiply-adds that are then added up, so it has the same bits whatever the block it is computed in.
 struct GemmCall : Destination {
   const float* const* rows = nullptr;  // [segments][row_pitch]
@@ -55,7 +55,8 @@ struct GemmCall : Destination {
   const void* weights = nullptr;  // the first panel
   const float* bias = nullptr;    // of the first panel, padded; or null
   std::size_t panel_count = 0;
-  std::size_t columns = 0;  // outputs to store: at most panel_count * width
+  std::size_t columns = 0;         // outputs to store: at most panel_count * width
+  std::size_t chain = kGemmChain;  // products in a chain: kGemmChain, or what divides it
 };
 
 // The same products of 8-bit codes, summed in 32 bits without rounding:
@@ -196,15 +197,16 @@ struct PackCall {
   std::size_t width = 0;  // a multiple of the vector's
 };
 
-// The same for Winograd's filters: to[(position * channels + channel) * width + o] is (G g G^T)[position] in double,
+// The same for Winograd's filters: to[(position * channels + channel) * width + o] is (G g G'^T)[position] in double,
 // rounded once, g being the 3 x 3 of from[(o * channels + channel) * 9] times scales[o].
 struct FilterCall {
   const float* from = nullptr;
   std::size_t outputs = 0;
   std::size_t channels = 0;
   const double* scales = nullptr;
-  const double* g = nullptr;    // [side of a tile][3]
-  std::uint32_t most_bits = 0;  // of the float that results have to stay below
+  const double* g_rows = nullptr;     // G: [rows of a tile][3]
+  const double* g_columns = nullptr;  // G': [columns of a tile][3]
+  std::uint32_t most_bits = 0;        // of the float that results have to stay below
   float* to = nullptr;
   std::size_t width = 0;
 };
@@ -238,8 +240,9 @@ struct DepthwiseLineCall : Destination {
   std::size_t channels = 0;
 };
 
-// Tiles of a picture on their way to products: output[position][tile][c] = (B^T d B)[position] for each channel c, d
-// being the tile's pixels. F(2x2, 3x3) has 4 x 4 of them, F(4x4, 3x3) 6 x 6; as many are the positions.
+// Tiles of a picture on their way to products: output[position][tile][c] = (B^T d B')[position] for each channel c, d
+// being the tile's pixels. F(2x2, 3x3) has 4 x 4 of them, F(2x4, 3x3) 4 x 6, F(4x4, 3x3) 6 x 6; as many are the
+// positions.
 struct WinogradInputCall {
   const float* const* pixels = nullptr;  // [tile][pixels], rows of `channels` floats
   std::size_t tile_count = 0;
@@ -258,7 +261,7 @@ struct WinogradTile {
   unsigned columns = 0;
 };
 
-// And back: output[pixel][c] = clamp((A^T m A)[pixel] + bias[c] + residual[pixel][c]), m being
+// And back: output[pixel][c] = clamp((A^T m A')[pixel] + bias[c] + residual[pixel][c]), m being
 // input[position][tile][c].
 struct WinogradOutputCall : Destination {
   const float* input = nullptr;
@@ -272,7 +275,7 @@ struct WinogradOutputCall : Destination {
   const float* bias = nullptr;  // padded; or null
 };
 
-// F(m x m, 3x3).
+// F(m x n, 3x3).
 struct WinogradKernels {
   bool (*filters)(const FilterCall&);  // false where a result is too large, or NaN
   void (*input)(const WinogradInputCall&);
@@ -362,8 +365,9 @@ struct Kernels {
   WidenKernel gemm_bf16;
   Int8Kernels int8;
   void (*pack)(const PackCall&);
-  WinogradKernels winograd2;  // F(2x2, 3x3)
-  WinogradKernels winograd4;  // F(4x4, 3x3)
+  WinogradKernels winograd2;    // F(2x2, 3x3)
+  WinogradKernels winograd2x4;  // F(2x4, 3x3): two lines of four
+  WinogradKernels winograd4;    // F(4x4, 3x3)
   void (*depthwise)(const DepthwiseCall&);
   void (*depthwise_line[3][2])(const DepthwiseLineCall&);  // [(columns - 3) / 2][stride - 1]
   void (*max_window)(const WindowCall&);
