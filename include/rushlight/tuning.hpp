@@ -15,11 +15,11 @@
 namespace rushlight {
 
 /// A table of choices that sessions read and add to (SessionOptions::tuning). On the CPU a 3x3 convolution can be
-/// computed directly or by Winograd's F(2x2) or F(2x4), in Precision::fast also by F(4x4); on a GPU products have tiles of
-/// several sizes. Without a Tuning a rule of counted operations and bytes decides, the same on all processors of one
-/// instruction set and width of units; with one, ways that the table lacks are measured while the session plans, some
-/// hundredths of a second for each kind of layer (very large ones some tenths, since each way runs twice at least), and
-/// the fastest is noted, by the CPU with the times of all.
+/// computed directly or by Winograd's F(2x2) or F(2x4), with stride 2 by its F(2x2), in Precision::fast also by F(4x4);
+/// on a GPU products have tiles of several sizes. Without a Tuning a rule of counted operations and bytes decides, the
+/// same on all processors of one instruction set and width of units; with one, ways that the table lacks are measured
+/// while the session plans, some hundredths of a second for each kind of layer (very large ones some tenths, since each
+/// way runs twice at least), and the fastest is noted, by the CPU with the times of all.
 ///
 /// Every way that is offered keeps the precision's promise. Those of a GPU give the same bits; those of the CPU differ
 /// in the last ones, so there a result is the same from run to run where the table is the same and complete: keep it in

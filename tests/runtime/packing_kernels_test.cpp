@@ -173,6 +173,19 @@ TEST(PackingKernels, WinogradsFiltersAreTransformedInDouble) {
   }
 }
 
+// Weights of a stride of 2: each line of three taps becomes its first, its outer two together, its last, its middle
+// one.
+TEST(PackingKernels, FiltersOfAStrideAreSumsOfTaps) {
+  Eigen::Matrix<double, 4, 3> g;
+  g << 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0;
+  for (const NamedKernels& named : all_kernels()) {
+    SCOPED_TRACE(named.name);
+    for (const bool has_scales : {false, true}) {
+      expect_filters(Filters<4, 4>{g, g, named.kernels->winograd2_strided.filters}, Weights(29, 21, 9, has_scales), 32);
+    }
+  }
+}
+
 TEST(PackingKernels, AWeightThatIsNoUsualNumberIsSeenWhereverItStands) {
   std::vector<float> panel;
   for (const NamedKernels& named : all_kernels()) {

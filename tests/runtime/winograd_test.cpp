@@ -22,6 +22,10 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 Conv2d conv(std::int64_t in, std::int64_t out, Padding padding = 1) {
   return {.in_channels = in, .out_channels = out, .kernel_size = 3, .padding = padding};
 }
+Conv2d strided(Conv2d op) {
+  op.stride = 2;
+  return op;
+}
 
 // Of 512-bit units, and of narrower ones.
 constexpr MemoryCost kWide = {14, 0};
@@ -64,9 +68,13 @@ TEST(Winograd, IsChosenWhereItPaysAndInItsPrecision) {
   EXPECT_EQ(ConvAlgorithm::winograd2x4, chosen(conv(512, 512), {1, 512, 7, 7}, Precision::strict, kMiddle));
   EXPECT_EQ(ConvAlgorithm::winograd2x4, chosen(conv(256, 256), {1, 256, 14, 14}, Precision::fast));
   EXPECT_EQ(ConvAlgorithm::winograd4, chosen(conv(256, 256), {1, 256, 14, 14}, Precision::fast, kMiddle));
-  Conv2d strided = conv(64, 64);
-  strided.stride = 2;
-  EXPECT_EQ(ConvAlgorithm::direct, chosen(strided, {1, 64, 56, 56}, Precision::fast));
+  for (const Precision precision : {Precision::strict, Precision::fast}) {
+    EXPECT_EQ(ConvAlgorithm::winograd2_strided, chosen(strided(conv(64, 64)), {1, 64, 56, 56}, precision));
+  }
+  EXPECT_EQ(ConvAlgorithm::direct, chosen(strided(conv(8, 64)), {1, 8, 56, 56}, Precision::fast));
+  Conv2d lines = conv(64, 64);
+  lines.stride = {2, 1};
+  EXPECT_EQ(ConvAlgorithm::direct, chosen(lines, {1, 64, 56, 56}, Precision::fast));
   Conv2d dilated = conv(64, 64);
   dilated.dilation = 2;
   EXPECT_EQ(ConvAlgorithm::direct, chosen(dilated, {1, 64, 56, 56}, Precision::fast));
@@ -77,7 +85,12 @@ TEST(Winograd, IsChosenWhereItPaysAndInItsPrecision) {
 
 TEST(Winograd, PicturesThatAreNoWholeNumberOfTiles) {
   for (const std::int64_t height : {13, 14, 15, 16, 17}) {
-    for (const std::int64_t width : {18, 19, 20, 21}) check(conv(24, 32), {1, 24, height, width});
+    for (const std::int64_t width : {18, 19, 20, 21}) {
+      check(conv(24, 32), {1, 24, height, width});
+      check(conv(64, 32), {1, 64, height, width});
+      check(strided(conv(64, 64)), {1, 64, 2 * height, 2 * width});
+      check(strided(conv(64, 64)), {1, 64, 2 * height - 1, 2 * width - 1});
+    }
   }
 }
 
@@ -89,6 +102,8 @@ TEST(Winograd, ChannelsAroundTheEdgesOfVectorsAndPanels) {
 TEST(Winograd, EveryPadding) {
   for (const Padding padding : {Padding(0), Padding(1), Padding(2), Padding(0, 2), Padding(3, 1)}) {
     check(conv(32, 32, padding), {2, 32, 18, 21});
+    check(conv(64, 32, padding), {2, 64, 18, 21});
+    check(strided(conv(64, 64, padding)), {2, 64, 35, 42});
   }
   Conv2d same = conv(32, 32);
   same.padding = Padding::same();
@@ -101,16 +116,18 @@ TEST(Winograd, RandomShapes) {
     return low + static_cast<std::int64_t>(random() % static_cast<std::uint32_t>(high - low + 1));
   };
   int taken = 0;
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 30; ++i) {
     Conv2d op = conv(pick(16, 90), pick(16, 140), Padding(pick(0, 2), pick(0, 2)));
     op.bias = pick(0, 1) == 1;
-    const Shape shape{pick(1, 4), op.in_channels, pick(5, 26), pick(5, 26)};
+    op.stride = i % 3 == 0 ? 2 : 1;
+    const std::int64_t most = i % 3 == 0 ? 60 : 26;
+    const Shape shape{pick(1, 4), op.in_channels, pick(5, most), pick(5, most)};
     if (chosen(op, shape, Precision::strict) == ConvAlgorithm::direct) continue;
     ++taken;
     check(op, shape);
     if (HasFatalFailure()) return;
   }
-  EXPECT_GT(taken, 12);
+  EXPECT_GT(taken, 18);
 }
 
 // conv, norm, an addition or none, an activation: all in one step.
@@ -144,9 +161,27 @@ TEST(Winograd, OddValuesReachTheirOwnOutputsAlone) {
       values[place] = odd;
       const Tensor x = tensor_of(values, {1, 20, 15, 18});
       expect_cpu_fits_reference(made_up_model(graph_of(conv(20, 33))), x);
+      expect_cpu_fits_reference(made_up_model(graph_of(strided(conv(20, 33)))), x);
       expect_cpu_fits_reference(block(ReLU{}, true), x, 4e-6);
       expect_cpu_fits_reference(block(SiLU{}, true), x, 4e-6);
       if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(Winograd, OddValuesOfManyChannelsAndStrides) {
+  const Shape shape = {1, 64, 29, 34};
+  for (const Conv2d& op : {conv(64, 48), strided(conv(64, 48))}) {
+    ASSERT_EQ(op.stride.h == 2 ? ConvAlgorithm::winograd2_strided : ConvAlgorithm::winograd2x4,
+              chosen(op, shape, Precision::strict));
+    for (const float odd : {kNan, kInf, 1e38F}) {
+      for (const std::size_t pixel :
+           {std::size_t{0}, std::size_t{5 * 34 + 7}, std::size_t{8 * 34 + 8}, std::size_t{28 * 34 + 33}}) {
+        std::vector<float> values = values_for("input", shape);
+        values[11 * 29 * 34 + pixel] = odd;
+        expect_cpu_fits_reference(made_up_model(graph_of(op)), tensor_of(values, shape));
+        if (HasFatalFailure()) return;
+      }
     }
   }
 }
@@ -167,24 +202,26 @@ TEST(Winograd, OddWeightsGoTheDirectWay) {
 }
 
 TEST(Winograd, BitsDependOnNeitherThreadsNorThePlaceInABatch) {
-  const Conv2d op = conv(48, 144);
-  const Model model = made_up_model(graph_of(op));
-  const std::vector<float> item = values_for("item", {48, 27, 30});
-  std::vector<float> batch = values_for("others", {5, 48, 27, 30});
-  for (const Precision precision : {Precision::strict, Precision::fast}) {
-    std::vector<float> expected;
-    for (std::size_t position = 0; position < 5; ++position) {
-      std::vector<float> here = batch;
-      std::copy(item.begin(), item.end(), here.begin() + static_cast<std::ptrdiff_t>(position * item.size()));
-      const Tensor x = tensor_of(here, {5, 48, 27, 30});
-      for (const unsigned threads : {1U, 2U, 5U}) {
-        Session session = model.session(Device::cpu(), {.threads = threads, .precision = precision}).value();
-        const std::vector<float> all = floats_of(session.run(x).value());
-        const std::size_t width = all.size() / 5;
-        const auto first = all.begin() + static_cast<std::ptrdiff_t>(position * width);
-        const std::vector<float> found(first, first + static_cast<std::ptrdiff_t>(width));
-        if (expected.empty()) expected = found;
-        ASSERT_EQ(expected, found) << threads << " threads, position " << position;
+  for (const Conv2d& op : {conv(48, 144), conv(80, 144), strided(conv(80, 144))}) {
+    const Model model = made_up_model(graph_of(op));
+    const std::int64_t channels = op.in_channels;
+    const std::vector<float> item = values_for("item", {channels, 27, 30});
+    const std::vector<float> batch = values_for("others", {5, channels, 27, 30});
+    for (const Precision precision : {Precision::strict, Precision::fast}) {
+      std::vector<float> expected;
+      for (std::size_t position = 0; position < 5; ++position) {
+        std::vector<float> here = batch;
+        std::copy(item.begin(), item.end(), here.begin() + static_cast<std::ptrdiff_t>(position * item.size()));
+        const Tensor x = tensor_of(here, {5, channels, 27, 30});
+        for (const unsigned threads : {1U, 2U, 5U}) {
+          Session session = model.session(Device::cpu(), {.threads = threads, .precision = precision}).value();
+          const std::vector<float> all = floats_of(session.run(x).value());
+          const std::size_t width = all.size() / 5;
+          const auto first = all.begin() + static_cast<std::ptrdiff_t>(position * width);
+          const std::vector<float> found(first, first + static_cast<std::ptrdiff_t>(width));
+          if (expected.empty()) expected = found;
+          ASSERT_EQ(expected, found) << threads << " threads, position " << position;
+        }
       }
     }
   }

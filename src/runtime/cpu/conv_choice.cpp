@@ -13,6 +13,7 @@ namespace {
 constexpr std::array kAlgorithms = {ConvAlgorithm::direct, ConvAlgorithm::winograd2, ConvAlgorithm::winograd2x4,
                                     ConvAlgorithm::winograd4};
 // The first of them are as exact as the direct way: three of many channels, two of few.
+constexpr std::array kStrided = {ConvAlgorithm::direct, ConvAlgorithm::winograd2_strided};
 constexpr std::size_t kExact = 3;
 constexpr std::int64_t kManyChannels = 64;
 // With fewer the transforms are most of the work.
@@ -32,7 +33,7 @@ struct Costs {
   double input;    // of a float before the products
   double output;   // of one behind them
 };
-constexpr Costs kCosts[] = {{1, 1, 0, 0}, {1, 1, 10, 8}, {1.06, 0.75, 14, 10}, {1, 1, 18, 12}};
+constexpr Costs kCosts[] = {{1, 1, 0, 0}, {1, 1, 10, 8}, {1.06, 0.75, 14, 10}, {1, 1, 18, 12}, {1, 1, 8, 8}};
 
 double rows_of(double tiles) {
   const double sixes = std::floor(tiles / 6) * 6;
@@ -58,7 +59,8 @@ double cost_of(ConvAlgorithm algorithm, double images, double height, double wid
                        std::ceil(width / static_cast<double>(tiling.outputs_across));
   const double operations =
       costs.product * 2 * rows_of(tiles) * in * out + tiles * (costs.input * in + costs.output * out);
-  return positions * beside(operations, costs.weight * sizeof(float) * in * out, memory);
+  const double bytes = costs.weight * sizeof(float) * in * out;
+  return beside(positions * operations, static_cast<double>(tiling.filters()) * bytes, memory);
 }
 
 }  // namespace
@@ -76,12 +78,14 @@ MemoryCost memory_cost(Isa isa, const CpuFeatures& features) noexcept {
 
 std::span<const ConvAlgorithm> conv_algorithms(const ConvStep& step, const PlannedTensor& input,
                                                const PlannedTensor& output, Precision precision) noexcept {
-  const bool has_others = step.kernel == IntPair{3} && step.stride == IntPair{1} && step.dilation == IntPair{1} &&
-                          step.groups == 1 && input.c >= kFewChannels && output.c >= kFewChannels &&
-                          output.elements() != 0;
+  const bool is_strided = step.stride == IntPair{2};
+  const bool has_others = step.kernel == IntPair{3} && (is_strided || step.stride == IntPair{1}) &&
+                          step.dilation == IntPair{1} && step.groups == 1 && input.c >= kFewChannels &&
+                          output.c >= kFewChannels && output.elements() != 0;
   // Of the other precisions what is computed in floats is computed strictly.
   const bool is_fast = precision == Precision::fast || precision == Precision::bf16;
   if (!has_others) return std::span(kAlgorithms).first(1);
+  if (is_strided) return kStrided;
   if (is_fast) return kAlgorithms;
   return std::span(kAlgorithms).first(input.c >= kManyChannels ? kExact : kExact - 1);
 }
@@ -120,11 +124,14 @@ std::string_view word_of(ConvAlgorithm algorithm) noexcept {
       return "winograd2x4";
     case ConvAlgorithm::winograd4:
       return "winograd4";
+    case ConvAlgorithm::winograd2_strided:
+      return "winograd2s2";
   }
   return "?";
 }
 
 std::optional<ConvAlgorithm> parse_conv_algorithm(std::string_view word) noexcept {
+  if (word == word_of(ConvAlgorithm::winograd2_strided)) return ConvAlgorithm::winograd2_strided;
   for (const ConvAlgorithm algorithm : kAlgorithms) {
     if (word == word_of(algorithm)) return algorithm;
   }

@@ -132,6 +132,8 @@ ConvAlgorithm winograd_of(Packing packing) {
       return ConvAlgorithm::winograd2x4;
     case Packing::winograd4:
       return ConvAlgorithm::winograd4;
+    case Packing::winograd2_strided:
+      return ConvAlgorithm::winograd2_strided;
     default:
       return ConvAlgorithm::winograd2;
   }

@@ -16,11 +16,12 @@
 namespace rushlight::runtime::cpu {
 
 enum class Packing : std::uint8_t {
-  vector,       // padded with zeros to kPanelPadding
-  panels,       // [group][panel][k][width], the last panel of each group padded with zeros (GemmCall)
-  winograd2,    // [panel][position][in][width] for F(2x2, 3x3) (winograd.hpp)
-  winograd2x4,  // likewise for F(2x4, 3x3)
-  winograd4,    // likewise for F(4x4, 3x3)
+  vector,             // padded with zeros to kPanelPadding
+  panels,             // [group][panel][k][width], the last panel of each group padded with zeros (GemmCall)
+  winograd2,          // [panel][filter][in][width] for F(2x2, 3x3) (winograd.hpp)
+  winograd2x4,        // likewise for F(2x4, 3x3)
+  winograd4,          // likewise for F(4x4, 3x3)
+  winograd2_strided,  // and for F(2x2, 3x3) of stride 2
   bf16_strips,  // [group][strip][run of taps][word][16 outputs][2], bfloat16, padded with zeros to whole strips, and
                 // each run to whole lines (kernels.hpp)
   depthwise,    // [tap][channels, padded to kPanelPadding] (DepthwiseCall)

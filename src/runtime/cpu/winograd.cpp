@@ -30,6 +30,8 @@ const WinogradKernels& winograd_kernels(ConvAlgorithm algorithm, const Kernels& 
       return kernels.winograd2x4;
     case ConvAlgorithm::winograd4:
       return kernels.winograd4;
+    case ConvAlgorithm::winograd2_strided:
+      return kernels.winograd2_strided;
     default:
       return kernels.winograd2;
   }
@@ -40,20 +42,22 @@ Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, s
   const WinogradTiling tiling = winograd_tiling(algorithm);
   const std::size_t panels = panels_for(weight.outputs, width);
   RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array,
-                       make_packed_array(panels * width, tiling.positions() * weight.channels));
+                       make_packed_array(panels * width, tiling.filters() * weight.channels));
   const std::vector<double> g_rows = filter_rows(tiling.outputs_down);
   const std::vector<double> g_columns = filter_rows(tiling.outputs_across);
   FilterCall call;
   call.channels = weight.channels;
-  call.g_rows = g_rows.data();
-  call.g_columns = g_columns.data();
+  if (tiling.stride == 1) {
+    call.g_rows = g_rows.data();
+    call.g_columns = g_columns.data();
+  }
   call.most_bits = std::bit_cast<std::uint32_t>(kMostWeight);
   call.width = width;
   for (std::size_t first = 0; first < weight.outputs; first += width) {
     call.from = weight.values.data() + first * weight.channels * 9;
     call.outputs = std::min(width, weight.outputs - first);
     call.scales = weight.scales.empty() ? nullptr : weight.scales.data() + first;
-    call.to = array->memory.floats() + first * weight.channels * tiling.positions();
+    call.to = array->memory.floats() + first * weight.channels * tiling.filters();
     array->is_usual &= winograd_kernels(algorithm, kernels).filters(call);
   }
   return array;

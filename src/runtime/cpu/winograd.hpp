@@ -1,4 +1,4 @@
-// Winograd's minimal filtering for 3x3 convolutions with stride 1: F(2x2) needs 2.25, F(2x4) 3 and F(4x4) 4 times fewer
+// Winograd's minimal filtering for 3x3 convolutions. With stride 1: F(2x2) needs 2.25, F(2x4) 3 and F(4x4) 4 times fewer
 // products than the direct way, for sums before and after them and for weights that take 16 / 9, 24 / 9 or 4 times the
 // memory.
 //
@@ -7,6 +7,7 @@
 // with few channels there is little to be gained that way. F(4x4) costs about a decimal digit: Precision::strict does
 // not use it. All multiply floats, in Precision::bf16 too, where they stand against a direct way that is faster than
 // usual.
+// With stride 2 there is F(2x2) alone (kernels/winograd.inc): 1.44 times fewer products, for weights that take 16 / 9.
 #pragma once
 
 #include <cstddef>
@@ -26,10 +27,19 @@ namespace rushlight::runtime::cpu {
 struct WinogradTiling {
   std::size_t outputs_down;
   std::size_t outputs_across;
+  std::size_t stride = 1;
 
-  [[nodiscard]] constexpr std::size_t rows() const noexcept { return outputs_down + 2; }
-  [[nodiscard]] constexpr std::size_t columns() const noexcept { return outputs_across + 2; }
+  [[nodiscard]] constexpr std::size_t rows() const noexcept { return (outputs_down - 1) * stride + 3; }
+  [[nodiscard]] constexpr std::size_t columns() const noexcept { return (outputs_across - 1) * stride + 3; }
   [[nodiscard]] constexpr std::size_t positions() const noexcept { return rows() * columns(); }
+  // Of each output: with stride 2 the last two positions of a line or column have the same.
+  [[nodiscard]] constexpr std::size_t filters() const noexcept { return stride == 1 ? positions() : 4 * 4; }
+  [[nodiscard]] constexpr std::size_t filter_of(std::size_t position) const noexcept {
+    if (stride == 1) return position;
+    const std::size_t row = position / columns();
+    const std::size_t column = position % columns();
+    return (row < 4 ? row : 3) * 4 + (column < 4 ? column : 3);
+  }
 };
 [[nodiscard]] constexpr WinogradTiling winograd_tiling(ConvAlgorithm algorithm) noexcept {
   switch (algorithm) {
@@ -37,6 +47,8 @@ struct WinogradTiling {
       return {2, 4};
     case ConvAlgorithm::winograd4:
       return {4, 4};
+    case ConvAlgorithm::winograd2_strided:
+      return {2, 2, 2};
     default:
       return {2, 2};
   }
@@ -48,7 +60,7 @@ struct WinogradTiling {
 }
 [[nodiscard]] const WinogradKernels& winograd_kernels(ConvAlgorithm algorithm, const Kernels& kernels) noexcept;
 
-// [panel][position][in][width] from the weights of 3x3 windows; G g G'^T in double. `is_usual` becomes false where a
+// [panel][filter][in][width] from the weights of 3x3 windows; G g G'^T in double. `is_usual` becomes false where a
 // weight is not finite or so large that products could overflow that the direct way would not form.
 [[nodiscard]] Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, std::size_t width,
                                                                  ConvAlgorithm algorithm, const Kernels& kernels);

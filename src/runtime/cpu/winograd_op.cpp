@@ -31,6 +31,8 @@ Packing packing_of(ConvAlgorithm algorithm) {
       return Packing::winograd2x4;
     case ConvAlgorithm::winograd4:
       return Packing::winograd4;
+    case ConvAlgorithm::winograd2_strided:
+      return Packing::winograd2_strided;
     default:
       return Packing::winograd2;
   }
@@ -80,6 +82,7 @@ class WinogradOp final : public Op {
   }
 
   [[nodiscard]] std::string_view algorithm() const noexcept override {
+    if (tiling_.stride == 2) return "winograd 2x2, stride 2";
     if (tiling_.outputs_down == 4) return "winograd 4x4";
     return tiling_.outputs_across == 4 ? "winograd 2x4" : "winograd 2x2";
   }
@@ -115,10 +118,10 @@ class WinogradOp final : public Op {
     output.line = out_width_;
     static_cast<Destination&>(output) = destination_;
     for (std::size_t panel = panels.first; panel < panels.last; ++panel) {
-      const float* weights = weights_->data() + panel * positions_ * channels_ * gemm_.width;
+      const float* weights = weights_->data() + panel * tiling_.filters() * channels_ * gemm_.width;
       for (std::size_t position = 0; position < positions_; ++position) {
         gemm.row_shift = position * transformed_pitch_;
-        gemm.weights = weights + position * channels_ * gemm_.width;
+        gemm.weights = weights + tiling_.filter_of(position) * channels_ * gemm_.width;
         gemm.output = scratch.products + position * products_pitch_;
         gemm_.run(gemm);
       }
@@ -174,7 +177,7 @@ class WinogradOp final : public Op {
   void cut_tasks(std::size_t slots) {
     const std::size_t tile_bytes = positions_ * channels_ * sizeof(float);
     const std::size_t product_bytes = positions_ * gemm_.width * sizeof(float);
-    const std::size_t weight_bytes = positions_ * channels_ * panels_ * gemm_.width * sizeof(float);
+    const std::size_t weight_bytes = tiling_.filters() * channels_ * panels_ * gemm_.width * sizeof(float);
     const std::size_t l2_bytes = l2_cache_bytes();
     const std::size_t fewest =
         parts_of(tiles_, std::clamp<std::size_t>(kMostBlockBytes / tile_bytes, 6, kMostBlockTiles));
@@ -237,11 +240,11 @@ class WinogradOp final : public Op {
           .rows = static_cast<unsigned>(std::min(tiling_.outputs_down, out_height_ - down)),
           .columns = static_cast<unsigned>(std::min(tiling_.outputs_across, out_width_ - across))};
       for (std::size_t y = 0; y < tiling_.rows(); ++y) {
-        const std::int64_t h = static_cast<std::int64_t>(down + y) - padding_.h;
+        const std::int64_t h = static_cast<std::int64_t>(down * tiling_.stride + y) - padding_.h;
         const bool row_inside = h >= 0 && h < in_height_;
         const std::int64_t line = (static_cast<std::int64_t>(image) * in_height_ + h) * in_width_;
         for (std::size_t x = 0; x < tiling_.columns(); ++x) {
-          const std::int64_t w = static_cast<std::int64_t>(across + x) - padding_.w;
+          const std::int64_t w = static_cast<std::int64_t>(across * tiling_.stride + x) - padding_.w;
           const bool inside = row_inside && w >= 0 && w < in_width_;
           *pixel++ = inside ? input + static_cast<std::size_t>(line + w) * in_stride_ : zeros_.floats();
         }
@@ -257,7 +260,8 @@ class WinogradOp final : public Op {
     for (std::size_t h = 0; h < tile.rows; ++h) {
       for (std::size_t w = 0; w < tile.columns; ++w) {
         for (std::size_t tap = 0; tap < 9; ++tap) {
-          const float* const x = pixels[(h + tap / 3) * tiling_.columns() + w + tap % 3];
+          const float* const x =
+              pixels[(h * tiling_.stride + tap / 3) * tiling_.columns() + w * tiling_.stride + tap % 3];
           for (std::size_t c = 0; c < channels_; ++c) scratch.window[c * 9 + tap] = x[c];
         }
         const std::size_t pixel = tile.pixel + h * out_width_ + w;

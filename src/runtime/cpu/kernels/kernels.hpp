@@ -204,7 +204,7 @@ struct FilterCall {
   std::size_t outputs = 0;
   std::size_t channels = 0;
   const double* scales = nullptr;
-  const double* g_rows = nullptr;     // G: [rows of a tile][3]
+  const double* g_rows = nullptr;     // G: [rows of a tile][3]; null for stride 2
   const double* g_columns = nullptr;  // G': [columns of a tile][3]
   std::uint32_t most_bits = 0;        // of the float that results have to stay below
   float* to = nullptr;
@@ -368,6 +368,8 @@ struct Kernels {
   WinogradKernels winograd2;    // F(2x2, 3x3)
   WinogradKernels winograd2x4;  // F(2x4, 3x3): two lines of four
   WinogradKernels winograd4;    // F(4x4, 3x3)
+  // F(2x2, 3x3) of stride 2: 5 x 5 pixels and positions, and 4 x 4 filters, the last of a line for two positions of it.
+  WinogradKernels winograd2_strided;
   void (*depthwise)(const DepthwiseCall&);
   void (*depthwise_line[3][2])(const DepthwiseLineCall&);  // [(columns - 3) / 2][stride - 1]
   void (*max_window)(const WindowCall&);
