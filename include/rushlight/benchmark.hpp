@@ -41,7 +41,8 @@ struct Benchmark {
   std::int64_t macs = 0;   ///< multiply-adds of a run, as summarize() counts them
   std::uint64_t workspace_bytes = 0;
   /// In a precision other than strict: the largest difference from what strict gives for the same inputs, relative to
-  /// the largest number of that output; of the float32 outputs the worst.
+  /// the largest number of that output; of the float32 outputs the worst. NaN where an output of both is NaN
+  /// throughout.
   std::optional<double> error{};
   double first_result_ms = 0;          ///< session made, weights packed, one run; less where the model was run before
   std::vector<double> milliseconds{};  ///< of each run, in their order

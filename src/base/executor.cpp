@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/processors.hpp"
+
 namespace rushlight {
 
 Executor::~Executor() = default;
@@ -50,6 +52,8 @@ bool spin_until(const Condition& condition) noexcept {
   }
 }
 
+}  // namespace
+
 unsigned usable_processors() noexcept {
 #if defined(__linux__)
   // The affinity mask says what this process may use; the number of processors says what the machine has.
@@ -62,6 +66,8 @@ unsigned usable_processors() noexcept {
 #endif
   return std::max(1U, std::thread::hardware_concurrency());
 }
+
+namespace {
 
 // One job at a time. The fields of a job are written while no worker is inside it:
 //   run():   writes the job; open_ = true; wakes workers; takes indices itself; open_ = false; waits for inside_ == 0

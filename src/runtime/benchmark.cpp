@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -93,6 +94,16 @@ Result<std::vector<Tensor>> inputs_of(const Model& model, const BenchmarkOptions
     inputs.push_back(std::move(input));
   }
   return inputs;
+}
+
+// Of nothing there is no time to measure.
+Status check_inputs(const Model& model, const std::vector<Shape>& shapes) {
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    if (std::ranges::count(shapes[i], 0) == 0) continue;
+    return wrong_argument("BENCH-INPUT", "input " + quoted(model.inputs()[i].name) + ": nothing to measure, found " +
+                                             model::shape_text(shapes[i]));
+  }
+  return {};
 }
 
 // A session with buffers for its inputs and outputs.
@@ -187,15 +198,18 @@ Status measure_layers(const Model& model, const BenchmarkOptions& options, const
   return {};
 }
 
-// NaN at other places is an infinite difference.
+// NaN at other places is an infinite difference; NaN at all places is none that anybody knows.
 double relative_error(std::span<const float> exact, std::span<const float> found) {
   double largest = 0;
   double worst = 0;
+  bool has_number = exact.empty();
   for (std::size_t i = 0; i < exact.size(); ++i) {
     if (std::isnan(exact[i]) != std::isnan(found[i])) return HUGE_VAL;
+    has_number = has_number || !std::isnan(exact[i]);
     if (exact[i] == found[i] || std::isnan(exact[i])) continue;
     worst = std::max(worst, std::fabs(static_cast<double>(exact[i]) - static_cast<double>(found[i])));
   }
+  if (!has_number) return std::numeric_limits<double>::quiet_NaN();
   for (const float value : exact) {
     if (std::isfinite(value)) largest = std::max(largest, std::fabs(static_cast<double>(value)));
   }
@@ -216,7 +230,8 @@ Status measure_error(const Model& model, const BenchmarkOptions& options, const 
     if (exact.outputs()[i].dtype() != DType::f32) continue;
     RUSHLIGHT_TRY_ASSIGN(const std::span<const float> expected, exact.outputs()[i].values<float>());
     RUSHLIGHT_TRY_ASSIGN(const std::span<const float> found, runner.outputs()[i].values<float>());
-    report.error = std::max(*report.error, relative_error(expected, found));
+    const double error = relative_error(expected, found);
+    if (std::isnan(error) || error > *report.error) report.error = error;  // no number is less than NaN
   }
   return {};
 }
@@ -252,6 +267,7 @@ Result<Benchmark> benchmark(const Model& model, const BenchmarkOptions& options)
     RUSHLIGHT_TRY_ASSIGN(const std::vector<Tensor> inputs, inputs_of(model, options));
     Benchmark report;
     for (const Tensor& input : inputs) report.inputs.emplace_back(input.shape().begin(), input.shape().end());
+    RUSHLIGHT_TRY(check_inputs(model, report.inputs));
 
     const Clock::time_point begin = Clock::now();
     RUSHLIGHT_TRY_ASSIGN(Session session, model.session(options.device, options.session));

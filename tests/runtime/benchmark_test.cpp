@@ -3,10 +3,17 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
 #include <optional>
+#include <vector>
 
 #include "base/cpu_features.hpp"
+#include "base/processors.hpp"
+#include "runtime/all_kernels.hpp"
+#include "runtime/cpu/speed.hpp"
 #include "runtime/nets.hpp"
 #include "runtime/networks.hpp"
 
@@ -41,6 +48,22 @@ TEST(Benchmark, TellsHowFarAPrecisionIsFromStrict) {
   ASSERT_TRUE(error);
   EXPECT_GT(*error, 1e-5);  // weights lose 16 bits
   EXPECT_LT(*error, 2e-2);
+}
+
+TEST(Benchmark, AnOutputThatIsNaNThroughoutHasNoError) {
+  BenchmarkOptions options = quick();
+  options.session.precision = Precision::fast;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::vector<float> pixels(784 * 2, 0.5F);
+  std::fill(pixels.begin() + 784, pixels.end(), nan);
+  options.inputs = {tensor_of(pixels, {2, 784})};
+  const std::optional<double> of_one_row = benchmark(made_up_model(mlp_net()), options).value().error;
+  ASSERT_TRUE(of_one_row);
+  EXPECT_LT(*of_one_row, 1e-4);
+  options.inputs = {tensor_of(std::vector<float>(784, nan), {1, 784})};
+  const std::optional<double> error = benchmark(made_up_model(mlp_net()), options).value().error;
+  ASSERT_TRUE(error);
+  EXPECT_TRUE(std::isnan(*error));
 }
 
 TEST(Benchmark, TheBatchIsThatOfMadeUpInputs) {
@@ -114,6 +137,22 @@ TEST(Benchmark, TheMachineIsMeasuredOnRequest) {
   EXPECT_GT(report.machine_bytes_per_second, 0);
 }
 
+// Many more threads than processors would take as many times as long.
+TEST(Benchmark, TheMachineIsMeasuredWithAsManyThreadsAsItHasProcessors) {
+  class Counting final : public Executor {
+   public:
+    [[nodiscard]] unsigned concurrency() const noexcept override { return 1024; }
+    void run(std::size_t count, void (*task)(void*, std::size_t), void* context) noexcept override {
+      most = std::max(most, count);
+      for (std::size_t i = 0; i < count; ++i) task(context, i);
+    }
+    std::size_t most = 0;
+  } executor;
+  const runtime::DeviceSpeed speed = runtime::cpu::measure_speed(*all_kernels().front().kernels, &executor);
+  EXPECT_GT(speed.operations_per_second, 0);
+  EXPECT_EQ(std::size_t{usable_processors()}, std::max<std::size_t>(executor.most, 1));
+}
+
 TEST(Benchmark, SaysWhatIsWrong) {
   const auto message = [](const Graph& graph, const BenchmarkOptions& options) {
     const auto report = benchmark(made_up_model(graph), options);
@@ -131,6 +170,8 @@ TEST(Benchmark, SaysWhatIsWrong) {
   EXPECT_EQ("it ran", message(vgg_net(), options));
   options.inputs = {Tensor::zeros(DType::f32, {1, 784}).value(), Tensor::zeros(DType::f32, {1, 784}).value()};
   EXPECT_EQ("expected 1 input, found 2", message(mlp_net(), options));
+  options.inputs = {Tensor::zeros(DType::f32, {0, 784}).value()};
+  EXPECT_EQ("input 'input': nothing to measure, found [0, 784]", message(mlp_net(), options));
 }
 
 TEST(Benchmark, CanBeStopped) {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/processors.hpp"
 #include "runtime/cpu/aligned_buffer.hpp"
 
 namespace rushlight::runtime::cpu {
@@ -70,7 +71,9 @@ double measure_reading(const Kernels& kernels, Executor* executor, std::vector<N
 }  // namespace
 
 DeviceSpeed measure_speed(const Kernels& kernels, Executor* executor) {
-  std::vector<Numbers> numbers(executor == nullptr ? 1 : std::max(1U, executor->concurrency()));
+  // Threads beyond the processors wait for each other, and all of them would be timed.
+  const unsigned threads = executor == nullptr ? 1 : std::min(executor->concurrency(), usable_processors());
+  std::vector<Numbers> numbers(std::max(1U, threads));
   return {.operations_per_second = measure_arithmetic(kernels, executor, numbers),
           .bytes_per_second = measure_reading(kernels, executor, numbers)};
 }
