@@ -34,7 +34,7 @@ struct ArchitectureInfo {
 /// `arch` is a name, or one with an option: "googlenet:transform_input" and "inception_v3:transform_input" change the
 /// normalisation of the input as torchvision does for its published weights (and not for nets made without them).
 ///
-/// ErrorCode::unsupported lists the names, ErrorCode::invalid_argument names an option that there is not.
+/// ErrorCode::invalid_argument lists the names, or names an option that there is not.
 [[nodiscard]] RUSHLIGHT_API Result<Graph> architecture_graph(std::string_view arch, const StateDict& weights);
 
 /// For each input of an architecture's graph one picture of the size that its published weights were trained for, [1,

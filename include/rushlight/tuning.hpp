@@ -37,7 +37,7 @@ class RUSHLIGHT_API Tuning {
   Tuning& operator=(Tuning&&) noexcept;
   ~Tuning();
 
-  /// From text(). ErrorCode::invalid_argument names the line that cannot be understood; ::limit_exceeded when there are
+  /// From text(). ErrorCode::mismatch names the line that cannot be understood; ::limit_exceeded when there are
   /// more than limits.json_bytes bytes or limits.graph_nodes entries. What an entry says is never trusted: a way that
   /// its layer does not have is measured anew.
   static Result<Tuning> parse(std::string_view text, const Limits& limits = {});

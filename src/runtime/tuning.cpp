@@ -25,7 +25,7 @@ std::uint64_t time_of(std::string_view, const std::function<void()>& work) {
 }
 
 Error wrong_line(std::size_t line, std::string what) {
-  return Error::of({.category = Category::argument,
+  return Error::of({.category = Category::model,
                     .code = "TUNING-FORMAT",
                     .message = "tuning, line " + std::to_string(line) + ": " + std::move(what)});
 }

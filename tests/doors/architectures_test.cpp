@@ -250,7 +250,7 @@ TEST(Architectures, NamesOfOldFilesAreKnown) {
 
 TEST(Architectures, UnknownNamesAndOptionsAreRefused) {
   const Error unknown = architecture_graph("resnet19", {}).error();
-  EXPECT_EQ(unknown.code, ErrorCode::unsupported);
+  EXPECT_EQ(unknown.code, ErrorCode::invalid_argument);
   EXPECT_EQ(unknown.finding.message, "architecture 'resnet19' is none of the 86 that are built in");
   EXPECT_EQ(unknown.finding.hint, "nearest: resnet18, resnet34, resnet50");
   EXPECT_EQ(architecture_graph("list", {}).error().finding.hint.substr(0, 40),

@@ -106,7 +106,7 @@ TEST(LoadModel, WeightsAloneSayNotHowToComputeWithThem) {
 
 TEST(LoadModel, AnArchitectureIsBuiltForTheWeights) {
   const Refusal refused = refusal(kGolden + "/fashion/fashion_cnn.pt", {.arch = "resnet19"});
-  EXPECT_EQ(refused.code, ErrorCode::unsupported);
+  EXPECT_EQ(refused.code, ErrorCode::invalid_argument);
   EXPECT_EQ(refused.message, "architecture 'resnet19' is none of the 86 that are built in");
   EXPECT_EQ(refusal(kGolden + "/fashion/fashion_cnn.pt", {.arch = "resnet18", .spec = "{}"}).message,
             "give one of arch and spec, not both");

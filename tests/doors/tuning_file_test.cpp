@@ -36,7 +36,7 @@ TEST(TuningFile, ErrorsNameTheFile) {
   write(folder / "odd", "{tuning: 1}");
   const Result<Tuning> odd = load_tuning(folder / "odd");
   ASSERT_FALSE(odd);
-  EXPECT_EQ(ErrorCode::invalid_argument, odd.error().code);
+  EXPECT_EQ(ErrorCode::mismatch, odd.error().code);
   EXPECT_EQ("TUNING-FORMAT", odd.error().finding.code);
   EXPECT_EQ("tuning, line 1: expected 'rushlight tuning 1', found '{tuning: 1}'", odd.error().finding.message);
   EXPECT_EQ((folder / "odd").string(), odd.error().finding.file);

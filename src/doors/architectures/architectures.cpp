@@ -177,7 +177,7 @@ Error unknown(std::string_view name) {
   if (hint.empty()) {
     for (const std::string& each : names) hint += (hint.empty() ? "there are " : ", ") + each;
   }
-  return Error::of({.category = Category::unsup,
+  return Error::of({.category = Category::argument,
                     .code = "MODEL-ARCH",
                     .message = "architecture " + quoted(name) + " is none of the " + std::to_string(names.size()) +
                                " that are built in",
