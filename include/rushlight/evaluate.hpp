@@ -16,7 +16,7 @@ struct EvaluateOptions {
   SessionOptions session = {};
   std::int64_t batch = 64;
   std::int64_t top = 5;                  ///< best classes per item
-  std::vector<std::string> labels = {};  ///< names of the classes; empty: the graph's own
+  std::vector<std::string> labels = {};  ///< names of all classes, in their order; empty: the graph's own
   const Tensor* targets = nullptr;       ///< uint8 or int64 [N]: the right classes, for the accuracy
   Progress* progress = nullptr;          ///< in items
 };

@@ -75,6 +75,16 @@ EvaluatedItem score_item(std::span<const float> scores, bool are_probabilities, 
   return item;
 }
 
+Status check_labels(std::size_t labels, bool has_classes, const Shape& output) {
+  if (!has_classes) {
+    return wrong_argument("EVALUATE-LABELS",
+                          "labels need an output of scores, [items, classes], found " + model::shape_text(output));
+  }
+  if (labels == static_cast<std::size_t>(output[1])) return {};
+  return wrong_argument("EVALUATE-LABELS", "labels: expected " + std::to_string(output[1]) +
+                                               ", one for each class, found " + std::to_string(labels));
+}
+
 // The right classes as integers, checked.
 Result<std::vector<std::int64_t>> read_targets(const Tensor& targets, std::int64_t items, std::int64_t classes) {
   if (targets.dim() != 1 || targets.shape()[0] != items) {
@@ -168,7 +178,12 @@ Result<Evaluation> evaluate(const Model& model, const Tensor& input, const Evalu
     evaluation.items = dense.shape()[0];
     // A model that declares a batch size gets it.
     const Shape& declared = model.inputs()[0].shape;
-    const std::int64_t batch = declared.empty() || declared[0] < 0 ? options.batch : declared[0];
+    const bool has_own_batch = !declared.empty() && declared[0] >= 0;
+    const std::int64_t batch = has_own_batch ? declared[0] : options.batch;
+    if (has_own_batch && (batch == 0 ? evaluation.items != 0 : evaluation.items % batch != 0)) {
+      return wrong_argument("EVALUATE-BATCH", "the model takes batches of " + std::to_string(batch) + ", which " +
+                                                  std::to_string(evaluation.items) + " items do not fill");
+    }
     Shape item(dense.shape().begin(), dense.shape().end());
     item[0] = std::min(batch, evaluation.items);
     RUSHLIGHT_TRY_ASSIGN(const std::vector<Shape> shapes, session.output_shapes(std::span(&item, 1)));
@@ -180,6 +195,7 @@ Result<Evaluation> evaluate(const Model& model, const Tensor& input, const Evalu
     out_shape[0] = evaluation.items;
     RUSHLIGHT_TRY_ASSIGN(evaluation.output, Tensor::zeros(session.outputs()[0].dtype, out_shape));
     const bool has_classes = out_shape.size() == 2 && evaluation.output.dtype() == DType::f32;
+    if (!options.labels.empty()) RUSHLIGHT_TRY(check_labels(options.labels.size(), has_classes, out_shape));
     std::vector<std::int64_t> targets;
     if (options.targets != nullptr) {
       if (!has_classes) {

@@ -185,6 +185,33 @@ TEST(Evaluate, WrongArgumentsAreNamed) {
   const std::vector<std::uint8_t> labels{0, 1, 2, 3, 0};
   const Tensor beyond = Tensor::from_values<std::uint8_t>(labels, {5}).value();
   EXPECT_EQ("targets: expected classes 0 to 2, found 3 at item 3", message(x, {.targets = &beyond}));
+  EXPECT_EQ("labels: expected 3, one for each class, found 2", message(x, {.labels = {"ant", "bee"}}));
+  EXPECT_EQ("labels: expected 3, one for each class, found 4", message(x, {.labels = {"ant", "bee", "cat", "dog"}}));
+}
+
+TEST(Evaluate, LabelsNeedClasses) {
+  GraphBuilder g;
+  g.output("planes", g.apply("", Identity{}, g.input("x", {-1, 3, 2})));
+  const Model model = Model::create(g.build().value(), {}).value();
+  const Tensor x = Tensor::zeros(DType::f32, {1, 3, 2}).value();
+  ASSERT_TRUE(evaluate(model, x));
+  EXPECT_EQ("labels need an output of scores, [items, classes], found [1, 3, 2]",
+            evaluate(model, x, {.labels = {"ant", "bee", "cat"}}).error().finding.message);
+}
+
+// Said before the first batch is computed.
+TEST(Evaluate, ItemsThatDoNotFillTheModelsOwnBatches) {
+  GraphBuilder g;
+  g.output("scores", g.apply("", Identity{}, g.input("x", {2, 3})));
+  const Model model = Model::create(g.build().value(), {}).value();
+  EXPECT_EQ(4, evaluate(model, Tensor::zeros(DType::f32, {4, 3}).value(), {.batch = 64}).value().items);
+  for (const std::int64_t batch : {2, 64}) {
+    StopAfter never(0);
+    const Result<Evaluation> evaluation =
+        evaluate(model, tensor_of(kScores, {5, 3}), {.batch = batch, .progress = &never});
+    ASSERT_FALSE(evaluation);
+    EXPECT_EQ("the model takes batches of 2, which 5 items do not fill", evaluation.error().finding.message);
+  }
 }
 
 }  // namespace
