@@ -54,6 +54,7 @@ Result<Samples> read_pictures(const Context& context, const Options& options, co
     if (!pixels) return std::move(pixels).error();
     Result<Tensor> item = picture_item(*pixels, *transform, graph, context.limits, samples.notes);
     if (!item) return std::move(item).error();
+    if (const Status fits = check_picture(graph, file, item->shape()); !fits) return fits.error();
     samples.tensors.push_back(*std::move(item));
   }
   pictures.note_unscaled(*transform, samples.notes);

@@ -2,6 +2,7 @@
 // pictures.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,14 @@ struct ItemInput {
   // What --input or --idx names, as the network takes it.
   [[nodiscard]] Result<Items> read_items(const Context& context, const Graph& graph) const;
 };
+
+// With a batch dimension of 1 in front.
+Result<Tensor> with_batch(const Tensor& item);
+// That the network takes `shape`, into which an array of shape `own` was made; the message names the array's own.
+Status check_shape(const Graph& graph, const std::string& file, std::span<const std::int64_t> own,
+                   std::span<const std::int64_t> shape);
+// That the network takes what picture_item() made of a picture.
+Status check_picture(const Graph& graph, const std::string& file, std::span<const std::int64_t> shape);
 
 // One picture as the network takes it: float32 [1, C, H, W], or a row.
 Result<Tensor> picture_item(const Tensor& pixels, ImageTransform transform, const Graph& graph, const Limits& limits,
