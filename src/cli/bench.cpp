@@ -2,11 +2,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <system_error>
 
 #include "cli/format.hpp"
+#include "cli/item_input.hpp"
 #include "cli/model_input.hpp"
 #include "cli/precision_input.hpp"
 #include "cli/text_table.hpp"
@@ -22,7 +26,7 @@ struct Options {
   std::string input;
   std::vector<std::int64_t> batches;
   std::vector<std::int64_t> threads;
-  std::string precisions = "strict";
+  std::vector<std::string> precisions;
   std::string calibration;
   std::string device = "cpu";
   std::string tune;
@@ -75,35 +79,58 @@ std::vector<std::string> split(std::string_view text) {
   }
 }
 
+// A text with commas is a shape, unless it is the name of a file.
+bool is_shape(const std::string& input) {
+  if (input.find_first_not_of("0123456789,") == std::string::npos) return true;
+  std::error_code ignored;
+  return input.find(',') != std::string::npos && !input.ends_with(".npy") && !std::filesystem::exists(input, ignored);
+}
+
+Result<Shape> parse_shape(const std::string& input) {
+  constexpr std::int64_t kMost = 999'999'999;
+  Shape shape;
+  for (const std::string& text : split(input)) {
+    std::int64_t size = 0;
+    const char* const end = text.data() + text.size();
+    const std::from_chars_result parsed = std::from_chars(text.data(), end, size);
+    if (parsed.ec == std::errc::invalid_argument || parsed.ptr != end) {
+      return wrong_argument("ARG-SHAPE",
+                            fmt::format("--input {}: expected a shape as 1,3,224,224 or an .npy file", escaped(input)));
+    }
+    if (parsed.ec != std::errc() || size < 1 || size > kMost) {
+      return wrong_argument(
+          "ARG-SHAPE", fmt::format("--input {}: expected sizes of 1 to {}, found {}", escaped(input), kMost, text));
+    }
+    shape.push_back(size);
+  }
+  return shape;
+}
+
 // What is measured: made-up inputs of these shapes, or an array.
 Status set_input(const Context& context, const Options& options, const Model& model, BenchmarkOptions& how) {
-  const bool is_shape = !options.input.empty() && options.input.find_first_not_of("0123456789,") == std::string::npos;
-  if (is_shape) {
-    Shape shape;
-    for (const std::string& size : split(options.input)) {
-      if (size.empty() || size.size() > 9) {
-        return wrong_argument("ARG-SHAPE",
-                              fmt::format("--input {}: expected sizes or an .npy file", escaped(options.input)));
-      }
-      shape.push_back(std::stoll(size));
-    }
+  if (!options.input.empty() && is_shape(options.input)) {
+    Result<Shape> parsed = parse_shape(options.input);
+    if (!parsed) return std::move(parsed).error();
+    Shape shape = *std::move(parsed);
     // Only the first batch is in it.
-    if (!options.batches.empty() && !shape.empty()) shape[0] = how.batch;
+    if (!options.batches.empty()) shape[0] = how.batch;
     how.input_shapes = {std::move(shape)};
     return {};
   }
   if (!options.input.empty()) {
     Result<Tensor> array = read_npy(options.input, context.limits);
-    if (!array) return with_path_suggestion(std::move(array).error(), options.input);
-    const Shape declared = model.graph().inputs().empty() ? Shape{} : model.graph().inputs()[0].shape;
-    if (declared.size() == static_cast<std::size_t>(array->dim()) + 1) {  // without a batch: as `run` takes it
-      Shape shape(array->shape().begin(), array->shape().end());
-      shape.insert(shape.begin(), 1);
-      Strides strides(array->strides().begin(), array->strides().end());
-      strides.insert(strides.begin(), 0);
-      array = Tensor::view(array->storage(), array->dtype(), shape, strides, array->storage_offset());
-      if (!array) return std::move(array).error();
+    if (!array) {
+      Error error = with_path_suggestion(std::move(array).error(), options.input);
+      const bool has_sizes = options.input.find_first_not_of("0123456789xX* ") == std::string::npos;
+      if (has_sizes && error.finding.hint.empty()) error.finding.hint = "a shape is written 1,3,224,224";
+      return error;
     }
+    const Shape own(array->shape().begin(), array->shape().end());
+    const Shape declared = model.graph().inputs().empty() ? Shape{} : model.graph().inputs()[0].shape;
+    if (declared.size() == own.size() + 1) array = with_batch(*array);  // as `run` takes it
+    if (!array) return std::move(array).error();
+    const Status fits = check_shape(model.graph(), options.input, own, array->shape());
+    if (!fits) return fits.error();
     how.inputs = {*std::move(array)};
     return {};
   }
@@ -133,10 +160,9 @@ Result<Row> measure(Context& context, const Options& options, const std::string&
   how.batch = batch;
   how.seconds = options.seconds.value_or(2);
   how.layers = options.layers;
-  const Result<Precision> parsed = precision_of(precision);
-  if (!parsed) return parsed.error();
-  how.session.precision = *parsed;
-  const Result<std::optional<Calibration>> calibration = read_calibration_for(*parsed, options.calibration, context);
+  how.session.precision = precision_of(precision);
+  const Result<std::optional<Calibration>> calibration =
+      read_calibration_for(how.session.precision, options.calibration, context);
   if (!calibration) return calibration.error();
   if (*calibration) how.session.calibration = &**calibration;
   how.session.threads = static_cast<unsigned>(row.threads);
@@ -347,8 +373,8 @@ std::string text_of(const Context& context, const Options& options, const std::v
 }
 
 Status check(const Options& options) {
-  for (const std::string& precision : split(options.precisions)) {
-    if (const Result<Precision> parsed = precision_of(precision); !parsed) return parsed.error();
+  if (!options.input.empty() && is_shape(options.input)) {
+    if (const Result<Shape> shape = parse_shape(options.input); !shape) return shape.error();
   }
   if (options.seconds && !(*options.seconds >= 0)) {
     return wrong_argument("ARG-SECONDS", fmt::format("--seconds: expected at least 0, found {}", *options.seconds));
@@ -362,8 +388,9 @@ int run(Context& context, const Options& options) {
   Result<TuningFile> tuning = TuningFile::open(context, options.tune);
   if (!tuning) return give_up(std::move(tuning).error());
   const std::vector<std::int64_t> one = {1};
+  const std::vector<std::string> strict = {"strict"};
   std::vector<Row> rows;
-  for (const std::string& precision : split(options.precisions)) {
+  for (const std::string& precision : options.precisions.empty() ? strict : options.precisions) {
     for (const std::int64_t threads : options.threads.empty() ? one : options.threads) {
       for (const std::int64_t batch : options.batches.empty() ? one : options.batches) {
         Result<Row> row = measure(context, options, precision, threads, batch, *tuning);
@@ -403,7 +430,12 @@ Verb bench_verb() {
         auto options = std::make_shared<Options>();
         options->model.add_to(table);
         table.add("--input", &options->input, "an .npy array, or the shape of made-up input: 1,3,224,224").in("Input");
-        table.add("--batch", &options->batches, "items at a time: 1,8").separated_by(',').at_least(1).in("Work");
+        table.add("--batch", &options->batches, "items at a time: 1,8")
+            .separated_by(',')
+            .at_least(1)
+            .idle_when([options] { return !options->input.empty() && !is_shape(options->input); },
+                       "with an array, which has its own")
+            .in("Work");
         table.add("--threads", &options->threads, "threads to use, 0 for all processors: 1,2")
             .separated_by(',')
             .at_least(0)
@@ -414,10 +446,22 @@ Verb bench_verb() {
         table
             .add("--precision", &options->precisions,
                  "strict, fast, bf16, int8, or on GPUs tf32, fp16; or several: strict,bf16")
+            .separated_by(',')
+            .one_of(precision_words())
             .in("Work");
-        add_calibration_option(table, options->calibration);
-        TuningFile::add_option(table, &options->tune);
-        table.add("--low-memory", &options->low_memory, "weights in memory once, at the price of speed").in("Work");
+        const auto count_of_int8 = [options] { return std::ranges::count(options->precisions, "int8"); };
+        add_calibration_option(table, options->calibration)
+            .idle_when([count_of_int8] { return count_of_int8() == 0; }, "without --precision int8");
+        TuningFile::add_option(table, &options->tune)
+            .idle_when([options] { return options->low_memory; }, "with --low-memory")
+            .idle_when(
+                [options, count_of_int8] {
+                  return !options->precisions.empty() && count_of_int8() == std::ssize(options->precisions);
+                },
+                "with --precision int8 alone");
+        table.add("--low-memory", &options->low_memory, "weights in memory once, at the price of speed")
+            .idle_when([options] { return options->device.starts_with("cuda"); }, "on a GPU")
+            .in("Work");
         table.add("--layers", &options->layers, "measure each layer too").in("Output");
         return [options, &context] { return run(context, *options); };
       }};

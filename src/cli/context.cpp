@@ -105,6 +105,14 @@ void add_shared_options(OptionTable& table, Context& context) {
   }
 }
 
+std::string limits_text() {
+  std::string text;
+  for (const LimitOption& option : kLimitOptions) {
+    text += fmt::format("  --max-{:<24} {}\n", option.name, Limits{}.*(option.field));
+  }
+  return text;
+}
+
 void add_encoding_option(OptionTable& table, Context& context) {
   const auto set_encoding = [&context](const std::string& name) {
     for (const Encoding encoding : {Encoding::utf8, Encoding::ascii, Encoding::latin1, Encoding::bytes}) {

@@ -48,6 +48,9 @@ struct Context {
 // Adds the shared options to the program or to a verb.
 void add_shared_options(OptionTable& table, Context& context);
 
+// The budgets by name with their defaults, a line each.
+std::string limits_text();
+
 // For verbs that print values: what strings of Python 2 become.
 void add_encoding_option(OptionTable& table, Context& context);
 

@@ -202,7 +202,8 @@ Verb doctor_verb() {
             auto options = std::make_shared<Options>();
             table.add("FILE", &options->file, "any file that was meant to be a checkpoint").required();
             table.add("--salvage", &options->salvage, "write what can be proven whole into this new file");
-            table.add("--force", &options->force, "let --salvage overwrite a file that is there");
+            table.add("--force", &options->force, "let --salvage overwrite a file that is there")
+                .idle_when([options] { return options->salvage.empty(); }, "without --salvage");
             return [options, &context] { return run(context, *options); };
           }};
 }

@@ -312,7 +312,7 @@ Verb edit_verb() {
             table.add("--cast", &options->casts, "DTYPE, FROM=DTYPE or GLOB=DTYPE; i8: quantised per channel");
             table.add("--set", &options->set, "PATH=VALUE: None, True, a number or text");
             table.add("--dry-run", &options->dry_run, "say what would be done");
-            add_write_options(table, options->write);
+            add_write_options(table, options->write, options->out);
             return [options, &context] { return run(context, *options); };
           }};
 }

@@ -16,9 +16,9 @@ Verb extract_verb() {
       [](OptionTable& table, Context& context) {
         auto options = std::make_shared<ConvertRequest>();
         table.add("FILE", &options->file, "a checkpoint").required();
-        table.add("NAME", &options->parts, "the path of a value, or names and globs of tensors").required();
+        table.add("NAME", &options->parts, "the path of a value, or names and globs of tensors").required().or_empty();
         table.add("-o,--output", &options->out, "the new file; its name says what it is to be").required();
-        add_write_options(table, options->write);
+        add_write_options(table, options->write, options->out);
         return [options, &context] { return convert_file(context, "extract", *options); };
       }};
 }

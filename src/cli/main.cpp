@@ -19,6 +19,7 @@
 namespace rushlight::cli {
 namespace {
 
+constexpr std::string_view kHelpSummary = "a verb's options, examples first";
 constexpr std::string_view kPromise = "Read, check and run PyTorch checkpoints. No Python, no libtorch.";
 
 std::string overview() {
@@ -28,7 +29,7 @@ std::string overview() {
   for (const Verb& verb : verbs()) {
     if (!verb.hidden) text += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
   }
-  text += fmt::format("  {:<10} {}\n", "help", "a verb's options, examples first: rushlight help run");
+  text += fmt::format("  {:<10} {}\n", "help", fmt::format("{}: rushlight help run", kHelpSummary));
   text += "\nevery verb: --json --strict --limits strict|default|off --threads N --color auto|always|never -q\n";
   text += "exit codes: 0 good, 1 findings, 2 usage, 3 could not look\n";
   return text;
@@ -80,7 +81,7 @@ int run_verb(const Verb& verb, const std::vector<std::string>& arguments, Contex
       const std::string name = argument.substr(0, argument.find('='));
       if (!name.starts_with("--") || wrong->find(name) == std::string::npos) continue;
       const std::vector<std::string> close = nearest(name, table.long_names(), 1);
-      if (!close.empty() && close[0] != argument) hint = fmt::format("did you mean {}?", close[0]);
+      if (!close.empty() && close[0] != name) hint = fmt::format("did you mean {}?", close[0]);
       break;
     }
     return usage_error(context, verb.name, escaped(*wrong), hint);
@@ -92,6 +93,14 @@ int run_verb(const Verb& verb, const std::vector<std::string>& arguments, Contex
   return run();
 }
 
+// Of `help`, which is no verb: it takes no option but --man.
+std::string help_of_help() {
+  return fmt::format("rushlight help: {}\n\nexamples\n{}\n{}", kHelpSummary,
+                     "  rushlight help\n  rushlight help run\n  rushlight help --man run | man -l -\n",
+                     "Positionals:\n  VERB                        one of those that rushlight help lists, or limits\n\n"
+                     "Options:\n  --man                       as the source of a manual page\n");
+}
+
 // `help`, `help VERB`; with --man as the source of a man page.
 int run_help(std::vector<std::string> arguments, Context& context) {
   const bool as_man = std::erase(arguments, "--man") > 0;
@@ -101,6 +110,21 @@ int run_help(std::vector<std::string> arguments, Context& context) {
   }
   if (arguments.empty()) {
     print(overview());
+    return kGood;
+  }
+  if (arguments.size() > 1) {
+    return usage_error(context, "help", fmt::format("expected one verb, found {}", arguments.size()),
+                       "rushlight help VERB");
+  }
+  if (arguments[0] == "limits") {
+    print(
+        fmt::format("rushlight VERB --limits strict|default|off --max-NAME N: budgets for hostile files, and their "
+                    "defaults\n\n{}",
+                    limits_text()));
+    return kGood;
+  }
+  if (arguments[0] == "help") {
+    print(as_man ? man_page() : help_of_help());
     return kGood;
   }
   const Verb* verb = find_verb(arguments[0]);

@@ -8,7 +8,9 @@ namespace rushlight::cli {
 
 void ModelInput::add_to(OptionTable& table) {
   table.add("MODEL", &model, "a checkpoint, a pickled module, or a JSON spec with --weights").required();
-  table.add("--spec", &spec, "the network as a JSON spec, for files that hold only weights").in("Model");
+  table.add("--spec", &spec, "the network as a JSON spec, for files that hold only weights")
+      .idle_when([this] { return model.ends_with(".json"); }, "where MODEL is a spec itself")
+      .in("Model");
   table
       .add("--arch", &arch,
            "a network of torchvision by name, for files that hold only weights; another name lists them")

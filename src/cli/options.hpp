@@ -30,6 +30,9 @@ struct Option {
   char delimiter = '\0';
   bool is_required = false;
   bool acts_at_once = false;  // while parsing: what stands behind it overrides
+  bool may_be_empty = false;  // an empty text is a value
+  // When the option, though given, does nothing, and how that is said: "without --precision int8".
+  std::vector<std::pair<std::function<bool()>, std::string>> idle{};
 
   Option& in(std::string name) { return group = std::move(name), *this; }
   Option& required() { return is_required = true, *this; }
@@ -38,11 +41,26 @@ struct Option {
   Option& at_most(std::int64_t value) { return most = value, *this; }
   Option& separated_by(char c) { return delimiter = c, *this; }
   Option& at_once() { return acts_at_once = true, *this; }
+  Option& or_empty() { return may_be_empty = true, *this; }
+  // Asked after parsing, where the option was given: yes is a usage error.
+  Option& idle_when(std::function<bool()> is_idle, std::string how) {
+    return idle.emplace_back(std::move(is_idle), std::move(how)), *this;
+  }
 
   [[nodiscard]] bool is_positional() const { return !names.starts_with('-'); }
   [[nodiscard]] bool is_flag() const { return std::holds_alternative<bool*>(target); }
-  // Takes all words that follow.
+  // Takes several words: a positional all that follow, an option one each time it is given.
   [[nodiscard]] bool is_repeated() const { return std::holds_alternative<std::vector<std::string>*>(target); }
+  // Several values, whatever their type.
+  [[nodiscard]] bool is_list() const {
+    return is_repeated() || std::holds_alternative<std::vector<std::int64_t>*>(target) ||
+           std::holds_alternative<std::vector<double>*>(target);
+  }
+  // "--output" of "-o,--output"; "FILE".
+  [[nodiscard]] std::string_view long_name() const {
+    return std::string_view(names).substr(names.find(',') == std::string::npos ? 0 : names.find(',') + 1);
+  }
+  [[nodiscard]] bool is_called(std::string_view name) const;
 };
 
 class OptionTable {
@@ -51,6 +69,12 @@ class OptionTable {
   Option& add(std::string names, Option::Target target, std::string help = {}) {
     return options_.emplace_back(
         Option{.names = std::move(names), .target = std::move(target), .help = std::move(help)});
+  }
+
+  // An option that was added, by its long name, to say more of it.
+  Option& at(std::string_view long_name) {
+    return *std::find_if(options_.begin(), options_.end(),
+                         [&](const Option& option) { return option.long_name() == long_name; });
   }
 
   // Whether an option of exactly these names is there: "--threads".
@@ -65,6 +89,8 @@ class OptionTable {
   // "--json" ...
   [[nodiscard]] std::vector<std::string> long_names() const;
   [[nodiscard]] const std::deque<Option>& options() const noexcept { return options_; }
+  // By one of its names: "-o". Null where there is none.
+  [[nodiscard]] const Option* find(std::string_view name) const;
 
  private:
   std::deque<Option> options_;

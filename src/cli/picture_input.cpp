@@ -88,6 +88,7 @@ void PictureInput::add_to(OptionTable& table) {
   table.add("--crop", &crop, "the middle, N or HxW; zeros around smaller pictures").in("Pictures");
   table.add("--interpolation", &interpolation, "of --resize: bilinear, bicubic or nearest")
       .one_of({"bilinear", "bicubic", "nearest"})
+      .idle_when([this] { return resize.empty() && preset.empty(); }, "without --resize")
       .in("Pictures");
   table.add("--scale", &scale, "pixels are divided by this").in("Pictures");
   table.add("--mean", &mean, "subtracted from each channel").separated_by(',').in("Pictures");

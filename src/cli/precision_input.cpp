@@ -1,22 +1,19 @@
 #include "cli/precision_input.hpp"
 
-#include <fmt/format.h>
-
 #include <utility>
-
-#include "rushlight/text.hpp"
 
 namespace rushlight::cli {
 
-Result<Precision> precision_of(std::string_view word) {
-  if (const std::optional<Precision> precision = parse_precision(word)) return *precision;
-  return Error::of({.category = Category::unsup,
-                    .code = "UNSUP-OPTION",
-                    .message = fmt::format("'--precision {}' is not built into this version", escaped(word))});
+std::vector<std::string> precision_words() {
+  return {"strict", "fast", "bf16", "fp16", "int8", "tf32"};
 }
 
-void add_calibration_option(OptionTable& table, std::string& file) {
-  table.add("--calibration", &file, "for int8: what `rushlight calibrate` wrote").in("Work");
+Precision precision_of(std::string_view word) {
+  return parse_precision(word).value_or(Precision::strict);
+}
+
+Option& add_calibration_option(OptionTable& table, std::string& file) {
+  return table.add("--calibration", &file, "for int8: what `rushlight calibrate` wrote").in("Work");
 }
 
 Result<std::optional<Calibration>> read_calibration_for(Precision precision, const std::string& file,

@@ -61,6 +61,12 @@ Result<std::vector<std::string>> read_labels(const Context& context, const std::
     labels.emplace_back(line);
     rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
   }
+  if (labels.empty()) {
+    return Error::of({.category = Category::argument,
+                      .code = "EVALUATE-LABELS",
+                      .message = "the file holds no labels, expected one a line",
+                      .file = escaped(path)});
+  }
   return labels;
 }
 
@@ -248,6 +254,8 @@ class PictureRun {
 
   Status run_piece() {
     if (inputs_.empty()) return {};
+    // They are alike: all fit, or none.
+    if (const Status fits = check_picture(model_.graph(), files_[items_[0]], shape_); !fits) return fits;
     Shape shape = shape_;
     shape[0] = static_cast<std::int64_t>(inputs_.size());
     Result<Tensor> batch = inputs_.size() == 1 ? inputs_[0] : Tensor::zeros(DType::f32, shape);
@@ -354,9 +362,8 @@ int run(Context& context, const Options& options) {
                               .code = "ARG-INPUT",
                               .message = "--idx-labels goes with --idx and --input, not with pictures"}));
   }
-  const Result<Precision> precision = precision_of(options.precision);
-  if (!precision) return give_up(precision.error());
-  const Result<std::optional<Calibration>> calibration = read_calibration_for(*precision, options.calibration, context);
+  const Precision precision = precision_of(options.precision);
+  const Result<std::optional<Calibration>> calibration = read_calibration_for(precision, options.calibration, context);
   if (!calibration) return give_up(calibration.error());
   Result<Device> device = Device::parse(options.device);
   if (!device) return give_up(std::move(device).error());
@@ -377,7 +384,7 @@ int run(Context& context, const Options& options) {
   evaluate_options.device = *device;
   evaluate_options.session.limits = context.limits;
   evaluate_options.session.threads = context.session_threads();
-  evaluate_options.session.precision = *precision;
+  evaluate_options.session.precision = precision;
   if (*calibration) evaluate_options.session.calibration = &**calibration;
   if (options.reference) evaluate_options.session.implementation = Implementation::reference;
   evaluate_options.session.low_memory = options.low_memory;
@@ -393,7 +400,12 @@ int run(Context& context, const Options& options) {
   if (!options.output.empty()) stop_signals.emplace();
   Result<Report> report = has_pictures ? run_pictures(*model, options, evaluate_options)
                                        : run_set(context, *model, options, evaluate_options);
-  if (!report) return give_up(std::move(report).error());
+  if (!report) {
+    Error error = std::move(report).error();
+    if (error.finding.code == "EVALUATE-LABELS") error.finding.file = escaped(options.labels);
+    if (error.finding.code == "EVALUATE-TARGETS") error.finding.file = escaped(options.idx_labels);
+    return give_up(std::move(error));
+  }
   if (const Status saved = tuning->save(); !saved) return give_up(saved.error());
   if (std::string note = tuning->note(); !note.empty()) notes.push_back(std::move(note));
   report->notes.insert(report->notes.begin(), notes.begin(), notes.end());
@@ -434,11 +446,18 @@ Verb run_verb() {
         table
             .add("--precision", &options->precision,
                  "strict; fast: a digit less; bf16: two or three digits; int8: 8-bit integers; on GPUs also tf32, fp16")
-            .one_of({"strict", "fast", "bf16", "fp16", "int8", "tf32"})
+            .one_of(precision_words())
+            .idle_when([options] { return options->reference && options->precision != "strict"; }, "with --reference")
             .in("Work");
-        add_calibration_option(table, options->calibration);
-        TuningFile::add_option(table, &options->tune);
-        table.add("--low-memory", &options->low_memory, "weights in memory once, at the price of speed").in("Work");
+        add_calibration_option(table, options->calibration)
+            .idle_when([options] { return options->precision != "int8"; }, "without --precision int8");
+        TuningFile::add_option(table, &options->tune)
+            .idle_when([options] { return options->low_memory; }, "with --low-memory")
+            .idle_when([options] { return options->precision == "int8"; }, "with --precision int8")
+            .idle_when([options] { return options->reference; }, "with --reference");
+        table.add("--low-memory", &options->low_memory, "weights in memory once, at the price of speed")
+            .idle_when([options] { return options->device.starts_with("cuda"); }, "on a GPU")
+            .in("Work");
         table.add("--reference", &options->reference, "the naive implementation that judges the others").in("Work");
         table.add("--top", &options->top, "best classes to print").at_least(1).in("Output");
         table.add("--labels", &options->labels, "names of the classes, one a line").in("Output");

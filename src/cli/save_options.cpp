@@ -30,25 +30,38 @@ SaveOptions WriteOptions::save_options() const {
   return options;
 }
 
-void add_write_options(OptionTable& table, WriteOptions& options) {
+void add_write_options(OptionTable& table, WriteOptions& options, const std::string& out) {
+  // For what torch.load() reads alone; where the source decides, save() tells.
+  const auto kind = [&options, &out] {
+    return options.to.empty() ? kind_of_name(out).value_or(FileKind::unknown) : options.kind();
+  };
+  const auto writes_raw = [kind] { return kind() == FileKind::safetensors || kind() == FileKind::npy; };
+  const auto writes_arrays = [kind, writes_raw] { return writes_raw() || kind() == FileKind::npz; };
+  constexpr const char* kArrays = "for safetensors, .npz and .npy";
   table.add("--to", &options.to, "what to write, where the name of the file does not say it")
       .one_of({"torch-zip", "torch-legacy", "safetensors", "npz", "npy"})
       .in("Writing");
   table
       .add("--torch", &options.torch,
            "arrange a torch-zip as this release of torch does (1.6 and later); --safe goes by its list")
+      .idle_when(writes_arrays, kArrays)
       .in("Writing");
   table.add("--protocol", &options.protocol, "pickle protocol; 2 is the one weights_only=True reads")
       .at_least(2)
       .at_most(5)
+      .idle_when(writes_arrays, kArrays)
       .in("Writing");
   table.add("--align", &options.alignment, "where data begin is a multiple of this; torch's default is 64")
       .at_least(1)
       .at_most(65536)
+      .idle_when(writes_arrays, kArrays)
       .in("Writing");
   table.add("--deflate", &options.deflate, "compress the storages; torch reads them, and cannot map them")
+      .idle_when(writes_raw, "for safetensors and .npy")
       .in("Writing");
-  table.add("--safe", &options.safe, "refuse what torch.load(weights_only=True) would not read").in("Writing");
+  table.add("--safe", &options.safe, "refuse what torch.load(weights_only=True) would not read")
+      .idle_when(writes_arrays, kArrays)
+      .in("Writing");
   table.add("--verify", &options.verify, "read the result back and compare it").in("Writing");
   table.add("-f,--force", &options.force, "overwrite a file that is there").in("Writing");
 }

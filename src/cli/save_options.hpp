@@ -23,7 +23,8 @@ struct WriteOptions {
   [[nodiscard]] FileKind kind() const;
   [[nodiscard]] SaveOptions save_options() const;
 };
-void add_write_options(OptionTable& table, WriteOptions& options);
+// `out`: the file that is written; it outlives the table.
+void add_write_options(OptionTable& table, WriteOptions& options, const std::string& out);
 
 // "bf16", "bfloat16", "i8" (quantised) ...; nullopt for what is no dtype.
 [[nodiscard]] std::optional<DType> parse_dtype(std::string_view name);

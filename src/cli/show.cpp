@@ -283,7 +283,8 @@ Verb show_verb() {
             auto options = std::make_shared<Options>();
             table.add("FILE", &options->file, "a checkpoint").required();
             table.add("NAME", &options->name, "a tensor's name, a unique last part of it, a glob, or a value's path")
-                .required();
+                .required()
+                .or_empty();
             table.add("--head", &options->head, "how many elements, 0 for all").at_least(0);
             table.add("--slice", &options->slice, "as in Python: '0, :8, ::2'");
             table.add("--as", &options->as, "dec, or hex for the bits").one_of({"dec", "hex"});

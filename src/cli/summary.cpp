@@ -138,6 +138,9 @@ Verb summary_verb() {
                 .separated_by(',')
                 .at_least(0);
             table.add("--guess", &options->guess, "draft a spec for bare weights, saying what it assumes");
+            for (const std::string_view name : {"--spec", "--arch", "--weights", "--no-strict"}) {
+              table.at(name).idle_when([options] { return options->guess; }, "with --guess");
+            }
             return [options, &context] { return run(context, *options); };
           }};
 }

@@ -11,8 +11,9 @@
 
 namespace rushlight::cli {
 
-void TuningFile::add_option(OptionTable& table, std::string* path) {
-  table.add("--tune", path, "measure which way to compute each layer is the fastest; FILE keeps it for the next time")
+Option& TuningFile::add_option(OptionTable& table, std::string* path) {
+  return table
+      .add("--tune", path, "measure which way to compute each layer is the fastest; FILE keeps it for the next time")
       .in("Work");
 }
 

@@ -11,7 +11,7 @@ namespace rushlight::cli {
 
 class TuningFile {
  public:
-  static void add_option(OptionTable& table, std::string* path);
+  static Option& add_option(OptionTable& table, std::string* path);
 
   // Reads the file where it is there; nothing for an empty path.
   [[nodiscard]] static Result<TuningFile> open(const Context& context, const std::string& path);

@@ -118,6 +118,10 @@ class Saving {
     if (legacy_ && options_.manifest != ManifestLevel::none) {
       return wrong_option("torch-legacy has no room for a manifest", std::string(to_string(options_.manifest)));
     }
+    if (legacy_ && options_.deflate) return wrong_option("torch-legacy cannot be compressed", "deflate");
+    if (legacy_ && options_.storage_alignment != 0) {
+      return wrong_option("in torch-legacy data are not aligned", std::to_string(options_.storage_alignment));
+    }
     protocol_ = options_.protocol;
     if (protocol_ == 0) {
       protocol_ = torch_kind ? std::max(like_->format.pickle_protocol, 2) : 2;

@@ -250,6 +250,10 @@ TEST(Save, WhatCannotBeWrittenIsNamed) {
             "invalid_argument: no release of torch to write as, expected 1.6 or later, found '1.5'");
   EXPECT_EQ(said(save(Value(1), sink, {.storage_alignment = 65537})),
             "invalid_argument: storage alignment, expected at most 65536, found 65537");
+  EXPECT_EQ(said(save(Value(1), sink, {.kind = FileKind::torch_legacy, .storage_alignment = 128})),
+            "invalid_argument: in torch-legacy data are not aligned");
+  EXPECT_EQ(said(save(Value(1), sink, {.kind = FileKind::torch_legacy, .deflate = true})),
+            "invalid_argument: torch-legacy cannot be compressed");
   EXPECT_EQ(said(save(Value(1), sink, {.root = "a/b"})), "invalid_argument: the root folder has one name, found 'a/b'");
   EXPECT_EQ(said(save(Value(1), sink, {.kind = FileKind::npz})),
             "invalid_argument: save() writes torch-zip and torch-legacy, and no npz");
