@@ -24,9 +24,10 @@ struct ScanReport {
   std::vector<ScannedFile> files{};  ///< sorted by path
 };
 
-/// Files, and folders searched recursively for .pt .pth .bin .ckpt .tar .pkl and `.metadata` (symlinks are not
-/// followed). An index of shards or a `.metadata` stands for all files of its set. A file that cannot be opened as a
-/// checkpoint is a result with its finding; an Error means that a path given here is unreadable.
+/// Files, and folders searched recursively for .pt .pth .bin .ckpt .tar .pkl and `.metadata` (symlinks to
+/// files are followed, those to folders are not). An index of shards or a `.metadata` stands for all files of its set.
+/// A file that cannot be opened as a checkpoint is a result with its finding; an Error means that a path given here is
+/// unreadable.
 RUSHLIGHT_API Result<ScanReport> scan(const std::vector<std::filesystem::path>& paths, const LoadOptions& options = {});
 
 }  // namespace rushlight

@@ -157,7 +157,8 @@ Error folder_error(const std::error_code& problem) {
       {.category = Category::io, .code = "IO-FOLDER", .message = "the folder cannot be read: " + problem.message()});
 }
 
-// Regular files below a folder, symbolic links left out. Folders that cannot be read become results of their own: a
+// Files below a folder, those behind symbolic links too: folders of downloads hold nothing else. Links to folders are
+// not followed, since they may lead back. Folders that cannot be read become results of their own: a
 // scan must not pass over them in silence.
 void collect_files(const fs::path& top, std::vector<fs::path>& files, std::vector<ScannedFile>& unreadable) {
   std::vector<fs::path> pending{top};
@@ -167,9 +168,12 @@ void collect_files(const fs::path& top, std::vector<fs::path>& files, std::vecto
     std::error_code problem;
     for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) {
       std::error_code unknown;
-      const fs::file_type type = entry->symlink_status(unknown).type();
-      if (type == fs::file_type::directory) pending.push_back(entry->path());
-      if (type == fs::file_type::regular && has_suffix(entry->path())) files.push_back(entry->path());
+      const bool is_link = entry->symlink_status(unknown).type() == fs::file_type::symlink;
+      const fs::file_type type = entry->status(unknown).type();
+      if (type == fs::file_type::directory && !is_link) pending.push_back(entry->path());
+      // A link that leads nowhere is opened too, and is then a result that says so.
+      const bool is_file = type == fs::file_type::regular || (is_link && type != fs::file_type::directory);
+      if (is_file && has_suffix(entry->path())) files.push_back(entry->path());
     }
     if (problem) unreadable.push_back(failed(folder, folder_error(problem)));
   }

@@ -202,6 +202,26 @@ TEST(WrongFiles, Z51_PathsThatLeadNowhereAreNamed) {
   expect_unreadable(folder / "loop.pt", ErrorCode::io, "cannot open: too many levels of symbolic links");
 }
 
+// Folders of downloads are links to what was downloaded, under names of its own.
+TEST(WrongFiles, Z51_AScanOfAFolderReadsWhatLinksPointAt) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "blobs");
+  fs::create_directories(folder / "snapshot");
+  write_file(folder / "blobs" / "9a1dcd19", as_text(base_zip().build()));
+  fs::create_symlink("../blobs/9a1dcd19", folder / "snapshot" / "model.pt");
+  fs::create_directory_symlink("..", folder / "snapshot" / "above.pt");
+  const ScanReport linked = scan({folder.path()}).value();
+  ASSERT_EQ(linked.files.size(), 1u);
+  EXPECT_TRUE(linked.ok);
+  EXPECT_EQ(linked.files[0].file, folder / "snapshot" / "model.pt");
+  EXPECT_FALSE(linked.files[0].globals.empty());
+  fs::create_symlink("nowhere", folder / "snapshot" / "broken.pt");
+  const ScanReport broken = scan({folder.path()}).value();
+  ASSERT_EQ(broken.files.size(), 2u);
+  EXPECT_FALSE(broken.ok);
+  EXPECT_EQ(broken.files[0].findings.front().message, "cannot open: no such file or directory");
+}
+
 TEST(WrongFiles, Z51_AFileThatMayNotBeReadIsNamed) {
   const TemporaryFolder folder;
   write_file(folder / "model.pt", as_text(base_zip().build()));
