@@ -114,6 +114,7 @@ Status set_input(const Context& context, const Options& options, const Model& mo
     Shape shape = *std::move(parsed);
     // Only the first batch is in it.
     if (!options.batches.empty()) shape[0] = how.batch;
+    if (const Status fits = check_given_shape(model.graph(), shape); !fits) return fits.error();
     how.input_shapes = {std::move(shape)};
     return {};
   }
@@ -411,7 +412,7 @@ int run(Context& context, const Options& options) {
     print_envelope(context, json);
     return kGood;
   }
-  if (!context.quiet && !tuning->note().empty()) fmt::print(stderr, "note: {}\n", tuning->note());
+  if (!context.quiet && !tuning->note().empty()) print_error(fmt::format("note: {}\n", tuning->note()));
   if (!context.quiet) print(text_of(context, options, rows));
   return kGood;
 }

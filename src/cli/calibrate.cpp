@@ -8,6 +8,7 @@
 #include "cli/format.hpp"
 #include "cli/item_input.hpp"
 #include "cli/model_input.hpp"
+#include "cli/output_file.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/text_table.hpp"
 #include "cli/verbs.hpp"
@@ -110,7 +111,7 @@ void write_text(const Context& context, const Options& options, const Calibratio
     table.row({escaped(name), number(range.low), number(range.high), number(range.least), number(range.most)});
   }
   print(table.render(context.terminal, 0) +
-        fmt::format("{}  {}, {}\n", context.terminal.paint(escaped(options.out), Role::heading),
+        fmt::format("{}  {}, {}\n", context.terminal.paint(format_file(options.out), Role::heading),
                     plural(static_cast<std::int64_t>(calibration.layers.size()), "layer"),
                     plural(calibration.items, "item")));
 }
@@ -118,6 +119,11 @@ void write_text(const Context& context, const Options& options, const Calibratio
 int run(Context& context, const Options& options) {
   const auto give_up = [&](Error error) { return fail(context, "calibrate", options.model.model, std::move(error)); };
   if (const Status one = options.items.check_one(); !one) return give_up(one.error());
+  const auto give_up_writing = [&](Error error) {
+    if (error.finding.code == "IO-EXISTS") error.finding.hint = "--force overwrites it";
+    return give_up(std::move(error));
+  };
+  if (const Status free = check_output(options.out, options.force); !free) return give_up_writing(free.error());
   StopSignals stop;
   Result<Model> model = options.model.load(context);
   if (!model) return give_up(std::move(model).error());
@@ -132,14 +138,12 @@ int run(Context& context, const Options& options) {
   const Result<Calibration> calibration = calibrate(*model, samples->tensors, how);
   if (!calibration) return give_up(calibration.error());
   if (const Status written = write_calibration(*calibration, options.out, options.force); !written) {
-    Error error = written.error();
-    if (error.finding.code == "IO-EXISTS") error.finding.hint = "--force overwrites it";
-    return give_up(std::move(error));
+    return give_up_writing(written.error());
   }
   if (context.json) {
     write_json(context, options, *calibration, samples->notes);
   } else if (!context.quiet) {
-    for (const std::string& note : samples->notes) fmt::print(stderr, "note: {}\n", note);
+    for (const std::string& note : samples->notes) print_error(fmt::format("note: {}\n", note));
     write_text(context, options, *calibration);
   }
   return kGood;

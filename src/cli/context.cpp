@@ -13,6 +13,7 @@
 #include <limits>
 #include <utility>
 
+#include "cli/format.hpp"
 #include "rushlight/text.hpp"
 
 namespace rushlight::cli {
@@ -126,7 +127,7 @@ void add_encoding_option(OptionTable& table, Context& context) {
 void print(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     if (errno == EPIPE) std::_Exit(kGood);  // the reader of the pipe has seen enough
-    fmt::print(stderr, "rushlight: cannot write to the standard output: {}\n", std::strerror(errno));
+    print_error(fmt::format("rushlight: cannot write to the standard output: {}\n", std::strerror(errno)));
     std::_Exit(kCouldNotLook);
   }
 }
@@ -288,21 +289,28 @@ int exit_code_of(ErrorCode code) noexcept {
 
 int fail(const Context& context, std::string_view command, std::string_view file, Error error) {
   const int code = exit_code_of(error.code);
-  if (error.finding.file.empty()) error.finding.file = escaped(file);
+  const std::string own = escaped_file(file);
+  if (error.finding.file.empty()) error.finding.file = own;
+  const bool is_own = error.finding.file == own && is_utf8(file);
+  error.finding.file = file_of_finding(error.finding.file);
   if (context.json) {
-    JsonWriter json = begin_envelope(command, error.finding.file, false);
+    JsonWriter json = begin_envelope(command, is_own ? file : error.finding.file, false);
     json.field("error", to_string(error.code));
     write_findings(json, {&error.finding, 1});
     print_envelope(context, json);
   } else {
-    fmt::print(stderr, "rushlight{}{}: {}\n", command.empty() ? "" : " ", command, to_string(error.finding));
-    if (!error.finding.hint.empty()) fmt::print(stderr, "  {}\n", error.finding.hint);
+    print_error(fmt::format("rushlight{}{}: {}\n", command.empty() ? "" : " ", command, to_string(error.finding)));
+    if (!error.finding.hint.empty()) print_error(fmt::format("  {}\n", error.finding.hint));
   }
   return code;
 }
 
 Error with_path_suggestion(Error error, const std::string& path) {
   if (error.code != ErrorCode::not_found || !error.finding.hint.empty()) return error;
+  if (path == "-") {
+    error.finding.hint = "the standard input is not read: name a file";
+    return error;
+  }
   const std::filesystem::path wanted(path);
   const std::filesystem::path folder = wanted.has_parent_path() ? wanted.parent_path() : ".";
   std::vector<std::string> names;
@@ -314,7 +322,7 @@ Error with_path_suggestion(Error error, const std::string& path) {
   const std::vector<std::string> close = nearest(wanted.filename().string(), names, 1);
   if (!close.empty()) {
     const std::string suggestion = wanted.has_parent_path() ? (folder / close[0]).string() : close[0];
-    error.finding.hint = fmt::format("did you mean '{}'?", escaped(suggestion));
+    error.finding.hint = fmt::format("did you mean '{}'?", format_file(suggestion));
   }
   return error;
 }

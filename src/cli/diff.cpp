@@ -182,8 +182,8 @@ class Rows {
 void write_text(const Context& context, const Options& options, const DiffReport& report,
                 std::span<const Finding> findings) {
   using Align = TextTable::Align;
-  std::string out = fmt::format("{} -> {}\n", context.terminal.paint(escaped(report.file_a), Role::heading),
-                                context.terminal.paint(escaped(report.file_b), Role::heading));
+  std::string out = fmt::format("{} -> {}\n", context.terminal.paint(format_file(report.file_a), Role::heading),
+                                context.terminal.paint(format_file(report.file_b), Role::heading));
   TextTable tensors({Align::left, Align::left, Align::left, Align::left});
   const Rows changed(options.all, report.changed.size());
   for (std::size_t i = 0; i < changed.shown(); ++i) {
@@ -276,7 +276,7 @@ int run(Context& context, const Options& options) {
   } else if (!context.quiet) {
     write_text(context, options, *report, findings);
     for (const Finding& finding : findings) {
-      if (finding.severity == Severity::warning) fmt::print(stderr, "{}", format_finding(context, finding));
+      if (finding.severity == Severity::warning) print_error(format_finding(context, finding));
     }
   }
   return ok ? kGood : kFindings;

@@ -58,7 +58,7 @@ std::string rescue_text(const Rescue& rescue) {
 
 void write_text(const Context& context, const Diagnosis& diagnosis) {
   const Role role = diagnosis.condition == Condition::healthy ? Role::good : Role::bad;
-  std::string out = fmt::format("{}: {}", context.terminal.paint(diagnosis.file, Role::heading),
+  std::string out = fmt::format("{}: {}", context.terminal.paint(format_file(diagnosis.file), Role::heading),
                                 context.terminal.paint(to_string(diagnosis.condition), role));
   if (diagnosis.condition == Condition::healthy) {
     out += fmt::format("   {}   {}   {}", format_kind(diagnosis.format), format_bytes(diagnosis.format.size_bytes),
@@ -103,12 +103,12 @@ void write_salvage_json(const Context& context, const SalvageReport& report, boo
 }
 
 void write_salvage_text(const Context& context, const SalvageReport& report) {
-  std::string out = fmt::format("{}: ", context.terminal.paint(report.file, Role::heading));
+  std::string out = fmt::format("{}: ", context.terminal.paint(format_file(report.file), Role::heading));
   const auto count = [](std::size_t number) { return static_cast<std::int64_t>(number); };
   const std::size_t all = report.rescued.size() + report.lost.size();
   if (report.written) {
     out += fmt::format("{} of {} rescued into {} ({})\n", format_count(count(report.rescued.size())),
-                       plural(count(all), "tensor"), report.output, format_bytes(report.output_bytes));
+                       plural(count(all), "tensor"), format_file(report.output), format_bytes(report.output_bytes));
   } else {
     out += fmt::format("{}\n", context.terminal.paint("nothing was written", Role::bad));
   }

@@ -75,7 +75,7 @@ void write_text(const Context& context, const UsageReport& report, const std::ve
   for (const Line& line : lines) {
     const UsageNode& node = *line.node;
     if (node.depth == 0) {
-      line_of(report.format.size_bytes, context.terminal.paint(report.file, Role::heading));
+      line_of(report.format.size_bytes, context.terminal.paint(format_file(report.file), Role::heading));
       continue;
     }
     std::string text = tree_prefix(line.is_last) + escaped(node.part);

@@ -228,13 +228,14 @@ void write_text(const Context& context, const Options& options, const ConvertRep
   if (options.dry_run) {
     out += "nothing was written: --dry-run\n";
   } else {
-    out += fmt::format("{} -> {}  {}, {}{}\n", escaped(options.file),
-                       context.terminal.paint(escaped(options.out), Role::heading), plural(report.tensors, "tensor"),
-                       format_bytes(report.size_bytes), report.verified ? ", read back and equal" : "");
+    out +=
+        fmt::format("{} -> {}  {}, {}{}\n", format_file(options.file),
+                    context.terminal.paint(format_file(options.out), Role::heading), plural(report.tensors, "tensor"),
+                    format_bytes(report.size_bytes), report.verified ? ", read back and equal" : "");
   }
   print(out);
   for (const Finding& finding : findings) {
-    if (finding.severity == Severity::warning) fmt::print(stderr, "{}", format_finding(context, finding));
+    if (finding.severity == Severity::warning) print_error(format_finding(context, finding));
   }
 }
 

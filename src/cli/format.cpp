@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "rushlight/text.hpp"
+
 namespace rushlight::cli {
 
 std::string format_bytes(std::uint64_t bytes) {
@@ -73,6 +75,25 @@ std::string format_kind(const FormatInfo& format) {
 
 std::string format_number(double value) {
   return fmt::format("{:.6g}", value);
+}
+
+std::string escaped_file(std::string_view file) {
+  constexpr std::size_t kPathBytes = 4096;  // longer than any that the system takes
+  return escaped(file, kPathBytes);
+}
+
+std::string file_of_finding(std::string_view escaped_name) {
+  std::string out;
+  for (std::size_t i = 0; i < escaped_name.size(); ++i) {
+    const std::string_view rest = escaped_name.substr(i);
+    if (rest.starts_with("\\\\") || rest.starts_with("\\'") || rest.starts_with("\\\"")) ++i;
+    out += escaped_name[i];
+  }
+  return out;
+}
+
+std::string format_file(std::string_view file) {
+  return file_of_finding(escaped_file(file));
 }
 
 }  // namespace rushlight::cli

@@ -53,7 +53,7 @@ int look(Context& context, const Options& options, const std::string& file) {
                          format_shape(array.shape));
     }
   }
-  out += fmt::format("{}  content-{}  {}\n", report->content_digest, algorithm, escaped(file));
+  out += fmt::format("{}  content-{}  {}\n", report->content_digest, algorithm, format_file(file));
   if (!context.quiet) print(out);
   return kGood;
 }

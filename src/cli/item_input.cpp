@@ -54,7 +54,7 @@ Finding shape_finding(const std::string& file, std::string_view what, const std:
   return {.category = Category::argument,
           .code = "RUN-INPUT-SHAPE",
           .message = fmt::format("{}, expected {}: {}", what, expected, why),
-          .file = escaped(file),
+          .file = escaped_file(file),
           .expected = expected};
 }
 
@@ -74,7 +74,7 @@ Result<Tensor> scaled(const Tensor& tensor, const ImageTransform& transform, con
                       .message = fmt::format("resizing, cropping and numbers for each channel are for pictures "
                                              "[N, C, H, W], the array is {}",
                                              format_shape(tensor.shape())),
-                      .file = escaped(file)});
+                      .file = escaped_file(file)});
   }
   const Result<Tensor> floats = tensor.to(DType::f32);
   if (!floats) return floats;
@@ -144,6 +144,16 @@ Status check_shape(const Graph& graph, const std::string& file, std::span<const 
   Finding finding = shape_finding(file, fmt::format("the array is {}{}", format_shape(own), becomes), expected, why);
   finding.found = format_shape(own);
   if (has_channels_last(declared, shape)) finding.hint = "channels stand before height and width, as in torch";
+  return Error::of(std::move(finding));
+}
+
+Status check_given_shape(const Graph& graph, std::span<const std::int64_t> shape) {
+  const Shape declared = declared_shape(graph);
+  const std::string why = misfit(declared, shape);
+  if (why.empty()) return {};
+  Finding finding =
+      shape_finding("", fmt::format("--input is {}", format_shape(shape)), declared_text(declared, true), why);
+  finding.found = format_shape(shape);
   return Error::of(std::move(finding));
 }
 

@@ -35,6 +35,8 @@ Result<Tensor> with_batch(const Tensor& item);
 // That the network takes `shape`, into which an array of shape `own` was made; the message names the array's own.
 Status check_shape(const Graph& graph, const std::string& file, std::span<const std::int64_t> own,
                    std::span<const std::int64_t> shape);
+// That the network takes the shape that was given as --input.
+Status check_given_shape(const Graph& graph, std::span<const std::int64_t> shape);
 // That the network takes what picture_item() made of a picture.
 Status check_picture(const Graph& graph, const std::string& file, std::span<const std::int64_t> shape);
 

@@ -9,6 +9,9 @@
 
 namespace rushlight::cli {
 
+// Whether a JSON string holds the text as it is.
+[[nodiscard]] bool is_utf8(std::string_view text);
+
 // Appends to one string. Keys and values must alternate as JSON wants it; containers are closed by end_*().
 class JsonWriter {
  public:

@@ -229,7 +229,7 @@ void print_listing(const Context& context, const ListOptions& options, const Ins
                    const std::vector<TensorEntry>& tensors) {
   const Terminal& terminal = context.terminal;
   std::string out =
-      fmt::format("{}   {}, {}   {}   {}   {}\n", terminal.paint(report.file, Role::heading),
+      fmt::format("{}   {}, {}   {}   {}   {}\n", terminal.paint(format_file(report.file), Role::heading),
                   format_kind(report.format), escaped(report.root_class), format_bytes(report.format.size_bytes),
                   plural(std::int64_t(report.tensors.size()), "tensor"), plural(report.elements, "element"));
   // Whoever names tensors may mean parts.
@@ -259,8 +259,7 @@ void print_listing(const Context& context, const ListOptions& options, const Ins
   }
   print(out);
   for (const Finding& finding : report.findings) {
-    if (finding.severity != Severity::note || options.verbose)
-      fmt::print(stderr, "{}", format_finding(context, finding));
+    if (finding.severity != Severity::note || options.verbose) print_error(format_finding(context, finding));
   }
 }
 

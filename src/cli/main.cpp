@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/context.hpp"
+#include "cli/format.hpp"
 #include "cli/man_page.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/verbs.hpp"
@@ -77,7 +78,13 @@ int run_verb(const Verb& verb, const std::vector<std::string>& arguments, Contex
   }
   if (const std::optional<std::string> wrong = table.parse(arguments)) {
     std::string hint = fmt::format("rushlight help {} lists the options", verb.name);
+    std::error_code ignored;
     for (const std::string& argument : arguments) {
+      if (argument.starts_with('-') && wrong->ends_with(": " + argument) &&
+          std::filesystem::exists(argument, ignored)) {
+        hint = fmt::format("a file of this name is said as ./{}", format_file(argument));
+        break;
+      }
       const std::string name = argument.substr(0, argument.find('='));
       if (!name.starts_with("--") || wrong->find(name) == std::string::npos) continue;
       const std::vector<std::string> close = nearest(name, table.long_names(), 1);
@@ -88,7 +95,7 @@ int run_verb(const Verb& verb, const std::vector<std::string>& arguments, Contex
   }
   context.terminal = Terminal::standard_output(context.color);
   if (!context.raised_limits.empty() && !context.json && !context.quiet) {
-    fmt::print(stderr, "note: raised limits: {}\n", fmt::join(context.raised_limits, ", "));
+    print_error(fmt::format("note: raised limits: {}\n", fmt::join(context.raised_limits, ", ")));
   }
   return run();
 }
@@ -158,7 +165,7 @@ int run_program(const std::vector<std::string>& arguments) {
   }
   if (at == arguments.size()) {
     if (context.json) return usage_error(context, "", "no verb was given", "rushlight help lists the verbs");
-    fmt::print(stderr, "{}", overview());
+    print_error(overview());
     return kUsage;
   }
   const std::string word = arguments[at];
@@ -194,6 +201,7 @@ int run_program(const std::vector<std::string>& arguments) {
 }  // namespace rushlight::cli
 
 int main(int argc, char** argv) {
+  rushlight::cli::hold_standard_streams();
   signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen where we write, and ends the program quietly
   try {
     const int code = rushlight::cli::run_program({argv + 1, argv + argc});
@@ -201,9 +209,9 @@ int main(int argc, char** argv) {
     // As the shell has it for a program that the signal itself ended. Work that was done by then is done.
     return signal_number != 0 && code == rushlight::cli::kCouldNotLook ? 128 + signal_number : code;
   } catch (const std::bad_alloc&) {
-    std::fputs("rushlight: out of memory\n", stderr);
+    rushlight::cli::print_error("rushlight: out of memory\n");
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "rushlight: unexpected failure: %s\n", error.what());
+    rushlight::cli::print_error(fmt::format("rushlight: unexpected failure: {}\n", error.what()));
   }
   return rushlight::cli::kCouldNotLook;
 }

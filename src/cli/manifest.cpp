@@ -73,7 +73,7 @@ int write(Context& context, const Options& options) {
     write_findings(json, {});
     print_envelope(context, json);
   } else if (!context.quiet) {
-    print(fmt::format("{}  {}   {}, {}   {}\n", context.terminal.paint("ok", Role::good), escaped(to),
+    print(fmt::format("{}  {}   {}, {}   {}\n", context.terminal.paint("ok", Role::good), format_file(to),
                       plural(std::int64_t(manifest->records.size()), "record"),
                       plural(std::int64_t(manifest->tensors.size()), "tensor"),
                       options.sha256 ? "xxh3-128 and sha-256" : "xxh3-128"));

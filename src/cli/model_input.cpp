@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/format.hpp"
 #include "rushlight/text.hpp"
 
 namespace rushlight::cli {
@@ -28,7 +29,7 @@ Result<std::string> read_text_file(const std::string& path, std::uint64_t max_by
     return Error::of({.category = Category::limit,
                       .code = "LIMIT-JSON-BYTES",
                       .message = fmt::format("text file has {} bytes, the limit is {}", size, max_bytes),
-                      .file = escaped(path),
+                      .file = escaped_file(path),
                       .hint = "--max-json-bytes raises the limit"});
   }
   std::string text(static_cast<std::size_t>(size), '\0');
@@ -66,7 +67,21 @@ Result<Model> ModelInput::load(Context& context) const {
     Result<std::string> text = read_text_file(spec_file, context.limits.json_bytes);
     if (!text) return std::move(text).error();
     options.spec = *std::move(text);
+    if (options.spec.empty()) options.spec = " ";  // a file of nothing is no spec, and not none
   }
+  Result<Model> loaded = load_with(context, options, structure_file, weights_file);
+  // What is wrong in a spec is wrong in its file, and nobody typed it.
+  if (!loaded && loaded.error().finding.code.starts_with("SPEC-")) {
+    Error error = std::move(loaded).error();
+    error.code = ErrorCode::mismatch;
+    error.finding.file = escaped_file(spec_file);
+    return error;
+  }
+  return loaded;
+}
+
+Result<Model> ModelInput::load_with(Context& context, const ModelOptions& options, const std::string& structure_file,
+                                    const std::string& weights_file) const {
   Result<Checkpoint> checkpoint = Checkpoint::open(structure_file, context.load_options());
   if (!checkpoint) return with_path_suggestion(std::move(checkpoint).error(), structure_file);
   if (weights_file.empty()) return load_model(*checkpoint, options);

@@ -19,6 +19,10 @@ struct ModelInput {
   void add_to(OptionTable& table);
   // MODEL with its weights: a checkpoint with --spec or --arch, a pickled module, or a spec (.json) with --weights.
   [[nodiscard]] Result<Model> load(Context& context) const;
+
+ private:
+  [[nodiscard]] Result<Model> load_with(Context& context, const ModelOptions& options,
+                                        const std::string& structure_file, const std::string& weights_file) const;
 };
 
 // A whole text file of at most `max_bytes`.

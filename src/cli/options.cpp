@@ -4,22 +4,59 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <set>
 #include <string>
+#include <system_error>
 #include <type_traits>
 
 namespace rushlight::cli {
 namespace {
 
-// CLI11's own checks print the largest double that there is.
-CLI::Validator expect_at_least(std::int64_t least) {
-  return {[least](const std::string& text) {
-            std::int64_t value = 0;
-            if (CLI::detail::lexical_cast(text, value) && value >= least) return std::string();
-            return "expected at least " + std::to_string(least) + ", found " + text;
+// The parser takes 010 for eight, -1 for the largest natural number, and what is too large for the largest.
+template <class Integer>
+CLI::Validator expect_integer(const Option& option) {
+  const auto least = static_cast<Integer>(option.least.value_or(std::is_signed_v<Integer> ? INT64_MIN : 0));
+  std::string expected = "a whole number";
+  if (option.least) expected = fmt::format("at least {}", least);
+  if (option.least && option.most) expected = fmt::format("{} to {}", least, *option.most);
+  return {[least, most = option.most, expected](const std::string& text) {
+            Integer value = 0;
+            const char* const end = text.data() + text.size();
+            const auto [last, problem] = std::from_chars(text.data(), end, value);
+            const bool is_plain = problem == std::errc() && last == end && std::to_string(value) == text;
+            const bool is_good = is_plain && value >= least && !(most && value > static_cast<Integer>(*most));
+            return is_good ? std::string() : fmt::format("expected {}, found {}", expected, text);
+          },
+          option.least && option.most ? expected : ""};
+}
+
+CLI::Validator expect_real() {
+  return {[](const std::string& text) {
+            double value = 0;
+            return CLI::detail::lexical_cast(text, value) ? std::string() : "expected a number, found " + text;
           },
           ""};
+}
+
+std::optional<CLI::Validator> expect_number(const Option& option) {
+  return std::visit(
+      [&](const auto& target) -> std::optional<CLI::Validator> {
+        using T = std::remove_cvref_t<decltype(target)>;
+        if constexpr (std::is_same_v<T, std::int64_t*> || std::is_same_v<T, std::vector<std::int64_t>*>) {
+          return expect_integer<std::int64_t>(option);
+        } else if constexpr (std::is_same_v<T, unsigned*>) {
+          return expect_integer<unsigned>(option);
+        } else if constexpr (std::is_same_v<T, std::function<void(std::uint64_t)>>) {
+          return expect_integer<std::uint64_t>(option);
+        } else if constexpr (std::is_same_v<T, std::optional<double>*> || std::is_same_v<T, std::vector<double>*>) {
+          return expect_real();
+        } else {
+          return std::nullopt;
+        }
+      },
+      option.target);
 }
 
 CLI::Validator expect_something() {
@@ -48,11 +85,7 @@ void add_to(CLI::App& app, const Option& option) {
   added->allow_extra_args(option.is_list() && option.is_positional());
   if (option.is_positional() && !option.may_be_empty) added->check(expect_something());
   if (!option.choices.empty()) added->check(CLI::IsMember(option.choices));
-  if (option.least && option.most) {
-    added->check(CLI::Range(*option.least, *option.most));
-  } else if (option.least) {
-    added->check(expect_at_least(*option.least));
-  }
+  if (std::optional<CLI::Validator> number = expect_number(option)) added->check(*std::move(number));
   if (option.delimiter != '\0') added->delimiter(option.delimiter);
   if (option.is_required) added->required();
   if (option.acts_at_once) added->trigger_on_parse();
@@ -62,6 +95,14 @@ void add_to(CLI::App& app, const Option& option) {
 void fill(CLI::App& app, const std::deque<Option>& options) {
   app.set_help_flag();
   for (const Option& option : options) add_to(app, option);
+}
+
+// For parsing: the parser does not name an option of no group in what it says.
+void fill_named(CLI::App& app, const std::deque<Option>& options) {
+  fill(app, options);
+  for (CLI::Option* option : app.get_options([](const CLI::Option* each) { return each->get_group().empty(); })) {
+    option->group("Options");
+  }
 }
 
 // What is not the parser's to judge: which options are given, how often, and with what. It takes the word behind an
@@ -98,7 +139,7 @@ class Words {
     const std::size_t equal = word.find('=');
     const std::string name = word.substr(0, equal);
     const Option* const option = table_.find(name);
-    if (option == nullptr) return std::nullopt;
+    if (option == nullptr) return word == "--" ? std::nullopt : std::optional(unknown(word));
     if (equal == std::string::npos)
       return option->is_flag() ? count(*option, name) : behind(*option, name, next, took_next);
     const std::string value = word.substr(equal + 1);
@@ -111,7 +152,7 @@ class Words {
     for (std::size_t at = 1; at < word.size(); ++at) {
       const std::string name = {'-', word[at]};
       const Option* const option = table_.find(name);
-      if (option == nullptr) return std::nullopt;
+      if (option == nullptr) return unknown(word);
       if (!option->is_flag()) {
         if (at + 1 == word.size()) return behind(*option, name, next, took_next);
         if (word[at + 1] == '=') return fmt::format("{}: expected {} without the =", word, name);
@@ -120,6 +161,11 @@ class Words {
       if (const auto wrong = count(*option, name)) return wrong;
     }
     return std::nullopt;
+  }
+
+  // As the parser says it, which says first what is missing.
+  static std::string unknown(const std::string& word) {
+    return fmt::format("The following argument was not expected: {}", word);
   }
 
   std::optional<std::string> behind(const Option& option, const std::string& name, const std::string* next,
@@ -205,7 +251,7 @@ std::optional<std::string> OptionTable::parse(const std::vector<std::string>& ar
   Words words(*this);
   if (std::optional<std::string> wrong = words.read(arguments)) return wrong;
   CLI::App app;
-  fill(app, options_);
+  fill_named(app, options_);
   try {
     std::vector<std::string> left = shielded(arguments, words.positionals());
     std::ranges::reverse(left);  // they are taken from the back

@@ -58,7 +58,7 @@ Result<std::vector<std::string>> folder_files(const std::string& folder) {
     return Error::of({.category = Category::io,
                       .code = "IO-FOLDER",
                       .message = fmt::format("cannot list the folder: {}", problem.message()),
-                      .file = escaped(folder)});
+                      .file = escaped_file(folder)});
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -141,7 +141,7 @@ Result<std::vector<std::string>> PictureInput::files() const {
   Error error = Error::of(ErrorCode::not_found, {.category = Category::io,
                                                  .code = "IO-NOT-FOUND",
                                                  .message = "no such folder, and no file matches",
-                                                 .file = escaped(images)});
+                                                 .file = escaped_file(images)});
   return with_path_suggestion(std::move(error), images);
 }
 
@@ -174,7 +174,7 @@ Result<Tensor> read_picture(const std::string& path, const Limits& limits) {
        .message = fmt::format("the array is no picture: expected uint8 [H, W], [H, W, C] or [C, H, W] with 1 or 3 "
                               "channels, found {} {}",
                               to_string(array->dtype()), format_shape(shape)),
-       .file = escaped(path),
+       .file = escaped_file(path),
        .hint = "--input takes arrays of any shape"});
 }
 

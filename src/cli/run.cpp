@@ -12,6 +12,7 @@
 #include "cli/format.hpp"
 #include "cli/item_input.hpp"
 #include "cli/model_input.hpp"
+#include "cli/output_file.hpp"
 #include "cli/precision_input.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/text_table.hpp"
@@ -65,7 +66,7 @@ Result<std::vector<std::string>> read_labels(const Context& context, const std::
     return Error::of({.category = Category::argument,
                       .code = "EVALUATE-LABELS",
                       .message = "the file holds no labels, expected one a line",
-                      .file = escaped(path)});
+                      .file = escaped_file(path)});
   }
   return labels;
 }
@@ -210,7 +211,7 @@ class PictureRun {
       if (!input) {
         if (files_.size() == 1) return std::move(input).error();
         Finding finding = std::move(input).error().finding;
-        if (finding.file.empty()) finding.file = escaped(files_[i]);
+        if (finding.file.empty()) finding.file = escaped_file(files_[i]);
         report_.findings.push_back(std::move(finding));
       } else {
         items_.push_back(i);
@@ -248,7 +249,7 @@ class PictureRun {
                                            .code = "IMAGE-SIZES",
                                            .message = fmt::format("the picture becomes {}, the first one {}",
                                                                   format_shape(shape), format_shape(shape_)),
-                                           .file = escaped(file),
+                                           .file = escaped_file(file),
                                            .hint = "--resize HxW, or --resize N with --crop N, makes them alike"});
   }
 
@@ -362,6 +363,9 @@ int run(Context& context, const Options& options) {
                               .code = "ARG-INPUT",
                               .message = "--idx-labels goes with --idx and --input, not with pictures"}));
   }
+  if (!options.output.empty()) {
+    if (const Status free = check_output(options.output, true); !free) return give_up(free.error());
+  }
   const Precision precision = precision_of(options.precision);
   const Result<std::optional<Calibration>> calibration = read_calibration_for(precision, options.calibration, context);
   if (!calibration) return give_up(calibration.error());
@@ -402,8 +406,8 @@ int run(Context& context, const Options& options) {
                                        : run_set(context, *model, options, evaluate_options);
   if (!report) {
     Error error = std::move(report).error();
-    if (error.finding.code == "EVALUATE-LABELS") error.finding.file = escaped(options.labels);
-    if (error.finding.code == "EVALUATE-TARGETS") error.finding.file = escaped(options.idx_labels);
+    if (error.finding.code == "EVALUATE-LABELS") error.finding.file = escaped_file(options.labels);
+    if (error.finding.code == "EVALUATE-TARGETS") error.finding.file = escaped_file(options.idx_labels);
     return give_up(std::move(error));
   }
   if (const Status saved = tuning->save(); !saved) return give_up(saved.error());
@@ -416,9 +420,9 @@ int run(Context& context, const Options& options) {
   if (context.json) {
     write_json(context, options, *report, *tuning);
   } else {
-    for (const Finding& finding : report->findings) fmt::print(stderr, "{}", format_finding(context, finding));
+    for (const Finding& finding : report->findings) print_error(format_finding(context, finding));
     if (!context.quiet) {
-      for (const std::string& note : report->notes) fmt::print(stderr, "note: {}\n", note);
+      for (const std::string& note : report->notes) print_error(fmt::format("note: {}\n", note));
       if (report->has_output) write_text(context, options, *report, evaluate_options.session.threads);
     }
   }

@@ -60,11 +60,11 @@ void write_text(const Context& context, const ScannedFile& file) {
   }
   if (unknown.empty()) {
     out += fmt::format("{}  {}   {}, all on the allow-list\n",
-                       context.terminal.paint(file.ok ? "ok" : "!!", file.ok ? Role::good : Role::bad), file.file,
-                       plural(std::int64_t(file.globals.size()), "global"));
+                       context.terminal.paint(file.ok ? "ok" : "!!", file.ok ? Role::good : Role::bad),
+                       format_file(file.file), plural(std::int64_t(file.globals.size()), "global"));
   } else {
     out += fmt::format("{}: {}, {} beyond the allow-list, kept as opaque values (the weights beside them load)\n",
-                       context.terminal.paint(file.file, Role::heading),
+                       context.terminal.paint(format_file(file.file), Role::heading),
                        plural(std::int64_t(file.globals.size()), "global"), unknown.size());
     for (const GlobalUse* use : unknown) {
       out += fmt::format("  {}", context.terminal.paint(use->name, Role::bad));
@@ -107,7 +107,7 @@ int run(Context& context, const Options& options) {
     print(to_sarif(*report));
   } else if (!context.quiet) {
     for (const ScannedFile& file : report->files) write_text(context, file);
-    if (report->files.size() > 1) {
+    if (report->files.size() != 1) {
       const auto refused = std::ranges::count(report->files, false, &ScannedFile::ok);
       print(fmt::format("{}: {} refused\n", plural(std::int64_t(report->files.size()), "file"), refused));
     }

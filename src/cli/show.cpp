@@ -242,6 +242,18 @@ int run(Context& context, const Options& options) {
   if (!found) {
     const Value value = value_named(*checkpoint, *report, options.name);
     if (!value.exists()) return fail(context, "show", options.file, std::move(found).error());
+    const std::string_view of_tensors = !options.slice.empty() ? "--slice"
+                                        : options.stats        ? "--stats"
+                                        : options.hist         ? "--hist"
+                                        : options.as == "hex"  ? "--as hex"
+                                                               : "";
+    if (!of_tensors.empty()) {
+      return fail(context, "show", options.file,
+                  Error::of({.category = Category::argument,
+                             .code = "ARG-NO-TENSOR",
+                             .message = fmt::format("{} is for tensors, and '{}' is of type {}", of_tensors,
+                                                    escaped(options.name), to_string(value.kind()))}));
+    }
     if (context.json) {
       JsonWriter json = begin_envelope("show", report->file, true);
       json.field("name", std::string_view(options.name)).field("type", to_string(value.kind())).key("value");

@@ -63,9 +63,9 @@ int write(Context& context, const Options& options) {
     for (const Finding& finding : key->findings) out += format_finding(context, finding);
     if (report->manifest_written) {
       out += fmt::format("{}  {}   manifest of {}\n", context.terminal.paint("ok", Role::good),
-                         escaped(report->manifest.native()), escaped(options.file));
+                         format_file(report->manifest.native()), format_file(options.file));
     }
-    print(out + fmt::format("{}  {}   signed with key {}\n", context.terminal.paint("ok", Role::good), escaped(to),
+    print(out + fmt::format("{}  {}   signed with key {}\n", context.terminal.paint("ok", Role::good), format_file(to),
                             report->key));
   }
   return kGood;

@@ -80,7 +80,7 @@ void write_text(const Context& context, const Options& options, const Statistics
     row.resize(columns.size(), "-");
     table.row(std::move(row));
   }
-  std::string out = fmt::format("{}   {}\n", context.terminal.paint(report.file, Role::heading),
+  std::string out = fmt::format("{}   {}\n", context.terminal.paint(format_file(report.file), Role::heading),
                                 plural(std::int64_t(report.tensors.size()), "tensor"));
   out += table.render(context.terminal);
   if (options.sparsity && count > 0) {
@@ -92,7 +92,7 @@ void write_text(const Context& context, const Options& options, const Statistics
   }
   print(out);
   for (const Finding& finding : report.findings) {
-    if (finding.severity == Severity::warning) fmt::print(stderr, "{}", format_finding(context, finding));
+    if (finding.severity == Severity::warning) print_error(format_finding(context, finding));
   }
 }
 

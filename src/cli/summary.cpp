@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "cli/format.hpp"
+#include "cli/item_input.hpp"
 #include "cli/model_input.hpp"
 #include "cli/text_table.hpp"
 #include "cli/verbs.hpp"
@@ -59,8 +60,8 @@ int guess(Context& context, const Options& options) {
   }
   print(draft->spec);
   if (context.quiet) return kGood;
-  for (const std::string& text : draft->assumptions) fmt::print(stderr, "assumed: {}\n", text);
-  for (const std::string& name : draft->unread) fmt::print(stderr, "not read: {}\n", escaped(name));
+  for (const std::string& text : draft->assumptions) print_error(fmt::format("assumed: {}\n", text));
+  for (const std::string& name : draft->unread) print_error(fmt::format("not read: {}\n", escaped(name)));
   return kGood;
 }
 
@@ -72,6 +73,8 @@ int run(Context& context, const Options& options) {
   std::string size_note;
   if (!options.input.empty()) {
     shapes.emplace_back(options.input.begin(), options.input.end());
+    const Status fits = check_given_shape(model->graph(), shapes.front());
+    if (!fits) return fail(context, "summary", options.model.model, fits.error());
   } else if (!options.model.arch.empty()) {
     shapes = architecture_input_shapes(options.model.arch, model->graph());
     const Shape& declared = model->inputs()[0].shape;

@@ -1,5 +1,6 @@
 #include "cli/terminal.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -58,11 +59,23 @@ std::string Terminal::paint(std::string_view text, Role role) const {
   return fmt::format("{}{}\x1b[0m", escape_of(role), text);
 }
 
+void print_error(std::string_view text) noexcept {
+  if (std::fwrite(text.data(), 1, text.size(), stderr) == text.size()) std::fflush(stderr);
+}
+
+void hold_standard_streams() noexcept {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(stream, F_GETFD) != -1) continue;
+    // The other way round than the stream is used. The lowest number that is free is this one.
+    if (open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) != stream) return;
+  }
+}
+
 ProgressBar::ProgressBar()
     : started_(std::chrono::steady_clock::now()), drawn_(started_), enabled_(isatty(STDERR_FILENO) == 1) {}
 
 ProgressBar::~ProgressBar() {
-  if (visible_) std::fputs("\r\x1b[K", stderr);
+  if (visible_) print_error("\r\x1b[K");
 }
 
 bool ProgressBar::on_progress(std::string_view phase, std::uint64_t done, std::uint64_t total) {
@@ -75,9 +88,8 @@ bool ProgressBar::on_progress(std::string_view phase, std::uint64_t done, std::u
   constexpr std::size_t kCells = 30;
   const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   const auto filled = static_cast<std::size_t>(share * static_cast<double>(kCells));
-  fmt::print(stderr, "\r{} [{}{}] {:3.0f}%\x1b[K", phase, std::string(filled, '#'), std::string(kCells - filled, ' '),
-             share * 100);
-  std::fflush(stderr);
+  print_error(fmt::format("\r{} [{}{}] {:3.0f}%\x1b[K", phase, std::string(filled, '#'),
+                          std::string(kCells - filled, ' '), share * 100));
   return true;
 }
 

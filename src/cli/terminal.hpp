@@ -26,6 +26,13 @@ struct Terminal {
   [[nodiscard]] std::string paint(std::string_view text, Role role) const;
 };
 
+// To standard error. Where that takes nothing there is nobody to tell: the exit code says it.
+void print_error(std::string_view text) noexcept;
+
+// What the caller closed of the three standard streams stays closed to reads and writes: without this the next file
+// that is opened takes its place, and messages are written into that.
+void hold_standard_streams() noexcept;
+
 // One bar on standard error: only on a terminal, and only once the work has taken half a second. Stops the work where
 // StopSignals has received a signal.
 class ProgressBar final : public Progress {

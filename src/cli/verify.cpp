@@ -156,7 +156,7 @@ void write_text(const Context& context, const Options& options, const VerifyRepo
                   plural(std::int64_t(report.records.size()), "record"),
                   percent(report.explained_bytes, report.format.size_bytes), manifest_text(report));
   if (report.ok) {
-    out += fmt::format("{}  {}   {} intact", context.terminal.paint("ok", Role::good), report.file,
+    out += fmt::format("{}  {}   {} intact", context.terminal.paint("ok", Role::good), format_file(report.file),
                        plural(intact, "tensor"));
     if (unverified > 0) out += fmt::format(", {} unverified (no checksum in the file)", unverified);
     out += fmt::format("   {} checked\n    {}\n", format_bytes(report.checked_bytes), structure);

@@ -764,6 +764,16 @@ class Envelope(unittest.TestCase):
                            ("summary", []), ("bench", []), ("run", ["--input", "x.npy"])):
             self.check(verb, 3, "/nonexistent/model.pt", *more)
 
+    def test_the_file_is_named_as_it_is(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("it's.pt", 'a "b" \\ c.pt', "line\nbreak.pt", "\u00fcml\u00e4ut.pt", "x" * 210 + ".pt"):
+                path = pathlib.Path(folder) / name
+                self.assertEqual(self.check("list", 3, path)["file"], str(path))
+                path.write_bytes(b"text")
+                self.assertEqual(self.check("list", 1, path)["file"], str(path))
+                shutil.copy(CNN, path)
+                self.assertEqual(self.check("list", 0, path)["file"], str(path))
+
     def test_a_file_of_another_kind_is_a_finding(self):
         with tempfile.TemporaryDirectory() as folder:
             page = pathlib.Path(folder) / "model.pt"
