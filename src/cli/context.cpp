@@ -238,15 +238,15 @@ void write_path(JsonWriter& json, std::span<const PathStep> path) {
   json.end_array();
 }
 
-std::string format_finding(const Context& context, const Finding& finding) {
+std::string format_finding(const Terminal& terminal, const Finding& finding) {
   const Role role = finding.severity == Severity::error     ? Role::bad
                     : finding.severity == Severity::warning ? Role::warning
                                                             : Role::dim;
-  std::string text = fmt::format("{} {}", context.terminal.paint(fmt::format("{}:", to_string(finding.severity)), role),
-                                 to_string(finding));
+  std::string text =
+      fmt::format("{} {}", terminal.paint(fmt::format("{}:", to_string(finding.severity)), role), to_string(finding));
   std::string category(to_string(finding.category));
   for (char& c : category) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
-  text += context.terminal.paint(fmt::format("   [{}]", category), Role::dim);
+  text += terminal.paint(fmt::format("   [{}]", category), Role::dim);
   text += '\n';
   if (!finding.hint.empty()) text += fmt::format("  {}\n", finding.hint);
   return text;

@@ -34,6 +34,7 @@ struct Context {
   std::vector<std::string> raised_limits;  // said in the report
 
   Terminal terminal;
+  Terminal errors;  // standard error
   // Where a verb over several files wants the objects of each; null: they are printed.
   std::vector<std::string>* envelopes = nullptr;
 
@@ -72,7 +73,7 @@ int for_each_file(Context& context, std::string_view command, const std::vector<
 void print(std::string_view text);
 
 // One finding a line: message, category in brackets, the tensors it hurts, the hint.
-std::string format_finding(const Context& context, const Finding& finding);
+std::string format_finding(const Terminal& terminal, const Finding& finding);
 // "2 errors, 1 warning"; empty for none.
 std::string count_findings(std::span<const Finding> findings);
 // True when a finding is an error (or, under --strict, a warning).

@@ -43,7 +43,7 @@ void write_text(const Context& context, const ConvertRequest& options, const Con
                      report.verified ? ", read back and equal" : "");
   print(out);
   for (const Finding& finding : findings) {
-    if (finding.severity == Severity::warning) print_error(format_finding(context, finding));
+    if (finding.severity == Severity::warning) print_error(format_finding(context.errors, finding));
   }
 }
 

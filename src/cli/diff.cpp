@@ -219,7 +219,7 @@ void write_text(const Context& context, const Options& options, const DiffReport
   }
   out += values.rest("values");
   for (const Finding& finding : findings) {
-    if (finding.severity == Severity::error) out += format_finding(context, finding);
+    if (finding.severity == Severity::error) out += format_finding(context.terminal, finding);
   }
   std::string equal = fmt::format("= {} equal bit for bit", plural(report.equal, "tensor"));
   if (report.close > 0) equal += fmt::format(", {} within the tolerance", format_count(report.close));
@@ -276,7 +276,7 @@ int run(Context& context, const Options& options) {
   } else if (!context.quiet) {
     write_text(context, options, *report, findings);
     for (const Finding& finding : findings) {
-      if (finding.severity == Severity::warning) print_error(format_finding(context, finding));
+      if (finding.severity == Severity::warning) print_error(format_finding(context.errors, finding));
     }
   }
   return ok ? kGood : kFindings;

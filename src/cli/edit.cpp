@@ -235,7 +235,7 @@ void write_text(const Context& context, const Options& options, const ConvertRep
   }
   print(out);
   for (const Finding& finding : findings) {
-    if (finding.severity == Severity::warning) print_error(format_finding(context, finding));
+    if (finding.severity == Severity::warning) print_error(format_finding(context.errors, finding));
   }
 }
 

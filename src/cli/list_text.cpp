@@ -259,7 +259,7 @@ void print_listing(const Context& context, const ListOptions& options, const Ins
   }
   print(out);
   for (const Finding& finding : report.findings) {
-    if (finding.severity != Severity::note || options.verbose) print_error(format_finding(context, finding));
+    if (finding.severity != Severity::note || options.verbose) print_error(format_finding(context.errors, finding));
   }
 }
 

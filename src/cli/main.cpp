@@ -1,6 +1,7 @@
 // The rushlight program: reads the arguments, runs one verb.
 #include <fmt/format.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -66,6 +67,15 @@ int usage_error(const Context& context, std::string_view command, std::string me
           {.category = Category::argument, .code = "USAGE", .message = std::move(message), .hint = std::move(hint)}));
 }
 
+// What nobody expected is an object under --json as well.
+int fail_unexpectedly(const Context& context, std::string_view command, ErrorCode code, std::string message) {
+  const bool is_memory = code == ErrorCode::out_of_memory;
+  return fail(context, command, "",
+              Error::of(code, {.category = Category::io,
+                               .code = is_memory ? "OUT-OF-MEMORY" : "UNEXPECTED",
+                               .message = std::move(message)}));
+}
+
 int run_verb(const Verb& verb, const std::vector<std::string>& arguments, Context& context) {
   OptionTable table;
   const std::function<int()> run = define_options(verb, table, context);
@@ -93,11 +103,20 @@ int run_verb(const Verb& verb, const std::vector<std::string>& arguments, Contex
     }
     return usage_error(context, verb.name, escaped(*wrong), hint);
   }
-  context.terminal = Terminal::standard_output(context.color);
+  context.terminal = Terminal::of(STDOUT_FILENO, context.color);
+  context.errors = Terminal::of(STDERR_FILENO, context.color);
   if (!context.raised_limits.empty() && !context.json && !context.quiet) {
     print_error(fmt::format("note: raised limits: {}\n", fmt::join(context.raised_limits, ", ")));
   }
-  return run();
+  try {
+    return run();
+  } catch (const std::bad_alloc&) {
+    context.envelopes = nullptr;
+    return fail_unexpectedly(context, verb.name, ErrorCode::out_of_memory, "out of memory");
+  } catch (const std::exception& error) {
+    context.envelopes = nullptr;
+    return fail_unexpectedly(context, verb.name, ErrorCode::io, escaped(error.what()));
+  }
 }
 
 // Of `help`, which is no verb: it takes no option but --man.

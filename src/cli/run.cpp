@@ -420,7 +420,7 @@ int run(Context& context, const Options& options) {
   if (context.json) {
     write_json(context, options, *report, *tuning);
   } else {
-    for (const Finding& finding : report->findings) print_error(format_finding(context, finding));
+    for (const Finding& finding : report->findings) print_error(format_finding(context.errors, finding));
     if (!context.quiet) {
       for (const std::string& note : report->notes) print_error(fmt::format("note: {}\n", note));
       if (report->has_output) write_text(context, options, *report, evaluate_options.session.threads);

@@ -54,7 +54,7 @@ void write_text(const Context& context, const ScannedFile& file) {
   }
   std::string out;
   if (file.kind == FileKind::unknown) {
-    for (const Finding& finding : file.findings) out += format_finding(context, finding);
+    for (const Finding& finding : file.findings) out += format_finding(context.terminal, finding);
     print(out);
     return;
   }
@@ -78,7 +78,7 @@ void write_text(const Context& context, const ScannedFile& file) {
   }
   for (const Finding& finding : file.findings) {
     if (finding.category != Category::global && finding.severity != Severity::note)
-      out += format_finding(context, finding);
+      out += format_finding(context.terminal, finding);
   }
   print(out);
 }
@@ -129,7 +129,8 @@ Verb scan_verb() {
             table.add("PATH", &options->paths, "files and folders").required();
             table.add("--accept", &options->accepted, "further names that pass, as module.name");
             table.add("--format", &options->format, "text, json (as --json) or sarif (2.1.0)")
-                .one_of({"text", "json", "sarif"});
+                .one_of({"text", "json", "sarif"})
+                .idle_when([options, &context] { return context.json && options->format != "json"; }, "with --json");
             return [options, &context] { return run(context, *options); };
           }};
 }

@@ -60,7 +60,7 @@ int write(Context& context, const Options& options) {
     print_envelope(context, json);
   } else if (!context.quiet) {
     std::string out;
-    for (const Finding& finding : key->findings) out += format_finding(context, finding);
+    for (const Finding& finding : key->findings) out += format_finding(context.terminal, finding);
     if (report->manifest_written) {
       out += fmt::format("{}  {}   manifest of {}\n", context.terminal.paint("ok", Role::good),
                          format_file(report->manifest.native()), format_file(options.file));

@@ -88,11 +88,11 @@ void write_text(const Context& context, const Options& options, const Statistics
                        100.0 * static_cast<double>(zero) / static_cast<double>(count));
   }
   for (const Finding& finding : report.findings) {
-    if (finding.severity == Severity::error) out += format_finding(context, finding);
+    if (finding.severity == Severity::error) out += format_finding(context.terminal, finding);
   }
   print(out);
   for (const Finding& finding : report.findings) {
-    if (finding.severity == Severity::warning) print_error(format_finding(context, finding));
+    if (finding.severity == Severity::warning) print_error(format_finding(context.errors, finding));
   }
 }
 

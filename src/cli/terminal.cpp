@@ -39,15 +39,15 @@ bool environment_set(const char* name) {
 
 }  // namespace
 
-Terminal Terminal::standard_output(ColorChoice choice) {
+Terminal Terminal::of(int stream, ColorChoice choice) {
   Terminal terminal;
-  terminal.is_terminal = isatty(STDOUT_FILENO) == 1;
+  terminal.is_terminal = isatty(stream) == 1;
   const char* term = std::getenv("TERM");  // NOLINT(concurrency-mt-unsafe)
   const bool dumb = term == nullptr || std::string_view(term) == "dumb";
   terminal.color = choice == ColorChoice::always ||
                    (choice == ColorChoice::automatic && terminal.is_terminal && !dumb && !environment_set("NO_COLOR"));
   winsize size{};
-  if (terminal.is_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
+  if (terminal.is_terminal && ioctl(stream, TIOCGWINSZ, &size) == 0) {
     if (size.ws_col > 0) terminal.columns = std::clamp<std::size_t>(size.ws_col, 40, 240);
     terminal.rows = size.ws_row;
   }

@@ -21,8 +21,8 @@ struct Terminal {
   std::size_t columns = 80;
   std::size_t rows = 0;  // 0: endless, as in a file or a pipe
 
-  // Standard output, under the user's choice, NO_COLOR and TERM=dumb (no-color.org).
-  static Terminal standard_output(ColorChoice choice);
+  // Standard output or standard error, under the user's choice, NO_COLOR and TERM=dumb (no-color.org).
+  static Terminal of(int stream, ColorChoice choice);
   [[nodiscard]] std::string paint(std::string_view text, Role role) const;
 };
 

@@ -120,7 +120,7 @@ void write_text(const Context& context, const Options& options, const VerifyRepo
   const auto intact = count(TensorState::intact);
   std::string out;
   for (const Finding& finding : report.findings) {
-    if (finding.severity != Severity::note || options.all) out += format_finding(context, finding);
+    if (finding.severity != Severity::note || options.all) out += format_finding(context.terminal, finding);
     if (!finding.tensors.empty()) {
       std::string names = escaped(finding.tensors[0]);
       for (std::size_t i = 1; i < std::min<std::size_t>(finding.tensors.size(), 4); ++i) {

@@ -38,8 +38,9 @@ Error wrong_edit(ErrorCode code, std::string_view id, std::string message, std::
                           .hint = std::move(hint)});
 }
 
+// A name fits itself, though it may look like a glob: state[0].
 bool fits(std::string_view pattern, std::string_view name) {
-  return pattern.empty() || (open::is_glob(pattern) ? open::matches_glob(pattern, name) : pattern == name);
+  return pattern.empty() || pattern == name || (open::is_glob(pattern) && open::matches_glob(pattern, name));
 }
 
 bool is_float(DType dtype) noexcept {

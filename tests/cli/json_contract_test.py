@@ -8,6 +8,7 @@ import math
 import os
 import pathlib
 import re
+import resource
 import shutil
 import struct
 import subprocess
@@ -560,6 +561,32 @@ class Envelope(unittest.TestCase):
                 self.assertEqual(done.returncode, 3, words)
                 self.assertIn("rushlight: cannot write to the standard output: No space left on device\n", done.stderr)
 
+    def test_each_stream_has_its_own_colours(self):
+        environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"}
+        with tempfile.TemporaryDirectory() as folder:
+            words = [PROGRAM, "list", FASHION / "fashion_module.pt"]  # with warnings, which go to standard error
+
+            def streams(to_terminal, *more):
+                main, terminal = os.openpty()
+                with open(pathlib.Path(folder) / "file", "w+b") as file:
+                    streams = (terminal, file) if to_terminal == "stdout" else (file, terminal)
+                    child = subprocess.Popen([*words, *more], stdout=streams[0], stderr=streams[1], env=environment)
+                    os.close(terminal)
+                    shown = b""
+                    try:
+                        while part := os.read(main, 65536):
+                            shown += part
+                    except OSError:  # the other end is closed
+                        pass
+                    child.wait(30)
+                    os.close(main)
+                    file.seek(0)
+                    return b"\x1b[" in shown, b"\x1b[" in file.read()
+            for stream in ("stdout", "stderr"):
+                self.assertEqual(streams(stream), (True, False))
+                self.assertEqual(streams(stream, "--color", "always"), (True, True))
+                self.assertEqual(streams(stream, "--color", "never"), (False, False))
+
     def test_tuning(self):
         with tempfile.TemporaryDirectory() as folder:
             kept = pathlib.Path(folder) / "kept"
@@ -764,6 +791,24 @@ class Envelope(unittest.TestCase):
                            ("summary", []), ("bench", []), ("run", ["--input", "x.npy"])):
             self.check(verb, 3, "/nonexistent/model.pt", *more)
 
+    def test_what_ends_for_want_of_memory_is_an_object_too(self):
+        if any(word in pathlib.Path(PROGRAM).read_bytes() for word in (b"__asan_init", b"__tsan_init")):
+            self.skipTest("sanitizers reserve address space")
+        codes = set()
+        for mebibytes in range(24, 160, 4):
+            limit = mebibytes << 20
+            done = subprocess.run([PROGRAM, "show", CNN, "fc1.weight", "--head", "0", "--json"], capture_output=True,
+                                  timeout=60, check=False,
+                                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+            if done.returncode == 127 or not done.stdout:  # the libraries could not be loaded
+                self.assertNotEqual(done.returncode, 0)
+                self.assertEqual(codes, set(), done.stderr)
+                continue
+            report = json.loads(done.stdout)
+            self.assertEqual((report["command"], report["ok"]), ("show", done.returncode == 0))
+            codes.add(done.returncode)
+        self.assertEqual(codes, {0, 3})
+
     def test_the_file_is_named_as_it_is(self):
         with tempfile.TemporaryDirectory() as folder:
             for name in ("it's.pt", 'a "b" \\ c.pt', "line\nbreak.pt", "\u00fcml\u00e4ut.pt", "x" * 210 + ".pt"):
@@ -842,6 +887,7 @@ class Envelope(unittest.TestCase):
                 (("summary", CNN, "--guess", "--arch", "resnet18"), "--arch does nothing with --guess"),
                 (("summary", CNN, "--guess", "--weights", CNN), "--weights does nothing with --guess"),
                 (("summary", CNN, "--guess", "--no-strict"), "--no-strict does nothing with --guess"),
+                (("scan", CNN, "--format", "sarif"), "--format does nothing with --json"),
                 (("doctor", CNN, "--force"), "--force does nothing without --salvage"),
                 (("convert", CNN, "x.pt", "fc*"), "GLOB does nothing without --dtype"),
                 (("convert", CNN, "x.safetensors", "--align", "128"),

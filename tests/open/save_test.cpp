@@ -375,6 +375,18 @@ Checkpoint training() {
   return opened(saved(Value::dict(entries)));
 }
 
+// Integers in names are spelt [0], which is a glob for 0 as well.
+TEST(Edit, NamesThatLookLikeGlobsAreThemselves) {
+  const Checkpoint checkpoint = training();
+  EditOptions options;
+  options.drop = {"history[0]"};
+  const Result<EditReport> report = edit(checkpoint, options);
+  ASSERT_TRUE(report) << to_string(report.error());
+  EXPECT_EQ(report->dropped, (std::vector<std::string>{"history[0]"}));
+  ASSERT_EQ(report->value["history"].size(), 1u);
+  EXPECT_EQ(report->value["history"][0].as_double(), 0.25);
+}
+
 TEST(Edit, LeavesOutRenamesCastsAndSets) {
   const Checkpoint checkpoint = training();
   EditOptions options;
