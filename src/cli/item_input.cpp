@@ -225,7 +225,7 @@ Result<Items> read_array(const Context& context, const ItemInput& options, const
                       .code = "ARG-INPUT",
                       .message = fmt::format("the network's input is {}, this array {}", to_string(wanted),
                                              to_string(array->dtype())),
-                      .file = escaped(options.npy),
+                      .file = escaped_file(options.npy),
                       .found = std::string(to_string(array->dtype())),
                       .expected = std::string(to_string(wanted))});
   }
@@ -235,7 +235,7 @@ Result<Items> read_array(const Context& context, const ItemInput& options, const
                         .code = "ARG-IMAGE",
                         .message = fmt::format("what becomes of pixels has no meaning for {}, which the network takes",
                                                to_string(wanted)),
-                        .file = escaped(options.npy)});
+                        .file = escaped_file(options.npy)});
     }
     tensor = tensor->to(wanted);
   } else if (tensor->dtype() != DType::f32 || options.pictures.says_transform()) {

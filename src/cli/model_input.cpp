@@ -6,6 +6,17 @@
 #include "rushlight/text.hpp"
 
 namespace rushlight::cli {
+namespace {
+
+// What is wrong in a spec is wrong in its file, and nobody typed it.
+Error of_spec(Error error, const std::string& file) {
+  if (!error.finding.code.starts_with("SPEC-")) return error;
+  error.code = ErrorCode::mismatch;
+  error.finding.file = escaped_file(file);
+  return error;
+}
+
+}  // namespace
 
 void ModelInput::add_to(OptionTable& table) {
   table.add("MODEL", &model, "a checkpoint, a pickled module, or a JSON spec with --weights").required();
@@ -52,7 +63,7 @@ Result<Model> ModelInput::load(Context& context) const {
       const Result<std::string> text = read_text_file(model, context.limits.json_bytes);
       if (!text) return text.error();
       Result<Graph> graph = Graph::from_spec(*text, context.limits);
-      if (!graph) return std::move(graph).error();
+      if (!graph) return of_spec(std::move(graph).error(), model);
       if (graph->parameters().empty()) return Model::create(*std::move(graph), StateDict());
       return Error::of({.category = Category::argument,
                         .code = "ARG-WEIGHTS",
@@ -70,13 +81,7 @@ Result<Model> ModelInput::load(Context& context) const {
     if (options.spec.empty()) options.spec = " ";  // a file of nothing is no spec, and not none
   }
   Result<Model> loaded = load_with(context, options, structure_file, weights_file);
-  // What is wrong in a spec is wrong in its file, and nobody typed it.
-  if (!loaded && loaded.error().finding.code.starts_with("SPEC-")) {
-    Error error = std::move(loaded).error();
-    error.code = ErrorCode::mismatch;
-    error.finding.file = escaped_file(spec_file);
-    return error;
-  }
+  if (!loaded) return of_spec(std::move(loaded).error(), spec_file);
   return loaded;
 }
 

@@ -529,6 +529,9 @@ class Envelope(unittest.TestCase):
                 self.assertEqual(done, 0 if fits else 2, document)
                 if not fits:
                     self.assertIn("the network's input is int64, this array float32", document["findings"][0]["message"])
+            words.write_bytes(npy([0, 1], (1, 2), "<i8"))
+            done, document = rushlight("run", spec, "--weights", weights, "--input", words, "--scale", "255")
+            self.assertEqual((done, document["file"], document["findings"][0]["code"]), (2, str(words), "ARG-IMAGE"))
             # Nothing is lost without a word.
             words.write_bytes(npy([0] * 784, (1, 1, 28, 28), "<c8"))
             done, document = rushlight("run", CNN, "--spec", SPEC, "--input", words)
@@ -545,6 +548,9 @@ class Envelope(unittest.TestCase):
             spec.write_text(json.dumps({"schema": 1, "layers": [{"linear": "fc"}]}))
             done, document = rushlight("run", spec, "--input", numbers)
             self.assertEqual(done, 2)
+            broken = spec.with_name("broken.json")
+            broken.write_text(json.dumps({"schema": 1, "layers": ["rleu"]}))
+            self.assertEqual(rushlight("run", broken, "--input", numbers)[1]["file"], str(broken))
             self.assertEqual(document["findings"][0]["message"], "a spec describes a network without weights")
 
     def test_threads_of_a_run(self):
