@@ -124,6 +124,10 @@ int run(Context& context, const Options& options) {
     return give_up(std::move(error));
   };
   if (const Status free = check_output(options.out, options.force); !free) return give_up_writing(free.error());
+  const Status apart =
+      check_is_no_input(options.out, {options.model.model, options.model.spec, options.model.weights, options.items.npy,
+                                      options.items.idx, options.items.pictures.image});
+  if (!apart) return give_up(apart.error());
   StopSignals stop;
   Result<Model> model = options.model.load(context);
   if (!model) return give_up(std::move(model).error());

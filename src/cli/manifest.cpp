@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "cli/format.hpp"
+#include "cli/output_file.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/verbs.hpp"
 #include "rushlight/text.hpp"
@@ -47,6 +48,10 @@ int write(Context& context, const Options& options) {
         Error::of({.category = Category::argument,
                    .code = "CLI-USAGE",
                    .message = "one of --in-place, -o OUT.pt and --sidecar M.json says where the manifest goes"}));
+  }
+  if (!options.sidecar.empty()) {
+    const Status apart = check_is_no_input(options.sidecar, {options.file});
+    if (!apart) return fail(context, "manifest", options.file, apart.error());
   }
   StopSignals stop;
   ProgressBar progress;

@@ -40,4 +40,16 @@ Status check_output(const std::string& path, bool overwrite) {
   return {};
 }
 
+Status check_is_no_input(const std::string& path, std::initializer_list<std::string> inputs) {
+  for (const std::string& input : inputs) {
+    std::error_code ignored;
+    if (input.empty() || !std::filesystem::equivalent(path, input, ignored)) continue;
+    return Error::of({.category = Category::argument,
+                      .code = "ARG-OUTPUT",
+                      .message = "what is written would take the place of a file that is read",
+                      .file = escaped_file(path)});
+  }
+  return {};
+}
+
 }  // namespace rushlight::cli

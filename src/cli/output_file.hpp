@@ -1,6 +1,7 @@
-// A file that is written when all is computed: what will stand in the way is known before.
+// A file that is written: what will stand in the way is known before anything is computed.
 #pragma once
 
+#include <initializer_list>
 #include <string>
 
 #include "rushlight/result.hpp"
@@ -10,5 +11,7 @@ namespace rushlight::cli {
 // The errors of writing it then, as far as they can be seen now: no folder, something else of that name, a file that
 // is not to be replaced.
 Status check_output(const std::string& path, bool overwrite);
+// That it takes the place of none of the files that the command reads, whatever it is called; empty names are none.
+Status check_is_no_input(const std::string& path, std::initializer_list<std::string> inputs);
 
 }  // namespace rushlight::cli

@@ -365,6 +365,11 @@ int run(Context& context, const Options& options) {
   }
   if (!options.output.empty()) {
     if (const Status free = check_output(options.output, true); !free) return give_up(free.error());
+    const Status apart =
+        check_is_no_input(options.output, {options.model.model, options.model.spec, options.model.weights,
+                                           options.items.npy, options.items.idx, options.items.pictures.image,
+                                           options.idx_labels, options.labels, options.calibration, options.tune});
+    if (!apart) return give_up(apart.error());
   }
   const Precision precision = precision_of(options.precision);
   const Result<std::optional<Calibration>> calibration = read_calibration_for(precision, options.calibration, context);

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cli/format.hpp"
+#include "cli/output_file.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/verbs.hpp"
 #include "rushlight/manifest.hpp"
@@ -30,6 +31,11 @@ int write(Context& context, const Options& options) {
                            .message = detached ? "--sidecar leaves the file alone, and so there is no -o"
                                                : "the signature of a sidecar manifest is a sidecar too: --sidecar"}));
   }
+  Status apart;
+  if (detached) apart = check_is_no_input(options.sidecar, {options.file, options.key, options.manifest});
+  if (apart && !options.manifest.empty()) apart = check_is_no_input(options.manifest, {options.file, options.key});
+  if (apart && !options.output.empty()) apart = check_is_no_input(options.output, {options.key});
+  if (!apart) return fail(context, "sign", options.file, apart.error());
   Result<KeyFile> key = read_key_file(options.key, true);
   if (!key) return fail(context, "sign", options.file, with_path_suggestion(std::move(key).error(), options.key));
   StopSignals stop;
