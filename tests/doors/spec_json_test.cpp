@@ -161,6 +161,17 @@ TEST(Spec, OutputsOfALayerHaveNames) {
       R"({"schema": 1, "input": [4], "layers": [{"chunk": 2, "dim": 1, "outputs": ["a", "b", "c"]}]})");
   ASSERT_FALSE(three);
   EXPECT_EQ(three.error().finding.message, "layer 'chunk_0': it gives 2 pieces of [-1, 4], expected 3");
+  // As many as are wanted, and the first one where none is named.
+  const Graph first = good(with_layers(R"({"chunk": "halves", "chunks": 2, "dim": 1},
+      {"split": "parts", "split_size_or_sections": 1, "dim": 1, "outputs": ["a", "b"]},
+      {"unbind": "rows", "dim": 2, "input": "a"})",
+                                       R"(, "input": [6, 5])"));
+  EXPECT_EQ(first.nodes()[0].outputs.size(), 1u);
+  EXPECT_EQ(first.nodes()[1].outputs.size(), 2u);
+  const Shape inputs[] = {{2, 6, 5}};
+  const std::vector<Shape> shapes = first.infer_shapes(inputs).value();
+  EXPECT_EQ(shapes[static_cast<std::size_t>(first.nodes()[0].output().index)], (Shape{2, 3, 5}));
+  EXPECT_EQ(shapes[static_cast<std::size_t>(first.nodes()[2].output().index)], (Shape{2, 1}));
 }
 
 TEST(Spec, ParametersAndConstantsAreValues) {

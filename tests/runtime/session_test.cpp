@@ -532,6 +532,26 @@ TEST(Session, AnEnsembleGivesTheMeanOfItsModels) {
   expect_close(mean, run_once(session, x), 1e-6);
 }
 
+// Of several pieces those that are wanted.
+TEST(Session, OfPiecesThatAreNotAllNamed) {
+  GraphBuilder g;
+  const Edge x = g.input("x", {-1, 5});
+  const Edge first = g.apply("first", Chunk{.chunks = 3, .dim = 1}, x);
+  const std::vector<Edge> two =
+      g.apply("two", Split{.split_size_or_sections = {2, 1, 2}, .dim = 1}, std::span(&x, 1), 2);
+  const Edge row = g.apply("row", Unbind{.dim = 1}, x);
+  g.output("first", g.apply("", Neg{}, first));
+  g.output("second", g.apply("", Mul{}, g.apply("", Squeeze{.dim = {1}}, two[1]), row));
+  const Model model = made_up_model(g.build().value());
+  const Tensor x_values = tensor_of({1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, {2, 5});
+  for (const Implementation implementation : {Implementation::automatic, Implementation::reference}) {
+    Session session = model.session(Device::cpu(), {.implementation = implementation}).value();
+    const std::vector<Tensor> outputs = session.run(std::span(&x_values, 1)).value();
+    EXPECT_EQ(floats_of(outputs[0]), (std::vector<float>{-1, -2, -6, -7}));
+    EXPECT_EQ(floats_of(outputs[1]), (std::vector<float>{3, 48}));
+  }
+}
+
 // Pairs, clips: the session is there, and one item is what is refused.
 TEST(Session, OfANetworkThatTakesNoSingleItem) {
   GraphBuilder g;

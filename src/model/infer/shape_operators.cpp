@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "base/checked.hpp"
@@ -60,13 +61,14 @@ Result<Shape> sliced(const Shape& shape, std::int64_t dim_in, std::int64_t start
   return result;
 }
 
+// The first of them, where fewer are asked for.
 Inferred pieces(const Operands& operands, std::size_t dim, const std::vector<std::int64_t>& sizes) {
-  if (sizes.size() != operands.output_count) {
+  if (sizes.size() < operands.output_count) {
     return misfit("it gives " + count_text(sizes.size(), "piece") + " of " + shape_text(operands.shape()) +
                   ", expected " + std::to_string(operands.output_count));
   }
   std::vector<EdgeType> outputs;
-  for (const std::int64_t size : sizes) {
+  for (const std::int64_t size : std::span(sizes).first(operands.output_count)) {
     outputs.push_back({operands.dtype(), operands.shape()});
     outputs.back().shape[dim] = size;
   }
@@ -219,7 +221,7 @@ Inferred infer(const Unbind& op, const Operands& operands) {
   const Shape& shape = operands.shape();
   if (shape.empty()) return wrong_rank("1 or more", shape);
   RUSHLIGHT_TRY_ASSIGN(const std::size_t dim, dimension("dim", op.dim, shape));
-  if (shape[dim] != kUnknown && shape[dim] != static_cast<std::int64_t>(operands.output_count)) {
+  if (shape[dim] != kUnknown && shape[dim] < static_cast<std::int64_t>(operands.output_count)) {
     return expected_found(count_text(operands.output_count, "piece"), std::to_string(shape[dim]), shape);
   }
   Shape rest = shape;
