@@ -80,6 +80,11 @@ struct ChannelSlice {
   std::int64_t channel = 0;
 };
 
+// A Cat of the channels of images.
+bool joins_channels(const Cat& cat, const Shape& shape, DType dtype) {
+  return dtype == DType::f32 && (shape.size() == 3 || shape.size() == 4) && place_of(cat.dim, shape.size()) == 1;
+}
+
 // Channels of concatenated images are written where they belong in the first place. Dense blocks concatenate the same
 // values again and again, each time one more: seen from the last Cat, the others are its first channels.
 std::vector<ChannelSlice> plan_slices(const Draft& draft) {
@@ -91,8 +96,7 @@ std::vector<ChannelSlice> plan_slices(const Draft& draft) {
     const DraftOp& op = draft.ops[i];
     const auto* cat = draft.node(op).op.get_if<Cat>();
     const Shape& shape = draft.shapes[op.output];
-    if (cat == nullptr || draft.dtypes[op.output] != DType::f32 || shape.size() < 3 || shape.size() > 4) continue;
-    if (place_of(cat->dim, shape.size()) != 1) continue;
+    if (cat == nullptr || !joins_channels(*cat, shape, draft.dtypes[op.output])) continue;
     const ChannelSlice own = slices[op.output];
     std::int64_t channel = own.whole == kNoValue ? 0 : own.channel;
     for (const ValueId input : op.inputs) {
@@ -991,6 +995,8 @@ class Lowering {
   }
 
   void lower_op(const DraftOp& op, const Cat& cat) {
+    // What joins rows or columns may have inputs that lie in another Cat, one behind the other, and belong to one.
+    if (!joins_channels(cat, shape(op.output), dtype(op.output))) return lower_general(op, cat);
     const ChannelSlice own = slices_[op.output].whole == kNoValue ? ChannelSlice{op.output, 0} : slices_[op.output];
     std::uint32_t buffer = wholes_[own.whole];
     std::int64_t channel = own.channel;

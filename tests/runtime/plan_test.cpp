@@ -134,6 +134,24 @@ TEST(Plan, WhatCannotBeWrittenInPlaceIsCopiedIntoAConcatenation) {
   expect_cpu_fits_reference(made_up_model(graph), made_up("x", {2, 3, 6, 5}), 1e-5);
 }
 
+// Two images lie one behind the other as channels, and are joined by rows and by columns too; what joins columns is
+// itself a part of channels that are there already.
+TEST(Plan, WhatJoinsRowsIsNoConcatenationOfChannels) {
+  GraphBuilder g;
+  const Edge x = g.input("x");
+  const Edge a = g.apply("a", conv3x3(3, 4), x);
+  const Edge b = g.apply("b", conv3x3(3, 4), x);
+  g.output("channels", g.apply("", ReLU{}, g.apply("channels", Cat{.dim = 1}, a, b)));
+  g.output("rows", g.apply("", ReLU{}, g.apply("rows", Cat{.dim = 2}, a, b)));
+  g.output("columns", g.apply("", ReLU{}, g.apply("columns", Cat{.dim = -1}, a, b)));
+  const Edge wide = g.apply("wide", conv3x3(3, 2), g.apply("x twice", Cat{.dim = 3}, x, x));
+  const Edge twice = g.apply("twice", Cat{.dim = 3}, a, a);
+  g.output("nested", g.apply("", ReLU{}, g.apply("nested", Cat{.dim = 1}, wide, twice)));
+  const Graph graph = g.build().value();
+  expect_sound(plan_of(graph, {{2, 3, 6, 5}}));
+  expect_cpu_fits_reference(made_up_model(graph), made_up("x", {2, 3, 6, 5}), 1e-5);
+}
+
 TEST(Plan, ABatchNormWithAnotherReaderOfItsInputStays) {
   GraphBuilder g;
   const Edge conv = g.apply("conv", conv3x3(2, 4), g.input("x"));

@@ -89,8 +89,16 @@ class RandomGraph {
     const Picture a = same(below(2) == 0 ? left : right, below(2) == 0 ? left : right);
     const Picture b = same(below(3) == 0 ? a : right, below(2) == 0 ? left : right);
     const bool is_swapped = below(2) == 0;
+    if (below(3) == 0) rows(a, b);
     push(builder_.apply(name("cat"), Cat{.dim = 1}, is_swapped ? b.edge : a.edge, is_swapped ? a.edge : b.edge), x.c,
          x.h, x.w);
+  }
+  // Two of one size, one below the other or beside it.
+  void rows(const Picture& x, const Picture& y) {
+    if (x.h * x.w > 256) return;
+    const bool is_tall = below(2) == 0;
+    push(builder_.apply(name("rows"), Cat{.dim = is_tall ? 2 : -1}, x.edge, y.edge), x.c, is_tall ? 2 * x.h : x.h,
+         is_tall ? x.w : 2 * x.w);
   }
   void reshape(const Picture& x) {
     const bool is_taller = x.c % 2 == 0 && below(2) == 0;
@@ -133,7 +141,8 @@ class RandomGraph {
         return;
       }
       case 8: {
-        const Picture y = partner(x, false);
+        const Picture y = partner(x, below(3) == 0);
+        if (x.c == y.c && below(2) == 0) return rows(x, y);
         if (x.c + y.c > 128) return;
         return push(builder_.apply(name("cat"), Cat{.dim = 1}, x.edge, y.edge), x.c + y.c, x.h, x.w);
       }
