@@ -13,9 +13,10 @@ namespace {
 constexpr std::array kAlgorithms = {ConvAlgorithm::direct, ConvAlgorithm::winograd2, ConvAlgorithm::winograd2x4,
                                     ConvAlgorithm::winograd4};
 // The first of them are as exact as the direct way: three of many channels, two of few.
-constexpr std::array kStrided = {ConvAlgorithm::direct, ConvAlgorithm::winograd2_strided};
 constexpr std::size_t kExact = 3;
 constexpr std::int64_t kManyChannels = 64;
+// Of stride 2.
+constexpr std::array kStrided = {ConvAlgorithm::direct, ConvAlgorithm::winograd2_strided};
 // With fewer the transforms are most of the work.
 constexpr std::int64_t kFewChannels = 16;
 

@@ -7,6 +7,7 @@
 // with few channels there is little to be gained that way. F(4x4) costs about a decimal digit: Precision::strict does
 // not use it. All multiply floats, in Precision::bf16 too, where they stand against a direct way that is faster than
 // usual.
+//
 // With stride 2 there is F(2x2) alone (kernels/winograd.inc): 1.44 times fewer products, for weights that take 16 / 9.
 #pragma once
 
