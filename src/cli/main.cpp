@@ -45,6 +45,14 @@ std::string verb_help(const Verb& verb, const OptionTable& table) {
   return text;
 }
 
+void print_help(const Context& context, const std::string& text) {
+  if (!context.json) return print(text);
+  JsonWriter json = begin_envelope("help", "", true);
+  json.field("text", std::string_view(text));
+  write_findings(json, {});
+  print_envelope(context, json);
+}
+
 void print_version(const Context& context) {
   const BuildInfo build = build_info();
   if (context.json) {
@@ -81,7 +89,7 @@ int run_verb(const Verb& verb, const std::vector<std::string>& arguments, Contex
   const std::function<int()> run = define_options(verb, table, context);
   for (const std::string& argument : arguments) {
     if (argument == "-h" || argument == "--help") {
-      print(verb_help(verb, table));
+      print_help(context, verb_help(verb, table));
       return kGood;
     }
     if (argument == "--") break;
@@ -131,11 +139,11 @@ std::string help_of_help() {
 int run_help(std::vector<std::string> arguments, Context& context) {
   const bool as_man = std::erase(arguments, "--man") > 0;
   if (arguments.empty() && as_man) {
-    print(man_page());
+    print_help(context, man_page());
     return kGood;
   }
   if (arguments.empty()) {
-    print(overview());
+    print_help(context, overview());
     return kGood;
   }
   if (arguments.size() > 1) {
@@ -143,14 +151,15 @@ int run_help(std::vector<std::string> arguments, Context& context) {
                        "rushlight help VERB");
   }
   if (arguments[0] == "limits") {
-    print(
+    print_help(
+        context,
         fmt::format("rushlight VERB --limits strict|default|off --max-NAME N: budgets for hostile files, and their "
                     "defaults\n\n{}",
                     limits_text()));
     return kGood;
   }
   if (arguments[0] == "help") {
-    print(as_man ? man_page() : help_of_help());
+    print_help(context, as_man ? man_page() : help_of_help());
     return kGood;
   }
   const Verb* verb = find_verb(arguments[0]);
@@ -165,7 +174,7 @@ int run_help(std::vector<std::string> arguments, Context& context) {
   }
   OptionTable table;
   (void)define_options(*verb, table, context);
-  print(as_man ? man_page(*verb, table) : verb_help(*verb, table));
+  print_help(context, as_man ? man_page(*verb, table) : verb_help(*verb, table));
   return kGood;
 }
 

@@ -474,6 +474,13 @@ class Envelope(unittest.TestCase):
             whole = self.check("doctor", 0, file, "--salvage", out, "--force")
             self.assertTrue(whole["ok"] and whole["salvage"]["complete"])
 
+    def test_help(self):
+        for words in ((), ("run",), ("help",), ("limits",), ("--man",), ("--man", "run")):
+            told = subprocess.run([PROGRAM, "help", *words], capture_output=True, text=True, timeout=60, check=True).stdout
+            self.assertEqual(self.check("help", 0, *words)["text"], told)
+        self.assertEqual(rushlight("run", "--help")[1], self.check("help", 0, "run"))
+        self.check("help", 2, "no-such-verb")
+
     def test_completion(self):
         for shell in ("bash", "zsh", "fish"):
             report = self.check("completion", 0, shell)
