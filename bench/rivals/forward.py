@@ -264,6 +264,13 @@ def check(child, folder, batch):
 
 # --- measuring ---
 
+def without_folders(text, *folders):
+    """A reason that says the same on every machine: where somebody built is nobody else's business."""
+    for folder in folders:
+        text = text.replace(f"{folder}/", "")
+    return text
+
+
 class Measurement:
     def __init__(self, settings):
         self.settings = settings
@@ -272,7 +279,8 @@ class Measurement:
         self.libraries, self.versions = {}, {}
 
     def skip(self, why, **where):
-        self.skipped.append({**where, "why": str(why)})
+        why = without_folders(str(why), self.settings.build, ROOT)
+        self.skipped.append({**where, "why": why})
         say("skipped: " + " ".join(str(word) for word in where.values()) + f": {why}")
 
     def rivals_for(self, name, batch):
