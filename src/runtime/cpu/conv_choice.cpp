@@ -53,7 +53,7 @@ double cost_of_direct(double images, double height, double width, double in, dou
 
 double cost_of(ConvAlgorithm algorithm, double images, double height, double width, double in, double out,
                const MemoryCost& memory) {
-  const WinogradTiling tiling = winograd_tiling(algorithm);
+  const WinogradTiling tiling = winograd_form(algorithm)->tiling;
   const Costs& costs = kCosts[static_cast<std::size_t>(algorithm)];
   const auto positions = static_cast<double>(tiling.positions());
   const double tiles = images * std::ceil(height / static_cast<double>(tiling.outputs_down)) *

@@ -126,19 +126,6 @@ Result<std::shared_ptr<PackedArray>> pack_depthwise(const Tensor& tensor, std::s
   return array;
 }
 
-ConvAlgorithm winograd_of(Packing packing) {
-  switch (packing) {
-    case Packing::winograd2x4:
-      return ConvAlgorithm::winograd2x4;
-    case Packing::winograd4:
-      return ConvAlgorithm::winograd4;
-    case Packing::winograd2_strided:
-      return ConvAlgorithm::winograd2_strided;
-    default:
-      return ConvAlgorithm::winograd2;
-  }
-}
-
 Result<std::shared_ptr<PackedArray>> pack(const PackedForm& form, const Network& network, const Kernels& kernels) {
   const bool is_weight = form.constant.form == Form::conv_weight || form.constant.form == Form::linear_weight;
   if (is_weight && form.packing != Packing::depthwise) {
@@ -146,7 +133,7 @@ Result<std::shared_ptr<PackedArray>> pack(const PackedForm& form, const Network&
     if (form.packing == Packing::panels) return pack_panels(weight, form, kernels);
     if (form.packing == Packing::bf16_strips) return pack_bf16_strips(weight, form, kernels);
     if (is_int8(form.packing)) return pack_int8(weight, form);
-    return pack_winograd(weight, form.width, winograd_of(form.packing), kernels);
+    return pack_winograd(weight, form.width, *winograd_form(form.packing), kernels);
   }
   RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, materialise(form.constant, network));
   RUSHLIGHT_TRY_ASSIGN(const std::span<const float> values, tensor.values<float>());

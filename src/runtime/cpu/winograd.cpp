@@ -24,22 +24,9 @@ std::vector<double> filter_rows(std::size_t outputs) {
 
 }  // namespace
 
-const WinogradKernels& winograd_kernels(ConvAlgorithm algorithm, const Kernels& kernels) noexcept {
-  switch (algorithm) {
-    case ConvAlgorithm::winograd2x4:
-      return kernels.winograd2x4;
-    case ConvAlgorithm::winograd4:
-      return kernels.winograd4;
-    case ConvAlgorithm::winograd2_strided:
-      return kernels.winograd2_strided;
-    default:
-      return kernels.winograd2;
-  }
-}
-
 Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, std::size_t width,
-                                                   ConvAlgorithm algorithm, const Kernels& kernels) {
-  const WinogradTiling tiling = winograd_tiling(algorithm);
+                                                   const WinogradForm& form, const Kernels& kernels) {
+  const WinogradTiling& tiling = form.tiling;
   const std::size_t panels = panels_for(weight.outputs, width);
   RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array,
                        make_packed_array(panels * width, tiling.filters() * weight.channels));
@@ -58,7 +45,7 @@ Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, s
     call.outputs = std::min(width, weight.outputs - first);
     call.scales = weight.scales.empty() ? nullptr : weight.scales.data() + first;
     call.to = array->memory.floats() + first * weight.channels * tiling.filters();
-    array->is_usual &= winograd_kernels(algorithm, kernels).filters(call);
+    array->is_usual &= (kernels.*form.kernels).filters(call);
   }
   return array;
 }

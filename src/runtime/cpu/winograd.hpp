@@ -1,6 +1,6 @@
-// Winograd's minimal filtering for 3x3 convolutions. With stride 1: F(2x2) needs 2.25, F(2x4) 3 and F(4x4) 4 times fewer
-// products than the direct way, for sums before and after them and for weights that take 16 / 9, 24 / 9 or 4 times the
-// memory.
+// Winograd's minimal filtering for 3x3 convolutions. With stride 1: F(2x2) needs 2.25, F(2x4) 3 and F(4x4) 4 times
+// fewer products than the direct way, for sums before and after them and for weights that take 16 / 9, 24 / 9 or 4
+// times the memory.
 //
 // Their errors: what a sum of products rounds is carried through the sums behind it, which F(4) along a line makes
 // about twice what F(2) makes it. F(2x4) adds its products up in chains of a quarter of F(2x2)'s, and is then as exact;
@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string_view>
 
 #include "runtime/backend.hpp"
 #include "runtime/cpu/conv_choice.hpp"
@@ -42,29 +43,47 @@ struct WinogradTiling {
     return (row < 4 ? row : 3) * 4 + (column < 4 ? column : 3);
   }
 };
-[[nodiscard]] constexpr WinogradTiling winograd_tiling(ConvAlgorithm algorithm) noexcept {
-  switch (algorithm) {
-    case ConvAlgorithm::winograd2x4:
-      return {2, 4};
-    case ConvAlgorithm::winograd4:
-      return {4, 4};
-    case ConvAlgorithm::winograd2_strided:
-      return {2, 2, 2};
-    default:
-      return {2, 2};
+// The ways there are, each with what belongs to it.
+struct WinogradForm {
+  ConvAlgorithm algorithm;
+  Packing packing;
+  WinogradTiling tiling;
+  WinogradKernels Kernels::*kernels;
+  std::string_view text;  // for people
+};
+inline constexpr WinogradForm kWinogradForms[] = {
+    {ConvAlgorithm::winograd2, Packing::winograd2, {2, 2}, &Kernels::winograd2, "winograd 2x2"},
+    {ConvAlgorithm::winograd2x4, Packing::winograd2x4, {2, 4}, &Kernels::winograd2x4, "winograd 2x4"},
+    {ConvAlgorithm::winograd4, Packing::winograd4, {4, 4}, &Kernels::winograd4, "winograd 4x4"},
+    {ConvAlgorithm::winograd2_strided,
+     Packing::winograd2_strided,
+     {2, 2, 2},
+     &Kernels::winograd2_strided,
+     "winograd 2x2, stride 2"},
+};
+// Null for `direct`, and for packings that are not of these.
+[[nodiscard]] constexpr const WinogradForm* winograd_form(ConvAlgorithm algorithm) noexcept {
+  for (const WinogradForm& form : kWinogradForms) {
+    if (form.algorithm == algorithm) return &form;
   }
+  return nullptr;
+}
+[[nodiscard]] constexpr const WinogradForm* winograd_form(Packing packing) noexcept {
+  for (const WinogradForm& form : kWinogradForms) {
+    if (form.packing == packing) return &form;
+  }
+  return nullptr;
 }
 // Products in a chain of each position's sums.
 [[nodiscard]] constexpr std::size_t winograd_chain(ConvAlgorithm algorithm, std::size_t channels) noexcept {
   if (algorithm != ConvAlgorithm::winograd2x4) return kGemmChain;
   return channels < kGemmChain ? kGemmChain / 8 : kGemmChain / 4;
 }
-[[nodiscard]] const WinogradKernels& winograd_kernels(ConvAlgorithm algorithm, const Kernels& kernels) noexcept;
 
 // [panel][filter][in][width] from the weights of 3x3 windows; G g G'^T in double. `is_usual` becomes false where a
 // weight is not finite or so large that products could overflow that the direct way would not form.
 [[nodiscard]] Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, std::size_t width,
-                                                                 ConvAlgorithm algorithm, const Kernels& kernels);
+                                                                 const WinogradForm& form, const Kernels& kernels);
 
 // Null where the weights are not usual ones: then the direct way it is.
 [[nodiscard]] MadeOp make_winograd_op(const ConvStep& step, ConvAlgorithm algorithm, const OpContext& context);

@@ -25,28 +25,13 @@ constexpr std::size_t kMostBlockBytes = std::size_t{8} << 20;
 // Arrays in scratch begin a cache line off a multiple of 4 KiB from each other, or all would fall on the same lines.
 constexpr std::size_t kSkewFloats = 16;
 
-Packing packing_of(ConvAlgorithm algorithm) {
-  switch (algorithm) {
-    case ConvAlgorithm::winograd2x4:
-      return Packing::winograd2x4;
-    case ConvAlgorithm::winograd4:
-      return Packing::winograd4;
-    case ConvAlgorithm::winograd2_strided:
-      return Packing::winograd2_strided;
-    default:
-      return Packing::winograd2;
-  }
-}
-
 class WinogradOp final : public Op {
  public:
-  WinogradOp(ConvAlgorithm algorithm, const OpContext& context)
-      : kernels_(winograd_kernels(algorithm, context.kernels)),
-        tiling_(winograd_tiling(algorithm)),
-        positions_(tiling_.positions()) {}
+  WinogradOp(const WinogradForm& form, const OpContext& context)
+      : form_(form), kernels_(context.kernels.*form.kernels), tiling_(form.tiling), positions_(tiling_.positions()) {}
 
   // False where the weights are not usual ones.
-  Result<bool> init(const ConvStep& step, ConvAlgorithm algorithm, const OpContext& context) {
+  Result<bool> init(const ConvStep& step, const OpContext& context) {
     const PlannedTensor& input = context.tensor(step.input);
     const PlannedTensor& output = context.tensor(step.output);
     input_ = step.input;
@@ -54,10 +39,10 @@ class WinogradOp final : public Op {
     residual_ = step.epilogue.residual;
     channels_ = static_cast<std::size_t>(input.c);
     outputs_ = static_cast<std::size_t>(output.c);
-    chain_ = winograd_chain(algorithm, channels_);
+    chain_ = winograd_chain(form_.algorithm, channels_);
     gemm_ = choose_gemm(context.kernels, outputs_, false).kernel;
     panels_ = panels_for(outputs_, gemm_.width);
-    RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, packing_of(algorithm), gemm_.width));
+    RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, form_.packing, gemm_.width));
     if (!weights_->is_usual) return false;
     RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector, gemm_.width));
     RUSHLIGHT_TRY(find_plain_weights(step, context));
@@ -81,11 +66,7 @@ class WinogradOp final : public Op {
     return true;
   }
 
-  [[nodiscard]] std::string_view algorithm() const noexcept override {
-    if (tiling_.stride == 2) return "winograd 2x2, stride 2";
-    if (tiling_.outputs_down == 4) return "winograd 4x4";
-    return tiling_.outputs_across == 4 ? "winograd 2x4" : "winograd 2x2";
-  }
+  [[nodiscard]] std::string_view algorithm() const noexcept override { return form_.text; }
 
   void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
     const Range tiles = part_range(task / parts_, tiles_, block_tiles_);
@@ -291,6 +272,7 @@ class WinogradOp final : public Op {
     return sum;
   }
 
+  const WinogradForm& form_;
   WinogradKernels kernels_;
   WinogradTiling tiling_;
   std::size_t positions_;
@@ -327,8 +309,8 @@ class WinogradOp final : public Op {
 }  // namespace
 
 MadeOp make_winograd_op(const ConvStep& step, ConvAlgorithm algorithm, const OpContext& context) {
-  auto op = std::make_unique<WinogradOp>(algorithm, context);
-  RUSHLIGHT_TRY_ASSIGN(const bool is_usual, op->init(step, algorithm, context));
+  auto op = std::make_unique<WinogradOp>(*winograd_form(algorithm), context);
+  RUSHLIGHT_TRY_ASSIGN(const bool is_usual, op->init(step, context));
   if (!is_usual) return std::unique_ptr<Op>();
   return std::unique_ptr<Op>(std::move(op));
 }
