@@ -108,15 +108,11 @@ inline Model model_of(Operator op, std::initializer_list<std::pair<std::string, 
 
 // What one backend makes of inputs, without a Session in between.
 inline std::vector<std::vector<float>> run_on(const runtime::Backend& backend, const Model& model,
-                                              std::span<const Tensor> inputs, Executor* executor = nullptr,
-                                              Precision precision = Precision::strict,
-                                              const Calibration* calibration = nullptr) {
+                                              std::span<const Tensor> inputs, const runtime::RunOptions& options) {
   const runtime::Network network{model.graph(), model.state_dict()};
   std::vector<Shape> shapes;
   for (const Tensor& input : inputs) shapes.emplace_back(input.shape().begin(), input.shape().end());
   const auto weights = backend.make_weights(network).value();
-  const runtime::RunOptions options{
-      .executor = executor, .precision = precision, .calibration = calibration, .limits = {}};
   const auto program = backend.compile(network, shapes, weights, options).value();
   const std::vector<Shape> edges = model.graph().infer_shapes(shapes).value();
   std::vector<TensorView> in;
@@ -141,6 +137,14 @@ inline std::vector<std::vector<float>> run_on(const runtime::Backend& backend, c
         << "a second run gives other bits";
   }
   return results;
+}
+
+inline std::vector<std::vector<float>> run_on(const runtime::Backend& backend, const Model& model,
+                                              std::span<const Tensor> inputs, Executor* executor = nullptr,
+                                              Precision precision = Precision::strict,
+                                              const Calibration* calibration = nullptr) {
+  return run_on(backend, model, inputs,
+                {.executor = executor, .precision = precision, .calibration = calibration, .limits = {}});
 }
 
 // The CPU backend for each instruction set this machine has.

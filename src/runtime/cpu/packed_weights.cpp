@@ -11,6 +11,7 @@
 #include "runtime/cpu/evict.hpp"
 #include "runtime/cpu/int8_weights.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
+#include "runtime/cpu/line_filter.hpp"
 #include "runtime/cpu/winograd.hpp"
 #include "runtime/failure.hpp"
 
@@ -133,6 +134,7 @@ Result<std::shared_ptr<PackedArray>> pack(const PackedForm& form, const Network&
     if (form.packing == Packing::panels) return pack_panels(weight, form, kernels);
     if (form.packing == Packing::bf16_strips) return pack_bf16_strips(weight, form, kernels);
     if (is_int8(form.packing)) return pack_int8(weight, form);
+    if (const LineForm* const lines = line_form(form.packing)) return pack_line_filter(weight, form.width, *lines);
     return pack_winograd(weight, form.width, *winograd_form(form.packing), kernels);
   }
   RUSHLIGHT_TRY_ASSIGN(const Tensor tensor, materialise(form.constant, network));

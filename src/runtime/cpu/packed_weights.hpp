@@ -22,6 +22,10 @@ enum class Packing : std::uint8_t {
   winograd2x4,        // likewise for F(2x4, 3x3)
   winograd4,          // likewise for F(4x4, 3x3)
   winograd2_strided,  // and for F(2x2, 3x3) of stride 2
+  line7_by2_of2,      // along lines: 7 taps with stride 2, two outputs at a time (line_filter.hpp)
+  line7_by2_of4,
+  line3_of2,
+  line3_of4,
   bf16_strips,  // [group][strip][run of taps][word][16 outputs][2], bfloat16, padded with zeros to whole strips, and
                 // each run to whole lines (kernels.hpp)
   depthwise,    // [tap][channels, padded to kPanelPadding] (DepthwiseCall)
@@ -46,7 +50,7 @@ struct PackedForm {
 // Immutable once made.
 struct PackedArray {
   AlignedBuffer memory;
-  bool is_usual = true;  // of Winograd's packings and 8-bit codes: no weight is infinite, NaN or huge
+  bool is_usual = true;  // of Winograd's packings, those along lines and 8-bit codes: no weight is infinite, NaN or huge
   [[nodiscard]] const float* data() const noexcept { return memory.floats(); }
 };
 

@@ -11,10 +11,6 @@
 namespace rushlight::runtime::cpu {
 namespace {
 
-// Values that pass WinogradInputCall's test are below 2^64, their transforms below 2^69: sums of 2^16 products with
-// these stay finite.
-constexpr float kMostWeight = 1099511627776.0F;  // 2^40
-
 // For 2 or 4 outputs along a line: rows of 3.
 std::vector<double> filter_rows(std::size_t outputs) {
   const Eigen::Matrix<double, Eigen::Dynamic, 3, Eigen::RowMajor> g =
@@ -38,7 +34,7 @@ Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, s
     call.g_rows = g_rows.data();
     call.g_columns = g_columns.data();
   }
-  call.most_bits = std::bit_cast<std::uint32_t>(kMostWeight);
+  call.most_bits = std::bit_cast<std::uint32_t>(kMostWinogradWeight);
   call.width = width;
   for (std::size_t first = 0; first < weight.outputs; first += width) {
     call.from = weight.values.data() + first * weight.channels * 9;

@@ -80,6 +80,10 @@ inline constexpr WinogradForm kWinogradForms[] = {
   return channels < kGemmChain ? kGemmChain / 8 : kGemmChain / 4;
 }
 
+// Values that pass WinogradInputCall's test are below 2^64, their transforms below 2^69: sums of 2^16 products with
+// weights that are smaller than this stay finite.
+inline constexpr float kMostWinogradWeight = 1099511627776.0F;  // 2^40
+
 // [panel][filter][in][width] from the weights of 3x3 windows; G g G'^T in double. `is_usual` becomes false where a
 // weight is not finite or so large that products could overflow that the direct way would not form.
 [[nodiscard]] Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, std::size_t width,

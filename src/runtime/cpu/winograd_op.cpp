@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <utility>
 
 #include "base/cpu_features.hpp"
@@ -11,6 +10,7 @@
 #include "runtime/cpu/epilogue.hpp"
 #include "runtime/cpu/gemm_choice.hpp"
 #include "runtime/cpu/op.hpp"
+#include "runtime/cpu/plain_weights.hpp"
 #include "runtime/cpu/winograd.hpp"
 #include "runtime/failure.hpp"
 
@@ -45,7 +45,7 @@ class WinogradOp final : public Op {
     RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, form_.packing, gemm_.width));
     if (!weights_->is_usual) return false;
     RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector, gemm_.width));
-    RUSHLIGHT_TRY(find_plain_weights(step, context));
+    RUSHLIGHT_TRY(plain_.init(step, context));
     zeros_ = AlignedBuffer::allocate(channels_ * sizeof(float));
     if (zeros_.data() == nullptr) return no_memory_for(channels_ * sizeof(float), "zeros");
     std::fill_n(zeros_.floats(), channels_, 0.0F);
@@ -139,18 +139,6 @@ class WinogradOp final : public Op {
     bool* odd;
   };
 
-  // Weights as the model has them, for what compute_plainly() does.
-  Status find_plain_weights(const ConvStep& step, const OpContext& context) {
-    const Constant& weights = context.plan.constants[step.weights];
-    RUSHLIGHT_TRY_ASSIGN(
-        plain_, materialise({.form = Form::parameter, .node = weights.node, .name = "weight"}, context.network));
-    RUSHLIGHT_TRY_ASSIGN(plain_weights_, plain_.values<float>());
-    if (weights.batch_norm == kNoNode) return {};
-    RUSHLIGHT_TRY_ASSIGN(scale_, materialise({.form = Form::norm_scale, .node = weights.batch_norm}, context.network));
-    RUSHLIGHT_TRY_ASSIGN(scales_, scale_.values<float>());
-    return {};
-  }
-
   // Blocks of tiles of about equal size, as many as move the fewest bytes to and from beyond L2: each block reads all
   // weights; what L2 cannot hold of a block, transformed tiles are written once and read by each panel, products are
   // written and read. Where blocks are few, panels are cut too; the transform of the input is then done once more for
@@ -233,8 +221,7 @@ class WinogradOp final : public Op {
     }
   }
 
-  // The outputs of a tile with infinities, NaN or enormous values in its input, as the definition says: each value
-  // reaches the outputs it belongs to and no others. Rare, so that simple code does.
+  // The outputs of a tile with infinities, NaN or enormous values in its input.
   void compute_plainly(const Scratch& scratch, std::size_t t, Range outputs, float* const* tensors) const noexcept {
     const WinogradTile& tile = scratch.tiles[t];
     const float* const* pixels = scratch.pixels + t * positions_;
@@ -246,30 +233,12 @@ class WinogradOp final : public Op {
           for (std::size_t c = 0; c < channels_; ++c) scratch.window[c * 9 + tap] = x[c];
         }
         const std::size_t pixel = tile.pixel + h * out_width_ + w;
-        for (std::size_t o = outputs.first; o < outputs.last; ++o) {
-          float value = dot(plain_weights_.data() + o * 9 * channels_, scratch.window);
-          if (!scales_.empty()) value *= scales_[o];
-          if (bias_ != nullptr) value += bias_->data()[o];
-          if (residual_ != kNone) value += tensors[residual_][pixel * destination_.residual_stride + o];
-          if (destination_.bounds.active) {
-            value = value < destination_.bounds.low ? destination_.bounds.low : value;
-            value = value > destination_.bounds.high ? destination_.bounds.high : value;
-          }
-          tensors[output_][pixel * destination_.output_stride + o] = value;
-        }
+        Destination to = destination_;
+        to.output = tensors[output_] + pixel * to.output_stride;
+        to.residual = residual_ == kNone ? nullptr : tensors[residual_] + pixel * to.residual_stride;
+        plain_.compute(scratch.window, outputs, bias_ == nullptr ? nullptr : bias_->data(), to);
       }
     }
-  }
-
-  [[nodiscard]] float dot(const float* a, const float* b) const noexcept {
-    constexpr std::size_t kSums = 9;
-    float sums[kSums] = {};
-    for (std::size_t i = 0; i < channels_; ++i) {
-      for (std::size_t k = 0; k < kSums; ++k) sums[k] += a[i * kSums + k] * b[i * kSums + k];
-    }
-    float sum = 0;
-    for (const float part : sums) sum += part;
-    return sum;
   }
 
   const WinogradForm& form_;
@@ -299,10 +268,7 @@ class WinogradOp final : public Op {
   std::size_t products_pitch_ = 0;
   std::shared_ptr<const PackedArray> weights_;
   std::shared_ptr<const PackedArray> bias_;
-  Tensor plain_;  // [out][in][3][3]
-  std::span<const float> plain_weights_;
-  Tensor scale_;  // of a folded batch norm
-  std::span<const float> scales_;
+  PlainWeights plain_;
   AlignedBuffer zeros_;
 };
 

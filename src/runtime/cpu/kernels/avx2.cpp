@@ -3,4 +3,5 @@
 #define RUSHLIGHT_LANES 8
 #define RUSHLIGHT_TILE_ROWS {0, 6, 8}
 #define RUSHLIGHT_INT8_ROWS {0, 4, 6}
+#define RUSHLIGHT_LINE_GROUPS 2
 #include "runtime/cpu/kernels/kernels.inc"

@@ -4,4 +4,5 @@
 #define RUSHLIGHT_LANES 16
 #define RUSHLIGHT_TILE_ROWS {6, 8, 8}
 #define RUSHLIGHT_INT8_ROWS {6, 8, 8}
+#define RUSHLIGHT_LINE_GROUPS 4
 #include "runtime/cpu/kernels/kernels.inc"

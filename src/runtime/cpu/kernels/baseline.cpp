@@ -5,9 +5,11 @@
 // NEON: 32 registers of 4 floats, and fused multiply-adds. 6 x 16 takes 24 of them for sums.
 #define RUSHLIGHT_TILE_ROWS {6, 8, 8}
 #define RUSHLIGHT_INT8_ROWS {4, 6, 8}
+#define RUSHLIGHT_LINE_GROUPS 4
 #else
 // SSE2: 16 registers.
 #define RUSHLIGHT_TILE_ROWS {0, 4, 8}
 #define RUSHLIGHT_INT8_ROWS {0, 4, 6}
+#define RUSHLIGHT_LINE_GROUPS 2
 #endif
 #include "runtime/cpu/kernels/kernels.inc"

@@ -282,6 +282,48 @@ struct WinogradKernels {
   void (*output)(const WinogradOutputCall&);
 };
 
+// A line of a plane on its way to products along lines (line_form.hpp). Outputs of a line come in groups of a form's
+// outputs, groups in tiles of LineFilters::groups; output[tile][channel][position][group], of which this is one
+// channel's part. Reads the columns that whole tiles need, beyond the picture's, which the caller has made zeros.
+struct LineTransformCall {
+  const float* input = nullptr;  // the first column of the first output's window
+  std::size_t tile_count = 0;
+  std::size_t channels = 0;  // that a tile has room for
+  float* output = nullptr;   // the channel's of the first tile
+  // Per tile: becomes true where a value is infinite, NaN or so large that its square overflows.
+  bool* odd = nullptr;
+};
+
+// The products of a line of outputs:
+//
+//   sum[p] = sum over lines l, channels c and positions of p of lines[l][tile][c][position][group] *
+//   weights[l][c][position][o]
+//   output[pixel][o] = clamp((A^T sum)[pixel] + bias[o] + residual[pixel][o])
+struct LineFilterCall : Destination {   // of the line's first pixel
+  const float* const* lines = nullptr;  // those under the window, transformed
+  std::size_t line_count = 0;
+  std::size_t channels = 0;
+  std::size_t tile_count = 0;
+  std::size_t pixels = 0;          // to store: at most those of the tiles
+  const float* weights = nullptr;  // [vector of outputs][line][channel][position][LineFilters::width]
+  const float* bias = nullptr;     // padded; or null
+  std::size_t columns = 0;         // outputs to store
+  const bool* odd = nullptr;       // tiles to leave out
+};
+
+struct LineKernels {
+  void (*transform)(const LineTransformCall&);
+  void (*run)(const LineFilterCall&);
+};
+struct LineFilters {
+  std::size_t width = 0;      // outputs in a vector of weights
+  std::size_t groups = 0;     // in a tile
+  LineKernels taps7_by2_of2;  // 7 taps with stride 2, groups of 2 outputs
+  LineKernels taps7_by2_of4;
+  LineKernels taps3_of2;
+  LineKernels taps3_of4;
+};
+
 // One window of a pooling: a grid of places, each a row of `channels` floats.
 struct WindowCall {
   const float* first = nullptr;
@@ -370,6 +412,7 @@ struct Kernels {
   WinogradKernels winograd4;    // F(4x4, 3x3)
   // F(2x2, 3x3) of stride 2: 5 x 5 pixels and positions, and 4 x 4 filters, the last of a line for two positions of it.
   WinogradKernels winograd2_strided;
+  LineFilters line_filters;
   void (*depthwise)(const DepthwiseCall&);
   void (*depthwise_line[3][2])(const DepthwiseLineCall&);  // [(columns - 3) / 2][stride - 1]
   void (*max_window)(const WindowCall&);
