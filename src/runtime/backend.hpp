@@ -64,6 +64,7 @@ struct RunOptions {
   bool low_memory = false;                   // nothing that takes more memory to be faster
   Tuning* tuning = nullptr;                  // what was measured, and where to note what is (tuning_table.hpp)
   StepTimes* step_times = nullptr;  // where to write how long each step took (step_times.hpp); by default nobody asks
+  std::uint64_t cache_bytes = 0;    // the cache that plans are made for; 0: this processor's second-level cache
   ActivationRecorder* recorder = nullptr;  // who is shown what products read (activation_recorder.hpp), likewise
 };
 

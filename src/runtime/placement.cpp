@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/checked.hpp"
 #include "runtime/arena.hpp"
 #include "runtime/failure.hpp"
 #include "runtime/general.hpp"
@@ -125,25 +126,33 @@ Status place_buffers(Plan& plan, const Limits& limits) {
     for (const TensorId input : tensors.inputs) touch(input);
     for (const TensorId output : tensors.outputs) touch(output);
   }
-  std::vector<Lifetime> lifetimes;
-  std::vector<std::uint32_t> owners;
-  for (std::uint32_t id = 0; id < plan.buffers.size(); ++id) {
-    const PlannedBuffer& buffer = plan.buffers[id];
-    if (!used[id] || buffer.place != Place::arena) continue;
-    lifetimes.push_back({buffer.size_bytes, buffer.first_step, buffer.last_step});
-    owners.push_back(id);
-  }
-  const std::optional<ArenaLayout> layout = plan_arena(lifetimes, kArenaAlignment);
-  if (!layout || layout->size_bytes > limits.arena_bytes) {
-    return arena_too_large(layout ? std::optional(layout->size_bytes) : std::nullopt, limits);
-  }
-  for (std::size_t i = 0; i < owners.size(); ++i) plan.buffers[owners[i]].offset_bytes = layout->offsets_bytes[i];
-  plan.arena_bytes = layout->size_bytes;
+  // What item steps leave to later ones lives at the border between them, so that no two of these share memory, though
+  // they are written out of the order of steps.
+  const auto place = [&](bool of_item) -> std::optional<std::uint64_t> {
+    std::vector<Lifetime> lifetimes;
+    std::vector<std::uint32_t> owners;
+    for (std::uint32_t id = 0; id < plan.buffers.size(); ++id) {
+      const PlannedBuffer& buffer = plan.buffers[id];
+      if (!used[id] || buffer.place != Place::arena || buffer.is_of_item != of_item) continue;
+      lifetimes.push_back({buffer.size_bytes, buffer.first_step, buffer.last_step});
+      owners.push_back(id);
+    }
+    const std::optional<ArenaLayout> layout = plan_arena(lifetimes, kArenaAlignment);
+    if (!layout) return std::nullopt;
+    for (std::size_t i = 0; i < owners.size(); ++i) plan.buffers[owners[i]].offset_bytes = layout->offsets_bytes[i];
+    return layout->size_bytes;
+  };
+  const std::optional<std::uint64_t> shared = place(false);
+  const std::optional<std::uint64_t> of_item = place(true);
+  const std::optional<std::uint64_t> both = shared && of_item ? checked_add(*shared, *of_item) : std::nullopt;
+  if (!both || *both > limits.arena_bytes) return arena_too_large(both, limits);
+  plan.arena_bytes = *shared;
+  plan.item_arena_bytes = *of_item;
   for (PlannedTensor& tensor : plan.tensors) {
     const PlannedBuffer& buffer = plan.buffers[tensor.buffer];
     tensor.place = buffer.place;
     tensor.port = buffer.port;
-    tensor.offset_bytes = buffer.offset_bytes + tensor.begin_bytes;
+    tensor.offset_bytes = (buffer.is_of_item ? plan.arena_bytes : 0) + buffer.offset_bytes + tensor.begin_bytes;
   }
   return {};
 }

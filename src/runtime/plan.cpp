@@ -11,6 +11,7 @@
 #include "runtime/lowering.hpp"
 #include "runtime/passes/fuse_stripes.hpp"
 #include "runtime/passes/read_planes.hpp"
+#include "runtime/passes/run_by_item.hpp"
 #include "runtime/placement.hpp"
 
 namespace rushlight::runtime {
@@ -167,6 +168,7 @@ Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shap
   if (options.plane_cache_bytes > 0) read_planes(plan, options.plane_cache_bytes);
   if (options.stripe_cache_bytes > 0) fuse_stripes(plan, options.stripe_cache_bytes);
   share_in_place(plan);
+  if (options.item_cache_bytes > 0) run_by_item(plan, options.item_cache_bytes);
   RUSHLIGHT_TRY(place_buffers(plan, limits));
   return plan;
 }
@@ -205,7 +207,8 @@ std::string_view kind_text(const Step& step) {
 
 std::string to_string(const Plan& plan) {
   std::string result;
-  for (const Step& step : plan.steps) {
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const Step& step = plan.steps[i];
     const StepTensors tensors = tensors_of(step);
     std::visit(
         [&](const auto& work) {
@@ -225,6 +228,7 @@ std::string to_string(const Plan& plan) {
           }
           result += activation_text(work);
           if (plan.tensors[tensors.outputs[0]].place == Place::output) result += " (output)";
+          if (i < plan.item_steps) result += " (of " + std::to_string(plan.items) + " items)";
           result += '\n';
         },
         step.work);

@@ -48,16 +48,20 @@ enum class Place : std::uint8_t {
 // read it so, and nobody else.
 struct PlannedTensor {
   Place place = Place::arena;
-  std::size_t port = 0;            // of inputs or outputs, or the ConstantId; 0 in the arena
-  std::uint64_t offset_bytes = 0;  // within the arena or port: that of the buffer, and begin_bytes
-  std::uint64_t begin_bytes = 0;   // from the buffer's first byte; not 0 for slices alone
-  std::uint32_t buffer = kNone;    // index into Plan::buffers: tensors of one buffer share memory on purpose
+  std::size_t port = 0;  // of inputs or outputs, or the ConstantId; 0 in the arena
+  // Within the arena, the item arena behind it counted in, or the port: that of the buffer, and begin_bytes.
+  std::uint64_t offset_bytes = 0;
+  std::uint64_t begin_bytes = 0;  // from the buffer's first byte; not 0 for slices alone
+  std::uint32_t buffer = kNone;   // index into Plan::buffers: tensors of one buffer share memory on purpose
   std::int64_t n = 0;
   std::int64_t h = 1;
   std::int64_t w = 1;
   std::int64_t c = 0;
   std::int64_t row_stride = 0;  // in floats, >= c; equal to c unless the tensor is a slice of a wider one
   bool is_planar = false;       // only with PlanOptions::plane_cache_bytes
+  // Of item steps (Plan::item_steps): from where the tensor lies for one item to where it lies for the next; 0 where it
+  // is in a buffer that an item has for itself.
+  std::uint64_t item_stride_bytes = 0;
 
   [[nodiscard]] std::int64_t rows() const noexcept { return n * h * w; }
   [[nodiscard]] std::int64_t elements() const noexcept { return rows() * c; }
@@ -74,6 +78,7 @@ struct PlannedBuffer {
   std::size_t port = 0;
   std::uint64_t size_bytes = 0;
   std::uint64_t offset_bytes = 0;
+  bool is_of_item = false;     // in the item arena, from whose beginning its offset counts
   std::size_t first_step = 0;  // in the arena: from the step that first writes it
   std::size_t last_step = 0;   // to the end of the last one that uses it
 };
@@ -280,6 +285,12 @@ struct Plan {
   std::vector<TensorId> outputs;    // in port order: tensors of Place::output, likewise
   std::vector<Shape> output_shapes;
   std::uint64_t arena_bytes = 0;  // a multiple of kArenaAlignment
+  // The first so many steps are for one of the batch's items: all of them run for each item before the others run. What
+  // is in the item arena, which begins where the arena ends, lives as long as one item's run; items may run at the same
+  // time, each with an arena of its own. Only with PlanOptions::item_cache_bytes.
+  std::size_t item_steps = 0;
+  std::int64_t items = 1;
+  std::uint64_t item_arena_bytes = 0;
 };
 
 // What a backend's kernels can do beyond what every backend's must.
@@ -289,6 +300,8 @@ struct PlanOptions {
   std::uint64_t stripe_cache_bytes = 0;
   // Convolutions of few channels that read planes, where the lines they need at a time fit into so much; 0: none.
   std::uint64_t plane_cache_bytes = 0;
+  // Item steps, where operands of a batch do not fit into a cache of this size; 0: none.
+  std::uint64_t item_cache_bytes = 0;
 };
 
 // ErrorCode::mismatch when the shapes do not fit the graph, ::limit_exceeded when the arena would exceed

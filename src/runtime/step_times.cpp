@@ -75,16 +75,19 @@ void add_work(TimedStep&, const Work&, const Network&, const Plan&, std::size_t)
 std::vector<TimedStep> describe_steps(const Network& network, const Plan& plan, std::size_t weight_bytes) {
   std::vector<TimedStep> steps;
   steps.reserve(plan.steps.size());
-  for (const Step& step : plan.steps) {
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const Step& step = plan.steps[i];
+    const std::int64_t items = i < plan.item_steps ? plan.items : 1;
     TimedStep timed;
     timed.name = step.name;
     timed.kind = kind_text(step);
     if (!std::holds_alternative<GeneralStep>(step.work)) {
       const StepTensors tensors = tensors_of(step);
-      for (const TensorId id : tensors.inputs) timed.bytes += float_bytes(plan.tensors[id].elements());
-      for (const TensorId id : tensors.outputs) timed.bytes += float_bytes(plan.tensors[id].elements());
+      for (const TensorId id : tensors.inputs) timed.bytes += float_bytes(items * plan.tensors[id].elements());
+      for (const TensorId id : tensors.outputs) timed.bytes += float_bytes(items * plan.tensors[id].elements());
     }
     std::visit([&](const auto& work) { add_work(timed, work, network, plan, weight_bytes); }, step.work);
+    timed.macs *= items;
     steps.push_back(std::move(timed));
   }
   return steps;

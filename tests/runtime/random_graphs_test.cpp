@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/networks.hpp"
+#include "runtime/plan.hpp"
 
 namespace rushlight::test {
 namespace {
@@ -162,22 +163,48 @@ class RandomGraph {
   std::uint32_t made_ = 0;
 };
 
+constexpr std::uint64_t kNextToNoCache = 64;
+
+bool is_by_item(const Model& model) {
+  const Shape shape = RandomGraph::input_shape();
+  const runtime::PlanOptions options{.fuses_activations = true,
+                                     .stripe_cache_bytes = kNextToNoCache,
+                                     .plane_cache_bytes = kNextToNoCache / 4,
+                                     .item_cache_bytes = kNextToNoCache};
+  return runtime::make_plan({model.graph(), model.state_dict()}, std::span(&shape, 1), {}, options).value().item_steps >
+         0;
+}
+
 TEST(RandomGraphs, GiveWhatTheReferenceGives) {
   const auto reference = runtime::reference::make_backend().value();
-  const auto pool = make_thread_pool(3);
+  const auto two = make_thread_pool(2);
+  const auto three = make_thread_pool(3);
+  std::size_t by_item_count = 0;
   for (std::uint32_t seed = 0; seed < 1000; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     const Model model = made_up_model(RandomGraph(seed).make());
     const Tensor x = made_up("input", RandomGraph::input_shape());
     const auto expected = run_on(*reference, model, std::span(&x, 1));
+    by_item_count += is_by_item(model) ? 1U : 0U;
     for (const auto& backend : cpu_backends()) {
       SCOPED_TRACE(backend->name());
       const auto found = run_on(*backend, model, std::span(&x, 1));
       for (std::size_t i = 0; i < expected.size(); ++i) expect_close(expected[i], found[i], 1e-4);
-      EXPECT_EQ(found, run_on(*backend, model, std::span(&x, 1), pool.get())) << "with three threads";
+      EXPECT_EQ(found, run_on(*backend, model, std::span(&x, 1), three.get())) << "with three threads";
+      // As on a processor with next to no cache: items one after the other, each on a thread of its own, or all threads
+      // on one.
+      const auto run = [&](Executor* executor) {
+        return run_on(*backend, model, std::span(&x, 1),
+                      {.executor = executor, .limits = {}, .cache_bytes = kNextToNoCache});
+      };
+      const auto by_item = run(nullptr);
+      for (std::size_t i = 0; i < expected.size(); ++i) expect_close(expected[i], by_item[i], 1e-4);
+      EXPECT_EQ(by_item, run(two.get())) << "by item, with two threads";
+      EXPECT_EQ(by_item, run(three.get())) << "by item, with three threads";
       if (HasFailure()) return;
     }
   }
+  EXPECT_GT(by_item_count, 400U);
 }
 
 }  // namespace

@@ -66,10 +66,12 @@ class CpuBackend final : public Backend {
     const bool has_stripes = options.precision != Precision::int8 && options.recorder == nullptr;
     // Narrow numbers are made of whole pixels, and a recorder is shown them.
     const bool reads_planes = options.precision != Precision::bf16 && has_stripes;
+    const std::uint64_t cache_bytes = options.cache_bytes != 0 ? options.cache_bytes : l2_cache_bytes();
     RUSHLIGHT_TRY_ASSIGN(Plan plan, make_plan(network, input_shapes, options.limits,
                                               {.fuses_activations = true,
-                                               .stripe_cache_bytes = has_stripes ? l2_cache_bytes() : 0,
-                                               .plane_cache_bytes = reads_planes ? l2_cache_bytes() / 4 : 0}));
+                                               .stripe_cache_bytes = has_stripes ? cache_bytes : 0,
+                                               .plane_cache_bytes = reads_planes ? cache_bytes / 4 : 0,
+                                               .item_cache_bytes = options.recorder == nullptr ? cache_bytes : 0}));
     std::optional<NarrowProducts> narrow;
     if (options.precision == Precision::bf16) narrow = bf16_products(kernels_, isa_, way_);
     const Kernels kernels = options.precision == Precision::int8 ? int8_kernels_for(kernels_, isa_, way_) : kernels_;

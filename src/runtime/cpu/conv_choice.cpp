@@ -111,7 +111,10 @@ ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& i
 }
 
 ConvAlgorithm usual_conv_algorithm(const ConvStep& step, const OpContext& context) noexcept {
-  return choose_conv_algorithm(step, context.tensor(step.input), context.tensor(step.output), context.options.precision,
+  // As of the whole batch: whether its items are computed one by one hangs on caches, which must not show in results.
+  PlannedTensor output = context.tensor(step.output);
+  output.n *= context.items;
+  return choose_conv_algorithm(step, context.tensor(step.input), output, context.options.precision,
                                context.machine.memory, context.narrow == nullptr ? 1 : context.narrow->speed);
 }
 

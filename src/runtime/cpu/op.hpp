@@ -125,6 +125,7 @@ struct OpContext {
   std::size_t slots = 1;  // tasks that may run at the same time; what is computed must not depend on it
   const ConvChoices* conv_choices = nullptr;  // null: all go by the rule
   std::string_view step_name = {};            // of the step whose Ops are made
+  std::int64_t items = 1;                     // of which it computes one at a time (Plan::item_steps)
 
   [[nodiscard]] const PlannedTensor& tensor(TensorId id) const { return plan.tensors[id]; }
   // Stands behind the plan's tensors in the table of addresses: memory that the Ops of one step share.

@@ -50,7 +50,7 @@ struct PackedForm {
 // Immutable once made.
 struct PackedArray {
   AlignedBuffer memory;
-  bool is_usual = true;  // of Winograd's packings, those along lines and 8-bit codes: no weight is infinite, NaN or huge
+  bool is_usual = true;  // of minimal filterings and 8-bit codes: no weight is infinite, NaN or huge
   [[nodiscard]] const float* data() const noexcept { return memory.floats(); }
 };
 

@@ -1,4 +1,7 @@
 // A plan on the CPU: its operators one after the other, each spread over the executor's threads.
+//
+// Item steps (Plan::item_steps) run for each item of the batch before. Threads take whole items where these go around,
+// and none waits for another between two steps; otherwise all threads share each operator of one item.
 #pragma once
 
 #include <cstddef>
@@ -35,13 +38,27 @@ class CpuProgram final : public Program {
     std::uint64_t offset_bytes;
   };
 
+  // A tensor that lies elsewhere for each item.
+  struct ItemTensor {
+    TensorId tensor;
+    std::uint64_t stride_bytes;
+  };
+  // Where one item's operators find tensors: addresses_ but for those of the item.
+  struct Lane {
+    std::vector<float*> addresses;
+    std::vector<std::uint64_t> nanoseconds;  // of each operator, for step_times alone
+  };
+
   CpuProgram(std::shared_ptr<CpuWeights> weights, const RunOptions& options);
   Status allocate(const Network& network, const Plan& plan, std::uint64_t table_bytes);
+  void make_lanes(const Plan& plan, std::uint64_t first_byte, std::uint64_t pitch_bytes);
   Status run_ops(std::size_t slots);
-  void run_op(const Op& op, std::size_t slots) noexcept;
-  // What comes after an operator: its failure, and what the progress says about going on.
-  [[nodiscard]] Status finish_op(std::size_t index);
-  Status run_timed(std::size_t slots);
+  // The operators [0, item_ops_) for all items, and for one.
+  Status run_items(std::size_t slots);
+  Status run_item(std::size_t item, Lane& lane, const Workers& workers, bool reports);
+  [[nodiscard]] Workers workers(std::size_t slots) noexcept;
+  // That so many runs of operators are done: what the progress says about going on.
+  [[nodiscard]] Status report(std::size_t done) const;
   void show_input(std::size_t index) const;
   void note_input(const Step& step, const Plan& plan);  // before its operators are added
   void note_step(std::size_t step);                     // that the operators made since the last call belong to
@@ -61,8 +78,12 @@ class CpuProgram final : public Program {
   std::vector<std::size_t> step_of_op_;  // for step_times alone; empty otherwise
   std::vector<float*> addresses_;  // of each tensor, and of what Ops share; those of port tensors are set by run()
   std::vector<PortTensor> port_tensors_;
+  std::size_t items_ = 1;
+  std::size_t item_ops_ = 0;  // from the first one on
+  std::vector<ItemTensor> item_tensors_;
+  std::vector<Lane> lanes_;        // of items that run at the same time; none without item steps
   std::vector<Tensor> constants_;  // that tensors of Place::constant are
-  AlignedBuffer workspace_;        // the arena, what Ops share, then scratch for each slot
+  AlignedBuffer workspace_;        // the arena, for each lane its item arena and what Ops share, scratch for each slot
   std::byte* scratch_ = nullptr;
   std::size_t scratch_pitch_ = 0;
   std::size_t slots_ = 1;      // tasks that may run at the same time

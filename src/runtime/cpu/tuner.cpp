@@ -76,7 +76,8 @@ struct Surroundings {
   AlignedBuffer swept;  // empty: weights are evicted
 
   Status make(const OpContext& context) {
-    const std::uint64_t arena_bytes = std::max<std::uint64_t>(context.plan.arena_bytes, kCacheLine);
+    const std::uint64_t arena_bytes =
+        std::max<std::uint64_t>(context.plan.arena_bytes + context.plan.item_arena_bytes, kCacheLine);
     arena = AlignedBuffer::allocate(arena_bytes);
     if (arena.data() == nullptr) return no_memory_for(arena_bytes, "activations");
     const std::uint64_t bytes = std::max<std::uint64_t>(bytes_of_run(context), kCacheLine);
