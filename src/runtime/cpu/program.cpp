@@ -238,16 +238,7 @@ Status CpuProgram::run_items(std::size_t slots) {
   if (slots <= 1 || lanes_.size() <= 1) {
     for (std::size_t item = 0; item < items_; ++item) RUSHLIGHT_TRY(run_item(item, lanes_[0], workers(slots), true));
   } else {
-    std::atomic<std::size_t> next{0};
-    options_.executor->for_each_index(lanes_.size(), [&](std::size_t lane) {
-      const Workers alone = {.scratch = scratch_ + lane * scratch_pitch_};
-      for (std::size_t item = next.fetch_add(1, std::memory_order_relaxed); item < items_;
-           item = next.fetch_add(1, std::memory_order_relaxed)) {
-        (void)run_item(item, lanes_[lane], alone, false);
-      }
-    });
-    // None of them can fail: those that follow numbers from outside are GeneralSteps'.
-    RUSHLIGHT_TRY(report(items_ * item_ops_));
+    RUSHLIGHT_TRY(run_lanes());
   }
   if (options_.step_times == nullptr) return {};
   // Of lanes that ran side by side, the time that passed.
@@ -256,6 +247,25 @@ Status CpuProgram::run_items(std::size_t slots) {
     for (std::size_t i = 0; i < item_ops_; ++i) {
       options_.step_times->steps[step_of_op_[i]].nanoseconds += lane.nanoseconds[i] / side_by_side;
     }
+  }
+  return {};
+}
+
+Status CpuProgram::run_lanes() {
+  // Who is told how far it is, on this thread, may say stop: then items go in rows.
+  const std::size_t row = options_.progress == nullptr ? items_ : lanes_.size();
+  for (std::size_t first = 0; first < items_; first += row) {
+    const std::size_t end = std::min(items_, first + row);
+    std::atomic<std::size_t> next{first};
+    options_.executor->for_each_index(std::min(lanes_.size(), end - first), [&](std::size_t lane) {
+      const Workers alone = {.scratch = scratch_ + lane * scratch_pitch_};
+      for (std::size_t item = next.fetch_add(1, std::memory_order_relaxed); item < end;
+           item = next.fetch_add(1, std::memory_order_relaxed)) {
+        (void)run_item(item, lanes_[lane], alone, false);
+      }
+    });
+    // None of their operators can fail: those that follow numbers from outside are GeneralSteps'.
+    RUSHLIGHT_TRY(report(end * item_ops_));
   }
   return {};
 }

@@ -53,8 +53,9 @@ class CpuProgram final : public Program {
   Status allocate(const Network& network, const Plan& plan, std::uint64_t table_bytes);
   void make_lanes(const Plan& plan, std::uint64_t first_byte, std::uint64_t pitch_bytes);
   Status run_ops(std::size_t slots);
-  // The operators [0, item_ops_) for all items, and for one.
+  // The operators [0, item_ops_) for all items, by all threads or by one for each lane; and for one item.
   Status run_items(std::size_t slots);
+  Status run_lanes();
   Status run_item(std::size_t item, Lane& lane, const Workers& workers, bool reports);
   [[nodiscard]] Workers workers(std::size_t slots) noexcept;
   // That so many runs of operators are done: what the progress says about going on.
