@@ -155,6 +155,24 @@ TEST(LineFilter, OddWeightsGoTheDirectWay) {
   }
 }
 
+// A branch that leaves no items of a batch, as where a session plans one item ahead, beside another that has some.
+TEST(LineFilter, NothingIsCutIntoParts) {
+  GraphBuilder g;
+  const Edge input = g.input("x");
+  g.output("none", g.apply("first", by_one(1, 8), g.apply("", Slice{.dim = 0, .start = 2}, input)));
+  g.output("all", g.apply("", Tanh{}, input));
+  const Model model = made_up_model(g.build().value());
+  for (const unsigned threads : {1U, 2U}) {
+    Session session = model.session(Device::cpu(), {.threads = threads}).value();
+    for (const std::int64_t items : {1, 2, 3}) {
+      const Tensor x = made_up("input", {items, 1, 9, 64});
+      const std::vector<Tensor> results = session.run(std::span(&x, 1)).value();
+      EXPECT_EQ(items > 2 ? std::size_t{8 * 9 * 64} : 0, floats_of(results.at(0)).size());
+      EXPECT_EQ(static_cast<std::size_t>(items * 9 * 64), floats_of(results.at(1)).size());
+    }
+  }
+}
+
 TEST(LineFilter, BitsDependOnNeitherThreadsNorThePlaceInABatch) {
   for (const Conv2d& op : {by_two(3, 40), by_one(3, 40)}) {
     const Model model = made_up_model(graph_of(op));

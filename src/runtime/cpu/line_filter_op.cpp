@@ -26,6 +26,7 @@ constexpr double kWorthIt = 0.8;
 
 // The form for this layer, or null.
 const LineForm* suitable_form(const ConvStep& step, const OpContext& context) noexcept {
+  if (context.tensor(step.output).elements() == 0) return nullptr;  // nothing to cut into parts
   const std::size_t outputs = context.options.precision == Precision::fast ? 4 : 2;
   const auto width = static_cast<double>(context.tensor(step.output).w);
   for (const LineForm& form : kLineForms) {
