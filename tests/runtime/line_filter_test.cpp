@@ -62,6 +62,7 @@ TEST(LineFilter, IsChosenForPlanesAndItsForms) {
   other = by_one(3, 8);
   other.dilation = {2, 1};
   EXPECT_EQ("", algorithm(other, shape));
+  EXPECT_EQ("", algorithm(by_one(1, 8, Padding(0, 1)), {1, 1, 3, 4000})) << "one line for all threads";
   // Tiles that reach far beyond the ends of lines.
   EXPECT_EQ("", algorithm(by_one(1, 8), {1, 1, 200, 5}));
 }

@@ -26,9 +26,11 @@ constexpr double kWorthIt = 0.8;
 
 // The form for this layer, or null.
 const LineForm* suitable_form(const ConvStep& step, const OpContext& context) noexcept {
-  if (context.tensor(step.output).elements() == 0) return nullptr;  // nothing to cut into parts
+  const PlannedTensor& output = context.tensor(step.output);
+  if (output.elements() == 0) return nullptr;  // nothing to cut into parts
+  if (output.h == 1) return nullptr;           // a signal: threads share lines, and there is one
   const std::size_t outputs = context.options.precision == Precision::fast ? 4 : 2;
-  const auto width = static_cast<double>(context.tensor(step.output).w);
+  const auto width = static_cast<double>(output.w);
   for (const LineForm& form : kLineForms) {
     if (form.outputs != outputs || static_cast<std::int64_t>(form.taps) != step.kernel.w ||
         static_cast<std::int64_t>(form.stride) != step.stride.w || step.dilation != IntPair{1}) {

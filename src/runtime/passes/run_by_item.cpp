@@ -140,18 +140,18 @@ class Split {
   void split(std::size_t count) {
     plan_.item_steps = count;
     plan_.items = items_;
-    // What later steps read is there for all items; the rest for one.
-    std::vector<bool> is_own(plan_.buffers.size(), false);
-    const auto mark = [&](std::size_t step, bool own) {
-      const StepTensors tensors = tensors_of(plan_.steps[step]);
-      for (const TensorId id : tensors.inputs) is_own[plan_.tensors[id].buffer] = own;
-      for (const TensorId id : tensors.outputs) is_own[plan_.tensors[id].buffer] = own;
-    };
-    for (std::size_t i = 0; i < count; ++i) mark(i, true);
-    for (std::size_t i = count; i < plan_.steps.size(); ++i) mark(i, false);
+    // What later steps use is there for all items; the rest for one.
+    std::vector<bool> is_early(plan_.buffers.size(), false);
+    std::vector<bool> is_late(plan_.buffers.size(), false);
+    for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+      std::vector<bool>& uses = i < count ? is_early : is_late;
+      const StepTensors tensors = tensors_of(plan_.steps[i]);
+      for (const TensorId id : tensors.inputs) uses[plan_.tensors[id].buffer] = true;
+      for (const TensorId id : tensors.outputs) uses[plan_.tensors[id].buffer] = true;
+    }
     for (std::size_t id = 0; id < plan_.buffers.size(); ++id) {
       PlannedBuffer& buffer = plan_.buffers[id];
-      buffer.is_of_item = is_own[id] && buffer.place == Place::arena;
+      buffer.is_of_item = is_early[id] && !is_late[id] && buffer.place == Place::arena;
       if (buffer.is_of_item) buffer.size_bytes /= static_cast<std::uint64_t>(items_);
     }
     std::vector<TensorId> of_item(plan_.tensors.size(), kNone);
@@ -160,8 +160,9 @@ class Split {
         if (of_item[id] == kNone) {
           of_item[id] = static_cast<TensorId>(plan_.tensors.size());
           PlannedTensor tensor = plan_.tensors[id];
-          const bool is_own_or_between = tensor.buffer == kNone || plan_.buffers[tensor.buffer].is_of_item;
-          if (!is_own_or_between) tensor.item_stride_bytes = item_bytes(tensor);
+          // What is between the layers of a StripeStep has no memory that a plan knows of.
+          const bool is_of_all = is_early[tensor.buffer] && !plan_.buffers[tensor.buffer].is_of_item;
+          if (is_of_all) tensor.item_stride_bytes = item_bytes(tensor);
           tensor.n /= items_;
           plan_.tensors.push_back(tensor);
         }
