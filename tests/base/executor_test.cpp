@@ -1,6 +1,7 @@
 #include "rushlight/executor.hpp"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -169,6 +170,58 @@ TEST(ThreadPool, SleepsWhenThereIsNothingToDo) {
   pool->for_each_index(64, [&](std::size_t) { ++done; });
   EXPECT_EQ(done.load(), 64);
 }
+
+#if defined(__linux__)
+// What a thread may use, by the kernel's number of it.
+cpu_set_t processors_of(pid_t thread) {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  EXPECT_EQ(0, sched_getaffinity(thread, sizeof mask, &mask));
+  return mask;
+}
+
+TEST(ThreadPool, AWorkerLeavesTheCallersProcessor) {
+  const cpu_set_t all = processors_of(0);
+  if (CPU_COUNT(&all) < 2) GTEST_SKIP() << "this process may use one processor";
+  const auto processor = static_cast<unsigned>(sched_getcpu());
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(processor, &one);
+  std::atomic<pid_t> worker{0};
+  std::atomic<int> workers_processor{-1};
+  const std::unique_ptr<Executor> pool = make_thread_pool(2);
+  const std::thread::id self = std::this_thread::get_id();
+  const auto run = [&] {
+    workers_processor = -1;
+    pool->for_each_index(2, [&](std::size_t) {
+      if (std::this_thread::get_id() == self) {
+        while (workers_processor.load() < 0) std::this_thread::yield();
+      } else {
+        worker = gettid();
+        workers_processor = sched_getcpu();
+      }
+    });
+  };
+  ASSERT_EQ(0, sched_setaffinity(0, sizeof one, &one));
+  run();
+  // Where it has no other it stays.
+  ASSERT_EQ(0, sched_setaffinity(worker, sizeof one, &one));
+  run();
+  EXPECT_EQ(processor, static_cast<unsigned>(workers_processor.load()));
+  const cpu_set_t kept = processors_of(worker);
+  EXPECT_TRUE(CPU_EQUAL(&one, &kept));
+  // The kernel leaves it there for a while, too, when it may use others again.
+  ASSERT_EQ(0, sched_setaffinity(worker, sizeof all, &all));
+  for (int i = 0; i < 3 && workers_processor.load() == static_cast<int>(processor); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(6));
+    run();
+  }
+  EXPECT_NE(processor, static_cast<unsigned>(workers_processor.load()));
+  const cpu_set_t after = processors_of(worker);
+  EXPECT_TRUE(CPU_EQUAL(&all, &after)) << "it may use what it could use before";
+  ASSERT_EQ(0, sched_setaffinity(0, sizeof all, &all));
+}
+#endif
 
 TEST(ThreadPool, IsMadeAndDestroyedInQuickSuccession) {
   for (int round = 0; round < 200; ++round) {

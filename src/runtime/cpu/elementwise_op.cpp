@@ -34,7 +34,7 @@ class NormOp final : public Op {
     rows_ = static_cast<std::size_t>(output.rows());
     part_ = std::max<std::size_t>(1, kPartFloats / std::max<std::size_t>(1, call_.channels));
     task_count_ = parts_of(rows_, part_);
-    operations_ = 4.0 * static_cast<double>(output.elements());
+    operations_ = 2 * kPerElement * static_cast<double>(output.elements());
     return {};
   }
 
@@ -63,7 +63,7 @@ class ElementsOp final : public Op {
  public:
   ElementsOp(std::size_t count, double operations_each, F f) : f_(std::move(f)), count_(count) {
     task_count_ = parts_of(count, kPartFloats);
-    operations_ = operations_each * static_cast<double>(count);
+    operations_ = std::max(operations_each, 2 * kPerElement) * static_cast<double>(count);
   }
   void run(std::size_t task, float* const* tensors, std::byte*) const noexcept override {
     f_(tensors, part_range(task, count_, kPartFloats));
@@ -90,7 +90,7 @@ class BroadcastAddOp final : public Op {
     lines_ = line_ == 0 ? 0 : elements / line_;
     part_ = std::max<std::size_t>(1, kPartFloats / std::max<std::size_t>(1, line_));
     task_count_ = parts_of(lines_, part_);
-    operations_ = 4.0 * static_cast<double>(elements);
+    operations_ = 3 * kPerElement * static_cast<double>(elements);
   }
 
   void run(std::size_t task, float* const* tensors, std::byte*) const noexcept override {

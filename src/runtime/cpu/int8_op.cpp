@@ -102,7 +102,7 @@ class QuantiseOp final : public Op {
         codes_in_row_(codes.pitch * context.kernels.int8.codes_per_unit),
         call_(quantise_call(input, codes.pitch, quantisation)) {
     task_count_ = codes.parts;
-    operations_ = 4.0 * static_cast<double>(input.elements());
+    operations_ = 2 * kPerElement * static_cast<double>(input.elements());
     set_shared_bytes(codes.bytes());
   }
 
@@ -146,7 +146,7 @@ class QuantisePictureOp final : public Op {
         call_(quantise_call(input, picture.pixel_bytes() / 4, quantisation)) {
     call_.rows = picture.columns().inside;
     task_count_ = codes.parts;
-    operations_ = 4.0 * static_cast<double>(input.elements());
+    operations_ = 2 * kPerElement * static_cast<double>(input.elements());
     set_shared_bytes(codes.bytes());
   }
 

@@ -18,7 +18,7 @@ class LayoutOp final : public Op {
         columns_(static_cast<std::size_t>(step.columns)),
         parts_(parts_of(columns_, kPartColumns)) {
     task_count_ = static_cast<std::size_t>(step.images) * parts_;
-    operations_ = 4.0 * static_cast<double>(step.images) * static_cast<double>(rows_ * columns_);
+    operations_ = 2 * kPerElement * static_cast<double>(step.images) * static_cast<double>(rows_ * columns_);
   }
 
   void run(std::size_t task, float* const* tensors, std::byte*) const noexcept override {

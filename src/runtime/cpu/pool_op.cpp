@@ -109,7 +109,8 @@ class PoolOp final : public Op {
     part_ = std::max<std::size_t>(1, 4096 / line_floats);
     lines_ = lines;
     task_count_ = parts_of(lines, part_);
-    operations_ = 2.0 * static_cast<double>(output_.elements()) * rule_.window_area();
+    operations_ = std::max(2.0 * static_cast<double>(output_.elements()) * rule_.window_area(),
+                           kPerElement * static_cast<double>(input_.elements() + output_.elements()));
   }
 
   void run(std::size_t task, float* const* tensors, std::byte*) const noexcept override {

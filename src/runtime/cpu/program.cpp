@@ -206,12 +206,15 @@ Status CpuProgram::run(std::span<const TensorView> inputs, std::span<const Mutab
   const std::size_t slots = thread_choice_.takes_all() ? slots_ : 1;
   if (!thread_choice_.is_trying()) {
     RUSHLIGHT_TRY(run_ops(slots));
-    thread_choice_.note(0);
+    thread_choice_.note(0, 0);
     return {};
   }
-  const Clock::time_point begin = Clock::now();
+  const auto nanoseconds = [] {
+    return static_cast<std::uint64_t>(Clock::now().time_since_epoch() / std::chrono::nanoseconds(1));
+  };
+  const std::uint64_t begin = nanoseconds();
   RUSHLIGHT_TRY(run_ops(slots));
-  thread_choice_.note(static_cast<std::uint64_t>((Clock::now() - begin) / std::chrono::nanoseconds(1)));
+  thread_choice_.note(begin, nanoseconds());
   return {};
 }
 
