@@ -61,6 +61,17 @@ class Report(unittest.TestCase):
         self.assertIn("- ncnn mlp: there is none", text)
         self.assertNotIn("not to be quoted", text)
 
+    def test_errors_of_the_largest_batch_are_listed(self):
+        measured = document()
+        for row, rms in zip(measured["blocks"][:3], (1e-8, 3e-8, 2e-8)):
+            row["rms_against_double"] = rms
+        measured["blocks"].append({**block("rushlight", (9, 9)), "batch": 8, "rms_against_double": 4e-8})
+        text = "\n".join(forward_report.section(pathlib.Path("x.json"), measured))
+        self.assertIn("root mean square (largest), batch 8, 1 thread:", text)
+        self.assertIn("| MLP | 4.0e-08 (2.0e-07) |", text)
+        self.assertNotIn("1.0e-08", text)
+        self.assertNotIn("root mean square", "\n".join(forward_report.section(pathlib.Path("x.json"), document())))
+
     def test_a_busy_machine_is_said(self):
         busy = document()
         busy["blocks"][1]["processors_busy_with_others"] = 0.7

@@ -196,6 +196,25 @@ def error_sentence(document):
     return f"Largest error of all networks against PyTorch in double, relative to the largest output: {listed}.\n"
 
 
+def error_table(document):
+    """Root mean squares and largest errors of float32, of the largest batch: it has the most outputs."""
+    rows = [row for row in document["blocks"] if "rms_against_double" in row and not row["rival"].endswith("-bf16")]
+    if not rows:
+        return
+    batch, threads = max(row["batch"] for row in rows), min(row["threads"] for row in rows)
+    rows = [row for row in rows if (row["batch"], row["threads"]) == (batch, threads)]
+    rivals = [rival for rival in TITLES if any(row["rival"] == rival for row in rows)]
+    lines = []
+    for net, facts in document["nets"].items():
+        cells = {row["rival"]: f"{row['rms_against_double']:.1e} ({row['against_double']:.1e})"
+                 for row in rows if row["net"] == net}
+        if cells:
+            lines.append([facts["title"], *(cells.get(rival, "-") for rival in rivals)])
+    yield (f"Errors against PyTorch in double, by the largest output: root mean square (largest), batch {batch}, "
+           f"{threads_text(threads)}:\n")
+    yield table(["", *(TITLES[rival] for rival in rivals)], lines)
+
+
 def commit_of(document):
     return (document["commit"] or "unknown")[:12] + (" with changes" if document["uncommitted_changes"] else "")
 
@@ -258,6 +277,7 @@ def section(path, document):
     yield from times(path, document)
     for part in (memory_table, size_table):
         yield from part(document)
+    yield from error_table(document)
     yield error_sentence(document)
     yield from allocation_sentence(document)
     yield from skipped_list(document)
