@@ -137,6 +137,53 @@ TEST(Stripes, GiveWhatTheLayersGiveOneByOne) {
   }
 }
 
+// Rows that two neighbours read are computed once and moved; those that none reads never.
+TEST(Stripes, OfFewRowsAtOnceGiveTheSameBits) {
+  struct Window {
+    IntPair kernel, stride, padding, dilation;
+  };
+  const runtime::RunOptions none{.limits = {}, .cache_bytes = std::uint64_t{1} << 40};
+  for (const Window& window : std::vector<Window>{{{3, 3}, {1, 1}, {1, 1}, {1, 1}},
+                                                  {{3, 3}, {2, 2}, {1, 1}, {1, 1}},
+                                                  {{5, 5}, {1, 1}, {2, 2}, {1, 1}},
+                                                  {{7, 1}, {1, 1}, {3, 0}, {1, 1}},
+                                                  {{2, 3}, {3, 1}, {1, 0}, {1, 1}},
+                                                  {{3, 3}, {4, 2}, {0, 0}, {1, 1}},
+                                                  {{3, 3}, {1, 1}, {2, 2}, {2, 2}},
+                                                  {{3, 3}, {2, 1}, {1, 1}, {4, 1}},
+                                                  {{9, 1}, {1, 1}, {4, 0}, {2, 1}}}) {
+    for (const bool has_last : {true, false}) {
+      Conv2d depth = depthwise(24, window.kernel, window.stride);
+      depth.padding = window.padding;
+      depth.dilation = window.dilation;
+      GraphBuilder g;
+      Edge x = g.apply("first_relu", ReLU6{}, g.apply("first", pointwise(8, 24), g.input("x")));
+      x = g.apply("depth_silu", SiLU{}, g.apply("depth", depth, x));
+      if (has_last) x = g.apply("last", pointwise(24, 8), x);
+      g.output("y", x);
+      const Model model = made_up_model(g.build().value());
+      const Tensor input = made_up("input", {2, 8, 27, 20});
+      for (const auto& backend : cpu_backends()) {
+        for (const Precision precision : {Precision::strict, Precision::bf16}) {
+          SCOPED_TRACE(std::string(backend->name()) + ", " + std::string(to_string(precision)));
+          runtime::RunOptions options = none;
+          options.precision = precision;
+          const auto expected = run_on(*backend, model, std::span(&input, 1), options);
+          for (const unsigned threads : {1U, 2U, 3U, 8U}) {
+            const auto pool = make_thread_pool(threads);
+            options.executor = pool.get();
+            for (const std::uint64_t cache_bytes : {1U, 16'384U, 40'000U}) {
+              options.cache_bytes = cache_bytes;
+              ASSERT_EQ(expected, run_on(*backend, model, std::span(&input, 1), options))
+                  << threads << " threads, a cache of " << cache_bytes << " bytes";
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 // Reshapes and permutations are no steps: the second layer may see the same memory as other pictures.
 TEST(Stripes, AreNoneWhereTheSecondLayerSeesOtherPictures) {
   const std::int64_t wide = 64;

@@ -1,6 +1,7 @@
-// StripeStep: a stripe of picture rows goes through all its layers before the next one begins.
+// StripeStep: a few rows of a picture go through all its layers before the next ones begin.
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -12,7 +13,7 @@
 namespace rushlight::runtime::cpu {
 namespace {
 
-// What lies between two layers: a stripe's rows of pictures, in scratch.
+// What lies between two layers: some rows of pictures, in scratch.
 struct Between {
   std::size_t height = 0;
   std::size_t width = 0;
@@ -47,37 +48,62 @@ class StripeOp final : public Op {
     const ConvStep& window = step_.depthwise;
     reach_ = static_cast<std::size_t>((window.kernel.h - 1) * window.dilation.h + 1);
     stride_ = static_cast<std::size_t>(window.stride.h);
-    cut_stripes(context.slots);
+    cut(context);
     operations_ = first_->operations() + depthwise_->operations() + (last_ ? last_->operations() : 0);
     return {};
   }
 
   void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
     const std::size_t image = task / stripes_;
-    const Range rows = part_range(task % stripes_, narrow_.height, stripe_rows_);
-    const Range wide_rows = needed(rows);
+    const Range stripe = part_range(task % stripes_, narrow_.height, stripe_rows_);
+    auto* const wide = reinterpret_cast<float*>(memory);
+    Range held{0, 0};  // rows of the first layer's output that lie in `wide`
+    for (std::size_t row = stripe.first; row < stripe.last; row += rows_at_once_) {
+      const Range rows{row, std::min(row + rows_at_once_, stripe.last)};
+      const Range wide_rows = needed(rows);
+      // What the rows before have read as well is there: it moves to the front.
+      const std::size_t kept = held.last > wide_rows.first ? held.last - wide_rows.first : 0;
+      std::memmove(wide, wide + (kept == 0 ? 0 : wide_rows.first - held.first) * wide_.row_floats(),
+                   kept * wide_.row_floats() * sizeof(float));
+      held = wide_rows;
+      run_few({image, rows, wide_rows, kept}, tensors, memory);
+    }
+  }
+
+ private:
+  struct Few {
+    std::size_t image;
+    Range rows;        // of the depthwise layer's output
+    Range wide_rows;   // of the first layer's, which they read
+    std::size_t kept;  // of these, that are there
+  };
+
+  void run_few(const Few& few, float* const* tensors, std::byte* memory) const noexcept {
     auto* const wide = reinterpret_cast<float*>(memory);
     auto* const narrow = reinterpret_cast<float*>(memory + wide_bytes_);
     std::byte* const scratch = memory + wide_bytes_ + narrow_bytes_;
-    float* const wide_base = before(wide, (image * wide_.height + wide_rows.first) * wide_.row_floats());
+    float* const wide_base = before(wide, (few.image * wide_.height + few.wide_rows.first) * wide_.row_floats());
     const auto pixels = [&](const Between& between, const Range& r) {
-      return Range{(image * between.height + r.first) * between.width,
-                   (image * between.height + r.last) * between.width};
+      return Range{(few.image * between.height + r.first) * between.width,
+                   (few.image * between.height + r.last) * between.width};
     };
-    first_->run_rows(pixels(wide_, wide_rows), tensors[step_.first.input], wide_base, nullptr, scratch);
-    const Range out = pixels(narrow_, rows);
+    const Range missing = pixels(wide_, {few.wide_rows.first + few.kept, few.wide_rows.last});
+    if (missing.first < missing.last) {
+      first_->run_rows(missing, tensors[step_.first.input], wide_base, nullptr, scratch);
+    }
     const float* const residual = residual_ == kNone ? nullptr : tensors[residual_];
-    if (last_ == nullptr) return depthwise_->run_rows(out, wide_base, tensors[output_], residual, scratch);
+    if (last_ == nullptr) {
+      return depthwise_->run_rows(pixels(narrow_, few.rows), wide_base, tensors[output_], residual, scratch);
+    }
     // A few lines at a time, so that they are still in L1 when the last layer reads them.
-    for (std::size_t line = rows.first; line < rows.last; line += narrow_lines_) {
-      const Range lines = pixels(narrow_, {line, std::min(line + narrow_lines_, rows.last)});
+    for (std::size_t line = few.rows.first; line < few.rows.last; line += narrow_lines_) {
+      const Range lines = pixels(narrow_, {line, std::min(line + narrow_lines_, few.rows.last)});
       float* const narrow_base = before(narrow, lines.first * narrow_.channels);
       depthwise_->run_rows(lines, wide_base, narrow_base, nullptr, scratch);
       last_->run_rows(lines, narrow_base, tensors[output_], residual, scratch);
     }
   }
 
- private:
   // The rows of the first layer's output that these rows of the depthwise one read.
   [[nodiscard]] Range needed(const Range& rows) const noexcept {
     const auto padding = static_cast<std::size_t>(step_.depthwise.padding.h);
@@ -87,23 +113,23 @@ class StripeOp final : public Op {
     return {inside(first), inside(end)};
   }
 
-  // As many rows as half of L2 holds. Neighbours compute what both read twice.
-  void cut_stripes(std::size_t slots) {
+  // As many rows at once as half of L2 holds. Stripes are tasks: what two neighbours read both compute.
+  void cut(const OpContext& context) {
     const std::size_t narrow_row = last_ == nullptr ? 0 : narrow_.row_floats() * sizeof(float);
     const std::size_t wide_row = wide_.row_floats() * sizeof(float);
     const std::size_t a_row = stride_ * wide_row + narrow_row;
     const std::size_t fixed = reach_ * wide_row;
-    const std::size_t budget = l2_cache_bytes() / 2;
+    const std::uint64_t cache_bytes = context.options.cache_bytes;
+    const std::size_t budget = (cache_bytes == 0 ? l2_cache_bytes() : static_cast<std::size_t>(cache_bytes)) / 2;
     const std::size_t most = std::clamp<std::size_t>(budget > fixed ? (budget - fixed) / a_row : 0, 4, 1024);
-    const std::size_t wanted = slots <= 1 ? 1 : parts_of(2 * slots, std::max<std::size_t>(1, images_));
-    const std::size_t stripes =
-        std::clamp<std::size_t>(std::max(parts_of(narrow_.height, most), wanted), 1, narrow_.height);
-    stripe_rows_ = parts_of(narrow_.height, stripes);
+    const std::size_t wanted = context.slots <= 1 ? 1 : parts_of(2 * context.slots, std::max<std::size_t>(1, images_));
+    stripe_rows_ = parts_of(narrow_.height, std::clamp<std::size_t>(wanted, 1, narrow_.height));
     stripes_ = parts_of(narrow_.height, stripe_rows_);
     task_count_ = images_ * stripes_;
-    const std::size_t wide_rows = std::min(wide_.height, (stripe_rows_ - 1) * stride_ + reach_);
+    rows_at_once_ = parts_of(stripe_rows_, parts_of(stripe_rows_, most));
+    const std::size_t wide_rows = std::min(wide_.height, (rows_at_once_ - 1) * stride_ + reach_);
     wide_bytes_ = in_lines(wide_rows * wide_row);
-    narrow_lines_ = std::clamp<std::size_t>(kNarrowPixels / std::max<std::size_t>(1, narrow_.width), 1, stripe_rows_);
+    narrow_lines_ = std::clamp<std::size_t>(kNarrowPixels / std::max<std::size_t>(1, narrow_.width), 1, rows_at_once_);
     narrow_bytes_ = in_lines(narrow_lines_ * narrow_row);
     scratch_bytes_ =
         wide_bytes_ + narrow_bytes_ +
@@ -124,6 +150,7 @@ class StripeOp final : public Op {
   std::size_t stride_ = 1;
   std::size_t stripe_rows_ = 1;
   std::size_t stripes_ = 1;  // of one image
+  std::size_t rows_at_once_ = 1;
   std::size_t narrow_lines_ = 1;
   std::size_t wide_bytes_ = 0;
   std::size_t narrow_bytes_ = 0;
