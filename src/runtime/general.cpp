@@ -127,6 +127,31 @@ std::size_t spatial_dimensions(const Operator& op, std::size_t rank) noexcept {
   }
 }
 
+bool leaves_gaps(const Operator& op) noexcept {
+  switch (op.kind()) {
+    case OperatorKind::ConvTranspose1d:
+    case OperatorKind::ConvTranspose2d:
+    case OperatorKind::Upsample:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool works_by_item(const Operator& op) noexcept {
+  switch (op.kind()) {
+    case OperatorKind::BatchNorm1d:  // with the statistics of the batch
+    case OperatorKind::BatchNorm2d:
+    case OperatorKind::BatchNorm3d:
+    case OperatorKind::SyncBatchNorm:
+      return false;
+    case OperatorKind::Identity:
+      return true;
+    default:
+      return arrangement_of(op) == Arrangement::pictures || works_in_place(op);
+  }
+}
+
 bool works_in_place(const Operator& op) noexcept {
   switch (op.kind()) {
     case OperatorKind::Cat:

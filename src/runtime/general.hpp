@@ -24,4 +24,11 @@ enum class Arrangement : std::uint8_t {
 // the output may be on such an input's memory.
 [[nodiscard]] bool works_in_place(const Operator& op) noexcept;
 
+// Whether it may write pictures with gaps between pixels: a part of another one's channels.
+[[nodiscard]] bool leaves_gaps(const Operator& op) noexcept;
+
+// Whether the output's part of one item, along the first dimension, depends on no other item of its inputs. Where all
+// of them have their items there.
+[[nodiscard]] bool works_by_item(const Operator& op) noexcept;
+
 }  // namespace rushlight::runtime

@@ -952,6 +952,13 @@ class Lowering {
     return make_operand(value, channels_last_strides(shape(value), shape(value).size() - spatial - 1));
   }
 
+  // The same for operators that may leave gaps between pixels.
+  Operand make_picture_slice(ValueId value, std::size_t spatial) {
+    if (shape(value).size() != spatial + 2) return make_picture(value, spatial);
+    make_slice(value, images_of(shape(value), spatial));
+    return operand(value);
+  }
+
   // The order in which an element-wise operator writes: that of its largest input.
   Strides elementwise_strides(const Shape& sizes, std::span<const Operand> inputs) const {
     const Operand* like = nullptr;
@@ -987,7 +994,10 @@ class Lowering {
         const std::size_t rank = shape(inputs[0]).size();
         const std::size_t spatial = spatial_dimensions(kind, rank);
         step.inputs.push_back(picture_operand(inputs[0], spatial));
-        for (const ValueId output : outputs) step.outputs.push_back(make_picture(output, spatial));
+        for (const ValueId output : outputs) {
+          step.outputs.push_back(leaves_gaps(kind) ? make_picture_slice(output, spatial)
+                                                   : make_picture(output, spatial));
+        }
         break;
       }
     }

@@ -104,6 +104,22 @@ Model general_operators() {
   return made_up_model(g.build().value());
 }
 
+// Down and up again: what grows is written among the channels that were there before.
+Model u_shape() {
+  GraphBuilder g;
+  Edge x = g.input("image", {-1, 3, 12, 8});
+  const Edge wide = g.apply(
+      "", ReLU{}, g.apply("down", Conv2d{.in_channels = 3, .out_channels = 8, .kernel_size = 3, .padding = 1}, x));
+  x = g.apply("", MaxPool2d{.kernel_size = 2}, wide);
+  x = g.apply("middle", Conv2d{.in_channels = 8, .out_channels = 12, .kernel_size = 3, .padding = 1}, x);
+  const Edge grown = g.apply("grow", ConvTranspose2d{12, 8, 2, 2}, x);
+  const Edge smooth = g.apply("smooth", ConvTranspose2d{12, 4, 4, 2, 1}, x);
+  const Edge larger = g.apply("", Upsample{.scale_factor = {2.0}, .mode = InterpolationMode::bilinear}, x);
+  x = g.apply("", Cat{.dim = 1}, {wide, grown, smooth, larger});
+  g.output("map", g.apply("up", Conv2d{.in_channels = 32, .out_channels = 2, .kernel_size = 3, .padding = 1}, x));
+  return made_up_model(g.build().value());
+}
+
 // Recurrent layers with more items than a warp takes at once and states longer than a warp, in both directions; sums
 // over products of three operands; lines that a block shares.
 Model sequences() {
@@ -171,6 +187,7 @@ std::vector<NetworkCase> network_cases() {
   cases.push_back({"activations", activations(), {made_up("image", {2, 4, 9, 7})}});
   cases.push_back({"broadcast addition", broadcast_addition(), {made_up("a", {2, 3, 4, 5}), made_up("b", {3, 1, 5})}});
   cases.push_back({"general operators", general_operators(), {made_up("image", {2, 4, 5, 4})}});
+  cases.push_back({"u shape", u_shape(), {made_up("image", {3, 3, 12, 8})}});
   cases.push_back({"sequences", sequences(), {made_up("words", {3, 9, 5}), made_up("lines", {2, 4500})}});
   cases.push_back({"pass through", pass_through(), {made_up("input", {4, 5})}});
   return cases;

@@ -36,6 +36,23 @@ Graph network() {
   g.output("second", second);
   return g.build().value();
 }
+// Down and up again, with operators that have no steps of their own.
+Graph u_shape() {
+  GraphBuilder g;
+  const Edge first = g.apply("", ReLU{}, g.apply("one", conv(3, 8), g.input("x")));
+  const Edge down = g.apply("two", conv(8, 16), g.apply("pool", MaxPool2d{.kernel_size = 2}, first));
+  const Edge gate =
+      g.apply("", Sigmoid{}, g.apply("fc", conv(16, 16, 1), g.apply("mean", AdaptiveAvgPool2d{{1, 1}}, down)));
+  const Edge gated = g.apply("mul", Mul{}, down, gate);
+  const Edge grown = g.apply("grow", ConvTranspose2d{16, 8, 2, 2}, gated);
+  const Edge larger = g.apply("larger", Upsample{.scale_factor = {2.0}, .mode = InterpolationMode::bilinear}, gated);
+  const Edge joined = g.apply("cat", Cat{.dim = 1}, {first, grown, larger});
+  const Edge norm =
+      g.apply("norm", GroupNorm{.num_groups = 4, .num_channels = 8}, g.apply("three", conv(32, 8), joined));
+  g.output("scores", g.apply("last", conv(8, 2, 1), norm));
+  g.output("second", first);
+  return g.build().value();
+}
 Shape input_shape(std::int64_t items = kItems) {
   return {items, 3, kSide, kSide};
 }
@@ -64,9 +81,30 @@ TEST(ItemSteps, EndWhereWeightsAreMoreThanOperands) {
   EXPECT_EQ(std::string::npos, planned(network(), input_shape(60), 1 << 20).find("items")) << "an item is soon done";
 }
 
+TEST(ItemSteps, MayBeOfOperatorsWithoutStepsOfTheirOwn) {
+  // "first" is the caller's: it alone is copied into the concatenation.
+  EXPECT_EQ(
+      "one layout 72x1x1x24 -> 1x24x24x3 (of 6 items)\n"
+      "one conv 1x24x24x3 -> 1x24x24x8 k3x3 s1x1 p1x1 +relu (of 6 items)\n"
+      "pool maxpool 1x24x24x8 -> 1x12x12x8 k2x2 s2x2 p0x0 (of 6 items)\n"
+      "two conv 1x12x12x8 -> 1x12x12x16 k3x3 s1x1 p1x1 (of 6 items)\n"
+      "mean adaptiveavgpool 1x12x12x16 -> 1x1x1x16 (of 6 items)\n"
+      "fc conv 1x1x1x16 -> 1x1x1x16 k1x1 s1x1 p0x0 +sigmoid (of 6 items)\n"
+      "mul mul [1, 16, 12, 12], [1, 16, 1, 1] -> [1, 16, 12, 12] (of 6 items)\n"
+      "grow convtranspose2d [1, 16, 12, 12] -> [1, 8, 24, 24] (of 6 items)\n"
+      "larger upsample [1, 16, 12, 12] -> [1, 16, 24, 24] (of 6 items)\n"
+      "cat identity [1, 8, 24, 24] -> [1, 8, 24, 24] (of 6 items)\n"
+      "three conv 1x24x24x32 -> 1x24x24x8 k3x3 s1x1 p1x1 (of 6 items)\n"
+      "norm groupnorm [1, 8, 24, 24] -> [1, 8, 24, 24] (of 6 items)\n"
+      "last conv 1x24x24x8 -> 1x24x24x2 k1x1 s1x1 p0x0 (of 6 items)\n"
+      "output 'scores' layout 1x24x24x2 -> 48x1x1x24 (output) (of 6 items)\n"
+      "output 'second' layout 1x24x24x8 -> 192x1x1x24 (output) (of 6 items)\n",
+      planned(u_shape(), input_shape()));
+}
+
 // What one item gives must hang on neither its neighbours nor the number of threads, and all must be right.
-TEST(ItemSteps, BitsDependOnNeitherThreadsNorThePlaceInABatch) {
-  const Model model = made_up_model(network());
+void expect_same_bits_everywhere(const Graph& graph) {
+  const Model model = made_up_model(graph);
   Calibration calibration;
   for (const Node& node : model.graph().nodes()) calibration.layers[node.name] = {.low = -4, .high = 4};
   const std::vector<float> item = values_for("item", {3, kSide, kSide});
@@ -110,6 +148,14 @@ TEST(ItemSteps, BitsDependOnNeitherThreadsNorThePlaceInABatch) {
       }
     }
   }
+}
+
+TEST(ItemSteps, BitsDependOnNeitherThreadsNorThePlaceInABatch) {
+  expect_same_bits_everywhere(network());
+}
+
+TEST(ItemSteps, BitsOfOtherOperatorsDependOnNeitherThreadsNorThePlaceInABatch) {
+  expect_same_bits_everywhere(u_shape());
 }
 
 class Progressed final : public Progress {

@@ -112,6 +112,29 @@ TEST(Plan, ConcatenatedChannelsAreWrittenWhereTheyBelong) {
   expect_cpu_fits_reference(made_up_model(graph), made_up("x", {2, 3, 6, 6}), 1e-5);
 }
 
+TEST(Plan, GrownPicturesAreWrittenWhereTheyBelong) {
+  for (const std::int64_t kernel : {2, 4}) {  // the second kind's windows overlap: sums are made where they are stored
+    GraphBuilder g;
+    const Edge x = g.apply("first", conv3x3(3, 8), g.input("x"));
+    const Edge small = g.apply("small", conv3x3(8, 6), g.apply("pool", MaxPool2d{.kernel_size = 2}, x));
+    const Edge grown = g.apply("grow", ConvTranspose2d{6, 5, kernel, 2, kernel / 2 - 1}, small);
+    const Edge larger = g.apply("larger", Upsample{.scale_factor = {2.0}, .mode = InterpolationMode::bilinear}, small);
+    g.output("y", g.apply("last", conv3x3(19, 2), g.apply("cat", Cat{.dim = 1}, {grown, x, larger})));
+    const Graph graph = g.build().value();
+    const std::string text = text_of(graph, {{2, 3, 6, 4}});
+    EXPECT_EQ(std::string::npos, text.find("cat")) << text;
+    expect_sound(plan_of(graph, {{2, 3, 6, 4}}));
+    expect_cpu_fits_reference(made_up_model(graph), made_up("x", {2, 3, 6, 4}), 1e-5);
+  }
+  GraphBuilder g;
+  const Edge x = g.apply("first", Conv1d{.in_channels = 3, .out_channels = 4, .kernel_size = 1}, g.input("x"));
+  const Edge grown = g.apply("grow", ConvTranspose1d{4, 5, 3, 1, 1}, x);
+  g.output("y", g.apply("", ReLU{}, g.apply("cat", Cat{.dim = 1}, {x, grown})));
+  const Graph graph = g.build().value();
+  EXPECT_EQ(std::string::npos, text_of(graph, {{2, 3, 7}}).find("cat"));
+  expect_cpu_fits_reference(made_up_model(graph), made_up("x", {2, 3, 7}), 1e-5);
+}
+
 TEST(Plan, AdditionsOfSlicesAddTheirElementsAlone) {
   GraphBuilder g;
   const Edge conv = g.apply("conv", conv3x3(3, 8), g.input("x"));

@@ -108,6 +108,54 @@ class RandomGraph {
     const std::int64_t h = is_taller ? x.h * 2 : x.h / 2;
     push(builder_.apply(name("reshape"), Reshape{.shape = {-1, c, h, x.w}}, x.edge), c, h, x.w);
   }
+  // Operators without steps of their own: larger and smaller pictures, gates, norms.
+  void general(const Picture& x) {
+    const bool may_grow = x.h * x.w <= 256 && x.c <= 64;
+    switch (below(7)) {
+      case 0:
+      case 1: {
+        if (!may_grow) return;
+        const std::int64_t out = below(2) == 0 ? 4 : 6;
+        const std::int64_t kernel = below(2) == 0 ? 2 : 4;  // the second kind's windows overlap
+        push(builder_.apply(name("grow"),
+                            ConvTranspose2d{.in_channels = x.c,
+                                            .out_channels = out,
+                                            .kernel_size = kernel,
+                                            .stride = 2,
+                                            .padding = kernel / 2 - 1},
+                            x.edge),
+             out, 2 * x.h, 2 * x.w);
+        return;
+      }
+      case 2: {
+        if (!may_grow) return;
+        const InterpolationMode mode = below(2) == 0 ? InterpolationMode::nearest : InterpolationMode::bilinear;
+        push(builder_.apply(name("upsample"), Upsample{.scale_factor = {2.0}, .mode = mode}, x.edge), x.c, 2 * x.h,
+             2 * x.w);
+        return;
+      }
+      case 3: {
+        const Edge mean = builder_.apply(name("mean"), AdaptiveAvgPool2d{.output_size = {1, 1}}, x.edge);
+        const Edge gate = builder_.apply(
+            name("gate"), Sigmoid{},
+            builder_.apply(name("fc"), Conv2d{.in_channels = x.c, .out_channels = x.c, .kernel_size = 1}, mean));
+        push(builder_.apply(name("mul"), Mul{}, x.edge, gate), x.c, x.h, x.w);
+        return;
+      }
+      case 4:
+        push(builder_.apply(name("groups"),
+                            GroupNorm{.num_groups = x.c % 2 == 0 ? 2 : 1, .num_channels = x.c, .eps = 1}, x.edge),
+             x.c, x.h, x.w);
+        return;
+      case 5:
+        push(builder_.apply(name("mul"), Mul{}, x.edge, partner(x, true).edge), x.c, x.h, x.w);
+        return;
+      default:
+        if (x.h < 2 || x.w < 2) return;
+        push(builder_.apply(name("pool"), MaxPool2d{.kernel_size = 2}, x.edge), x.c, x.h / 2, x.w / 2);
+    }
+  }
+
   // Another picture of the same size, or of the same height and width; itself where there is none.
   Picture partner(const Picture& x, bool with_channels) {
     for (int i = 0; i < 12; ++i) {
@@ -119,7 +167,11 @@ class RandomGraph {
 
   void add() {
     const Picture x = any();
-    switch (below(13)) {
+    switch (below(16)) {
+      case 13:
+      case 14:
+      case 15:
+        return general(x);
       case 0:
       case 1:
       case 2:

@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <type_traits>
 #include <variant>
 #include <vector>
+
+#include "runtime/general.hpp"
 
 namespace rushlight::runtime {
 namespace {
@@ -31,8 +35,12 @@ bool for_each_tensor(Step& step, const F& f) {
       f(work.a);
       f(work.b);
       f(work.output);
-    } else if constexpr (std::is_same_v<Work, GeneralStep> || std::is_same_v<Work, BroadcastAddStep> ||
-                         std::is_same_v<Work, SoftmaxStep> || std::is_same_v<Work, CopyStep>) {
+    } else if constexpr (std::is_same_v<Work, GeneralStep>) {
+      if (!works_by_item(work.op)) return false;
+      for (Operand& operand : work.inputs) f(operand.tensor);
+      for (Operand& operand : work.outputs) f(operand.tensor);
+    } else if constexpr (std::is_same_v<Work, BroadcastAddStep> || std::is_same_v<Work, SoftmaxStep> ||
+                         std::is_same_v<Work, CopyStep>) {
       return false;
     } else {
       f(work.input);
@@ -50,6 +58,25 @@ std::uint64_t bytes_of(std::int64_t floats) {
   return static_cast<std::uint64_t>(floats) * sizeof(float);
 }
 
+// f(operand) for each operand of a GeneralStep; nothing of others.
+template <class AnyStep, class F>
+void for_each_operand(AnyStep& step, const F& f) {
+  auto* const general = std::get_if<GeneralStep>(&step.work);
+  if (general == nullptr) return;
+  for (auto& operand : general->inputs) f(operand);
+  for (auto& operand : general->outputs) f(operand);
+}
+
+constexpr std::int64_t taps_of(std::int64_t kernel) {
+  return kernel;
+}
+constexpr std::int64_t taps_of(const IntPair& kernel) {
+  return kernel.h * kernel.w;
+}
+constexpr std::int64_t taps_of(const IntTriple& kernel) {
+  return kernel.d * kernel.h * kernel.w;
+}
+
 class Split {
  public:
   Split(Plan& plan, std::uint64_t cache_bytes)
@@ -64,6 +91,10 @@ class Split {
  private:
   // As many as the network's inputs have, if the first step knows.
   [[nodiscard]] std::int64_t items_of(Step& step) const {
+    if (const auto* general = std::get_if<GeneralStep>(&step.work)) {
+      const Shape& shape = general->outputs[0].shape;
+      return shape.empty() ? 1 : shape[0];
+    }
     if (const auto* layout = std::get_if<LayoutStep>(&step.work)) return layout->images;
     return for_each_tensor(step, [](TensorId) {}) ? plan_.tensors[tensors_of(step).inputs[0]].n : 1;
   }
@@ -83,7 +114,35 @@ class Split {
            item_bytes(tensor) * static_cast<std::uint64_t>(items_) == buffer.size_bytes &&
            (tensor.begin_bytes == 0 || tensor.begin_bytes + bytes_of(tensor.c) <= pixel_bytes);
   }
+  // The same for an operand of a GeneralStep, whose sizes are its own.
+  [[nodiscard]] bool is_of_items(const Operand& operand) const {
+    const PlannedTensor& tensor = plan_.tensors[operand.tensor];
+    const PlannedBuffer& buffer = plan_.buffers[tensor.buffer];
+    if (operand.dtype != DType::f32 || operand.shape.size() < 2 || operand.shape[0] != items_) return false;
+    if (operand.elements() == 0 || operand.strides[0] <= 0 || buffer.place == Place::constant) return false;
+    std::int64_t reach = 1;
+    for (std::size_t i = 1; i < operand.shape.size(); ++i) {
+      if (operand.strides[i] < 0) return false;
+      reach += (operand.shape[i] - 1) * operand.strides[i];
+    }
+    return bytes_of(operand.strides[0]) * static_cast<std::uint64_t>(items_) == buffer.size_bytes &&
+           tensor.begin_bytes + bytes_of(reach) <= bytes_of(operand.strides[0]);
+  }
+  [[nodiscard]] bool may_run(const GeneralStep& step) const {
+    if (!works_by_item(step.op) || step.outputs.size() != 1) return false;
+    const Shape& shape = step.outputs[0].shape;
+    // Pictures without a batch have their channels first.
+    if (arrangement_of(step.op) == Arrangement::pictures &&
+        shape.size() != spatial_dimensions(step.op, shape.size()) + 2) {
+      return false;
+    }
+    const auto fits = [&](const Operand& operand) {
+      return operand.shape.size() == shape.size() && is_of_items(operand);
+    };
+    return std::all_of(step.inputs.begin(), step.inputs.end(), fits) && fits(step.outputs[0]);
+  }
   [[nodiscard]] bool may_run(Step& step) const {
+    if (const auto* general = std::get_if<GeneralStep>(&step.work)) return may_run(*general);
     const auto* const layout = std::get_if<LayoutStep>(&step.work);
     if (layout != nullptr && layout->images != items_) return false;
     if (!for_each_tensor(step, [](TensorId) {})) return false;
@@ -97,7 +156,20 @@ class Split {
     const std::int64_t taps = step.kernel.h * step.kernel.w;
     return bytes_of(plan_.tensors[step.output].c * plan_.tensors[step.input].c / step.groups * taps);
   }
+  [[nodiscard]] static std::uint64_t weight_bytes(const GeneralStep& step) {
+    std::uint64_t bytes = 0;
+    const auto look_at = [&](const auto* conv) {
+      if (conv == nullptr) return;
+      bytes = bytes_of(conv->in_channels / conv->groups * conv->out_channels * taps_of(conv->kernel_size));
+    };
+    look_at(step.op.get_if<ConvTranspose1d>());
+    look_at(step.op.get_if<ConvTranspose2d>());
+    look_at(step.op.get_if<ConvTranspose3d>());
+    look_at(step.op.get_if<Conv3d>());
+    return bytes;
+  }
   [[nodiscard]] std::uint64_t weight_bytes(const Step& step) const {
+    if (const auto* general = std::get_if<GeneralStep>(&step.work)) return weight_bytes(*general);
     if (const auto* conv = std::get_if<ConvStep>(&step.work)) return weight_bytes(*conv);
     if (const auto* stripes = std::get_if<StripeStep>(&step.work)) {
       return weight_bytes(stripes->first) + weight_bytes(stripes->depthwise) +
@@ -109,8 +181,9 @@ class Split {
     return 0;
   }
   [[nodiscard]] std::uint64_t operand_bytes(const Step& step) const {
-    const StepTensors tensors = tensors_of(step);
     std::uint64_t bytes = 0;
+    for_each_operand(step, [&](const Operand& operand) { bytes += bytes_of(operand.elements() / items_); });
+    const StepTensors tensors = tensors_of(step);
     for (const TensorId id : tensors.inputs) bytes += bytes_of(plan_.tensors[id].elements() / items_);
     for (const TensorId id : tensors.outputs) bytes += bytes_of(plan_.tensors[id].elements() / items_);
     return bytes;
@@ -156,13 +229,19 @@ class Split {
     }
     std::vector<TensorId> of_item(plan_.tensors.size(), kNone);
     for (std::size_t i = 0; i < count; ++i) {
+      // The sizes of their tensors say nothing.
+      std::vector<std::uint64_t> strides(plan_.tensors.size(), 0);
+      for_each_operand(plan_.steps[i], [&](Operand& operand) {
+        strides[operand.tensor] = bytes_of(operand.strides[0]);
+        operand.shape[0] = 1;
+      });
       for_each_tensor(plan_.steps[i], [&](TensorId& id) {
         if (of_item[id] == kNone) {
           of_item[id] = static_cast<TensorId>(plan_.tensors.size());
           PlannedTensor tensor = plan_.tensors[id];
           // What is between the layers of a StripeStep has no memory that a plan knows of.
           const bool is_of_all = is_early[tensor.buffer] && !plan_.buffers[tensor.buffer].is_of_item;
-          if (is_of_all) tensor.item_stride_bytes = item_bytes(tensor);
+          if (is_of_all) tensor.item_stride_bytes = strides[id] > 0 ? strides[id] : item_bytes(tensor);
           tensor.n /= items_;
           plan_.tensors.push_back(tensor);
         }
