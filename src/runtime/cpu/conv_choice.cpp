@@ -29,12 +29,17 @@ constexpr std::int64_t kFewChannels = 16;
 //
 // What decides are tiles of 2.25 to 4 times fewer products against weights of 16 / 9 to 4 times the bytes.
 struct Costs {
-  double product;  // of an operation of the products: short chains are stored and loaded more often
-  double weight;   // of a byte of weights: with short chains they are asked for more evenly
-  double input;    // of a float before the products
-  double output;   // of one behind them
+  double weight;  // of a byte of weights: with short chains they are asked for more evenly
+  double input;   // of a float before the products
+  double output;  // of one behind them
 };
-constexpr Costs kCosts[] = {{1, 1, 0, 0}, {1, 1, 10, 8}, {1.06, 0.75, 14, 10}, {1, 1, 18, 12}, {1, 1, 8, 8}};
+constexpr Costs kCosts[] = {{1, 0, 0}, {1, 10, 8}, {0.75, 14, 10}, {1, 18, 12}, {1, 8, 8}};
+
+// Of an operation of the products: short chains are stored and loaded more often.
+double cost_of_product(std::size_t chain) {
+  if (chain == kGemmChain) return 1;
+  return chain < kGemmChain / 4 ? 1.15 : 1.06;
+}
 
 double rows_of(double tiles) {
   const double sixes = std::floor(tiles / 6) * 6;
@@ -55,11 +60,11 @@ double cost_of(ConvAlgorithm algorithm, double images, double height, double wid
                const MemoryCost& memory) {
   const WinogradTiling tiling = winograd_form(algorithm)->tiling;
   const Costs& costs = kCosts[static_cast<std::size_t>(algorithm)];
+  const double product = cost_of_product(winograd_chain(algorithm, static_cast<std::size_t>(in)));
   const auto positions = static_cast<double>(tiling.positions());
   const double tiles = images * std::ceil(height / static_cast<double>(tiling.outputs_down)) *
                        std::ceil(width / static_cast<double>(tiling.outputs_across));
-  const double operations =
-      costs.product * 2 * rows_of(tiles) * in * out + tiles * (costs.input * in + costs.output * out);
+  const double operations = product * 2 * rows_of(tiles) * in * out + tiles * (costs.input * in + costs.output * out);
   const double bytes = costs.weight * sizeof(float) * in * out;
   return beside(positions * operations, static_cast<double>(tiling.filters()) * bytes, memory);
 }
