@@ -76,7 +76,7 @@ std::uint64_t fill_word(DType dtype, double value) noexcept {
 
 // What a dimension of the output shows of the input's.
 struct Shown {
-  std::int64_t before = 0;  // places in front of the first
+  std::int64_t before = 0;  // places in front of the first; negative: the first ones are not shown
   std::int64_t first = 0;   // of the input
   std::int64_t size = 0;    // places of the input that are shown
 };
@@ -127,7 +127,7 @@ Beyond beyond_of(PadMode mode) noexcept {
   return Beyond::fill;
 }
 
-// Negative amounts crop first.
+// Negative amounts crop. Circular padding repeats what is left, the other modes look at the whole dimension.
 bool add_pad(GeneralMaker& maker, const Pad& op) {
   const runtime::Operand& from = maker.input();
   const std::size_t rank = from.shape.size();
@@ -136,10 +136,11 @@ bool add_pad(GeneralMaker& maker, const Pad& op) {
     const std::size_t pair = 2 * (rank - 1 - d);
     const std::int64_t before = pair < op.pad.size() ? op.pad[pair] : 0;
     const std::int64_t after = pair < op.pad.size() ? op.pad[pair + 1] : 0;
+    shown[d] = {before, 0, from.shape[d]};
+    if (op.mode != PadMode::circular) continue;
     const std::int64_t cropped = std::max<std::int64_t>(-before, 0);
-    shown[d].first = cropped;
-    shown[d].size = from.shape[d] - cropped - std::max<std::int64_t>(-after, 0);
-    shown[d].before = std::max<std::int64_t>(before, 0);
+    shown[d] = {std::max<std::int64_t>(before, 0), cropped,
+                from.shape[d] - cropped - std::max<std::int64_t>(-after, 0)};
   }
   return add_pad(maker, beyond_of(op.mode), op.value, shown);
 }

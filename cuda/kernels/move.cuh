@@ -64,7 +64,8 @@ RUSHLIGHT_KERNEL void move_kernel(Block& block, const MoveArguments& a) {
 // What stands for places outside the input.
 enum class Beyond : std::uint8_t { fill, replicate, reflect, circular };
 
-// Output place i along a dimension shows place i - before of the input's part [first, first + size).
+// Output place i along a dimension shows place i - before of the input's part [first, first + size). A negative
+// `before` crops.
 struct PadArguments {
   const void* input = nullptr;
   void* output = nullptr;

@@ -120,6 +120,18 @@ Model u_shape() {
   return made_up_model(g.build().value());
 }
 
+// Padding that crops at one end and adds at the other, in two dimensions at once.
+Model cropped_and_padded() {
+  GraphBuilder g;
+  const Edge x = g.input("image", {-1, 2, 3, 4});
+  g.output("filled", g.apply("", Pad{.pad = {-2, 2, 2, -1}, .value = 3}, x));
+  g.output("reflected", g.apply("", Pad{.pad = {-2, 2, 2, -1}, .mode = PadMode::reflect}, x));
+  g.output("beyond", g.apply("", Pad{.pad = {-5, 2, 2, -4}, .mode = PadMode::reflect}, x));
+  g.output("edges", g.apply("", Pad{.pad = {5, -7, -6, 8}, .mode = PadMode::replicate}, x));
+  g.output("around", g.apply("", Pad{.pad = {-2, 2, 2, -1}, .mode = PadMode::circular}, x));
+  return made_up_model(g.build().value());
+}
+
 // Recurrent layers with more items than a warp takes at once and states longer than a warp, in both directions; sums
 // over products of three operands; lines that a block shares.
 Model sequences() {
@@ -188,6 +200,7 @@ std::vector<NetworkCase> network_cases() {
   cases.push_back({"broadcast addition", broadcast_addition(), {made_up("a", {2, 3, 4, 5}), made_up("b", {3, 1, 5})}});
   cases.push_back({"general operators", general_operators(), {made_up("image", {2, 4, 5, 4})}});
   cases.push_back({"u shape", u_shape(), {made_up("image", {3, 3, 12, 8})}});
+  cases.push_back({"cropped and padded", cropped_and_padded(), {made_up("image", {2, 2, 3, 4})}});
   cases.push_back({"sequences", sequences(), {made_up("words", {3, 9, 5}), made_up("lines", {2, 4500})}});
   cases.push_back({"pass through", pass_through(), {made_up("input", {4, 5})}});
   return cases;

@@ -138,5 +138,18 @@ for a in shapes:
     for b in shapes:
         add("add", {}, lambda: torch.add, a, b)
 
+# Padding that crops at one end and adds at the other, of dimensions that are hardly as long. Circular padding that
+# neither reads beyond what is left nor adds to nothing: torch copies memory onto itself there, or nothing at all.
+for n in range(4):
+    for before in range(-4, 4):
+        for after in range(-4, 4):
+            left = n + min(before, 0) + min(after, 0)
+            for mode in ("constant", "reflect", "replicate", "circular"):
+                if mode == "circular" and max(before, after) > left:
+                    continue
+                for shape in ([2, 3, n], [0, 3, n], [2, 0, n], [3, n]) if n == 3 else ([2, 3, n],):
+                    add("pad", {"pad": [before, after], "mode": mode},
+                        lambda: lambda x: nn.functional.pad(x, (before, after), mode), shape)
+
 lines = ",\n".join(json.dumps(case) for case in cases)
 sys.stdout.write('{"torch": %s, "cases": [\n%s\n]}\n' % (json.dumps(torch.__version__), lines))

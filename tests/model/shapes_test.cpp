@@ -44,6 +44,12 @@ void assign(bool& field, const element& value) {
 void assign(double& field, const element& value) {
   field = get<double>(value);
 }
+void assign(Shape& field, const element& value) {
+  field = shape_of(value);
+}
+void assign(WordField& field, const element& value) {
+  EXPECT_TRUE(field.set(get<std::string_view>(value)));
+}
 void assign(IntPair& field, const element& value) {
   if (value.is_int64()) {
     field = IntPair(get<std::int64_t>(value));

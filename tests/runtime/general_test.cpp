@@ -329,6 +329,30 @@ TEST(General, PaddingAndRollingKeepNoTables) {
   EXPECT_TRUE(compiles_within(1 << 10, graph_of(Roll{.shifts = {-7, 3}, .dims = {0, 1}}, "roll"), {3, kMost}));
 }
 
+// Every small padding that crops at one end and adds at the other; the operand lies in C order and across.
+TEST(General, PaddingCropsAsTheReferenceDoes) {
+  int count = 0;
+  for (const PadMode mode : {PadMode::constant, PadMode::reflect, PadMode::replicate, PadMode::circular}) {
+    for (std::int64_t size = 1; size <= 3; ++size) {
+      for (std::int64_t before = -4; before <= 4; ++before) {
+        for (std::int64_t after = -4; after <= 4; ++after) {
+          const Pad pad{.pad = {before, after, after, before}, .mode = mode, .value = 7};
+          GraphBuilder g;
+          const Edge x = g.input("x", {2, size, size});
+          g.output("pad", g.apply("", pad, x));
+          g.output("turned", g.apply("", pad, g.apply("", Transpose{.dim0 = 1, .dim1 = 2}, x)));
+          const Result<Graph> graph = g.build();
+          if (!graph) continue;
+          SCOPED_TRACE(testing::PrintToString(pad.pad) + " of " + std::to_string(size));
+          expect_cpu_fits_reference(made_up_model(*graph), made_up("x", {2, size, size}), 0);
+          ++count;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(count, 389);  // the others are refused, as torch refuses them
+}
+
 // Lines that are cut into pieces, in every order of memory.
 TEST(General, LongLinesArePaddedAndRolledPieceByPiece) {
   constexpr std::int64_t kLong = 40000;

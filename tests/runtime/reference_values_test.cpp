@@ -47,6 +47,26 @@ TEST(ReferenceValues, ParametersAndConstantsAreValues) {
   EXPECT_EQ((std::vector<float>{11, 12, 13, 2.1F, 4.1F, 6.1F}), floats_of(y[0]));
 }
 
+// As torch.nn.functional.pad: elements are reflected and replicated that cropping leaves out.
+TEST(ReferenceValues, PaddingMayShowWhatIsCropped) {
+  const auto padded = [](std::vector<float> values, std::int64_t before, std::int64_t after, PadMode mode) {
+    const auto size = static_cast<std::int64_t>(values.size());
+    const Model model = model_on(Pad{.pad = {before, after}, .mode = mode, .value = 9}, {DType::f32});
+    const auto y = run_reference(model, {Tensor::from_values(std::span<const float>(values), {1, 1, size}).value()});
+    return y ? floats_of(y->front()) : std::vector<float>{};
+  };
+  using Values = std::vector<float>;
+  EXPECT_EQ((Values{2, 1}), padded({1, 2}, -1, 1, PadMode::reflect));
+  EXPECT_EQ((Values{1}), padded({1, 2, 3}, -4, 2, PadMode::reflect));
+  EXPECT_EQ((Values{3, 2, 1, 2}), padded({1, 2, 3}, 2, -1, PadMode::reflect));
+  EXPECT_EQ((Values{3, 2}), padded({1, 2, 3}, 2, -3, PadMode::reflect));
+  EXPECT_EQ((Values{1, 1}), padded({1}, -4, 5, PadMode::replicate));
+  EXPECT_EQ((Values{1, 1, 1}), padded({1, 2}, 4, -3, PadMode::replicate));
+  EXPECT_EQ((Values{2, 3, 3}), padded({1, 2, 3}, -1, 1, PadMode::replicate));
+  EXPECT_EQ((Values{2, 2}), padded({1, 2}, -1, 1, PadMode::circular));
+  EXPECT_EQ((Values{9, 1}), padded({1, 2}, 1, -1, PadMode::constant));
+}
+
 TEST(ReferenceValues, AnIndexBufferChoosesRows) {
   GraphBuilder builder;
   const Edge x = builder.input("x");

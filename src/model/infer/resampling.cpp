@@ -175,29 +175,35 @@ Inferred infer(const ChannelShuffle& op, const Operands& operands) {
   return one(shape);
 }
 
-// Negative amounts crop first; reflect wants less than what is left, circular at most that.
+// Negative amounts crop. Reflected and replicated elements are those of the whole dimension, also where what is cropped
+// lies beyond it ([1, 2] padded by -2 and 1 is [1] or [2]); constant and circular padding goes around what is left.
 Inferred infer(const Pad& op, const Operands& operands) {
   Shape shape = operands.shape();
   if (op.pad.size() % 2 != 0 || op.pad.size() / 2 > shape.size()) {
     return misfit("pad: expected pairs for at most " + count_text(shape.size(), "dimension") + ", found " +
                   count_text(op.pad.size(), "number"));
   }
-  for (std::size_t i = 0; i < op.pad.size() / 2; ++i) {
+  const bool shows_edges = op.mode == PadMode::reflect || op.mode == PadMode::replicate;
+  // PyTorch looks at the channels, too.
+  const std::size_t pairs = op.pad.size() / 2;
+  if (shows_edges && pairs > 0 && pairs < shape.size() && shape[shape.size() - 1 - pairs] == 0) {
+    return misfit("expected sizes of at least 1, found " + shape_text(operands.shape()));
+  }
+  for (std::size_t i = 0; i < pairs; ++i) {
     std::int64_t& size = shape[shape.size() - 1 - i];
     const std::int64_t before = op.pad[2 * i];
     const std::int64_t after = op.pad[2 * i + 1];
     if (size == kUnknown) continue;
     const std::int64_t both = padded(size, before, after);
     const std::int64_t cropped = padded(size, std::min<std::int64_t>(before, 0), std::min<std::int64_t>(after, 0));
-    if (both < 0 || cropped < 0 || (op.mode != PadMode::constant && both < 1)) {
+    if (shows_edges ? size < 1 || both < 1 : both < 0 || cropped < 0) {
       return misfit("pad: nothing is left of " + shape_text(operands.shape()));
     }
     const std::int64_t most = std::max(before, after);
-    const bool fits = op.mode == PadMode::constant || (op.mode == PadMode::reflect && most < cropped) ||
-                      (op.mode == PadMode::circular && most <= cropped) ||
-                      (op.mode == PadMode::replicate && cropped > 0);
+    const std::int64_t room = op.mode == PadMode::circular ? cropped : size;
+    const bool fits = (op.mode != PadMode::reflect || most < room) && (op.mode != PadMode::circular || most <= room);
     if (!fits) {
-      return misfit("pad " + std::to_string(most) + " is too large for a size of " + std::to_string(cropped));
+      return misfit("pad " + std::to_string(most) + " is too large for a size of " + std::to_string(room));
     }
     size = both;
   }

@@ -279,7 +279,20 @@ Status compute(const Roll& op, const Call& call) {
   return {};
 }
 
-// Negative amounts crop first, in every mode; the rest of the dimension is what reflects, replicates or repeats.
+namespace {
+
+// The element of a dimension of `size` that a place of the padded one shows, -1 where it is padding of a constant.
+// Negative amounts crop: circular padding repeats what is left, the other modes look at the whole dimension.
+std::int64_t shown_element(PadMode mode, std::int64_t place, std::int64_t size, std::int64_t before,
+                           std::int64_t after) {
+  if (mode != PadMode::circular) return padded_source(mode, place - before, size);
+  const std::int64_t first = std::max<std::int64_t>(-before, 0);
+  const std::int64_t left = size - first - std::max<std::int64_t>(-after, 0);
+  return first + padded_source(mode, place - std::max<std::int64_t>(before, 0), left);
+}
+
+}  // namespace
+
 Status compute(const Pad& op, const Call& call) {
   const ConstArray in = call.input();
   const Array out = call.output();
@@ -292,12 +305,10 @@ Status compute(const Pad& op, const Call& call) {
       const std::size_t d = out.shape.size() - 1 - back;
       const std::int64_t before = 2 * back < op.pad.size() ? op.pad[2 * back] : 0;
       const std::int64_t after = 2 * back < op.pad.size() ? op.pad[2 * back + 1] : 0;
-      const std::int64_t cropped_before = std::max<std::int64_t>(-before, 0);
-      const std::int64_t cropped = in.shape[d] - cropped_before - std::max<std::int64_t>(-after, 0);
       const auto position = static_cast<std::int64_t>(rest % at(out.shape[d]));
-      const std::int64_t source = padded_source(op.mode, position - std::max<std::int64_t>(before, 0), cropped);
+      const std::int64_t source = shown_element(op.mode, position, in.shape[d], before, after);
       is_inside = is_inside && source >= 0;
-      if (is_inside) place += at(source + cropped_before) * step;
+      if (is_inside) place += at(source) * step;
       rest /= at(out.shape[d]);
       step *= at(in.shape[d]);
     }
@@ -326,14 +337,11 @@ Status compute(const PadAs& op, const Call& call) {
     bool is_inside = true;
     for (std::size_t d = rank; d-- > 0;) {
       const std::int64_t first = before(d);
-      const std::int64_t cropped_before = std::max<std::int64_t>(-first, 0);
       const std::int64_t after = out.shape[d] - in.shape[d] - first;
-      const std::int64_t cropped = in.shape[d] - cropped_before - std::max<std::int64_t>(-after, 0);
-      const std::int64_t position =
-          static_cast<std::int64_t>(rest % at(out.shape[d])) - std::max<std::int64_t>(first, 0);
-      const std::int64_t source = padded_source(op.mode, position, cropped);
+      const auto position = static_cast<std::int64_t>(rest % at(out.shape[d]));
+      const std::int64_t source = shown_element(op.mode, position, in.shape[d], first, after);
       is_inside = is_inside && source >= 0;
-      if (is_inside) place += at(source + cropped_before) * step;
+      if (is_inside) place += at(source) * step;
       rest /= at(out.shape[d]);
       step *= at(in.shape[d]);
     }

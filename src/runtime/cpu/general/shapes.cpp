@@ -201,42 +201,54 @@ Word fill_word(DType dtype, double value) noexcept {
   return word;
 }
 
-// Negative amounts crop first.
+// Negative amounts crop. Circular padding repeats what is left, the other modes look at the whole dimension.
 void add_pad(Builder& b, const Pad& op) {
   const Operand& from = b.input();
   const std::size_t rank = from.shape.size();
   std::vector<Mapping> mappings(rank);
   for (std::size_t d = 0; d < rank; ++d) {
     const std::size_t pair = 2 * (rank - 1 - d);
-    const std::int64_t before = pair < op.pad.size() ? op.pad[pair] : 0;
-    const std::int64_t after = pair < op.pad.size() ? op.pad[pair + 1] : 0;
-    const std::int64_t cropped = std::max<std::int64_t>(-before, 0);
-    const std::int64_t size = from.shape[d] - cropped - std::max<std::int64_t>(-after, 0);
-    const std::int64_t added = std::max<std::int64_t>(before, 0);
+    std::int64_t before = pair < op.pad.size() ? op.pad[pair] : 0;
+    std::int64_t after = pair < op.pad.size() ? op.pad[pair + 1] : 0;
     const std::int64_t stride = from.strides[d];
-    const std::int64_t first = cropped * stride;
+    std::int64_t size = from.shape[d];
+    std::int64_t first = 0;
+    if (op.mode == PadMode::circular) {
+      const std::int64_t cropped = std::max<std::int64_t>(-before, 0);
+      size -= cropped + std::max<std::int64_t>(-after, 0);
+      first = cropped * stride;
+      before = std::max<std::int64_t>(before, 0);
+      after = std::max<std::int64_t>(after, 0);
+    }
     const std::int64_t last = first + (size - 1) * stride;
+    // The places [-before, size + after), in front of the elements, among them and behind.
+    const std::int64_t end = size + after;
+    const std::int64_t inner = std::max<std::int64_t>(-before, 0);
+    const std::int64_t outer = std::max(-before, size);
+    const std::int64_t in_front = std::min<std::int64_t>(end, 0) + before;
+    const std::int64_t inside = std::min(end, size) - inner;
+    const std::int64_t behind = end - outer;
     Mapping& mapping = mappings[d];
     switch (op.mode) {
       case PadMode::constant:
-        mapping.push_outside(added);
-        mapping.push(size, first, stride);
-        mapping.push_outside(after);
+        mapping.push_outside(in_front);
+        mapping.push(inside, first + inner * stride, stride);
+        mapping.push_outside(behind);
         break;
       case PadMode::replicate:
-        mapping.push(added, first, 0);
-        mapping.push(size, first, stride);
-        mapping.push(after, last, 0);
+        mapping.push(in_front, first, 0);
+        mapping.push(inside, first + inner * stride, stride);
+        mapping.push(behind, last, 0);
         break;
       case PadMode::reflect:
-        mapping.push(added, first + added * stride, -stride);
-        mapping.push(size, first, stride);
-        mapping.push(after, last - stride, -stride);
+        mapping.push(in_front, first + before * stride, -stride);
+        mapping.push(inside, first + inner * stride, stride);
+        mapping.push(behind, last - (outer - size + 1) * stride, -stride);
         break;
       case PadMode::circular:
-        mapping.push(added, last - (added - 1) * stride, stride);
-        mapping.push(size, first, stride);
-        mapping.push(after, first, stride);
+        mapping.push(in_front, last - (before - 1) * stride, stride);
+        mapping.push(inside, first, stride);
+        mapping.push(behind, first, stride);
         break;
     }
   }
