@@ -126,6 +126,25 @@ for shape in ([], [4], [2, 3], [2, 3, 4, 5], [0, 3]):
     for dim in (-3, -1, 0, 1, 2, 5):
         add("softmax", {"dim": dim}, lambda: nn.Softmax(dim), shape)
 
+# Norms of pictures that are empty or of a single value. Affine instance norms of an empty batch are left out, where
+# torch trips over its own check, and those with statistics of other channels, which it notices where there are elements.
+for shape in ([2, 4, 3], [2, 4, 0], [0, 4, 3], [2, 4, 1], [1, 4, 1], [4, 3], [4, 0], [4, 1], [2, 1, 3], [2, 0, 3],
+              [0, 1, 0]):
+    for affine in (False, True):
+        for tracks in (False, True):
+            if affine and shape[0] == 0 or tracks and not affine and 4 not in shape:
+                continue
+            attributes = {"num_features": 4, "affine": affine, "track_running_stats": tracks}
+            add("instancenorm1d", attributes, lambda: nn.InstanceNorm1d(**attributes).eval(), shape)
+            add("instancenorm2d", attributes, lambda: nn.InstanceNorm2d(**attributes).eval(), shape + shape[-1:])
+for shape in ([2, 4], [1, 4], [0, 4], [2, 4, 1], [1, 4, 1], [0, 4, 1], [0, 4, 0], [2, 4, 0], [1, 4, 2], [1, 4, 1, 1]):
+    for groups in (1, 2, 4):
+        attributes = {"num_groups": groups, "num_channels": 4}
+        add("groupnorm", attributes, lambda: nn.GroupNorm(**attributes).eval(), shape)
+    attributes = {"num_features": 4, "track_running_stats": False}
+    add("batchnorm1d", attributes, lambda: nn.BatchNorm1d(**attributes).eval(), shape)
+    add("batchnorm2d", attributes, lambda: nn.BatchNorm2d(**attributes).eval(), shape)
+
 # What changes no shape.
 for shape in ([], [3], [0, 2], [2, 3, 4, 5]):
     add("relu", {}, lambda: nn.ReLU(), shape)

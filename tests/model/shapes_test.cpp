@@ -160,6 +160,14 @@ TEST(Shapes, ProblemsSayWhatWasExpectedAndFound) {
   EXPECT_EQ(problem(Add{}, {{1, 64, 8, 8}, {1, 32, 8, 8}}), "shapes [1, 64, 8, 8] and [1, 32, 8, 8] do not broadcast");
 }
 
+// PyTorch's kernel for CPUs gives an empty input back in the shape it had; those for GPUs and of meta tensors give the
+// shape that the next layer wants, and so do we.
+TEST(Shapes, NothingUnshuffledHasTheShapeOfTheRest) {
+  EXPECT_EQ(infer_shape(PixelUnshuffle{2}, {{{0, 3, 4, 6}}}).value(), (Shape{0, 12, 2, 3}));
+  EXPECT_EQ(infer_shape(PixelUnshuffle{2}, {{{3, 0, 6}}}).value(), (Shape{12, 0, 3}));
+  EXPECT_EQ(problem(PixelUnshuffle{2}, {{0, 3, 4, 5}}), "expected multiples of 2, found 5 in [0, 3, 4, 5]");
+}
+
 TEST(Shapes, UnknownSizesSpreadOnlyAsFarAsTheyMust) {
   EXPECT_EQ(infer_shape(Conv2d{.out_channels = 8, .kernel_size = 3}, {{{-1, 3, -1, 9}}}).value(),
             (Shape{-1, 8, -1, 7}));

@@ -329,6 +329,25 @@ TEST(General, PaddingAndRollingKeepNoTables) {
   EXPECT_TRUE(compiles_within(1 << 10, graph_of(Roll{.shifts = {-7, 3}, .dims = {0, 1}}, "roll"), {3, kMost}));
 }
 
+// In each of our backends, and with the layers around them: PyTorch normalises what is empty, and single values of
+// several items.
+TEST(General, NormsTakeEmptyPicturesAndSingleValues) {
+  for (const Shape& shape : {Shape{2, 4, 0}, Shape{0, 4, 3}, Shape{4, 0}, Shape{2, 0, 3}, Shape{0, 0}}) {
+    for (const bool has_channels : {false, true}) {
+      if (has_channels && std::ranges::find(shape, 4) == shape.end()) continue;
+      const InstanceNorm1d norm{.num_features = 4, .affine = has_channels, .track_running_stats = has_channels};
+      GraphBuilder g;
+      g.output("y", g.apply("", ReLU{}, g.apply("norm", norm, g.apply("", Neg{}, g.input("x")))));
+      expect_cpu_fits_reference(made_up_model(g.build().value()), made_up("x", shape), 0);
+    }
+  }
+  GraphBuilder g;
+  const Edge x = g.input("x", {-1, 4});
+  g.output("batch", g.apply("batch", BatchNorm1d{.num_features = 4, .track_running_stats = false}, x));
+  g.output("groups", g.apply("groups", GroupNorm{4, 4}, x));
+  expect_cpu_fits_reference(made_up_model(g.build().value()), made_up("x", {2, 4}));
+}
+
 // Every small padding that crops at one end and adds at the other; the operand lies in C order and across.
 TEST(General, PaddingCropsAsTheReferenceDoes) {
   int count = 0;

@@ -152,15 +152,19 @@ std::optional<std::int64_t> element_count(std::span<const std::int64_t> sizes) n
   return known ? count : kUnknown;
 }
 
-Result<Picture> picture(const Shape& shape, std::size_t spatial) {
+Result<Picture> picture_of_any_size(const Shape& shape, std::size_t spatial) {
   if (shape.size() != spatial + 1 && shape.size() != spatial + 2) {
     return wrong_rank(std::to_string(spatial + 1) + " or " + std::to_string(spatial + 2), shape);
   }
-  const std::size_t channels = shape.size() - spatial - 1;
-  for (std::size_t i = channels; i < shape.size(); ++i) {
+  return Picture{shape.size() - spatial - 1};
+}
+
+Result<Picture> picture(const Shape& shape, std::size_t spatial) {
+  RUSHLIGHT_TRY_ASSIGN(const Picture image, picture_of_any_size(shape, spatial));
+  for (std::size_t i = image.channels; i < shape.size(); ++i) {
     if (shape[i] == 0) return misfit("expected sizes of at least 1, found " + shape_text(shape));
   }
-  return Picture{channels};
+  return image;
 }
 
 Result<Shape> slide(Shape shape, std::size_t first, std::span<const Window> windows) {

@@ -57,11 +57,12 @@ Result<Shape> broadcast(const Shape& a, const Shape& b);
 // -1 when a size is not known, nullopt on overflow.
 std::optional<std::int64_t> element_count(std::span<const std::int64_t> sizes) noexcept;
 
-// Which dimensions of a picture-like tensor are spatial: [N, C, ...] or [C, ...] with `spatial` of them. Only the batch
-// may be empty.
+// Which dimensions of a picture-like tensor are spatial: [N, C, ...] or [C, ...] with `spatial` of them.
 struct Picture {
   std::size_t channels;  // index of the dimension; the spatial ones follow
 };
+Result<Picture> picture_of_any_size(const Shape& shape, std::size_t spatial);
+// Only the batch may be empty.
 Result<Picture> picture(const Shape& shape, std::size_t spatial);
 
 // One side of a window that slides over one dimension.

@@ -13,6 +13,15 @@ Status check_channels(std::int64_t expected, std::int64_t found, const Shape& sh
   return expected_found(count_text(static_cast<std::size_t>(expected), "channel"), std::to_string(found), shape);
 }
 
+// Statistics are of this many numbers: the sizes of `shape`, but `channels` of those in dimension 1. One has no
+// variance, says PyTorch.
+Status check_several(const Shape& shape, std::int64_t channels) {
+  Shape sizes = shape;
+  sizes[1] = channels;
+  if (element_count(sizes) != 1) return {};
+  return misfit("statistics want more than one value for each channel, found " + shape_text(shape));
+}
+
 // Batch norms of so many dimensions: "2 or 3", "4", "5", "2 or more".
 constexpr std::size_t kAnyRank = std::numeric_limits<std::size_t>::max();
 template <class Norm>
@@ -24,15 +33,19 @@ Inferred infer_batch_norm(const Norm& op, const Operands& operands, std::size_t 
     return wrong_rank(std::to_string(least) + (least == most ? "" : more), shape);
   }
   RUSHLIGHT_TRY(check_channels(op.num_features, shape[1], shape));
+  if (!op.track_running_stats) RUSHLIGHT_TRY(check_several(shape, 1));
   return one(shape);
 }
 
+// One that has neither weights nor statistics takes any number of channels, whatever num_features says.
 template <class Norm>
 Inferred infer_instance_norm(const Norm& op, const Operands& operands, std::size_t spatial) {
   RUSHLIGHT_TRY(check_float(operands));
   const Shape& shape = operands.shape();
-  RUSHLIGHT_TRY_ASSIGN(const Picture image, picture(shape, spatial));
-  RUSHLIGHT_TRY(check_channels(op.num_features, shape[image.channels], shape));
+  RUSHLIGHT_TRY_ASSIGN(const Picture image, picture_of_any_size(shape, spatial));
+  if (op.affine || op.track_running_stats) {
+    RUSHLIGHT_TRY(check_channels(op.num_features, shape[image.channels], shape));
+  }
   if (!op.track_running_stats) {
     const auto pixels = element_count(std::span(shape).subspan(image.channels + 1));
     if (!pixels) return overflows(shape);
@@ -88,6 +101,9 @@ Inferred infer(const GroupNorm& op, const Operands& operands) {
     return expected_found("a multiple of " + std::to_string(op.num_groups) + " channels", std::to_string(shape[1]),
                           shape);
   }
+  const auto pixels = element_count(std::span(shape).subspan(2));
+  if (pixels == 0) return misfit("expected pictures that are not empty, found " + shape_text(shape));
+  if (shape[1] != kUnknown) RUSHLIGHT_TRY(check_several(shape, shape[1] / op.num_groups));
   return one(shape);
 }
 
