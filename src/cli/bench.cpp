@@ -41,6 +41,7 @@ struct Row {
   std::string precision;
   std::int64_t threads = 1;
   double load_ms = 0;
+  std::vector<std::string> notes;
 
   // Operations a second: two for a multiply-add.
   [[nodiscard]] double speed(std::int64_t macs, double milliseconds) const {
@@ -106,8 +107,9 @@ Result<Shape> parse_shape(const std::string& input) {
   return shape;
 }
 
-// What is measured: made-up inputs of these shapes, or an array.
-Status set_input(const Context& context, const Options& options, const Model& model, BenchmarkOptions& how) {
+// What is measured: made-up inputs of these shapes, or an array, read as `run` reads it; `notes`: what was done to it.
+Status set_input(const Context& context, const Options& options, const Model& model, BenchmarkOptions& how,
+                 std::vector<std::string>& notes) {
   if (!options.input.empty() && is_shape(options.input)) {
     Result<Shape> parsed = parse_shape(options.input);
     if (!parsed) return std::move(parsed).error();
@@ -119,20 +121,17 @@ Status set_input(const Context& context, const Options& options, const Model& mo
     return {};
   }
   if (!options.input.empty()) {
-    Result<Tensor> array = read_npy(options.input, context.limits);
-    if (!array) {
-      Error error = with_path_suggestion(std::move(array).error(), options.input);
+    ItemInput items;
+    items.npy = options.input;
+    Result<Items> read = items.read_items(context, model.graph());
+    if (!read) {
+      Error error = std::move(read).error();
       const bool has_sizes = options.input.find_first_not_of("0123456789xX* ") == std::string::npos;
       if (has_sizes && error.finding.hint.empty()) error.finding.hint = "a shape is written 1,3,224,224";
       return error;
     }
-    const Shape own(array->shape().begin(), array->shape().end());
-    const Shape declared = model.graph().inputs().empty() ? Shape{} : model.graph().inputs()[0].shape;
-    if (declared.size() == own.size() + 1) array = with_batch(*array);  // as `run` takes it
-    if (!array) return std::move(array).error();
-    const Status fits = check_shape(model.graph(), options.input, own, array->shape());
-    if (!fits) return fits.error();
-    how.inputs = {*std::move(array)};
+    how.inputs = {std::move(read->tensor)};
+    notes = std::move(read->notes);
     return {};
   }
   // A named architecture leaves the size of its pictures open, and has one that its weights were trained for.
@@ -172,7 +171,7 @@ Result<Row> measure(Context& context, const Options& options, const std::string&
   how.session.tuning = tuning.tuning();
   ProgressBar progress;
   how.progress = &progress;
-  if (const Status set = set_input(context, options, *model, how); !set) return set.error();
+  if (const Status set = set_input(context, options, *model, how, row.notes); !set) return set.error();
   Result<Benchmark> report = benchmark(*model, how);
   if (!report) return std::move(report).error();
   row.benchmark = *std::move(report);
@@ -402,18 +401,24 @@ int run(Context& context, const Options& options) {
     }
   }
   if (const Status saved = tuning->save(); !saved) return give_up(saved.error());
+  std::vector<std::string> notes = rows.front().notes;  // of the one input of all rows
+  if (std::string note = tuning->note(); !note.empty()) notes.push_back(std::move(note));
   if (context.json) {
     JsonWriter json = begin_envelope("bench", options.model.model, true);
     json.key("results").begin_array();
     for (const Row& row : rows) write_row(json, options, row);
     json.end_array();
     tuning->write(json);
+    json.key("notes").begin_array();
+    for (const std::string& note : notes) json.string(note);
+    json.end_array();
     write_findings(json, {});
     print_envelope(context, json);
     return kGood;
   }
-  if (!context.quiet && !tuning->note().empty()) print_error(fmt::format("note: {}\n", tuning->note()));
-  if (!context.quiet) print(text_of(context, options, rows));
+  if (context.quiet) return kGood;
+  for (const std::string& note : notes) print_error(fmt::format("note: {}\n", note));
+  print(text_of(context, options, rows));
   return kGood;
 }
 

@@ -104,23 +104,7 @@ Result<Tensor> as_rows(const Tensor& input, std::vector<std::string>& notes) {
   return rows;
 }
 
-}  // namespace
-
-Result<Tensor> picture_item(const Tensor& pixels, ImageTransform transform, const Graph& graph, const Limits& limits,
-                            std::vector<std::string>& notes) {
-  const Shape declared = declared_shape(graph);
-  transform.channels = declared.size() == 4 ? std::max<std::int64_t>(declared[1], 0) : 0;
-  Result<Tensor> input = transform_image(pixels, transform, limits);
-  if (!input) return input;
-  const PictureForm form = form_for(graph, input->shape());
-  if (form.channels != 0 && form.channels != input->shape()[1]) {
-    transform.channels = form.channels;
-    input = transform_image(pixels, transform, limits);
-    if (!input) return input;
-  }
-  return form.as_row ? as_rows(*input, notes) : input;
-}
-
+// With a batch dimension of 1 in front.
 Result<Tensor> with_batch(const Tensor& item) {
   Shape shape(item.shape().begin(), item.shape().end());
   shape.insert(shape.begin(), 1);
@@ -129,6 +113,7 @@ Result<Tensor> with_batch(const Tensor& item) {
   return Tensor::view(item.storage(), item.dtype(), shape, strides, item.storage_offset());
 }
 
+// That the network takes `shape`, into which an array of shape `own` was made; the message names the array's own.
 Status check_shape(const Graph& graph, const std::string& file, std::span<const std::int64_t> own,
                    std::span<const std::int64_t> shape) {
   const Shape declared = declared_shape(graph);
@@ -145,6 +130,23 @@ Status check_shape(const Graph& graph, const std::string& file, std::span<const 
   finding.found = format_shape(own);
   if (has_channels_last(declared, shape)) finding.hint = "channels stand before height and width, as in torch";
   return Error::of(std::move(finding));
+}
+
+}  // namespace
+
+Result<Tensor> picture_item(const Tensor& pixels, ImageTransform transform, const Graph& graph, const Limits& limits,
+                            std::vector<std::string>& notes) {
+  const Shape declared = declared_shape(graph);
+  transform.channels = declared.size() == 4 ? std::max<std::int64_t>(declared[1], 0) : 0;
+  Result<Tensor> input = transform_image(pixels, transform, limits);
+  if (!input) return input;
+  const PictureForm form = form_for(graph, input->shape());
+  if (form.channels != 0 && form.channels != input->shape()[1]) {
+    transform.channels = form.channels;
+    input = transform_image(pixels, transform, limits);
+    if (!input) return input;
+  }
+  return form.as_row ? as_rows(*input, notes) : input;
 }
 
 Status check_given_shape(const Graph& graph, std::span<const std::int64_t> shape) {

@@ -1,5 +1,5 @@
-// The options by which `run` and `calibrate` find their inputs, and what reads them: an array, a set in IDX form, or
-// pictures.
+// The options by which `run` and `calibrate` find their inputs, and what reads them, for `bench` too: an array, a set in
+// IDX form, or pictures.
 #pragma once
 
 #include <span>
@@ -30,11 +30,6 @@ struct ItemInput {
   [[nodiscard]] Result<Items> read_items(const Context& context, const Graph& graph) const;
 };
 
-// With a batch dimension of 1 in front.
-Result<Tensor> with_batch(const Tensor& item);
-// That the network takes `shape`, into which an array of shape `own` was made; the message names the array's own.
-Status check_shape(const Graph& graph, const std::string& file, std::span<const std::int64_t> own,
-                   std::span<const std::int64_t> shape);
 // That the network takes the shape that was given as --input.
 Status check_given_shape(const Graph& graph, std::span<const std::int64_t> shape);
 // That the network takes what picture_item() made of a picture.

@@ -38,7 +38,7 @@ def npy(numbers, shape=None, dtype="<f4"):
     shape = (len(numbers),) if shape is None else shape
     head = "{'descr': '%s', 'fortran_order': False, 'shape': %r, }" % (dtype, shape)
     head = head.ljust(117) + "\n"
-    code = {"<f4": "f", "<i8": "q", "|u1": "B", "<c8": "d"}[dtype]  # complex64: zeros alone
+    code = {"<f2": "e", "<f4": "f", "<f8": "d", "|u1": "B", "<i4": "i", "<i8": "q", "<c8": "d"}[dtype]  # <c8: zeros
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + struct.pack(
         "<%d%s" % (len(numbers), code), *numbers)
 
@@ -945,6 +945,33 @@ class Envelope(unittest.TestCase):
             top = self.check("run", 0, *words, "--scale", "255")["outputs"][0]["top"]
             self.assertEqual([round(one["score"], 6) for one in top], [1, 0.2])
             self.assertEqual(self.check("run", 2, *words, "--resize", "2")["findings"][0]["code"], "ARG-IMAGE")
+
+    def test_bench_takes_the_arrays_that_run_takes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            array, spec = pathlib.Path(folder) / "x.npy", pathlib.Path(folder) / "net.json"
+            verbs = (("run",), ("bench", "--seconds", "0"))
+            for dtype, fits in (("<f2", True), ("<f8", True), ("|u1", True), ("<i4", True), ("<i8", True), ("<c8", False)):
+                array.write_bytes(npy([1, 0] * 392 if fits else [0] * 784, (1, 28, 28), dtype))
+                reports = [self.check(verb, 0 if fits else 2, CNN, "--spec", SPEC, "--input", array, *more)
+                           for verb, *more in verbs]
+                if fits:
+                    self.assertEqual([report["notes"] for report in reports], 2 * [["added a batch dimension of 1"]])
+                else:
+                    self.assertEqual(reports[0]["findings"], reports[1]["findings"])
+                    self.assertEqual(reports[0]["findings"][0]["code"], "ARG-INPUT")
+            # Of a network that takes indices; rows of an image for one that takes numbers.
+            weights = pathlib.Path(folder) / "w.safetensors"
+            weights.write_bytes(zeros_as_safetensors({"table.weight": [4, 3], "fc.weight": [2, 4]}))
+            for layers, wanted, dtypes in (([{"embedding": "table"}], {"shape": [4], "dtype": "int64"}, ("|u1", "<i4")),
+                                           ([{"linear": "fc", "bias": False}], {"shape": [4]}, ("<f8", "<i8"))):
+                spec.write_text(json.dumps({"schema": 1, "input": wanted, "layers": layers}))
+                for dtype in dtypes:
+                    array.write_bytes(npy([0, 1, 2, 3], (1, 4) if dtype != "<i8" else (1, 2, 2), dtype))
+                    for verb, *more in verbs:
+                        words = (spec, "--weights", weights, "--no-strict", "--input", array, *more)
+                        done, report = rushlight(verb, *words)
+                        self.assertEqual((done, report["notes"]), (0, ["flattened to [1, 4]"] if dtype == "<i8" else []),
+                                         report)
 
     def test_a_bench_of_what_is_no_number(self):
         with tempfile.TemporaryDirectory() as folder:
