@@ -240,7 +240,9 @@ Result<Items> read_array(const Context& context, const ItemInput& options, const
                         .file = escaped_file(options.npy)});
     }
     tensor = tensor->to(wanted);
-  } else if (tensor->dtype() != DType::f32 || options.pictures.says_transform()) {
+  } else if (info(array->dtype()).kind == DTypeKind::real && !options.pictures.says_transform()) {
+    tensor = tensor->to(DType::f32);  // floats of any width are what the network takes, not pixels that become it
+  } else {
     Result<ImageTransform> transform = options.pictures.transform(graph.preprocessing());
     if (!transform) return std::move(transform).error();
     if (tensor->dim() == 4) {

@@ -946,6 +946,18 @@ class Envelope(unittest.TestCase):
             self.assertEqual([round(one["score"], 6) for one in top], [1, 0.2])
             self.assertEqual(self.check("run", 2, *words, "--resize", "2")["findings"][0]["code"], "ARG-IMAGE")
 
+    def test_run_takes_floats_of_any_width_as_they_are(self):
+        with tempfile.TemporaryDirectory() as folder:
+            array = pathlib.Path(folder) / "x.npy"
+            tops = []
+            for dtype in ("<f4", "<f8", "<f2"):  # the spec divides pixels by 255
+                array.write_bytes(npy([k % 8 / 8 for k in range(784)], (1, 1, 28, 28), dtype))
+                tops.append(self.check("run", 0, CNN, "--spec", SPEC, "--input", array)["outputs"][0]["top"])
+            self.assertEqual(tops[1:], 2 * tops[:1])
+            array.write_bytes(npy([k % 8 * 32 for k in range(784)], (1, 1, 28, 28), "<f8"))
+            scaled = self.check("run", 0, CNN, "--spec", SPEC, "--input", array, "--scale", "256")["outputs"][0]["top"]
+            self.assertEqual(scaled, tops[0])
+
     def test_bench_takes_the_arrays_that_run_takes(self):
         with tempfile.TemporaryDirectory() as folder:
             array, spec = pathlib.Path(folder) / "x.npy", pathlib.Path(folder) / "net.json"
