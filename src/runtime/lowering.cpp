@@ -871,7 +871,9 @@ class Lowering {
     const Shape& sizes = shape(op.inputs[0]);
     Strides out = dense_like(sizes, view.strides);
     std::vector<bool> reversed(sizes.size(), flip.dims.empty());
-    for (const std::int64_t dim : flip.dims) reversed[place_of(dim, sizes.size())] = true;
+    for (const std::int64_t dim : flip.dims) {
+      if (!sizes.empty()) reversed[place_of(dim, sizes.size())] = true;  // dim 0 of a single number is none
+    }
     for (std::size_t i = 0; i < sizes.size() && product(sizes) > 0; ++i) {
       if (!reversed[i]) continue;
       view.offset += (sizes[i] - 1) * view.strides[i];

@@ -329,6 +329,21 @@ TEST(General, PaddingAndRollingKeepNoTables) {
   EXPECT_TRUE(compiles_within(1 << 10, graph_of(Roll{.shifts = {-7, 3}, .dims = {0, 1}}, "roll"), {3, kMost}));
 }
 
+// As PyTorch has it: a single number has a dimension 0, and a last one, for whoever names them.
+TEST(General, DimensionsOfSingleNumbersMayBeNamed) {
+  for (const std::int64_t dim : {0, -1}) {
+    GraphBuilder g;
+    const Edge x = g.apply("", Neg{}, g.input("x"));
+    g.output("flip", g.apply("", Flip{.dims = {dim}}, x));
+    g.output("amax", g.apply("", Amax{.dim = {dim}, .keepdim = true}, x));
+    g.output("amin", g.apply("", Amin{.dim = {dim}}, x));
+    g.output("softmax", g.apply("", Softmax{.dim = dim}, x));
+    g.output("squeeze", g.apply("", Squeeze{.dim = {dim}}, x));
+    g.output("transpose", g.apply("", Transpose{.dim0 = dim, .dim1 = 0}, x));
+    expect_cpu_fits_reference(made_up_model(g.build().value()), made_up("x", {}), 0);
+  }
+}
+
 // In each of our backends, and with the layers around them: PyTorch normalises what is empty, and single values of
 // several items.
 TEST(General, NormsTakeEmptyPicturesAndSingleValues) {

@@ -31,7 +31,7 @@ template <class Op>
 Inferred infer_extremum(const Op& op, const Operands& operands) {
   RUSHLIGHT_TRY_ASSIGN(const std::vector<std::size_t> gone, dimensions(op.dim, operands.shape()));
   for (const std::size_t dim : gone) {
-    if (operands.shape()[dim] == 0)
+    if (!operands.shape().empty() && operands.shape()[dim] == 0)
       return misfit("expected sizes of at least 1, found " + shape_text(operands.shape()));
   }
   return infer_reduction(op, operands);
