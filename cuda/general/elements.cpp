@@ -251,11 +251,10 @@ bool add_map(GeneralMaker& maker, const Mapped& mapped, const float* slopes, con
   return true;
 }
 
-// One slope, or one for each channel: dimension 1, of a vector the only one.
+// One slope, or one for each channel: dimension 1.
 bool add_prelu(GeneralMaker& maker) {
-  const std::size_t rank = maker.input().shape.size();
-  Strides strides(rank, 0);
-  if (maker.get<PReLU>().num_parameters > 1 && rank > 0) strides[rank > 1 ? 1 : 0] = 1;
+  Strides strides(maker.input().shape.size(), 0);
+  if (maker.get<PReLU>().num_parameters > 1) strides[1] = 1;
   return add_map(maker, {MapFunction::leaky_relu}, maker.parameter("weight"), strides);
 }
 

@@ -136,6 +136,18 @@ TEST(Shapes, ProblemsSayWhatWasExpectedAndFound) {
   EXPECT_EQ(problem(Conv2d{3, 8, 3}, {{1, 3, 0, 9}}), "expected sizes of at least 1, found [1, 3, 0, 9]");
   EXPECT_EQ(problem(MaxPool2d{.kernel_size = 3, .dilation = 2}, {{1, 3, 4, 9}}),
             "a window of 5x5 does not fit the padded input of 4x9");
+  EXPECT_EQ(problem(AvgPool3d{.kernel_size = 3, .stride = 2, .padding = 1}, {{1, 2, 4, 2, 5}}),
+            "a window of 3x3x3 is larger than the volume, found [1, 2, 4, 2, 5]");
+  EXPECT_EQ(problem(LPPool3d{.norm_type = 2, .kernel_size = 2, .ceil_mode = true}, {{2, 1, 4, 4}}),
+            "a window of 2x2x2 is larger than the volume, found [2, 1, 4, 4]");
+  EXPECT_EQ(problem(AvgPool3d{.kernel_size = 3, .stride = 2, .padding = 1}, {{1, 2, 4, 3, 5}}), "no problem");
+  EXPECT_EQ(problem(AvgPool2d{.kernel_size = 3, .stride = 2, .padding = 1}, {{1, 2, 2, 5}}), "no problem");
+  EXPECT_EQ(problem(PReLU{.num_parameters = 4}, {{4}}), "expected 4 channels, found 1 in [4]");
+  EXPECT_EQ(problem(PReLU{.num_parameters = 4}, {{2, 4}}), "no problem");
+  EXPECT_EQ(problem(Fold{.output_size = {4, 5}, .kernel_size = 1}, {{2, 0, 20}}),
+            "expected sizes of at least 1, found [2, 0, 20]");
+  EXPECT_EQ(problem(Softmax2d{}, {{2, 0, 3, 0}}), "no problem");
+  EXPECT_EQ(problem(Roll{.shifts = {1}, .dims = {0}}, {{}}), "expected an input of 1 or more dimensions, found []");
   EXPECT_EQ(problem(Linear{784, 10}, {{1, 3136}}), "expected 784 features, found 3136 in [1, 3136]");
   EXPECT_EQ(problem(Linear{784, 10}, {{}}), "expected an input of 1 or more dimensions, found []");
   EXPECT_EQ(problem(BatchNorm2d{32}, {{1, 16, 4, 4}}), "expected 32 channels, found 16 in [1, 16, 4, 4]");

@@ -38,6 +38,8 @@ std::optional<std::int64_t> places(std::int64_t size, const Window& window) noex
   return count;
 }
 
+}  // namespace
+
 std::string sides_text(std::span<const std::int64_t> sides) {
   std::string text;
   for (const std::int64_t side : sides) {
@@ -45,8 +47,6 @@ std::string sides_text(std::span<const std::int64_t> sides) {
   }
   return text;
 }
-
-}  // namespace
 
 Error misfit(std::string message, std::string expected, std::string found) {
   return Error::of({.category = Category::model,

@@ -214,6 +214,7 @@ Inferred infer(const Fold& op, const Operands& operands) {
   const std::optional<std::int64_t> taps = element_count(Shape{op.kernel_size.h, op.kernel_size.w});
   const std::optional<std::int64_t> columns = element_count(places);
   if (!taps || !columns) return overflows(in);
+  if (in[rows] == 0) return misfit("expected sizes of at least 1, found " + shape_text(in));
   if (in[rows] != kUnknown && in[rows] % *taps != 0) {
     return expected_found("a multiple of " + std::to_string(*taps), std::to_string(in[rows]), in);
   }

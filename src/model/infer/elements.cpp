@@ -166,8 +166,8 @@ Inferred infer(const PReLU& op, const Operands& operands) {
   RUSHLIGHT_TRY(check_float(operands));
   const Shape& shape = operands.shape();
   if (op.num_parameters == kFromWeights || op.num_parameters == 1) return one(shape);
-  // Channels are dimension 1; a vector counts as one item of them.
-  const std::int64_t channels = shape.size() > 1 ? shape[1] : shape.empty() ? 1 : shape[0];
+  // Channels are dimension 1; where there is none, there is one channel.
+  const std::int64_t channels = shape.size() > 1 ? shape[1] : 1;
   if (channels != kUnknown && channels != op.num_parameters) {
     return expected_found(count_text(static_cast<std::size_t>(op.num_parameters), "channel"), std::to_string(channels),
                           shape);
@@ -198,7 +198,7 @@ Inferred infer(const Softmin& op, const Operands& operands) {
 }
 Inferred infer(const Softmax2d&, const Operands& operands) {
   RUSHLIGHT_TRY(check_float(operands));
-  RUSHLIGHT_TRY(picture(operands.shape(), 2));
+  RUSHLIGHT_TRY(picture_of_any_size(operands.shape(), 2));
   return one(operands.shape());
 }
 

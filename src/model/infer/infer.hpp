@@ -83,5 +83,7 @@ Result<Pad> pad_of(const PadAs& op, const Shape& shape, const Shape& other);
 std::vector<std::int64_t> amounts(std::int64_t value);
 std::vector<std::int64_t> amounts(IntPair value);
 std::vector<std::int64_t> amounts(IntTriple value);
+// "3x3"; a question mark for a size that is not known.
+std::string sides_text(std::span<const std::int64_t> sides);
 
 }  // namespace rushlight::model

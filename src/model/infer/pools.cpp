@@ -39,11 +39,24 @@ Inferred infer_max(const Pool& op, const Operands& operands) {
   return with_indices(std::move(shape), operands);
 }
 
+// ATen/native/Pool.h: averages over volumes, and the LP pools that PyTorch makes of them, want volumes that are no
+// smaller than the window, whatever is padded and wherever a last window may begin. In one and two dimensions any will
+// do that the window fits with its padding.
+Status check_volume(const Shape& shape, std::span<const std::int64_t> kernel) {
+  for (std::size_t i = 0; kernel.size() == 3 && shape.size() >= 4 && i < 3; ++i) {
+    const std::int64_t size = shape[shape.size() - 3 + i];
+    if (size == kUnknown || size >= kernel[i]) continue;
+    return misfit("a window of " + sides_text(kernel) + " is larger than the volume, found " + shape_text(shape));
+  }
+  return {};
+}
+
 template <class Pool>
 Inferred infer_average(const Pool& op, const Operands& operands) {
   RUSHLIGHT_TRY(check_float(operands));
   RUSHLIGHT_TRY_ASSIGN(Shape shape, pool(operands.shape(), amounts(op.kernel_size), strides_of(op), amounts(op.padding),
                                          {}, op.ceil_mode));
+  RUSHLIGHT_TRY(check_volume(operands.shape(), amounts(op.kernel_size)));
   return one(std::move(shape));
 }
 
@@ -53,6 +66,7 @@ Inferred infer_lp(const Pool& op, const Operands& operands) {
   if (op.norm_type == 0) return misfit("norm_type: expected a number other than 0, found 0");
   RUSHLIGHT_TRY_ASSIGN(Shape shape,
                        pool(operands.shape(), amounts(op.kernel_size), strides_of(op), {}, {}, op.ceil_mode));
+  RUSHLIGHT_TRY(check_volume(operands.shape(), amounts(op.kernel_size)));
   return one(std::move(shape));
 }
 

@@ -396,6 +396,7 @@ Inferred infer(const Flip& op, const Operands& operands) {
 
 Inferred infer(const Roll& op, const Operands& operands) {
   RUSHLIGHT_TRY(dimensions(op.dims, operands.shape()));
+  if (operands.shape().empty() && !op.dims.empty()) return wrong_rank("1 or more", operands.shape());
   const std::size_t expected = op.dims.empty() ? 1 : op.dims.size();
   if (op.shifts.size() != expected) {
     return misfit("shifts: expected " + count_text(expected, "number") + ", found " + shape_text(op.shifts));

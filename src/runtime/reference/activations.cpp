@@ -71,7 +71,7 @@ Status compute(const RReLU& op, const Call& call) {
   return map(call, [&](double x) { return leaky(x, (op.lower + op.upper) / 2); });
 }
 
-// One weight, or one for each place of dimension 1; a vector is one item of channels.
+// One weight, or one for each place of dimension 1.
 Status compute(const PReLU&, const Call& call) {
   const std::span<const double> x = call.input().values;
   const std::span<const float> weight = call.parameter("weight");

@@ -250,13 +250,13 @@ void add_masked_fill(Builder& b, float value) {
             });
 }
 
-// One slope, or one for each channel: dimension 1, of a vector the only one.
+// One slope, or one for each channel: dimension 1.
 Status add_prelu(Builder& b) {
   RUSHLIGHT_TRY_ASSIGN(const std::span<const float> slopes, b.parameter("weight"));
   const Operand& x = b.input();
   const Operand& y = b.output();
   Strides slope_strides(x.shape.size(), 0);
-  if (slopes.size() > 1 && !x.shape.empty()) slope_strides[x.shape.size() > 1 ? 1 : 0] = 1;
+  if (slopes.size() > 1) slope_strides[1] = 1;
   const Lines<3> lines(y.shape, {y.strides, x.strides, slope_strides});
   add_lines(b, lines, kCheap,
             [=, x = x.tensor, y = y.tensor, step = lines.steps](auto places, std::size_t count, const Frame& frame) {
