@@ -174,6 +174,31 @@ TEST(Shapes, ProblemsSayWhatWasExpectedAndFound) {
 
 // PyTorch's kernel for CPUs gives an empty input back in the shape it had; those for GPUs and of meta tensors give the
 // shape that the next layer wants, and so do we.
+// Each as PyTorch 2.15 answers, whose checks of what is empty have no common rule.
+TEST(Shapes, NothingIsRefusedWhereItHasNoValue) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::string nothing = "expected sizes of at least 1, found [2, 0]";
+  for (const double order : {infinity, -infinity, -0.5, 0.0, 2.0}) {
+    const bool is_extremum = order < 0 || order == infinity;
+    EXPECT_EQ(problem(VectorNorm{.ord = order, .dim = {1}}, {{2, 0}}), is_extremum ? nothing : "no problem");
+    EXPECT_EQ(problem(VectorNorm{.ord = order}, {{2, 0}}), is_extremum ? nothing : "no problem");
+    EXPECT_EQ(problem(VectorNorm{.ord = order, .dim = {0}}, {{2, 0}}), "no problem");
+    EXPECT_EQ(problem(VectorNorm{.ord = order, .dim = {0}}, {{}}), "no problem");
+    EXPECT_EQ(problem(Normalize{.p = order}, {{2, 0}}), is_extremum ? nothing : "no problem");
+    EXPECT_EQ(problem(PairwiseDistance{.p = order}, {{2, 0}, {2, 0}}), is_extremum ? nothing : "no problem");
+    EXPECT_EQ(problem(PairwiseDistance{.p = order}, {{0, 2}, {0, 2}}), "no problem");
+  }
+  const LSTM lstm{.input_size = 3, .hidden_size = 4};
+  const std::string timeless = "expected at least one step of time, found ";
+  EXPECT_EQ(problem(lstm, {{0, 2, 3}}), timeless + "[0, 2, 3]");
+  EXPECT_EQ(problem(lstm, {{0, 3}}), timeless + "[0, 3]");
+  EXPECT_EQ(problem(lstm, {{2, 0, 3}}), "no problem");
+  EXPECT_EQ(problem(GRU{.input_size = 3, .hidden_size = 4, .batch_first = true}, {{2, 0, 3}}), timeless + "[2, 0, 3]");
+  EXPECT_EQ(problem(RNN{.input_size = 3, .hidden_size = 4, .batch_first = true}, {{0, 2, 3}}), "no problem");
+  EXPECT_EQ(problem(CrossMapLRN2d{.size = 3}, {{2, 0, 3, 3}}), "expected sizes of at least 1, found [2, 0, 3, 3]");
+  EXPECT_EQ(problem(CrossMapLRN2d{.size = 3}, {{0, 2, 0, 3}}), "no problem");
+}
+
 TEST(Shapes, NothingUnshuffledHasTheShapeOfTheRest) {
   EXPECT_EQ(infer_shape(PixelUnshuffle{2}, {{{0, 3, 4, 6}}}).value(), (Shape{0, 12, 2, 3}));
   EXPECT_EQ(infer_shape(PixelUnshuffle{2}, {{{3, 0, 6}}}).value(), (Shape{12, 0, 3}));

@@ -67,6 +67,17 @@ TEST(ReferenceValues, PaddingMayShowWhatIsCropped) {
   EXPECT_EQ((Values{9, 1}), padded({1, 2}, 1, -1, PadMode::constant));
 }
 
+TEST(ReferenceValues, BagsOfAMatrixHoldIndices) {
+  StateDict state;
+  state.insert("op.weight", tensor_of({1, 2, 3, 4}, {2, 2}));
+  const Model model = model_on(EmbeddingBag{.num_embeddings = 2, .embedding_dim = 2}, {DType::i64}, state);
+  const auto none = run_reference(model, {indices_of({}, {0, 3})}).value();
+  EXPECT_EQ((Shape{0, 2}), Shape(none[0].shape().begin(), none[0].shape().end()));
+  const auto refused = run_reference(model, {indices_of({}, {2, 0})});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ("layer 'op': expected bags that are not empty, found [2, 0]", refused.error().finding.message);
+}
+
 TEST(ReferenceValues, AnIndexBufferChoosesRows) {
   GraphBuilder builder;
   const Edge x = builder.input("x");

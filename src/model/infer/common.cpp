@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -116,6 +117,16 @@ Result<std::vector<std::size_t>> dimensions(const Shape& dims, const Shape& shap
     found.push_back(index);
   }
   return found;
+}
+
+Status check_norm_of(const Shape& dims, double order, const Shape& shape) {
+  RUSHLIGHT_TRY_ASSIGN(const std::vector<std::size_t> gone, dimensions(dims, shape));
+  const bool is_extremum = order < 0 || std::isinf(order);
+  for (const std::size_t dim : gone) {
+    if (!is_extremum || shape.empty() || shape[dim] != 0) continue;
+    return misfit("expected sizes of at least 1, found " + shape_text(shape));
+  }
+  return {};
 }
 
 Result<Shape> broadcast(const Shape& a, const Shape& b) {

@@ -52,6 +52,8 @@ Status check_mask(const Operands& operands, std::size_t i);
 Result<std::size_t> dimension(std::string_view name, std::int64_t dim, const Shape& shape);
 // Each in range, none twice. Empty: all of them.
 Result<std::vector<std::size_t>> dimensions(const Shape& dims, const Shape& shape);
+// That numbers along these dimensions have a norm of this order: of nothing there is none that is negative or infinite.
+Status check_norm_of(const Shape& dims, double order, const Shape& shape);
 // NumPy's broadcasting: aligned at the last dimension, sizes equal or one of them 1.
 Result<Shape> broadcast(const Shape& a, const Shape& b);
 // -1 when a size is not known, nullopt on overflow.

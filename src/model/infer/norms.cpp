@@ -123,12 +123,13 @@ Inferred infer(const LocalResponseNorm&, const Operands& operands) {
 Inferred infer(const CrossMapLRN2d&, const Operands& operands) {
   RUSHLIGHT_TRY(check_float(operands));
   if (operands.shape().size() != 4) return wrong_rank("4", operands.shape());
+  if (operands.shape()[1] == 0) return misfit("expected sizes of at least 1, found " + shape_text(operands.shape()));
   return one(operands.shape());
 }
 
 Inferred infer(const Normalize& op, const Operands& operands) {
   RUSHLIGHT_TRY(check_float(operands));
-  RUSHLIGHT_TRY(dimension("dim", op.dim, operands.shape()));
+  RUSHLIGHT_TRY(check_norm_of({op.dim}, op.p, operands.shape()));
   return one(operands.shape());
 }
 

@@ -88,6 +88,7 @@ Inferred infer(const Var& op, const Operands& operands) {
   return infer_reduction(op, operands);
 }
 Inferred infer(const VectorNorm& op, const Operands& operands) {
+  RUSHLIGHT_TRY(check_norm_of(op.dim, op.ord, operands.shape()));
   return infer_reduction(op, operands);
 }
 Inferred infer(const LogSumExp& op, const Operands& operands) {
@@ -135,6 +136,8 @@ Inferred infer(const CosineSimilarity& op, const Operands& operands) {
   return infer_distance(op, operands, {op.dim}, false);
 }
 Inferred infer(const PairwiseDistance& op, const Operands& operands) {
+  RUSHLIGHT_TRY_ASSIGN(const Shape both, broadcast(operands.shape(0), operands.shape(1)));
+  RUSHLIGHT_TRY(check_norm_of({-1}, op.p, both));
   return infer_distance(op, operands, {-1}, op.keepdim);
 }
 

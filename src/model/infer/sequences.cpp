@@ -44,6 +44,8 @@ Inferred infer_recurrent(const Rnn& op, const Operands& operands, std::size_t st
   const std::int64_t size = proj_size > 0 ? proj_size : op.hidden_size;
   if (proj_size > 0 && proj_size >= op.hidden_size) return misfit("proj_size must be smaller than hidden_size");
   const std::int64_t batch = in.size() == 2 ? kUnknown : in[op.batch_first ? 0 : 1];
+  const std::int64_t length = in.size() == 3 && op.batch_first ? in[1] : in[0];
+  if (length == 0) return misfit("expected at least one step of time, found " + shape_text(in));
   const auto state_shape = [&](std::int64_t columns) {
     Shape shape = {op.num_layers * directions};
     if (in.size() == 3) shape.push_back(batch);
@@ -93,6 +95,7 @@ Inferred infer(const EmbeddingBag& op, const Operands& operands) {
   const Shape& in = operands.shape();
   if (in.size() == 2) {
     if (operands.inputs.size() > 2) return misfit("a matrix has no offsets");
+    if (in[1] == 0) return misfit("expected bags that are not empty, found " + shape_text(in));
     if (operands.inputs.size() == 2) {
       RUSHLIGHT_TRY(check_float(operands, 1));
       RUSHLIGHT_TRY(check_shape("weights", in, operands.shape(1)));
