@@ -368,9 +368,12 @@ class Measurement:
             say(f"note: other programs kept {others:.1f} processors busy; these figures are not to be quoted")
 
     def first_result(self, name, threads):
-        """Fresh processes, one at a time."""
+        """Fresh processes, one at a time, with their files in the cache of pages: who reads weights first would pay for
+        the disk, where a system takes pages back that nobody has used for a while."""
         taken = {}
         for _ in range(self.settings.first_rounds):
+            for path in (self.settings.folder / name).iterdir():
+                path.read_bytes()
             for rival in self.rivals_of_first(name):
                 child = self.start(rival, name, 1, threads, skips=False)
                 if child is None:
