@@ -199,8 +199,7 @@ class ThreadPool final : public Executor {
 
   // A worker whose own processor is busy just when it is woken (with the client that sent the request, say) is put on
   // the processor of the thread that wakes it, and then both stay there: on two processors for 90 ms, with each run as
-  // long as on one thread or longer. To sleep does not help: the kernel looks for an idle processor only where it
-  // expects one, and did not while both had been busy before.
+  // long as on one thread or longer. To sleep does not help: it was woken there again.
   void leave_runners_processor(std::chrono::steady_clock::time_point& last_move) const noexcept {
     const int runner = runner_processor_.load(std::memory_order_relaxed);
     if (runner < 0 || runner != this_processor()) return;

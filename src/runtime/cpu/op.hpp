@@ -63,8 +63,8 @@ class Op {
 
   // An element that is read or written costs as much as so many operations on registers: with AVX-512 a core of 2022
   // does 120 of them in a nanosecond and moves 11 to 15 floats between L2 and registers. Steps that only move elements
-  // are cut early, too, since what each thread wrote in the step before lies in its own core's cache: where two cores
-  // had no cache in common one thread took four times as long to pool what both had made.
+  // are cut early, too, since what each thread wrote in the step before lies in its own core's cache: one thread took
+  // up to four times as long to pool what both had made.
   static constexpr double kPerElement = 8;
 
   std::size_t task_count_ = 0;
