@@ -23,16 +23,6 @@ std::int64_t elements(std::span<const std::int64_t> shape) noexcept {
   return product;
 }
 
-std::int64_t taps(std::int64_t kernel) noexcept {
-  return kernel;
-}
-std::int64_t taps(IntPair kernel) noexcept {
-  return kernel.h * kernel.w;
-}
-std::int64_t taps(IntTriple kernel) noexcept {
-  return kernel.d * kernel.h * kernel.w;
-}
-
 template <class Op>
 constexpr bool kIsConvolution = std::is_same_v<Op, Conv1d> || std::is_same_v<Op, Conv2d> || std::is_same_v<Op, Conv3d>;
 template <class Op>

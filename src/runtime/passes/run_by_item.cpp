@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "model/macs.hpp"
 #include "runtime/general.hpp"
 
 namespace rushlight::runtime {
@@ -64,16 +65,6 @@ void for_each_operand(AnyStep& step, const F& f) {
   if (general == nullptr) return;
   for (auto& operand : general->inputs) f(operand);
   for (auto& operand : general->outputs) f(operand);
-}
-
-constexpr std::int64_t taps_of(std::int64_t kernel) {
-  return kernel;
-}
-constexpr std::int64_t taps_of(const IntPair& kernel) {
-  return kernel.h * kernel.w;
-}
-constexpr std::int64_t taps_of(const IntTriple& kernel) {
-  return kernel.d * kernel.h * kernel.w;
 }
 
 class Split {
@@ -159,7 +150,7 @@ class Split {
     std::uint64_t bytes = 0;
     const auto look_at = [&](const auto* conv) {
       if (conv == nullptr) return;
-      bytes = bytes_of(conv->in_channels / conv->groups * conv->out_channels * taps_of(conv->kernel_size));
+      bytes = bytes_of(conv->in_channels / conv->groups * conv->out_channels * model::taps(conv->kernel_size));
     };
     look_at(step.op.get_if<ConvTranspose1d>());
     look_at(step.op.get_if<ConvTranspose2d>());
