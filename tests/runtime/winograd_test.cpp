@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/cpu/conv_choice.hpp"
+#include "runtime/cpu/winograd.hpp"
 #include "runtime/networks.hpp"
 
 namespace rushlight::test {
@@ -64,8 +65,8 @@ TEST(Winograd, IsChosenWhereItPaysAndInItsPrecision) {
   EXPECT_EQ(ConvAlgorithm::direct, chosen(conv(512, 512), {1, 512, 5, 5}, Precision::fast));
   EXPECT_EQ(ConvAlgorithm::direct, chosen(conv(3, 64), {1, 3, 224, 224}, Precision::fast));
   // Where products take longer and bytes do not, larger weights pay earlier.
-  EXPECT_EQ(ConvAlgorithm::direct, chosen(conv(512, 512), {1, 512, 7, 7}, Precision::strict));
-  EXPECT_EQ(ConvAlgorithm::winograd2x4, chosen(conv(512, 512), {1, 512, 7, 7}, Precision::strict, kMiddle));
+  EXPECT_EQ(ConvAlgorithm::direct, chosen(conv(512, 512), {1, 512, 6, 6}, Precision::strict));
+  EXPECT_EQ(ConvAlgorithm::winograd2, chosen(conv(512, 512), {1, 512, 6, 6}, Precision::strict, kMiddle));
   EXPECT_EQ(ConvAlgorithm::winograd2x4, chosen(conv(256, 256), {1, 256, 14, 14}, Precision::fast));
   EXPECT_EQ(ConvAlgorithm::winograd4, chosen(conv(256, 256), {1, 256, 14, 14}, Precision::fast, kMiddle));
   for (const Precision precision : {Precision::strict, Precision::fast}) {
@@ -81,6 +82,37 @@ TEST(Winograd, IsChosenWhereItPaysAndInItsPrecision) {
   Conv2d grouped = conv(64, 64);
   grouped.groups = 2;
   EXPECT_EQ(ConvAlgorithm::direct, chosen(grouped, {1, 64, 56, 56}, Precision::fast));
+}
+
+TEST(Winograd, TilesAtEdgesLeaveOutTheProductsTheyDoWithout) {
+  using runtime::cpu::WinogradGrid;
+  const auto products = [](const WinogradGrid& grid) {
+    std::size_t sum = 0;
+    for (std::size_t position = 0; position < grid.tiling.positions(); ++position) {
+      const WinogradGrid::Groups groups = grid.groups_for(position);
+      for (std::size_t group = groups.first; group < groups.last; ++group) {
+        sum += grid.tiles_in(static_cast<WinogradGrid::Group>(group));
+      }
+    }
+    return sum;
+  };
+  // A whole line of F(4) takes 6 products for 4 outputs; 1 to 3 that are left take 2 more than they are.
+  EXPECT_EQ(12U * 12U, products({{4, 4}, 8, 8}));
+  EXPECT_EQ(15U * 15U, products({{4, 4}, 9, 9}));
+  EXPECT_EQ(16U * 17U, products({{4, 4}, 10, 11}));
+  EXPECT_EQ(11U * 16U, products({{2, 4}, 5, 10}));
+  EXPECT_EQ(15U * 15U, products({{2, 2}, 7, 7}));
+  EXPECT_EQ(18U * 18U, products({{2, 2, 2}, 7, 7}));
+  EXPECT_EQ(3U * 3U, products({{4, 4}, 1, 1}));
+  for (const WinogradGrid grid : {WinogradGrid{{4, 4}, 14, 13}, {{2, 4}, 7, 5}, {{2, 2, 2}, 8, 9}}) {
+    std::size_t tiles[WinogradGrid::kGroups] = {};
+    for (std::size_t y = 0; y < grid.down(); ++y) {
+      for (std::size_t x = 0; x < grid.across(); ++x) ++tiles[grid.group_of(y, x)];
+    }
+    for (std::size_t group = 0; group < WinogradGrid::kGroups; ++group) {
+      EXPECT_EQ(tiles[group], grid.tiles_in(static_cast<WinogradGrid::Group>(group))) << group;
+    }
+  }
 }
 
 TEST(Winograd, PicturesThatAreNoWholeNumberOfTiles) {

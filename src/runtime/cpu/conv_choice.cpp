@@ -61,12 +61,18 @@ double cost_of(ConvAlgorithm algorithm, double images, double height, double wid
   const WinogradTiling tiling = winograd_form(algorithm)->tiling;
   const Costs& costs = kCosts[static_cast<std::size_t>(algorithm)];
   const double product = cost_of_product(winograd_chain(algorithm, static_cast<std::size_t>(in)));
-  const auto positions = static_cast<double>(tiling.positions());
-  const double tiles = images * std::ceil(height / static_cast<double>(tiling.outputs_down)) *
-                       std::ceil(width / static_cast<double>(tiling.outputs_across));
-  const double operations = product * 2 * rows_of(tiles) * in * out + tiles * (costs.input * in + costs.output * out);
+  const WinogradGrid grid{tiling, static_cast<std::size_t>(height), static_cast<std::size_t>(width)};
+  double operations = 0;
+  for (std::size_t position = 0; position < tiling.positions(); ++position) {
+    const WinogradGrid::Groups groups = grid.groups_for(position);
+    double tiles = 0;
+    for (std::size_t group = groups.first; group < groups.last; ++group) {
+      tiles += images * static_cast<double>(grid.tiles_in(static_cast<WinogradGrid::Group>(group)));
+    }
+    operations += product * 2 * rows_of(tiles) * in * out + tiles * (costs.input * in + costs.output * out);
+  }
   const double bytes = costs.weight * sizeof(float) * in * out;
-  return beside(positions * operations, static_cast<double>(tiling.filters()) * bytes, memory);
+  return beside(operations, static_cast<double>(tiling.filters()) * bytes, memory);
 }
 
 }  // namespace

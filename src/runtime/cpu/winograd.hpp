@@ -43,6 +43,68 @@ struct WinogradTiling {
     return (row < 4 ? row : 3) * 4 + (column < 4 ? column : 3);
   }
 };
+// The tiles of a picture's outputs. The last of a line or column may have fewer outputs than the others: 14 outputs are
+// 4 + 4 + 4 + 2. It then has less to multiply, by the same weights.
+struct WinogradGrid {
+  // By which of a tile's sides are cut off. Tiles that need a position are of groups in a row.
+  enum Group : std::size_t { corner, bottom, inner, right, kGroups };
+
+  WinogradTiling tiling;
+  std::size_t height;  // outputs
+  std::size_t width;
+
+  [[nodiscard]] constexpr std::size_t down() const noexcept { return tiles_of(height, tiling.outputs_down); }
+  [[nodiscard]] constexpr std::size_t across() const noexcept { return tiles_of(width, tiling.outputs_across); }
+  [[nodiscard]] constexpr std::size_t rows_left() const noexcept { return height % tiling.outputs_down; }
+  [[nodiscard]] constexpr std::size_t columns_left() const noexcept { return width % tiling.outputs_across; }
+
+  [[nodiscard]] constexpr Group group_of(std::size_t tile_down, std::size_t tile_across) const noexcept {
+    const bool is_low = (tile_down + 1) * tiling.outputs_down > height;
+    const bool is_narrow = (tile_across + 1) * tiling.outputs_across > width;
+    if (is_low) return is_narrow ? corner : bottom;
+    return is_narrow ? right : inner;
+  }
+  // Tiles of a picture.
+  [[nodiscard]] constexpr std::size_t tiles_in(Group group) const noexcept {
+    const bool is_low = group == corner || group == bottom;
+    const bool is_narrow = group == corner || group == right;
+    const std::size_t rows = is_low ? rows_left() != 0 : height / tiling.outputs_down;
+    const std::size_t columns = is_narrow ? columns_left() != 0 : width / tiling.outputs_across;
+    return rows * columns;
+  }
+  struct Groups {
+    std::size_t first;
+    std::size_t last;  // the one behind the last
+  };
+  [[nodiscard]] constexpr Groups groups_for(std::size_t position) const noexcept {
+    const bool low = needs(tiling.outputs_down, rows_left(), position / tiling.columns());
+    const bool narrow = needs(tiling.outputs_across, columns_left(), position % tiling.columns());
+    if (low) return narrow ? Groups{corner, kGroups} : Groups{bottom, right};
+    return narrow ? Groups{inner, kGroups} : Groups{inner, right};
+  }
+  // Whether its tiles go through the transforms of F(2) along a line or column of F(4)'s (WinogradKernels).
+  [[nodiscard]] constexpr bool is_short_down(Group group) const noexcept {
+    return (group == corner || group == bottom) && rows_left() * 2 <= tiling.outputs_down;
+  }
+  [[nodiscard]] constexpr bool is_short_across(Group group) const noexcept {
+    return (group == corner || group == right) && columns_left() * 2 <= tiling.outputs_across;
+  }
+
+ private:
+  static constexpr std::size_t tiles_of(std::size_t outputs, std::size_t each) noexcept {
+    return (outputs + each - 1) / each;
+  }
+  // Whether the first `left` outputs of `whole` need this position of a line (kernels/winograd.inc); none are left
+  // where there are whole tiles alone.
+  [[nodiscard]] constexpr bool needs(std::size_t whole, std::size_t left, std::size_t position) const noexcept {
+    if (left == 0) return true;
+    if (tiling.stride == 2) return position != 2 && position != 4;
+    if (whole == 4 && left <= 2 && (position == 3 || position == 4)) return false;
+    const bool is_infinity = position + 1 == whole + 2;
+    return !is_infinity || (whole == 4 && left == 2);
+  }
+};
+
 // The ways there are, each with what belongs to it.
 struct WinogradForm {
   ConvAlgorithm algorithm;

@@ -1,5 +1,6 @@
 // A 3x3 convolution by Winograd's minimal filtering: block after block of tiles through transform, products, transform.
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -24,6 +25,7 @@ constexpr std::size_t kMostBlockTiles = 384;
 constexpr std::size_t kMostBlockBytes = std::size_t{8} << 20;
 // Arrays in scratch begin a cache line off a multiple of 4 KiB from each other, or all would fall on the same lines.
 constexpr std::size_t kSkewFloats = 16;
+constexpr std::size_t kMostPositions = 36;
 
 class WinogradOp final : public Op {
  public:
@@ -58,9 +60,9 @@ class WinogradOp final : public Op {
     out_width_ = static_cast<std::size_t>(output.w);
     destination_ = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
-    tiles_down_ = parts_of(out_height_, tiling_.outputs_down);
-    tiles_across_ = parts_of(out_width_, tiling_.outputs_across);
-    tiles_ = static_cast<std::size_t>(output.n) * tiles_down_ * tiles_across_;
+    grid_ = {tiling_, out_height_, out_width_};
+    for (std::size_t position = 0; position < positions_; ++position) groups_[position] = grid_.groups_for(position);
+    tiles_ = static_cast<std::size_t>(output.n) * grid_.down() * grid_.across();
     cut_tasks(context.slots);
     operations_ = 18.0 * static_cast<double>(output.rows()) * static_cast<double>(channels_ * outputs_);
     return true;
@@ -73,37 +75,37 @@ class WinogradOp final : public Op {
     const Range panels = part_range(task % parts_, panels_, part_panels_);
     const std::size_t count = tiles.last - tiles.first;
     const Scratch scratch = scratch_in(memory);
-    place_tiles(tiles, tensors[input_], scratch);
-    kernels_.input({.pixels = scratch.pixels,
-                    .tile_count = count,
-                    .channels = channels_,
-                    .output = scratch.transformed,
-                    .position_pitch = transformed_pitch_,
-                    .odd = scratch.odd});
+    const GroupBounds bounds = place_tiles(tiles, tensors[input_], scratch);
+    for_groups(bounds, [&](const WinogradKernels::Transforms& transforms, std::size_t first, std::size_t tile_count) {
+      transforms.input({.pixels = scratch.pixels + first * positions_,
+                        .tile_count = tile_count,
+                        .channels = channels_,
+                        .output = scratch.transformed + first * channels_,
+                        .position_pitch = transformed_pitch_,
+                        .odd = scratch.odd + first});
+    });
     for (std::size_t t = 0; t < count; ++t) scratch.rows[t] = scratch.transformed + t * channels_;
     GemmCall gemm;
-    gemm.rows = scratch.rows;
-    gemm.row_pitch = gemm.row_count = count;
     gemm.segments = 1;
     gemm.segment_length = channels_;
     gemm.chain = chain_;
     gemm.panel_count = 1;
     gemm.columns = gemm.output_stride = gemm_.width;
     WinogradOutputCall output;
-    output.input = scratch.products;
     output.position_pitch = products_pitch_;
     output.width = gemm_.width;
-    output.tiles = scratch.tiles;
-    output.odd = scratch.odd;
-    output.tile_count = count;
     output.line = out_width_;
     static_cast<Destination&>(output) = destination_;
     for (std::size_t panel = panels.first; panel < panels.last; ++panel) {
       const float* weights = weights_->data() + panel * tiling_.filters() * channels_ * gemm_.width;
       for (std::size_t position = 0; position < positions_; ++position) {
+        const std::size_t first = bounds[groups_[position].first];
+        gemm.row_pitch = gemm.row_count = bounds[groups_[position].last] - first;
+        if (gemm.row_count == 0) continue;
+        gemm.rows = scratch.rows + first;
         gemm.row_shift = position * transformed_pitch_;
         gemm.weights = weights + tiling_.filter_of(position) * channels_ * gemm_.width;
-        gemm.output = scratch.products + position * products_pitch_;
+        gemm.output = scratch.products + position * products_pitch_ + first * gemm_.width;
         gemm_.run(gemm);
       }
       const std::size_t column = panel * gemm_.width;
@@ -111,7 +113,13 @@ class WinogradOp final : public Op {
       output.bias = bias_ == nullptr ? nullptr : bias_->data() + column;
       output.output = tensors[output_] + column;
       output.residual = residual_ == kNone ? nullptr : tensors[residual_] + column;
-      kernels_.output(output);
+      for_groups(bounds, [&](const WinogradKernels::Transforms& transforms, std::size_t first, std::size_t tile_count) {
+        output.input = scratch.products + first * gemm_.width;
+        output.tiles = scratch.tiles + first;
+        output.odd = scratch.odd + first;
+        output.tile_count = tile_count;
+        transforms.output(output);
+      });
     }
     const std::size_t first = panels.first * gemm_.width;
     const std::size_t last = std::min(outputs_, panels.last * gemm_.width);
@@ -197,26 +205,67 @@ class WinogradOp final : public Op {
   }
   [[nodiscard]] Scratch scratch_in(std::byte* memory) const noexcept { return lay_out(memory).first; }
 
+  // Group after group of a block's tiles: where each begins, and the end.
+  using GroupBounds = std::array<std::size_t, WinogradGrid::kGroups + 1>;
+
+  template <class Run>
+  void for_groups(const GroupBounds& bounds, const Run& run) const noexcept {
+    for (std::size_t g = 0; g < WinogradGrid::kGroups; ++g) {
+      if (bounds[g + 1] == bounds[g]) continue;
+      const auto group = static_cast<WinogradGrid::Group>(g);
+      run(kernels_.transforms[grid_.is_short_down(group)][grid_.is_short_across(group)], bounds[g],
+          bounds[g + 1] - bounds[g]);
+    }
+  }
+
   // Output pixels of each tile, and pointers to its input pixels.
-  void place_tiles(const Range& tiles, const float* input, const Scratch& scratch) const noexcept {
-    const float** pixel = scratch.pixels;
-    for (std::size_t t = tiles.first; t < tiles.last; ++t) {
-      const std::size_t across = t % tiles_across_ * tiling_.outputs_across;
-      const std::size_t down = t / tiles_across_ % tiles_down_ * tiling_.outputs_down;
-      const std::size_t image = t / tiles_across_ / tiles_down_;
-      scratch.tiles[t - tiles.first] = {
-          .pixel = (image * out_height_ + down) * out_width_ + across,
-          .rows = static_cast<unsigned>(std::min(tiling_.outputs_down, out_height_ - down)),
-          .columns = static_cast<unsigned>(std::min(tiling_.outputs_across, out_width_ - across))};
-      for (std::size_t y = 0; y < tiling_.rows(); ++y) {
-        const std::int64_t h = static_cast<std::int64_t>(down * tiling_.stride + y) - padding_.h;
-        const bool row_inside = h >= 0 && h < in_height_;
-        const std::int64_t line = (static_cast<std::int64_t>(image) * in_height_ + h) * in_width_;
-        for (std::size_t x = 0; x < tiling_.columns(); ++x) {
-          const std::int64_t w = static_cast<std::int64_t>(across * tiling_.stride + x) - padding_.w;
-          const bool inside = row_inside && w >= 0 && w < in_width_;
-          *pixel++ = inside ? input + static_cast<std::size_t>(line + w) * in_stride_ : zeros_.floats();
+  GroupBounds place_tiles(const Range& tiles, const float* input, const Scratch& scratch) const noexcept {
+    const std::size_t across = grid_.across();
+    const std::size_t down = grid_.down();
+    GroupBounds bounds{};
+    std::size_t placed = 0;
+    for (std::size_t g = 0; g < WinogradGrid::kGroups; ++g) {
+      const auto group = static_cast<WinogradGrid::Group>(g);
+      if (grid_.tiles_in(group) != 0) {
+        std::size_t x = tiles.first % across;
+        std::size_t y = tiles.first / across % down;
+        std::size_t image = tiles.first / across / down;
+        for (std::size_t t = tiles.first; t < tiles.last; ++t) {
+          if (grid_.group_of(y, x) == group) {
+            place_tile({.image = image, .down = y * tiling_.outputs_down, .across = x * tiling_.outputs_across}, input,
+                       scratch, placed++);
+          }
+          if (++x < across) continue;
+          x = 0;
+          if (++y < down) continue;
+          y = 0;
+          ++image;
         }
+      }
+      bounds[g + 1] = placed;
+    }
+    return bounds;
+  }
+  // Its first output.
+  struct Place {
+    std::size_t image;
+    std::size_t down;
+    std::size_t across;
+  };
+  void place_tile(const Place& place, const float* input, const Scratch& scratch, std::size_t t) const noexcept {
+    const std::size_t first = (place.image * out_height_ + place.down) * out_width_ + place.across;
+    scratch.tiles[t] = {.pixel = first,
+                        .rows = static_cast<unsigned>(std::min(tiling_.outputs_down, out_height_ - place.down)),
+                        .columns = static_cast<unsigned>(std::min(tiling_.outputs_across, out_width_ - place.across))};
+    const float** pixel = scratch.pixels + t * positions_;
+    for (std::size_t y = 0; y < tiling_.rows(); ++y) {
+      const std::int64_t h = static_cast<std::int64_t>(place.down * tiling_.stride + y) - padding_.h;
+      const bool row_inside = h >= 0 && h < in_height_;
+      const std::int64_t line = (static_cast<std::int64_t>(place.image) * in_height_ + h) * in_width_;
+      for (std::size_t x = 0; x < tiling_.columns(); ++x) {
+        const std::int64_t w = static_cast<std::int64_t>(place.across * tiling_.stride + x) - padding_.w;
+        const bool inside = row_inside && w >= 0 && w < in_width_;
+        *pixel++ = inside ? input + static_cast<std::size_t>(line + w) * in_stride_ : zeros_.floats();
       }
     }
   }
@@ -259,7 +308,8 @@ class WinogradOp final : public Op {
   std::size_t out_height_ = 0, out_width_ = 0;
   Destination destination_;
   ElementKernel activate_ = nullptr;
-  std::size_t tiles_down_ = 0, tiles_across_ = 0;
+  WinogradGrid grid_{};
+  std::array<WinogradGrid::Groups, kMostPositions> groups_{};  // of each position
   std::size_t tiles_ = 0;
   std::size_t block_tiles_ = 0;
   std::size_t part_panels_ = 0;

@@ -242,7 +242,7 @@ struct DepthwiseLineCall : Destination {
 
 // Tiles of a picture on their way to products: output[position][tile][c] = (B^T d B')[position] for each channel c, d
 // being the tile's pixels. F(2x2, 3x3) has 4 x 4 of them, F(2x4, 3x3) 4 x 6, F(4x4, 3x3) 6 x 6; as many are the
-// positions.
+// positions. Short tiles leave the positions alone that they do without (winograd.hpp).
 struct WinogradInputCall {
   const float* const* pixels = nullptr;  // [tile][pixels], rows of `channels` floats
   std::size_t tile_count = 0;
@@ -278,8 +278,10 @@ struct WinogradOutputCall : Destination {
 // F(m x n, 3x3).
 struct WinogradKernels {
   bool (*filters)(const FilterCall&);  // false where a result is too large, or NaN
-  void (*input)(const WinogradInputCall&);
-  void (*output)(const WinogradOutputCall&);
+  struct Transforms {
+    void (*input)(const WinogradInputCall&);
+    void (*output)(const WinogradOutputCall&);
+  } transforms[2][2];  // [short downwards][short across]: tiles with half the outputs or fewer
 };
 
 // A line of a plane on its way to products along lines (line_form.hpp). Outputs of a line come in groups of a form's
