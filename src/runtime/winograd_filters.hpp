@@ -35,6 +35,23 @@ inline FilterMatrix<6> g_of_f4() {
   return g;
 }
 
+// For a stride of 2: the outer taps for the points a, -a, b, -b and infinity, [1, p] divided by the product of |p|'s
+// distances to the others, then the middle tap.
+inline FilterMatrix<6> g_of_f4_strided() {
+  const double a = 0.5;
+  const double b = 1.25;
+  const double n_a = 2 * a * (a * a - b * b);
+  const double n_b = 2 * b * (b * b - a * a);
+  FilterMatrix<6> g;
+  g.row(0) << 1 / n_a, 0, a / n_a;
+  g.row(1) << 1 / n_a, 0, -a / n_a;
+  g.row(2) << 1 / n_b, 0, b / n_b;
+  g.row(3) << 1 / n_b, 0, -b / n_b;
+  g.row(4) << 0, 0, 1;
+  g.row(5) << 0, 1, 0;
+  return g;
+}
+
 // G g G^T for a run of outputs, in double.
 template <int T>
 class FilterTransform {

@@ -173,8 +173,8 @@ TEST(PackingKernels, WinogradsFiltersAreTransformedInDouble) {
   }
 }
 
-// Weights of a stride of 2: each line of three taps becomes its first, its outer two together, its last, its middle
-// one.
+// Weights of a stride of 2: for F(2) each line of three taps becomes its first, its outer two together, its last, its
+// middle one.
 TEST(PackingKernels, FiltersOfAStrideAreSumsOfTaps) {
   Eigen::Matrix<double, 4, 3> g;
   g << 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0;
@@ -182,6 +182,9 @@ TEST(PackingKernels, FiltersOfAStrideAreSumsOfTaps) {
     SCOPED_TRACE(named.name);
     for (const bool has_scales : {false, true}) {
       expect_filters(Filters<4, 4>{g, g, named.kernels->winograd2_strided.filters}, Weights(29, 21, 9, has_scales), 32);
+      const FilterMatrix<6> g4 = runtime::g_of_f4_strided();
+      expect_filters(Filters<6, 6>{g4, g4, named.kernels->winograd4_strided.filters}, Weights(29, 21, 9, has_scales),
+                     32);
     }
   }
 }

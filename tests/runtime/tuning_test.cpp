@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <string>
 #include <thread>
@@ -237,33 +238,84 @@ TEST(TunedSessions, AreExactWhateverIsChosen) {
 
 // The ways that strict has, each against the exact outputs: the roundings of F(2x4)'s sums are paid for by its short
 // chains.
+// Squares of errors, summed up, of a layer computed in each of these ways.
+std::map<std::string, double, std::less<>> squares_of_errors(const Conv2d& op, const std::vector<std::string>& ways) {
+  const Model net = made_up_model(graph_of(op));
+  const Tensor x = made_up("input", {1, op.in_channels, 24, 24});
+  const auto outputs = [&](const SessionOptions& options) {
+    return floats_of(net.session(Device::cpu(), options).value().run(x).value());
+  };
+  const std::vector<float> exact = outputs({.implementation = Implementation::reference});
+  std::map<std::string, double, std::less<>> squares;
+  for (const std::string& fastest : ways) {
+    Tuning tuning;
+    Script script;
+    for (const std::string& way : ways) script.nanoseconds[way] = way == fastest ? 100 : 1000;
+    script.use(tuning);
+    const std::vector<float> found = outputs({.tuning = &tuning});
+    EXPECT_NE(std::string::npos, tuning.text().find(": " + fastest + " #"));
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const double error = static_cast<double>(found[i]) - static_cast<double>(exact[i]);
+      squares[fastest] += error * error;
+    }
+  }
+  return squares;
+}
+
 TEST(TunedSessions, TheWaysOfStrictHaveTheSameError) {
   for (const std::int64_t channels : {64, 128, 256}) {
     SCOPED_TRACE(channels);
-    const Conv2d op{.in_channels = channels, .out_channels = 64, .kernel_size = 3, .padding = 1};
-    const Model net = made_up_model(graph_of(op));
-    const Tensor x = made_up("input", {1, channels, 24, 24});
-    const auto outputs = [&](const SessionOptions& options) {
-      return floats_of(net.session(Device::cpu(), options).value().run(x).value());
-    };
-    const std::vector<float> exact = outputs({.implementation = Implementation::reference});
-    std::map<std::string, double, std::less<>> squares;
-    for (const std::string fastest : {"direct", "winograd2", "winograd2x4"}) {
-      Tuning tuning;
-      Script script;
-      script.nanoseconds = {{"direct", 1000}, {"winograd2", 1000}, {"winograd2x4", 1000}};
-      script.nanoseconds[fastest] = 100;
-      script.use(tuning);
-      const std::vector<float> found = outputs({.tuning = &tuning});
-      ASSERT_NE(std::string::npos, tuning.text().find(": " + fastest + " #"));
-      for (std::size_t i = 0; i < found.size(); ++i) {
-        const double error = static_cast<double>(found[i]) - static_cast<double>(exact[i]);
-        squares[fastest] += error * error;
-      }
-    }
+    Conv2d op{.in_channels = channels, .out_channels = 64, .kernel_size = 3, .padding = 1};
+    auto squares = squares_of_errors(op, {"direct", "winograd2", "winograd2x4"});
     // Squares: factors of 1.2 and 1.5 between the errors themselves.
     EXPECT_LT(squares["winograd2x4"], 1.44 * squares["winograd2"]);
     EXPECT_LT(squares["winograd2x4"], 2.25 * squares["direct"]);
+    op.stride = 2;
+    squares = squares_of_errors(op, {"direct", "winograd2s2", "winograd4s2"});
+    EXPECT_LT(squares["winograd4s2"], 1.44 * squares["winograd2s2"]);
+    EXPECT_LT(squares["winograd4s2"], 2.25 * squares["direct"]);
+  }
+}
+
+// Each way of each stride, on every instruction set, on pictures whose tiles end everywhere: where a value is infinite,
+// NaN or enormous, too.
+TEST(TunedSessions, EveryWayComputesEveryPicture) {
+  const auto reference = runtime::reference::make_backend().value();
+  for (const std::int64_t stride : {1, 2}) {
+    const std::vector<std::string> ways =
+        stride == 1 ? std::vector<std::string>{"direct", "winograd2", "winograd2x4", "winograd4"}
+                    : std::vector<std::string>{"direct", "winograd2s2", "winograd4s2"};
+    Conv2d op{.in_channels = 18, .out_channels = 17, .kernel_size = 3, .padding = 1};
+    op.stride = stride;
+    const Model net = made_up_model(graph_of(op));
+    for (std::int64_t height = 1; height <= 9; ++height) {
+      const std::int64_t width = 10 - height + 4 * (height % 2);
+      const Shape shape = {2, 18, stride * height, stride * width - (height % 3 == 0 ? stride - 1 : 0)};
+      for (const float odd :
+           {0.0F, std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity(), 1e38F}) {
+        std::vector<float> values = values_for("input", shape);
+        if (odd != 0) values[values.size() * 5 / 7] = odd;
+        const Tensor x = tensor_of(values, shape);
+        const auto expected = run_on(*reference, net, std::span(&x, 1))[0];
+        for (const auto& backend : cpu_backends()) {
+          for (const std::string& fastest : ways) {
+            SCOPED_TRACE(fastest + " on " + std::string(backend->name()) + ", " + std::to_string(height) + " x " +
+                         std::to_string(width) + ", " + std::to_string(odd));
+            Tuning tuning;
+            Script script;
+            for (const std::string& way : ways) script.nanoseconds[way] = way == fastest ? 100 : 1000;
+            script.use(tuning);
+            runtime::RunOptions options;
+            options.precision = Precision::fast;
+            options.tuning = &tuning;
+            const auto found = run_on(*backend, net, std::span(&x, 1), options)[0];
+            ASSERT_NE(std::string::npos, tuning.text().find(": " + fastest + " #")) << tuning.text();
+            expect_close(expected, found, 1e-5);
+            if (HasFatalFailure()) return;
+          }
+        }
+      }
+    }
   }
 }
 

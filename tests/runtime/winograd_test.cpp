@@ -70,7 +70,8 @@ TEST(Winograd, IsChosenWhereItPaysAndInItsPrecision) {
   EXPECT_EQ(ConvAlgorithm::winograd2x4, chosen(conv(256, 256), {1, 256, 14, 14}, Precision::fast));
   EXPECT_EQ(ConvAlgorithm::winograd4, chosen(conv(256, 256), {1, 256, 14, 14}, Precision::fast, kMiddle));
   for (const Precision precision : {Precision::strict, Precision::fast}) {
-    EXPECT_EQ(ConvAlgorithm::winograd2_strided, chosen(strided(conv(64, 64)), {1, 64, 56, 56}, precision));
+    EXPECT_EQ(ConvAlgorithm::winograd4_strided, chosen(strided(conv(128, 128)), {1, 128, 56, 56}, precision, kMiddle));
+    EXPECT_EQ(ConvAlgorithm::winograd2_strided, chosen(strided(conv(512, 512)), {1, 512, 14, 14}, precision, kMiddle));
   }
   EXPECT_EQ(ConvAlgorithm::direct, chosen(strided(conv(8, 64)), {1, 8, 56, 56}, Precision::fast));
   Conv2d lines = conv(64, 64);
@@ -103,8 +104,10 @@ TEST(Winograd, TilesAtEdgesLeaveOutTheProductsTheyDoWithout) {
   EXPECT_EQ(11U * 16U, products({{2, 4}, 5, 10}));
   EXPECT_EQ(15U * 15U, products({{2, 2}, 7, 7}));
   EXPECT_EQ(18U * 18U, products({{2, 2, 2}, 7, 7}));
+  EXPECT_EQ(16U * 18U, products({{4, 4, 2}, 7, 8}));
+  EXPECT_EQ(14U * 12U, products({{4, 4, 2}, 6, 5}));
   EXPECT_EQ(3U * 3U, products({{4, 4}, 1, 1}));
-  for (const WinogradGrid grid : {WinogradGrid{{4, 4}, 14, 13}, {{2, 4}, 7, 5}, {{2, 2, 2}, 8, 9}}) {
+  for (const WinogradGrid grid : {WinogradGrid{{4, 4}, 14, 13}, {{2, 4}, 7, 5}, {{2, 2, 2}, 8, 9}, {{4, 4, 2}, 9, 3}}) {
     std::size_t tiles[WinogradGrid::kGroups] = {};
     for (std::size_t y = 0; y < grid.down(); ++y) {
       for (std::size_t x = 0; x < grid.across(); ++x) ++tiles[grid.group_of(y, x)];
@@ -120,8 +123,10 @@ TEST(Winograd, PicturesThatAreNoWholeNumberOfTiles) {
     for (const std::int64_t width : {18, 19, 20, 21}) {
       check(conv(24, 32), {1, 24, height, width});
       check(conv(64, 32), {1, 64, height, width});
-      check(strided(conv(64, 64)), {1, 64, 2 * height, 2 * width});
-      check(strided(conv(64, 64)), {1, 64, 2 * height - 1, 2 * width - 1});
+      check(strided(conv(40, 64)), {1, 40, 2 * height, 2 * width});
+      check(strided(conv(40, 64)), {1, 40, 2 * height - 1, 2 * width - 1});
+      check(strided(conv(128, 32)), {1, 128, 2 * height, 2 * width});
+      check(strided(conv(128, 32)), {1, 128, 2 * height - 1, 2 * width - 1});
     }
   }
 }

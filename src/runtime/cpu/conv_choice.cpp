@@ -12,11 +12,12 @@ namespace {
 
 constexpr std::array kAlgorithms = {ConvAlgorithm::direct, ConvAlgorithm::winograd2, ConvAlgorithm::winograd2x4,
                                     ConvAlgorithm::winograd4};
+// Of stride 2.
+constexpr std::array kStrided = {ConvAlgorithm::direct, ConvAlgorithm::winograd2_strided,
+                                 ConvAlgorithm::winograd4_strided};
 // The first of them are as exact as the direct way: three of many channels, two of few.
 constexpr std::size_t kExact = 3;
 constexpr std::int64_t kManyChannels = 64;
-// Of stride 2.
-constexpr std::array kStrided = {ConvAlgorithm::direct, ConvAlgorithm::winograd2_strided};
 // With fewer the transforms are most of the work.
 constexpr std::int64_t kFewChannels = 16;
 
@@ -29,16 +30,19 @@ constexpr std::int64_t kFewChannels = 16;
 //
 // What decides are tiles of 2.25 to 4 times fewer products against weights of 16 / 9 to 4 times the bytes.
 struct Costs {
-  double weight;  // of a byte of weights: with short chains they are asked for more evenly
   double input;   // of a float before the products
   double output;  // of one behind them
 };
-constexpr Costs kCosts[] = {{1, 0, 0}, {1, 10, 8}, {0.75, 14, 10}, {1, 18, 12}, {1, 8, 8}};
+constexpr Costs kCosts[] = {{0, 0}, {10, 8}, {14, 10}, {18, 12}, {8, 8}, {36, 14}};
 
 // Of an operation of the products: short chains are stored and loaded more often.
 double cost_of_product(std::size_t chain) {
   if (chain == kGemmChain) return 1;
   return chain < kGemmChain / 4 ? 1.15 : 1.06;
+}
+// Of a byte of weights: with short chains they are asked for more evenly.
+double cost_of_weight(std::size_t chain) {
+  return chain == kGemmChain ? 1 : 0.75;
 }
 
 double rows_of(double tiles) {
@@ -56,11 +60,11 @@ double cost_of_direct(double images, double height, double width, double in, dou
   return beside(18 * images * height * width * in * out / speed, 9 * weight_bytes * in * out, memory);
 }
 
-double cost_of(ConvAlgorithm algorithm, double images, double height, double width, double in, double out,
-               const MemoryCost& memory) {
+double cost_of(ConvAlgorithm algorithm, Precision precision, double images, double height, double width, double in,
+               double out, const MemoryCost& memory) {
   const WinogradTiling tiling = winograd_form(algorithm)->tiling;
   const Costs& costs = kCosts[static_cast<std::size_t>(algorithm)];
-  const double product = cost_of_product(winograd_chain(algorithm, static_cast<std::size_t>(in)));
+  const std::size_t chain = winograd_chain(algorithm, static_cast<std::size_t>(in), precision);
   const WinogradGrid grid{tiling, static_cast<std::size_t>(height), static_cast<std::size_t>(width)};
   double operations = 0;
   for (std::size_t position = 0; position < tiling.positions(); ++position) {
@@ -69,9 +73,10 @@ double cost_of(ConvAlgorithm algorithm, double images, double height, double wid
     for (std::size_t group = groups.first; group < groups.last; ++group) {
       tiles += images * static_cast<double>(grid.tiles_in(static_cast<WinogradGrid::Group>(group)));
     }
-    operations += product * 2 * rows_of(tiles) * in * out + tiles * (costs.input * in + costs.output * out);
+    operations +=
+        cost_of_product(chain) * 2 * rows_of(tiles) * in * out + tiles * (costs.input * in + costs.output * out);
   }
-  const double bytes = costs.weight * sizeof(float) * in * out;
+  const double bytes = cost_of_weight(chain) * sizeof(float) * in * out;
   return beside(operations, static_cast<double>(tiling.filters()) * bytes, memory);
 }
 
@@ -94,12 +99,10 @@ std::span<const ConvAlgorithm> conv_algorithms(const ConvStep& step, const Plann
   const bool has_others = step.kernel == IntPair{3} && (is_strided || step.stride == IntPair{1}) &&
                           step.dilation == IntPair{1} && step.groups == 1 && input.c >= kFewChannels &&
                           output.c >= kFewChannels && output.elements() != 0;
-  // Of the other precisions what is computed in floats is computed strictly.
-  const bool is_fast = precision == Precision::fast || precision == Precision::bf16;
   if (!has_others) return std::span(kAlgorithms).first(1);
-  if (is_strided) return kStrided;
-  if (is_fast) return kAlgorithms;
-  return std::span(kAlgorithms).first(input.c >= kManyChannels ? kExact : kExact - 1);
+  const std::span<const ConvAlgorithm> all = is_strided ? std::span<const ConvAlgorithm>(kStrided) : kAlgorithms;
+  if (takes_fast_ways(precision)) return all;
+  return all.first(input.c >= kManyChannels ? kExact : kExact - 1);
 }
 
 ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output,
@@ -115,7 +118,7 @@ ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const PlannedTensor& i
     if (algorithm == ConvAlgorithm::direct) {
       return cost_of_direct(images, height, width, in, out, direct_speed, weight_bytes, memory);
     }
-    return cost_of(algorithm, images, height, width, in, out, memory);
+    return cost_of(algorithm, precision, images, height, width, in, out, memory);
   };
   return *std::min_element(offered.begin(), offered.end(),
                            [&](ConvAlgorithm a, ConvAlgorithm b) { return cost(a) < cost(b); });
@@ -141,14 +144,17 @@ std::string_view word_of(ConvAlgorithm algorithm) noexcept {
       return "winograd4";
     case ConvAlgorithm::winograd2_strided:
       return "winograd2s2";
+    case ConvAlgorithm::winograd4_strided:
+      return "winograd4s2";
   }
   return "?";
 }
 
 std::optional<ConvAlgorithm> parse_conv_algorithm(std::string_view word) noexcept {
-  if (word == word_of(ConvAlgorithm::winograd2_strided)) return ConvAlgorithm::winograd2_strided;
-  for (const ConvAlgorithm algorithm : kAlgorithms) {
-    if (word == word_of(algorithm)) return algorithm;
+  for (const std::span<const ConvAlgorithm> algorithms : {std::span<const ConvAlgorithm>(kAlgorithms), {kStrided}}) {
+    for (const ConvAlgorithm algorithm : algorithms) {
+      if (word == word_of(algorithm)) return algorithm;
+    }
   }
   return std::nullopt;
 }

@@ -19,7 +19,19 @@ namespace rushlight::runtime::cpu {
 
 struct OpContext;
 
-enum class ConvAlgorithm : std::uint8_t { direct, winograd2, winograd2x4, winograd4, winograd2_strided };
+enum class ConvAlgorithm : std::uint8_t {
+  direct,
+  winograd2,
+  winograd2x4,
+  winograd4,
+  winograd2_strided,
+  winograd4_strided
+};
+
+// Of the other precisions what is computed in floats is computed strictly.
+[[nodiscard]] constexpr bool takes_fast_ways(Precision precision) noexcept {
+  return precision == Precision::fast || precision == Precision::bf16;
+}
 
 // Those that a layer can be computed in, with this precision: `direct` first, then those of its errors, then others.
 [[nodiscard]] std::span<const ConvAlgorithm> conv_algorithms(const ConvStep& step, const PlannedTensor& input,
@@ -43,7 +55,7 @@ struct MemoryCost {
 // The same, for a layer of the context's plan.
 [[nodiscard]] ConvAlgorithm usual_conv_algorithm(const ConvStep& step, const OpContext& context) noexcept;
 
-// "direct", "winograd2", "winograd2x4", "winograd4", "winograd2s2": as a Tuning has it.
+// "direct", "winograd2", "winograd2x4", "winograd4", "winograd2s2", "winograd4s2": as a Tuning has it.
 [[nodiscard]] std::string_view word_of(ConvAlgorithm algorithm) noexcept;
 [[nodiscard]] std::optional<ConvAlgorithm> parse_conv_algorithm(std::string_view word) noexcept;
 

@@ -22,6 +22,7 @@ enum class Packing : std::uint8_t {
   winograd2x4,        // likewise for F(2x4, 3x3)
   winograd4,          // likewise for F(4x4, 3x3)
   winograd2_strided,  // and for F(2x2, 3x3) of stride 2
+  winograd4_strided,  // and for F(4x4, 3x3) of stride 2
   line7_by2_of2,      // along lines: 7 taps with stride 2, two outputs at a time (line_filter.hpp)
   line7_by2_of4,
   line3_of2,

@@ -11,10 +11,13 @@
 namespace rushlight::runtime::cpu {
 namespace {
 
-// For 2 or 4 outputs along a line: rows of 3.
-std::vector<double> filter_rows(std::size_t outputs) {
-  const Eigen::Matrix<double, Eigen::Dynamic, 3, Eigen::RowMajor> g =
-      outputs == 4 ? Eigen::MatrixXd(g_of_f4()) : Eigen::MatrixXd(g_of_f2());
+// For 2 or 4 outputs along a line: rows of 3. F(2) of stride 2 has none: its kernel adds taps up.
+std::vector<double> filter_rows(std::size_t outputs, std::size_t stride) {
+  if (stride == 2 && outputs == 2) return {};
+  const Eigen::MatrixXd points = stride == 2    ? Eigen::MatrixXd(g_of_f4_strided())
+                                 : outputs == 4 ? Eigen::MatrixXd(g_of_f4())
+                                                : Eigen::MatrixXd(g_of_f2());
+  const Eigen::Matrix<double, Eigen::Dynamic, 3, Eigen::RowMajor> g = points;
   return {g.data(), g.data() + g.size()};
 }
 
@@ -26,14 +29,12 @@ Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, s
   const std::size_t panels = panels_for(weight.outputs, width);
   RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array,
                        make_packed_array(panels * width, tiling.filters() * weight.channels));
-  const std::vector<double> g_rows = filter_rows(tiling.outputs_down);
-  const std::vector<double> g_columns = filter_rows(tiling.outputs_across);
+  const std::vector<double> g_rows = filter_rows(tiling.outputs_down, tiling.stride);
+  const std::vector<double> g_columns = filter_rows(tiling.outputs_across, tiling.stride);
   FilterCall call;
   call.channels = weight.channels;
-  if (tiling.stride == 1) {
-    call.g_rows = g_rows.data();
-    call.g_columns = g_columns.data();
-  }
+  call.g_rows = g_rows.data();
+  call.g_columns = g_columns.data();
   call.most_bits = std::bit_cast<std::uint32_t>(kMostWinogradWeight);
   call.width = width;
   for (std::size_t first = 0; first < weight.outputs; first += width) {

@@ -1,16 +1,16 @@
 // Winograd's minimal filtering for 3x3 convolutions. With stride 1: F(2x2) needs 2.25, F(2x4) 3 and F(4x4) 4 times
 // fewer products than the direct way, for sums before and after them and for weights that take 16 / 9, 24 / 9 or 4
-// times the memory.
+// times the memory. With stride 2 (kernels/winograd.inc) F(2x2) needs 1.44 and F(4x4) 1.78 times fewer, for weights that
+// take 16 / 9 or 4 times the memory.
 //
 // Their errors: what a sum of products rounds is carried through the sums behind it, which F(4) along a line makes
 // about twice what F(2) makes it. F(2x4) adds its products up in chains of a quarter of F(2x2)'s, and is then as exact;
 // with few channels there is little to be gained that way. F(4x4) costs about a decimal digit: Precision::strict does
-// not use it. All multiply floats, in Precision::bf16 too, where they stand against a direct way that is faster than
-// usual.
-//
-// With stride 2 there is F(2x2) alone (kernels/winograd.inc): 1.44 times fewer products, for weights that take 16 / 9.
+// not use it. With stride 2 it costs less, and in strict it adds up as F(2x4) does. All multiply floats, in
+// Precision::bf16 too, where they stand against a direct way that is faster than usual.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <string_view>
@@ -34,13 +34,15 @@ struct WinogradTiling {
   [[nodiscard]] constexpr std::size_t rows() const noexcept { return (outputs_down - 1) * stride + 3; }
   [[nodiscard]] constexpr std::size_t columns() const noexcept { return (outputs_across - 1) * stride + 3; }
   [[nodiscard]] constexpr std::size_t positions() const noexcept { return rows() * columns(); }
-  // Of each output: with stride 2 the last two positions of a line or column have the same.
-  [[nodiscard]] constexpr std::size_t filters() const noexcept { return stride == 1 ? positions() : 4 * 4; }
+  // Of each output: with stride 2 the last positions of a line or column have the same, as many as outputs.
+  [[nodiscard]] constexpr std::size_t filters() const noexcept {
+    return stride == 1 ? positions() : (outputs_down + 2) * (outputs_across + 2);
+  }
   [[nodiscard]] constexpr std::size_t filter_of(std::size_t position) const noexcept {
     if (stride == 1) return position;
-    const std::size_t row = position / columns();
-    const std::size_t column = position % columns();
-    return (row < 4 ? row : 3) * 4 + (column < 4 ? column : 3);
+    const std::size_t row = std::min(position / columns(), outputs_down + 1);
+    const std::size_t column = std::min(position % columns(), outputs_across + 1);
+    return row * (outputs_across + 2) + column;
   }
 };
 // The tiles of a picture's outputs. The last of a line or column may have fewer outputs than the others: 14 outputs are
@@ -98,9 +100,12 @@ struct WinogradGrid {
   // where there are whole tiles alone.
   [[nodiscard]] constexpr bool needs(std::size_t whole, std::size_t left, std::size_t position) const noexcept {
     if (left == 0) return true;
-    if (tiling.stride == 2) return position != 2 && position != 4;
-    if (whole == 4 && left <= 2 && (position == 3 || position == 4)) return false;
-    const bool is_infinity = position + 1 == whole + 2;
+    // Of the middle tap's products each output has its own.
+    const std::size_t points = tiling.stride == 2 ? whole + 1 : whole + 2;
+    if (position >= points) return position - points < left;
+    // With half the outputs or fewer two points of F(4) are left out.
+    if (whole == 4 && left <= 2 && (position == points - 3 || position == points - 2)) return false;
+    const bool is_infinity = position == points - 1;
     return !is_infinity || (whole == 4 && left == 2);
   }
 };
@@ -122,6 +127,11 @@ inline constexpr WinogradForm kWinogradForms[] = {
      {2, 2, 2},
      &Kernels::winograd2_strided,
      "winograd 2x2, stride 2"},
+    {ConvAlgorithm::winograd4_strided,
+     Packing::winograd4_strided,
+     {4, 4, 2},
+     &Kernels::winograd4_strided,
+     "winograd 4x4, stride 2"},
 };
 // Null for `direct`, and for packings that are not of these.
 [[nodiscard]] constexpr const WinogradForm* winograd_form(ConvAlgorithm algorithm) noexcept {
@@ -137,8 +147,11 @@ inline constexpr WinogradForm kWinogradForms[] = {
   return nullptr;
 }
 // Products in a chain of each position's sums.
-[[nodiscard]] constexpr std::size_t winograd_chain(ConvAlgorithm algorithm, std::size_t channels) noexcept {
-  if (algorithm != ConvAlgorithm::winograd2x4) return kGemmChain;
+[[nodiscard]] constexpr std::size_t winograd_chain(ConvAlgorithm algorithm, std::size_t channels,
+                                                   Precision precision) noexcept {
+  const bool is_short = algorithm == ConvAlgorithm::winograd2x4 ||
+                        (algorithm == ConvAlgorithm::winograd4_strided && !takes_fast_ways(precision));
+  if (!is_short) return kGemmChain;
   return channels < kGemmChain ? kGemmChain / 8 : kGemmChain / 4;
 }
 

@@ -25,7 +25,7 @@ constexpr std::size_t kMostBlockTiles = 384;
 constexpr std::size_t kMostBlockBytes = std::size_t{8} << 20;
 // Arrays in scratch begin a cache line off a multiple of 4 KiB from each other, or all would fall on the same lines.
 constexpr std::size_t kSkewFloats = 16;
-constexpr std::size_t kMostPositions = 36;
+constexpr std::size_t kMostPositions = 81;
 
 class WinogradOp final : public Op {
  public:
@@ -41,7 +41,7 @@ class WinogradOp final : public Op {
     residual_ = step.epilogue.residual;
     channels_ = static_cast<std::size_t>(input.c);
     outputs_ = static_cast<std::size_t>(output.c);
-    chain_ = winograd_chain(form_.algorithm, channels_);
+    chain_ = winograd_chain(form_.algorithm, channels_, context.options.precision);
     gemm_ = choose_gemm(context.kernels, outputs_, false).kernel;
     panels_ = panels_for(outputs_, gemm_.width);
     RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, form_.packing, gemm_.width));
@@ -61,7 +61,13 @@ class WinogradOp final : public Op {
     destination_ = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
     grid_ = {tiling_, out_height_, out_width_};
-    for (std::size_t position = 0; position < positions_; ++position) groups_[position] = grid_.groups_for(position);
+    for (std::size_t position = 0; position < positions_; ++position) {
+      groups_[position] = grid_.groups_for(position);
+      order_[position] = position;
+    }
+    // Those of a filter one after the other: it is near then.
+    std::stable_sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(positions_),
+                     [&](std::size_t a, std::size_t b) { return tiling_.filter_of(a) < tiling_.filter_of(b); });
     tiles_ = static_cast<std::size_t>(output.n) * grid_.down() * grid_.across();
     cut_tasks(context.slots);
     operations_ = 18.0 * static_cast<double>(output.rows()) * static_cast<double>(channels_ * outputs_);
@@ -98,7 +104,8 @@ class WinogradOp final : public Op {
     static_cast<Destination&>(output) = destination_;
     for (std::size_t panel = panels.first; panel < panels.last; ++panel) {
       const float* weights = weights_->data() + panel * tiling_.filters() * channels_ * gemm_.width;
-      for (std::size_t position = 0; position < positions_; ++position) {
+      for (std::size_t i = 0; i < positions_; ++i) {
+        const std::size_t position = order_[i];
         const std::size_t first = bounds[groups_[position].first];
         gemm.row_pitch = gemm.row_count = bounds[groups_[position].last] - first;
         if (gemm.row_count == 0) continue;
@@ -310,6 +317,7 @@ class WinogradOp final : public Op {
   ElementKernel activate_ = nullptr;
   WinogradGrid grid_{};
   std::array<WinogradGrid::Groups, kMostPositions> groups_{};  // of each position
+  std::array<std::size_t, kMostPositions> order_{};            // of the positions' products
   std::size_t tiles_ = 0;
   std::size_t block_tiles_ = 0;
   std::size_t part_panels_ = 0;

@@ -204,7 +204,7 @@ struct FilterCall {
   std::size_t outputs = 0;
   std::size_t channels = 0;
   const double* scales = nullptr;
-  const double* g_rows = nullptr;     // G: [rows of a tile][3]; null for stride 2
+  const double* g_rows = nullptr;     // G: [rows of a tile][3]; not for F(2) of stride 2
   const double* g_columns = nullptr;  // G': [columns of a tile][3]
   std::uint32_t most_bits = 0;        // of the float that results have to stay below
   float* to = nullptr;
@@ -414,6 +414,9 @@ struct Kernels {
   WinogradKernels winograd4;    // F(4x4, 3x3)
   // F(2x2, 3x3) of stride 2: 5 x 5 pixels and positions, and 4 x 4 filters, the last of a line for two positions of it.
   WinogradKernels winograd2_strided;
+  // F(4x4, 3x3) of stride 2: 9 x 9 pixels and positions, and 6 x 6 filters, the last of a line for four positions of
+  // it.
+  WinogradKernels winograd4_strided;
   LineFilters line_filters;
   void (*depthwise)(const DepthwiseCall&);
   void (*depthwise_line[3][2])(const DepthwiseLineCall&);  // [(columns - 3) / 2][stride - 1]
