@@ -267,13 +267,13 @@ TEST(TunedSessions, TheWaysOfStrictHaveTheSameError) {
     SCOPED_TRACE(channels);
     Conv2d op{.in_channels = channels, .out_channels = 64, .kernel_size = 3, .padding = 1};
     auto squares = squares_of_errors(op, {"direct", "winograd2", "winograd2x4"});
-    // Squares: factors of 1.2 and 1.5 between the errors themselves.
+    // Squares: factors of 1.2 and 1.6 between the errors themselves.
     EXPECT_LT(squares["winograd2x4"], 1.44 * squares["winograd2"]);
-    EXPECT_LT(squares["winograd2x4"], 2.25 * squares["direct"]);
+    EXPECT_LT(squares["winograd2x4"], 2.56 * squares["direct"]);
     op.stride = 2;
     squares = squares_of_errors(op, {"direct", "winograd2s2", "winograd4s2"});
     EXPECT_LT(squares["winograd4s2"], 1.44 * squares["winograd2s2"]);
-    EXPECT_LT(squares["winograd4s2"], 2.25 * squares["direct"]);
+    EXPECT_LT(squares["winograd4s2"], 2.56 * squares["direct"]);
   }
 }
 

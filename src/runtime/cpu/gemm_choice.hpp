@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <iterator>
 
+#include "runtime/cpu/conv_choice.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
 #include "runtime/cpu/packed_weights.hpp"
+#include "rushlight/precision.hpp"
 
 namespace rushlight::runtime::cpu {
 
@@ -17,6 +19,11 @@ inline constexpr std::size_t kBlockRows = 96;
 inline constexpr std::size_t kBlockPointers = 4096;
 // With fewer blocks than this, panels are cut too, so that more threads find work.
 inline constexpr std::size_t kEnoughTasks = 16;
+
+// Products in a chain. Shorter ones round less, and take up to a hundredth more time.
+[[nodiscard]] constexpr std::size_t gemm_chain(Precision precision) noexcept {
+  return takes_fast_ways(precision) ? kGemmChain : kGemmChain / 2;
+}
 
 template <class Kernel>
 struct GemmChoice {

@@ -47,6 +47,7 @@ class GemmOp final : public RowsOp {
 
     call_.segments = rows_.segments();
     call_.segment_length = rows_.segment_length();
+    call_.chain = gemm_chain(context.options.precision);
     static_cast<Destination&>(call_) = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
 

@@ -1,7 +1,7 @@
 // Winograd's minimal filtering for 3x3 convolutions. With stride 1: F(2x2) needs 2.25, F(2x4) 3 and F(4x4) 4 times
 // fewer products than the direct way, for sums before and after them and for weights that take 16 / 9, 24 / 9 or 4
-// times the memory. With stride 2 (kernels/winograd.inc) F(2x2) needs 1.44 and F(4x4) 1.78 times fewer, for weights that
-// take 16 / 9 or 4 times the memory.
+// times the memory. With stride 2 (kernels/winograd.inc) F(2x2) needs 1.44 and F(4x4) 1.78 times fewer, for weights
+// that take 16 / 9 or 4 times the memory.
 //
 // Their errors: what a sum of products rounds is carried through the sums behind it, which F(4) along a line makes
 // about twice what F(2) makes it. F(2x4) adds its products up in chains of a quarter of F(2x2)'s, and is then as exact;
