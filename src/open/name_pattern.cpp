@@ -30,19 +30,15 @@ Element bracket(std::string_view pattern, std::size_t at, char c) noexcept {
   return {found != inverted, i + 1};
 }
 
-Element element(std::string_view pattern, std::size_t at, char c) noexcept {
+enum class Brackets { sets, characters };
+
+Element element(std::string_view pattern, std::size_t at, char c, Brackets brackets) noexcept {
   if (pattern[at] == '?') return {true, at + 1};
-  if (pattern[at] == '[') return bracket(pattern, at, c);
+  if (pattern[at] == '[' && brackets == Brackets::sets) return bracket(pattern, at, c);
   return {pattern[at] == c, at + 1};
 }
 
-}  // namespace
-
-bool is_glob(std::string_view pattern) noexcept {
-  return pattern.find_first_of("*?[") != std::string_view::npos;
-}
-
-bool matches_glob(std::string_view pattern, std::string_view name) noexcept {
+bool matches(std::string_view pattern, std::string_view name, Brackets brackets) noexcept {
   std::size_t p = 0;
   std::size_t n = 0;
   std::size_t star = std::string_view::npos;  // behind the last one, and what it has taken up to
@@ -54,7 +50,7 @@ bool matches_glob(std::string_view pattern, std::string_view name) noexcept {
       continue;
     }
     if (p < pattern.size()) {
-      const Element next = element(pattern, p, name[n]);
+      const Element next = element(pattern, p, name[n], brackets);
       if (next.takes) {
         p = next.next;
         ++n;
@@ -67,6 +63,16 @@ bool matches_glob(std::string_view pattern, std::string_view name) noexcept {
   }
   while (p < pattern.size() && pattern[p] == '*') ++p;
   return p == pattern.size();
+}
+
+}  // namespace
+
+bool is_glob(std::string_view pattern) noexcept {
+  return pattern.find_first_of("*?[") != std::string_view::npos;
+}
+
+bool matches_glob(std::string_view pattern, std::string_view name) noexcept {
+  return matches(pattern, name, Brackets::sets) || matches(pattern, name, Brackets::characters);
 }
 
 }  // namespace rushlight::open

@@ -35,6 +35,15 @@ TEST(NamePattern, BracketsAreSetsRangesAndTheirOpposites) {
   EXPECT_TRUE(matches_glob("x[]", "x[]"));
 }
 
+TEST(NamePattern, BracketsOfNamesStandForThemselves) {
+  EXPECT_TRUE(matches_glob("state[*].step", "state[0].step"));
+  EXPECT_TRUE(matches_glob("state[?].*", "state[7].exp_avg"));
+  EXPECT_TRUE(matches_glob("state[0].*", "state[0].exp_avg"));
+  EXPECT_TRUE(matches_glob("state[0].*", "state0.exp_avg"));
+  EXPECT_FALSE(matches_glob("state[1].*", "state[0].exp_avg"));
+  EXPECT_FALSE(matches_glob("state[*].step", "state.step"));
+}
+
 TEST(NamePattern, ManyStarsTakeNoExponentialTime) {
   std::string pattern;
   for (int i = 0; i < 500; ++i) pattern += "*a";
