@@ -5,6 +5,8 @@
 //
 // Weights are made up, so nothing but the program and a driver is needed. Every sample goes into FILE, of which
 // bench/cuda_report.py makes tables. Without a GPU that can be used it says why and ends with 77.
+#include "bench/cuda/cuda_bench.hpp"
+
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
@@ -581,30 +583,30 @@ Status measure(const Settings& settings) {
 }
 
 }  // namespace
-}  // namespace rushlight::bench
 
-int main(int argc, char** argv) {
-  namespace bench = rushlight::bench;
-  bench::Settings settings;
+int run_cuda_bench(int argc, char** argv) {
+  Settings settings;
   for (int i = 1; i < argc; i += 2) {
     const std::string wrong =
-        i + 1 < argc ? bench::set(settings, argv[i], argv[i + 1]) : std::string(argv[i]) + " wants a value";
+        i + 1 < argc ? set(settings, argv[i], argv[i + 1]) : std::string(argv[i]) + " wants a value";
     if (!wrong.empty()) {
       std::fprintf(stderr, "bench_cuda: %s\n", wrong.c_str());
       return 2;
     }
   }
-  const std::vector<rushlight::DeviceInfo> devices = rushlight::cuda::list_devices();
+  const std::vector<DeviceInfo> devices = cuda::list_devices();
   const std::size_t index = std::min(static_cast<std::size_t>(settings.device), devices.size() - 1);
   if (static_cast<std::size_t>(settings.device) != index || !devices[index].usable) {
     std::printf("SKIPPED: nothing was measured: %s\n",
                 devices[index].usable ? "there is no GPU of this number" : devices[index].why.c_str());
-    return bench::kExitWithoutGpu;
+    return kExitWithoutGpu;
   }
-  const rushlight::Status status = bench::measure(settings);
+  const Status status = measure(settings);
   if (!status) {
     std::fprintf(stderr, "bench_cuda: %s\n", to_string(status.error()).c_str());
     return 1;
   }
   return 0;
 }
+
+}  // namespace rushlight::bench

@@ -628,11 +628,12 @@ class Envelope(unittest.TestCase):
     def test_low_memory(self):
         words = ("run", 0, CNN, "--spec", SPEC, "--idx", FASHION / "images-1000.idx3-ubyte")
         usual = self.check(*words)["outputs"]
-        low = self.check(*words, "--low-memory")["outputs"]
-        self.assertEqual([item["top"][0]["index"] for item in usual], [item["top"][0]["index"] for item in low])
-        self.assertEqual(low, self.check(*words, "--low-memory", "--precision", "fast")["outputs"])
-        row = self.check("bench", 0, CNN, "--spec", SPEC, "--seconds", "0", "--low-memory", "--layers")["results"][0]
-        self.assertTrue(all("winograd" not in (step["algorithm"] or "") for step in row["layers"]))
+        for precision in ("strict", "fast"):
+            low = self.check(*words, "--low-memory", "--precision", precision)["outputs"]
+            self.assertEqual([item["top"][0]["index"] for item in usual], [item["top"][0]["index"] for item in low])
+            row = self.check("bench", 0, CNN, "--spec", SPEC, "--seconds", "0", "--low-memory", "--layers",
+                             "--precision", precision)["results"][0]
+            self.assertTrue(all("winograd" not in (step["algorithm"] or "") for step in row["layers"]))
 
     def test_run_in_the_fast_precision(self):
         words = ("run", 0, CNN, "--spec", SPEC, "--idx", FASHION / "images-1000.idx3-ubyte", "--precision")

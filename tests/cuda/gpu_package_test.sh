@@ -26,6 +26,12 @@ cmp "$package/data/fashion/fashion_cnn.pt" "$1/golden/fashion/fashion_cnn.pt"
 cases=$(ls "$package/data/operators" | wc -l)
 [ "$cases" -ge 150 ] || fail "$cases files of operators are too few"
 
+# The one program is the benchmark under that name.
+if LD_LIBRARY_PATH=$package/lib "$package/bin/bench_cuda" --seconds > "$folder/log" 2>&1; then
+  fail "bench_cuda takes a word without its value"
+fi
+grep -q '^bench_cuda: --seconds wants a value$' "$folder/log" || fail "bench_cuda is another program"
+
 # Whatever is not the C library comes from the package.
 for program in "$package"/bin/*; do
   LD_LIBRARY_PATH=$package/lib ldd "$program" > "$folder/libraries"

@@ -4,7 +4,7 @@
 #   tests/cuda/make_gpu_package.sh BUILD_DIR PACKAGE.tar.gz
 #   tar xzf PACKAGE.tar.gz && rushlight-gpu/run_on_gpu.sh          # on the other machine
 #
-# Programs come stripped, with CUDA's runtime inside; every library they want beyond libc's own travels in lib/ (not all
+# The program comes stripped, with CUDA's runtime inside; every library it wants beyond libc's own travels in lib/ (not all
 # of them can be had as archives). Data: the cases of all operators in tests/golden, and of the Fashion-MNIST set the
 # weights, 1,000 pictures and PyTorch's logits. Weights of the other networks are made up where they run.
 set -eu
@@ -29,21 +29,22 @@ is_of_libc() {
   esac
 }
 
-for program in tests/cuda/cuda_gpu_test bench/bench_cuda; do
-  if [ ! -x "$build/$program" ]; then
-    echo "$build/$program is missing: build it first" >&2
+program=$build/tests/cuda/cuda_on_gpu
+if [ ! -x "$program" ]; then
+  echo "$program is missing: build it first" >&2
+  exit 1
+fi
+# By its name it knows which of the two it is.
+strip -o "$root/bin/cuda_gpu_test" "$program"
+ln -s cuda_gpu_test "$root/bin/bench_cuda"
+# "libz.so.1 => /lib/x86_64-linux-gnu/libz.so.1 (0x...)"
+ldd "$program" | while read -r name arrow path _; do
+  if [ "$arrow" != "=>" ] || is_of_libc "$name"; then continue; fi
+  if [ ! -f "$path" ]; then
+    echo "$program wants $name, which is not here" >&2
     exit 1
   fi
-  strip -o "$root/bin/${program##*/}" "$build/$program"
-  # "libz.so.1 => /lib/x86_64-linux-gnu/libz.so.1 (0x...)"
-  ldd "$build/$program" | while read -r name arrow path _; do
-    if [ "$arrow" != "=>" ] || is_of_libc "$name" || [ -e "$root/lib/$name" ]; then continue; fi
-    if [ ! -f "$path" ]; then
-      echo "${program##*/} wants $name, which is not here" >&2
-      exit 1
-    fi
-    strip --strip-unneeded -o "$root/lib/$name" "$path"
-  done
+  strip --strip-unneeded -o "$root/lib/$name" "$path"
 done
 
 cp "$build"/golden/operators/*.pt "$build"/golden/operators-more/*.pt "$root/data/operators"
