@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/cpu_features.hpp"
 #include "base/float_codes.hpp"
 #include "runtime/nets.hpp"
 #include "runtime/networks.hpp"
@@ -144,6 +145,27 @@ TEST(Bf16, ProductsOfSmallIntegersAreExact) {
       // Winograd's transforms divide.
       expect_close(expected, run_bf16(way, model, x), way.way == NarrowWay::amx ? 0 : 3e-5);
       if (HasFatalFailure()) return;
+    }
+  }
+}
+
+// They may be stored past the caches (Destination::streams): whole lines of them, wherever they begin.
+TEST(Bf16, MoreOutputsThanCachesHoldAreExactToo) {
+  const std::vector<Way> ways = bf16_ways();
+  const auto many = static_cast<std::int64_t>(5 * l2_cache_bytes() / sizeof(float));
+  for (const Case& each : {Case{"window", conv(32, 72, 3), {1, 32, many / (72 * 64), 64}},
+                           Case{"pointwise", conv(32, 80, 1), {1, 32, many / (80 * 64), 64}},
+                           Case{"linear", Linear{.in_features = 64, .out_features = 128}, {many / 128, 64}}}) {
+    const Graph graph = graph_of(each.op);
+    const Model model = Model::create(graph, integer_state(graph)).value();
+    const Tensor x = tensor_of(integers("x", each.shape), each.shape);
+    const auto expected = run_on(*runtime::reference::make_backend().value(), model, std::span(&x, 1))[0];
+    for (const Way& way : ways) {
+      if (way.way != NarrowWay::amx) continue;
+      for (const unsigned threads : {1U, 2U}) {
+        const std::unique_ptr<Executor> pool = make_thread_pool(threads);
+        EXPECT_TRUE(expected == run_bf16(way, model, x, pool.get())) << each.name << ", " << threads << " threads";
+      }
     }
   }
 }

@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "base/cpu_features.hpp"
+
 namespace rushlight::runtime::cpu {
 
 namespace {
@@ -26,6 +28,13 @@ Destination destination_of(TensorId output, const Epilogue& epilogue, const Plan
   }
   destination.bounds = bounds_of(epilogue.activation);
   return destination;
+}
+
+bool passes_the_caches(const PlannedTensor& output, const Epilogue& epilogue, ElementKernel activation) noexcept {
+  // Smaller ones are read again, from L3, sooner than memory would have them back.
+  constexpr std::size_t kCaches = 4;
+  if (epilogue.residual != kNone || activation != nullptr) return false;
+  return static_cast<std::size_t>(output.elements()) * sizeof(float) > kCaches * l2_cache_bytes();
 }
 
 ElementKernel kernel_of(const Activation& activation, const Kernels& kernels) noexcept {

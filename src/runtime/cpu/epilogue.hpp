@@ -14,6 +14,11 @@ namespace rushlight::runtime::cpu {
 // What the bounds do not say, or null.
 [[nodiscard]] ElementKernel kernel_of(const Activation& activation, const Kernels& kernels) noexcept;
 
+// Destination::streams of a step: whether its outputs are so many that they leave L2 long before they are read, and
+// neither they nor what lay there is read while they are written.
+[[nodiscard]] bool passes_the_caches(const PlannedTensor& output, const Epilogue& epilogue,
+                                     ElementKernel activation) noexcept;
+
 // `count` elements of each of `rows` rows, in place.
 void activate_rows(ElementKernel kernel, float* first, std::size_t rows, std::size_t stride,
                    std::size_t count) noexcept;

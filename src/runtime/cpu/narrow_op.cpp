@@ -46,6 +46,7 @@ class NarrowOp final : public RowsOp {
     RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector, kStripOutputs, groups));
     destination_ = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
+    streams_ = passes_the_caches(output, step.epilogue, activate_);
     widen_ = products.widen;
     choose_way(products);
     cut_tasks(context.slots);
@@ -60,13 +61,13 @@ class NarrowOp final : public RowsOp {
   void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept override {
     run_block(part_range(task / parts_, row_count_, block_rows_),
               part_range(task % parts_, groups_ * strips_, part_strips_), tensors[input_], tensors[output_],
-              residual_ == kNone ? nullptr : tensors[residual_], scratch);
+              residual_ == kNone ? nullptr : tensors[residual_], streams_, scratch);
   }
   void run_rows(Range rows, const float* input, float* output, const float* residual,
                 std::byte* scratch) const noexcept override {
     for (std::size_t first = rows.first; first < rows.last; first += block_rows_) {
       run_block({first, std::min(rows.last, first + block_rows_)}, {0, groups_ * strips_}, input, output, residual,
-                scratch);
+                false, scratch);
     }
   }
 
@@ -106,7 +107,7 @@ class NarrowOp final : public RowsOp {
     scratch_bytes_ += lines_ * block_rows_ * kLineBytes;
   }
 
-  void run_block(Range rows, Range strips, const float* input, float* output, const float* residual,
+  void run_block(Range rows, Range strips, const float* input, float* output, const float* residual, bool streams,
                  std::byte* scratch) const noexcept {
     const std::size_t count = rows.last - rows.first;
     const float* const* const pointers = rows_.fill(input, rows.first, count, scratch);
@@ -122,6 +123,7 @@ class NarrowOp final : public RowsOp {
       Destination to = destination_;
       to.output = output + column;
       to.residual = residual == nullptr ? nullptr : residual + column;
+      to.streams = streams;
       const Product product = {
           .weights = weights_->memory.data() + next * lines_ * kStripLineBytes,
           .bias = bias_ == nullptr ? nullptr : bias_->data() + next * kStripOutputs,
@@ -209,6 +211,7 @@ class NarrowOp final : public RowsOp {
   std::size_t pointer_bytes_ = 0;
   Destination destination_;
   ElementKernel activate_ = nullptr;
+  bool streams_ = false;  // of whole steps; what a stripe hands on is read at once
   std::shared_ptr<const PackedArray> weights_;
   std::shared_ptr<const PackedArray> bias_;
 };

@@ -42,6 +42,7 @@ class NarrowWindowOp final : public RowsOp {
     RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step_.bias, Packing::vector, kStripOutputs));
     activate_ = kernel_of(step_.epilogue.activation, context.kernels);
     static_cast<Destination&>(call_) = destination_of(step_.output, step_.epilogue, context.plan);
+    streams_ = passes_the_caches(output_, step_.epilogue, activate_);
     picture_.describe(call_);
     cut_tasks(context.slots);
     operations_ = 2 * cost;
@@ -55,14 +56,15 @@ class NarrowWindowOp final : public RowsOp {
     const Range lines = part_range(task / parts_, line_count_, block_lines_);
     const TensorId residual = step_.epilogue.residual;
     run_block({lines.first * width, lines.last * width}, part_range(task % parts_, strips_, part_strips_),
-              tensors[step_.input], tensors[step_.output], residual == kNone ? nullptr : tensors[residual], scratch);
+              tensors[step_.input], tensors[step_.output], residual == kNone ? nullptr : tensors[residual], streams_,
+              scratch);
   }
   void run_rows(Range rows, const float* input, float* output, const float* residual,
                 std::byte* scratch) const noexcept override {
     const std::size_t width = picture_.line_outputs();
     while (rows.first < rows.last) {
       const std::size_t end = (rows.first / width + block_lines_) * width;
-      run_block({rows.first, std::min(rows.last, end)}, {0, strips_}, input, output, residual, scratch);
+      run_block({rows.first, std::min(rows.last, end)}, {0, strips_}, input, output, residual, false, scratch);
       rows.first = end;
     }
   }
@@ -95,7 +97,7 @@ class NarrowWindowOp final : public RowsOp {
   }
 
   // Pixels of the output, counted through the batch.
-  void run_block(Range pixels, Range strips, const float* input, float* output, const float* residual,
+  void run_block(Range pixels, Range strips, const float* input, float* output, const float* residual, bool streams,
                  std::byte* scratch) const noexcept {
     auto* const tiles = reinterpret_cast<WindowTile*>(scratch);
     std::byte* picture = scratch + tile_bytes_;
@@ -115,6 +117,7 @@ class NarrowWindowOp final : public RowsOp {
     call.columns = std::min(outputs_, strips.last * kStripOutputs) - column;
     call.output = output + column;
     call.residual = residual == nullptr ? nullptr : residual + column;
+    call.streams = streams;
     kernels_->run_windows(call);
     if (activate_ == nullptr) return;
     activate_rows(activate_, output + pixels.first * call_.output_stride + column, pixels.last - pixels.first,
@@ -165,6 +168,7 @@ class NarrowWindowOp final : public RowsOp {
   std::size_t parts_ = 0;
   std::size_t tile_bytes_ = 0;
   NarrowWindowCall call_;  // what all tasks have in common
+  bool streams_ = false;   // of whole steps; what a stripe hands on is read at once
   ElementKernel activate_ = nullptr;
   std::shared_ptr<const PackedArray> weights_;
   std::shared_ptr<const PackedArray> bias_;

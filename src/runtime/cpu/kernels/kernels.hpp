@@ -34,6 +34,8 @@ struct Destination {
   const float* residual = nullptr;  // as output, or null; may be the output itself
   std::size_t residual_stride = 0;
   Bounds bounds;
+  // Whether outputs may go past the caches, where nobody finds them any more when they are read. Not every kernel does.
+  bool streams = false;
 };
 
 // Products of rows with panels of weights: convolutions, 1x1 convolutions and Linear alike.
