@@ -45,6 +45,7 @@ struct WinogradTiling {
     return row * (outputs_across + 2) + column;
   }
 };
+
 // The tiles of a picture's outputs. The last of a line or column may have fewer outputs than the others: 14 outputs are
 // 4 + 4 + 4 + 2. It then has less to multiply, by the same weights.
 struct WinogradGrid {
