@@ -151,7 +151,9 @@ TEST(Bf16, ProductsOfSmallIntegersAreExact) {
 
 // They may be stored past the caches (Destination::streams): whole lines of them, wherever they begin.
 TEST(Bf16, MoreOutputsThanCachesHoldAreExactToo) {
-  const std::vector<Way> ways = bf16_ways();
+  const auto backend = runtime::cpu::make_backend(Isa::avx512, NarrowWay::amx);
+  if (!backend) GTEST_SKIP() << "SKIPPED: " << backend.error().finding.message;
+  const Way way{*backend, NarrowWay::amx, "amx"};
   const auto many = static_cast<std::int64_t>(5 * l2_cache_bytes() / sizeof(float));
   for (const Case& each : {Case{"window", conv(32, 72, 3), {1, 32, many / (72 * 64), 64}},
                            Case{"pointwise", conv(32, 80, 1), {1, 32, many / (80 * 64), 64}},
@@ -160,12 +162,9 @@ TEST(Bf16, MoreOutputsThanCachesHoldAreExactToo) {
     const Model model = Model::create(graph, integer_state(graph)).value();
     const Tensor x = tensor_of(integers("x", each.shape), each.shape);
     const auto expected = run_on(*runtime::reference::make_backend().value(), model, std::span(&x, 1))[0];
-    for (const Way& way : ways) {
-      if (way.way != NarrowWay::amx) continue;
-      for (const unsigned threads : {1U, 2U}) {
-        const std::unique_ptr<Executor> pool = make_thread_pool(threads);
-        EXPECT_TRUE(expected == run_bf16(way, model, x, pool.get())) << each.name << ", " << threads << " threads";
-      }
+    for (const unsigned threads : {1U, 2U}) {
+      const std::unique_ptr<Executor> pool = make_thread_pool(threads);
+      EXPECT_TRUE(expected == run_bf16(way, model, x, pool.get())) << each.name << ", " << threads << " threads";
     }
   }
 }
