@@ -128,11 +128,13 @@ void columns(const NarrowWindowCall& call, const Lines& lines, std::size_t colum
     // Chains of one length, as far as they go.
     const std::size_t chains = (call.lines + kChainLines - 1) / kChainLines;
     const std::size_t length = chains == 0 ? 0 : (call.lines + chains - 1) / chains;
+    // With one chain nothing waits, and L1 keeps its lines.
+    const std::size_t kept_floats = chains > 1 ? 2 * S * kTile : 0;
     Chain chain;
     do {
       chain.last = call.lines - chain.first < length ? call.lines : chain.first + length;
       float* kept = sums;
-      for (std::size_t tile = first; tile<end; tile += 2, kept += chains> 1 ? 2 * S * kTile : 0) {
+      for (std::size_t tile = first; tile < end; tile += 2, kept += kept_floats) {
         if (end - tile > 1) {
           tiles<2, S>(call, lines, chain, call.tiles + tile, column, kept);
         } else {
