@@ -88,6 +88,9 @@ std::vector<Case> cases() {
           Linear{.in_features = in, .out_features = out}, {rows, in});
     }
   }
+  // Sums of several chains of AMX's.
+  add("deep", Linear{.in_features = 16500, .out_features = 40}, {35, 16500});
+  add("deep window", conv(960, 33, 3), {1, 960, 9, 11});
   add("pointwise", conv(40, 72, 1), {2, 40, 13, 9});
   add("few channels, joined taps", conv(3, 20, 7, 2), {2, 3, 31, 29});
   add("odd channels", conv(5, 33, 3), {1, 5, 12, 14});
