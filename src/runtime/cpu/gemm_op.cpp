@@ -104,9 +104,10 @@ class GemmOp final : public RowsOp {
       const std::size_t panel = next % panels_;
       const std::size_t column = group * outputs_ + panel * kernel_.width;
       call.row_shift = group * call.segment_length;
-      const bool is_last = panel + 1 == panels_;
-      // The last panel has a kernel of its own.
-      call.panel_count = is_last ? 1 : std::min(panels_ - 1 - panel, panels.last - next);
+      // The last panel may have a kernel of its own.
+      const std::size_t alike = last_kernel_.width == kernel_.width ? panels_ : panels_ - 1;
+      const bool is_last = panel == alike;
+      call.panel_count = is_last ? 1 : std::min(alike - panel, panels.last - next);
       call.columns = std::min(outputs_ - panel * kernel_.width, call.panel_count * kernel_.width);
       call.weights = weights_->data() + next * depth_ * kernel_.width;
       call.bias = bias_ == nullptr ? nullptr : bias_->data() + next * kernel_.width;
