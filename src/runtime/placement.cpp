@@ -22,7 +22,7 @@ struct Candidates {
 
 Candidates in_place_candidates(const Step& step) {
   if (const auto* conv = std::get_if<ConvStep>(&step.work)) return {{conv->epilogue.residual, kNone}};
-  if (const auto* stripes = std::get_if<StripeStep>(&step.work)) return {{stripes->end().epilogue.residual, kNone}};
+  if (const auto* stripes = std::get_if<StripeStep>(&step.work)) return {{stripes->epilogue().residual, kNone}};
   if (const auto* linear = std::get_if<LinearStep>(&step.work)) return {{linear->epilogue.residual, kNone}};
   if (const auto* norm = std::get_if<NormStep>(&step.work)) return {{norm->input, kNone}};
   if (const auto* relu = std::get_if<ReluStep>(&step.work)) return {{relu->input, kNone}};

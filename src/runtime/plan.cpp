@@ -43,10 +43,6 @@ Words words(const ConvStep& step) {
   if (step.groups != 1) details += " groups=" + std::to_string(step.groups);
   return {"conv", details};
 }
-Words words(const StripeStep& step) {
-  const std::string last = step.last ? " then" + words(*step.last).details : "";
-  return {"stripes", words(step.first).details + " then" + words(step.depthwise).details + last};
-}
 Words words(const LinearStep&) {
   return {"linear", ""};
 }
@@ -57,6 +53,12 @@ Words words(const MaxPoolStep& step) {
   std::string details = window(step.kernel, step.stride, step.padding);
   if (!(step.dilation == IntPair{1})) details += " d" + text(step.dilation);
   return {"maxpool", details};
+}
+Words words(const StripeStep& step) {
+  const std::string pool = step.pooling() == nullptr ? "" : " max";
+  const std::string window = std::visit([](const auto& layer) { return words(layer).details; }, step.window);
+  const std::string last = step.last ? " then" + words(*step.last).details : "";
+  return {"stripes", words(step.first).details + " then" + pool + window + last};
 }
 Words words(const AvgPoolStep& step) {
   std::string details = window(step.kernel, step.stride, step.padding);
@@ -112,7 +114,7 @@ std::string activation_text(const Work& work) {
   if constexpr (kHasEpilogue<Work>) {
     return text(work.epilogue.activation);
   } else if constexpr (std::is_same_v<Work, StripeStep>) {
-    return text(work.end().epilogue.activation);
+    return text(work.epilogue().activation);
   } else if constexpr (requires { work.relu; }) {
     return text(Activation::relu_if(work.relu));
   } else {
@@ -135,8 +137,8 @@ StepTensors tensors_of(const Step& step) {
         using Work = std::decay_t<decltype(work)>;
         if constexpr (std::is_same_v<Work, StripeStep>) {
           tensors.inputs = {work.first.input};
-          if (work.end().epilogue.residual != kNone) tensors.inputs.push_back(work.end().epilogue.residual);
-          tensors.outputs = {work.end().output};
+          if (work.epilogue().residual != kNone) tensors.inputs.push_back(work.epilogue().residual);
+          tensors.outputs = {work.output()};
         } else if constexpr (std::is_same_v<Work, GeneralStep>) {
           for (const Operand& operand : work.inputs) tensors.inputs.push_back(operand.tensor);
           for (const Operand& operand : work.outputs) tensors.outputs.push_back(operand.tensor);
@@ -166,7 +168,7 @@ Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shap
   fuse_activations(draft, options.fuses_activations);
   RUSHLIGHT_TRY_ASSIGN(Plan plan, lower(draft, limits));
   if (options.plane_cache_bytes > 0) read_planes(plan, options.plane_cache_bytes);
-  if (options.stripe_cache_bytes > 0) fuse_stripes(plan, options.stripe_cache_bytes);
+  if (options.stripe_cache_bytes > 0) fuse_stripes(plan, options);
   share_in_place(plan);
   if (options.item_cache_bytes > 0) run_by_item(plan, options.item_cache_bytes);
   RUSHLIGHT_TRY(place_buffers(plan, limits));
@@ -224,7 +226,7 @@ std::string to_string(const Plan& plan) {
           if constexpr (kHasEpilogue<Work>) {
             if (work.epilogue.residual != kNone) result += " +residual";
           } else if constexpr (std::is_same_v<Work, StripeStep>) {
-            if (work.end().epilogue.residual != kNone) result += " +residual";
+            if (work.epilogue().residual != kNone) result += " +residual";
           }
           result += activation_text(work);
           if (plan.tensors[tensors.outputs[0]].place == Place::output) result += " (output)";

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <span>
@@ -130,17 +131,6 @@ struct ConvStep {
   }
 };
 
-// Layers that run one stripe of picture rows after the other, so that what is between them stays in cache: any
-// convolution, a depthwise one on its output, and perhaps a 1x1 one on that. Only the last has a residual; the tensors
-// in between have no memory of their own in the plan. In place as `last` says.
-struct StripeStep {
-  ConvStep first;
-  ConvStep depthwise;
-  std::optional<ConvStep> last;
-
-  [[nodiscard]] const ConvStep& end() const noexcept { return last ? *last : depthwise; }
-};
-
 // output[row][o] = bias[o] + sum over i of input[row][i] * weights[o][i].
 struct LinearStep {
   TensorId input = kNone;
@@ -170,6 +160,33 @@ struct MaxPoolStep {
   IntPair stride;
   IntPair padding;
   IntPair dilation;
+
+  // Whether every window is 2x2 elements of its own, all of them in the input.
+  [[nodiscard]] bool is_of_quads(const PlannedTensor& in, const PlannedTensor& out) const noexcept {
+    return kernel == IntPair{2} && stride == IntPair{2} && padding == IntPair{0} && dilation == IntPair{1} &&
+           out.h == in.h / 2 && out.w == in.w / 2;
+  }
+};
+
+// Layers that run one stripe of picture rows after the other, so that what is between them stays in cache: any
+// convolution, a depthwise one or a maximum pooling on its output, and behind a depthwise one perhaps a 1x1 one. Only
+// the last has a residual; the tensors in between have no memory of their own in the plan. In place as `last` says.
+struct StripeStep {
+  ConvStep first;
+  std::variant<ConvStep, MaxPoolStep> window;
+  std::optional<ConvStep> last;
+
+  [[nodiscard]] const MaxPoolStep* pooling() const noexcept { return std::get_if<MaxPoolStep>(&window); }
+  [[nodiscard]] TensorId output() const noexcept {
+    if (last) return last->output;
+    return std::visit([](const auto& layer) { return layer.output; }, window);
+  }
+  // What becomes of the output of the last layer.
+  [[nodiscard]] Epilogue epilogue() const noexcept {
+    if (last) return last->epilogue;
+    const auto* const depthwise = std::get_if<ConvStep>(&window);
+    return depthwise == nullptr ? Epilogue{} : depthwise->epilogue;
+  }
 };
 
 // torch.nn.AvgPool2d: the sum over the places inside the input, divided by divisor_override if that is not 0, otherwise
@@ -298,6 +315,9 @@ struct PlanOptions {
   bool fuses_activations = false;  // epilogues with other activations than ReLU
   // StripeSteps, where what they keep from memory is more than a part of a cache of this size; 0: none.
   std::uint64_t stripe_cache_bytes = 0;
+  // Whether a convolution is computed tile by tile, not row by row: such a step takes poolings of quads along, whatever
+  // its size, and nothing else.
+  std::function<bool(const ConvStep&, const PlannedTensor& input, const PlannedTensor& output)> has_tiles = {};
   // Convolutions of few channels that read planes, where the lines they need at a time fit into so much; 0: none.
   std::uint64_t plane_cache_bytes = 0;
   // Item steps, where operands of a batch do not fit into a cache of this size; 0: none.

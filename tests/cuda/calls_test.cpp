@@ -245,8 +245,10 @@ TEST(CudaCalls, StepsWithoutAKernelAreUnsupportedByName) {
   roll.inputs.push_back({0, DType::f32, Shape(kStridedDims + 1, 1), Strides(kStridedDims + 1, 1)});
   roll.outputs.push_back({1, DType::f32, Shape(kStridedDims + 1, 1), Strides(kStridedDims + 1, 1)});
   runtime::StripeStep stripe;
-  stripe.depthwise.input = stripe.first.input = 0;
-  stripe.depthwise.output = stripe.first.output = 1;
+  runtime::ConvStep depthwise;
+  depthwise.input = stripe.first.input = 0;
+  depthwise.output = stripe.first.output = 1;
+  stripe.window = depthwise;
   for (const Error& error : {error_of(roll), error_of(stripe)}) {
     EXPECT_EQ(error.code, ErrorCode::unsupported);
     EXPECT_EQ(error.finding.code, "DEVICE-OPERATOR");

@@ -67,13 +67,18 @@ class CpuBackend final : public Backend {
     // Narrow numbers are made of whole pixels, and a recorder is shown them.
     const bool reads_planes = options.precision != Precision::bf16 && has_stripes;
     const std::uint64_t cache_bytes = options.cache_bytes != 0 ? options.cache_bytes : l2_cache_bytes();
+    std::optional<NarrowProducts> narrow;
+    if (options.precision == Precision::bf16) narrow = bf16_products(kernels_, isa_, way_);
+    const auto has_tiles = [&](const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output) {
+      return !options.low_memory && choose_conv_algorithm(step, input, output, options.precision, memory_,
+                                                          narrow ? narrow->speed : 1) != ConvAlgorithm::direct;
+    };
     RUSHLIGHT_TRY_ASSIGN(Plan plan, make_plan(network, input_shapes, options.limits,
                                               {.fuses_activations = true,
                                                .stripe_cache_bytes = has_stripes ? cache_bytes : 0,
+                                               .has_tiles = has_tiles,
                                                .plane_cache_bytes = reads_planes ? cache_bytes / 4 : 0,
                                                .item_cache_bytes = options.recorder == nullptr ? cache_bytes : 0}));
-    std::optional<NarrowProducts> narrow;
-    if (options.precision == Precision::bf16) narrow = bf16_products(kernels_, isa_, way_);
     const Kernels kernels = options.precision == Precision::int8 ? int8_kernels_for(kernels_, isa_, way_) : kernels_;
     return CpuProgram::make(network, std::move(plan), kernels, narrow ? &*narrow : nullptr,
                             std::static_pointer_cast<CpuWeights>(weights), options,

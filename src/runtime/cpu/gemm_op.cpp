@@ -158,11 +158,8 @@ MadeRowsOp make_gemm(Rows rows, const Step& step, std::size_t groups, const OpCo
 }  // namespace
 
 MadeOp make_op(const ConvStep& step, const OpContext& context) {
-  const PlannedTensor& input = context.tensor(step.input);
-  if (input.is_planar || (input.c == 1 && input.is_dense())) {
-    RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op, make_line_filter_op(step, context));
-    if (op != nullptr) return op;
-  }
+  RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> lines, make_line_filter_op(step, context));
+  if (lines != nullptr) return lines;
   const ConvAlgorithm algorithm = choose_conv_algorithm(step, context);
   if (algorithm != ConvAlgorithm::direct) {
     RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op, make_winograd_op(step, algorithm, context));

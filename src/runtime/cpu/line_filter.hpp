@@ -41,7 +41,8 @@ inline constexpr LineForm kLineForms[] = {
 [[nodiscard]] Result<std::shared_ptr<PackedArray>> pack_line_filter(const WeightSource& weight, std::size_t width,
                                                                     const LineForm& form);
 
-// A convolution on a planar input, or of one channel; null where no form suits it, or weights are unusual.
-[[nodiscard]] MadeOp make_line_filter_op(const ConvStep& step, const OpContext& context);
+// A convolution on a planar input, or of one channel, in whole lines; null for others, where no form suits it, or where
+// weights are unusual.
+[[nodiscard]] Result<std::unique_ptr<RowsOp>> make_line_filter_op(const ConvStep& step, const OpContext& context);
 
 }  // namespace rushlight::runtime::cpu

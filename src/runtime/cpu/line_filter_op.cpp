@@ -45,7 +45,7 @@ const LineForm* suitable_form(const ConvStep& step, const OpContext& context) no
   return nullptr;
 }
 
-class LineFilterOp final : public Op {
+class LineFilterOp final : public RowsOp {
  public:
   LineFilterOp(const ConvStep& step, const LineForm& form, const OpContext& context)
       : step_(step),
@@ -94,12 +94,18 @@ class LineFilterOp final : public Op {
   [[nodiscard]] std::string_view algorithm() const noexcept override { return form_.text; }
 
   void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
-    const Scratch scratch = lay_out(memory).first;
-    const std::size_t image = task / parts_;
-    const auto height = static_cast<std::size_t>(planes_.h);
-    const std::size_t plane = height * static_cast<std::size_t>(planes_.w);
-    const float* const input = tensors[step_.input] + image * channels_ * plane;
+    const std::size_t first_line = task / parts_ * out_height_;
+    const Range part = part_range(task % parts_, out_height_, part_lines_);
     const TensorId residual = step_.epilogue.residual;
+    run_rows({(first_line + part.first) * out_width_, (first_line + part.last) * out_width_}, tensors[step_.input],
+             tensors[step_.output], residual == kNone ? nullptr : tensors[residual], memory);
+  }
+
+  void run_rows(Range rows, const float* input, float* output, const float* residual,
+                std::byte* memory) const noexcept override {
+    const Scratch scratch = lay_out(memory).first;
+    const auto height = static_cast<std::size_t>(planes_.h);
+    const std::size_t image_floats = channels_ * height * static_cast<std::size_t>(planes_.w);
     std::fill_n(scratch.columns, columns_, 0.0F);
     LineFilterCall call;
     static_cast<Destination&>(call) = destination_;
@@ -112,12 +118,15 @@ class LineFilterOp final : public Op {
     call.bias = bias_ == nullptr ? nullptr : bias_->data();
     call.columns = outputs_;
     call.odd = scratch.odd;
-    const Range part = part_range(task % parts_, out_height_, part_lines_);
     std::int64_t next = 0;  // of the picture's lines to transform
-    for (std::size_t line = part.first; line < part.last; ++line) {
-      const std::int64_t top = static_cast<std::int64_t>(line) * step_.stride.h - step_.padding.h;
+    const std::size_t end_line = rows.last / out_width_;
+    for (std::size_t line = rows.first / out_width_; line < end_line; ++line) {
+      const std::size_t line_of_image = line % out_height_;
+      if (line_of_image == 0) next = 0;
+      const float* const image = input + line / out_height_ * image_floats;
+      const std::int64_t top = static_cast<std::int64_t>(line_of_image) * step_.stride.h - step_.padding.h;
       const std::int64_t end = std::min(top + step_.kernel.h, planes_.h);
-      for (next = std::max(next, top); next < end; ++next) transform(input, next, scratch);
+      for (next = std::max(next, top); next < end; ++next) transform(image, next, scratch);
       std::fill_n(scratch.odd, tiles_, false);
       for (std::size_t i = 0; i < window_lines_; ++i) {
         const std::int64_t at = top + static_cast<std::int64_t>(i);
@@ -126,12 +135,12 @@ class LineFilterOp final : public Op {
         if (!is_inside) continue;
         for (std::size_t t = 0; t < tiles_; ++t) scratch.odd[t] |= scratch.odd_lines[slot_of(at) * tiles_ + t];
       }
-      const std::size_t pixel = (image * out_height_ + line) * out_width_;
-      call.output = tensors[step_.output] + pixel * call.output_stride;
-      call.residual = residual == kNone ? nullptr : tensors[residual] + pixel * call.residual_stride;
+      const std::size_t pixel = line * out_width_;
+      call.output = output + pixel * call.output_stride;
+      call.residual = residual == nullptr ? nullptr : residual + pixel * call.residual_stride;
       kernels_.run(call);
       for (std::size_t t = 0; t < tiles_; ++t) {
-        if (scratch.odd[t]) compute_plainly(input, top, t, call, scratch);
+        if (scratch.odd[t]) compute_plainly(image, top, t, call, scratch);
       }
       if (activate_ != nullptr) activate_rows(activate_, call.output, out_width_, call.output_stride, outputs_);
     }
@@ -236,15 +245,17 @@ class LineFilterOp final : public Op {
 
 }  // namespace
 
-MadeOp make_line_filter_op(const ConvStep& step, const OpContext& context) {
+Result<std::unique_ptr<RowsOp>> make_line_filter_op(const ConvStep& step, const OpContext& context) {
   // Weights of any other way are larger than those of the direct one; and narrow numbers multiply as fast.
-  if (context.options.low_memory || context.narrow != nullptr) return std::unique_ptr<Op>();
+  if (context.options.low_memory || context.narrow != nullptr) return std::unique_ptr<RowsOp>();
+  const PlannedTensor& input = context.tensor(step.input);
+  if (!input.is_planar && !(input.c == 1 && input.is_dense())) return std::unique_ptr<RowsOp>();
   const LineForm* const form = suitable_form(step, context);
-  if (form == nullptr) return std::unique_ptr<Op>();
+  if (form == nullptr) return std::unique_ptr<RowsOp>();
   auto op = std::make_unique<LineFilterOp>(step, *form, context);
   RUSHLIGHT_TRY_ASSIGN(const bool is_usual, op->init(context));
-  if (!is_usual) return std::unique_ptr<Op>();
-  return std::unique_ptr<Op>(std::move(op));
+  if (!is_usual) return std::unique_ptr<RowsOp>();
+  return std::unique_ptr<RowsOp>(std::move(op));
 }
 
 }  // namespace rushlight::runtime::cpu

@@ -97,7 +97,8 @@ struct Workers {
 // that loses its core holds up one task at most.
 void run_tasks(const Op& op, const Workers& workers, float* const* tensors) noexcept;
 
-// An Op whose output rows (pixels, counted through the batch) can be computed in any pieces.
+// An Op whose output rows (pixels, counted through the batch) can be computed in pieces: any, of convolutions as
+// make_rows_op() makes them; of others, whole lines of pictures.
 class RowsOp : public Op {
  public:
   // Row i of the output goes to output + i * its stride, and so for the residual; input pixels likewise. What the rows
@@ -152,9 +153,13 @@ using MadeOp = Result<std::unique_ptr<Op>>;
                                                              const OpContext& context);
 // On a planar input.
 [[nodiscard]] Result<std::unique_ptr<RowsOp>> make_planes_op(const ConvStep& step, const OpContext& context);
+// Whole lines.
+[[nodiscard]] Result<std::unique_ptr<RowsOp>> make_rows_op(const MaxPoolStep& step, const OpContext& context);
 // One channel in, one channel out, for each group.
 [[nodiscard]] Result<std::unique_ptr<RowsOp>> make_depthwise_op(const ConvStep& step, const OpContext& context);
 [[nodiscard]] MadeOp make_op(const StripeStep& step, const OpContext& context);
+// The same row by row, whatever other ways its first layer has.
+[[nodiscard]] MadeOp make_stripe_op(const StripeStep& step, const OpContext& context);
 [[nodiscard]] MadeOp make_op(const LinearStep& step, const OpContext& context);
 [[nodiscard]] MadeOp make_op(const NormStep& step, const OpContext& context);
 [[nodiscard]] MadeOp make_op(const MaxPoolStep& step, const OpContext& context);

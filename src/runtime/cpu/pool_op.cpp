@@ -94,7 +94,7 @@ class AdaptiveRule {
 };
 
 template <class Rule>
-class PoolOp final : public Op {
+class PoolOp final : public RowsOp {
  public:
   PoolOp(const Rule& rule, TensorId input, TensorId output, const OpContext& context)
       : rule_(rule),
@@ -116,13 +116,18 @@ class PoolOp final : public Op {
   void run(std::size_t task, float* const* tensors, std::byte*) const noexcept override {
     const Range lines = part_range(task, lines_, part_);
     for (std::size_t line = lines.first; line < lines.last; ++line) {
-      run_line(static_cast<Index>(line) / output_.h, static_cast<Index>(line) % output_.h, tensors[input_id_],
-               tensors[output_id_]);
+      run_line(line, tensors[input_id_], tensors[output_id_]);
     }
+  }
+  void run_rows(Range rows, const float* input, float* output, const float*, std::byte*) const noexcept override {
+    const auto width = static_cast<std::size_t>(output_.w);
+    for (std::size_t line = rows.first / width; line < rows.last / width; ++line) run_line(line, input, output);
   }
 
  private:
-  void run_line(Index image, Index oh, const float* input, float* output) const noexcept {
+  void run_line(std::size_t line, const float* input, float* output) const noexcept {
+    const Index image = static_cast<Index>(line) / output_.h;
+    const Index oh = static_cast<Index>(line) % output_.h;
     WindowCall call;
     call.channels = static_cast<std::size_t>(input_.c);
     call.row_stride = static_cast<std::size_t>(rule_.step_h() * input_.w * input_.row_stride);
@@ -153,8 +158,13 @@ class PoolOp final : public Op {
 
 }  // namespace
 
+Result<std::unique_ptr<RowsOp>> make_rows_op(const MaxPoolStep& step, const OpContext& context) {
+  return std::unique_ptr<RowsOp>(std::make_unique<PoolOp<MaxRule>>(MaxRule(step), step.input, step.output, context));
+}
+
 MadeOp make_op(const MaxPoolStep& step, const OpContext& context) {
-  return std::unique_ptr<Op>(std::make_unique<PoolOp<MaxRule>>(MaxRule(step), step.input, step.output, context));
+  RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op, make_rows_op(step, context));
+  return op;
 }
 
 MadeOp make_op(const AvgPoolStep& step, const OpContext& context) {

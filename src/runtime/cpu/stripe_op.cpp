@@ -3,12 +3,17 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <string_view>
 #include <utility>
+#include <variant>
 
 #include "base/cpu_features.hpp"
 #include "base/fail.hpp"
 #include "runtime/cpu/aligned_buffer.hpp"
+#include "runtime/cpu/conv_choice.hpp"
+#include "runtime/cpu/line_filter.hpp"
 #include "runtime/cpu/op.hpp"
+#include "runtime/cpu/winograd.hpp"
 
 namespace rushlight::runtime::cpu {
 namespace {
@@ -26,8 +31,18 @@ struct Between {
   [[nodiscard]] std::size_t row_floats() const noexcept { return width * channels; }
 };
 
-// Of the depthwise layer's output, that the last layer reads at once: enough rows for a product.
+// Of the window layer's output, that the last layer reads at once: enough rows for a product.
 constexpr std::size_t kNarrowPixels = 96;
+
+TensorId output_of(const StripeStep& step) {
+  return std::visit([](const auto& layer) { return layer.output; }, step.window);
+}
+
+Result<std::unique_ptr<RowsOp>> make_first(const ConvStep& step, const OpContext& context) {
+  RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<RowsOp> op, make_line_filter_op(step, context));
+  if (op != nullptr) return op;
+  return make_rows_op(step, context);
+}
 
 class StripeOp final : public Op {
  public:
@@ -35,23 +50,30 @@ class StripeOp final : public Op {
       : step_(step),
         images_(static_cast<std::size_t>(context.tensor(step.first.output).n)),
         wide_(context.tensor(step.first.output)),
-        narrow_(context.tensor(step.depthwise.output)) {}
+        narrow_(context.tensor(output_of(step))) {}
 
   Status init(const OpContext& context) {
-    RUSHLIGHT_TRY_ASSIGN(first_, make_rows_op(step_.first, context));
-    RUSHLIGHT_TRY_ASSIGN(depthwise_, make_rows_op(step_.depthwise, context));
+    RUSHLIGHT_TRY_ASSIGN(first_, make_first(step_.first, context));
+    RUSHLIGHT_TRY_ASSIGN(window_,
+                         std::visit([&](const auto& layer) { return make_rows_op(layer, context); }, step_.window));
     if (step_.last) {
       RUSHLIGHT_TRY_ASSIGN(last_, make_rows_op(*step_.last, context));
     }
-    output_ = step_.end().output;
-    residual_ = step_.end().epilogue.residual;
-    const ConvStep& window = step_.depthwise;
-    reach_ = static_cast<std::size_t>((window.kernel.h - 1) * window.dilation.h + 1);
-    stride_ = static_cast<std::size_t>(window.stride.h);
+    output_ = step_.output();
+    residual_ = step_.epilogue().residual;
+    std::visit(
+        [&](const auto& layer) {
+          reach_ = static_cast<std::size_t>((layer.kernel.h - 1) * layer.dilation.h + 1);
+          stride_ = static_cast<std::size_t>(layer.stride.h);
+          padding_ = static_cast<std::size_t>(layer.padding.h);
+        },
+        step_.window);
     cut(context);
-    operations_ = first_->operations() + depthwise_->operations() + (last_ ? last_->operations() : 0);
+    operations_ = first_->operations() + window_->operations() + (last_ ? last_->operations() : 0);
     return {};
   }
+
+  [[nodiscard]] std::string_view algorithm() const noexcept override { return first_->algorithm(); }
 
   void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
     const std::size_t image = task / stripes_;
@@ -73,7 +95,7 @@ class StripeOp final : public Op {
  private:
   struct Few {
     std::size_t image;
-    Range rows;        // of the depthwise layer's output
+    Range rows;        // of the window layer's output
     Range wide_rows;   // of the first layer's, which they read
     std::size_t kept;  // of these, that are there
   };
@@ -93,23 +115,22 @@ class StripeOp final : public Op {
     }
     const float* const residual = residual_ == kNone ? nullptr : tensors[residual_];
     if (last_ == nullptr) {
-      return depthwise_->run_rows(pixels(narrow_, few.rows), wide_base, tensors[output_], residual, scratch);
+      return window_->run_rows(pixels(narrow_, few.rows), wide_base, tensors[output_], residual, scratch);
     }
     // A few lines at a time, so that they are still in L1 when the last layer reads them.
     for (std::size_t line = few.rows.first; line < few.rows.last; line += narrow_lines_) {
       const Range lines = pixels(narrow_, {line, std::min(line + narrow_lines_, few.rows.last)});
       float* const narrow_base = before(narrow, lines.first * narrow_.channels);
-      depthwise_->run_rows(lines, wide_base, narrow_base, nullptr, scratch);
+      window_->run_rows(lines, wide_base, narrow_base, nullptr, scratch);
       last_->run_rows(lines, narrow_base, tensors[output_], residual, scratch);
     }
   }
 
-  // The rows of the first layer's output that these rows of the depthwise one read.
+  // The rows of the first layer's output that these rows of the window layer's read.
   [[nodiscard]] Range needed(const Range& rows) const noexcept {
-    const auto padding = static_cast<std::size_t>(step_.depthwise.padding.h);
     const std::size_t first = rows.first * stride_;
     const std::size_t end = (rows.last - 1) * stride_ + reach_;
-    const auto inside = [&](std::size_t row) { return std::min(row < padding ? 0 : row - padding, wide_.height); };
+    const auto inside = [&](std::size_t row) { return std::min(row < padding_ ? 0 : row - padding_, wide_.height); };
     return {inside(first), inside(end)};
   }
 
@@ -131,23 +152,23 @@ class StripeOp final : public Op {
     wide_bytes_ = in_lines(wide_rows * wide_row);
     narrow_lines_ = std::clamp<std::size_t>(kNarrowPixels / std::max<std::size_t>(1, narrow_.width), 1, rows_at_once_);
     narrow_bytes_ = in_lines(narrow_lines_ * narrow_row);
-    scratch_bytes_ =
-        wide_bytes_ + narrow_bytes_ +
-        std::max({first_->scratch_bytes(), depthwise_->scratch_bytes(), last_ ? last_->scratch_bytes() : 0});
+    scratch_bytes_ = wide_bytes_ + narrow_bytes_ +
+                     std::max({first_->scratch_bytes(), window_->scratch_bytes(), last_ ? last_->scratch_bytes() : 0});
   }
   static std::size_t in_lines(std::size_t bytes) noexcept { return parts_of(bytes, kCacheLine) * kCacheLine; }
 
   StripeStep step_;
   std::size_t images_;
   Between wide_;    // the first layer's output
-  Between narrow_;  // the depthwise layer's
+  Between narrow_;  // the window layer's
   std::unique_ptr<RowsOp> first_;
-  std::unique_ptr<RowsOp> depthwise_;
+  std::unique_ptr<RowsOp> window_;
   std::unique_ptr<RowsOp> last_;  // or null
   TensorId output_ = kNone;
   TensorId residual_ = kNone;
   std::size_t reach_ = 1;  // rows from the first one a window reads to the last one
   std::size_t stride_ = 1;
+  std::size_t padding_ = 0;
   std::size_t stripe_rows_ = 1;
   std::size_t stripes_ = 1;  // of one image
   std::size_t rows_at_once_ = 1;
@@ -159,6 +180,16 @@ class StripeOp final : public Op {
 }  // namespace
 
 MadeOp make_op(const StripeStep& step, const OpContext& context) {
+  const ConvAlgorithm algorithm =
+      step.pooling() == nullptr ? ConvAlgorithm::direct : choose_conv_algorithm(step.first, context);
+  if (algorithm != ConvAlgorithm::direct) {
+    RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op, make_winograd_op(step.first, algorithm, context, step.pooling()));
+    if (op != nullptr) return op;
+  }
+  return make_stripe_op(step, context);
+}
+
+MadeOp make_stripe_op(const StripeStep& step, const OpContext& context) {
   auto op = std::make_unique<StripeOp>(step, context);
   RUSHLIGHT_TRY(op->init(context));
   return std::unique_ptr<Op>(std::move(op));

@@ -45,13 +45,46 @@ std::string sizes_text(const PlannedTensor& tensor) {
          std::to_string(tensor.c);
 }
 
+// A convolution that has several ways, and the step that it is or begins.
+struct Layer {
+  const ConvStep* conv = nullptr;
+  const StripeStep* stripes = nullptr;  // of it and a pooling of quads; or null
+  std::span<const ConvAlgorithm> offered = {};
+  std::string text = {};  // under which its choice is kept
+
+  [[nodiscard]] TensorId output() const noexcept { return stripes == nullptr ? conv->output : stripes->output(); }
+};
+
 // What two layers have in common that one measurement serves.
-std::string layer_text(const ConvStep& step, const OpContext& context) {
+std::string layer_text(const ConvStep& step, bool is_pooled, const OpContext& context) {
   // Products of bfloat16 take another time on each way of multiplying them.
   const std::string way = context.narrow == nullptr ? "" : " " + std::string(to_string(context.narrow->way));
   return "conv3x3 " + std::string(to_string(context.options.precision)) + way +
          " threads=" + std::to_string(context.slots) + " in=" + sizes_text(context.tensor(step.input)) +
-         " out=" + sizes_text(context.tensor(step.output));
+         " out=" + sizes_text(context.tensor(step.output)) + (is_pooled ? " pooled" : "");
+}
+
+// Of each step that has a choice.
+std::vector<Layer> layers_of(const OpContext& context) {
+  std::vector<Layer> layers;
+  for (const Step& step : context.plan.steps) {
+    Layer layer;
+    layer.conv = std::get_if<ConvStep>(&step.work);
+    layer.stripes = std::get_if<StripeStep>(&step.work);
+    if (layer.stripes != nullptr) {
+      layer.conv = &layer.stripes->first;
+      const MaxPoolStep* const pool = layer.stripes->pooling();
+      const PlannedTensor& pooled = context.tensor(layer.output());
+      if (pool == nullptr || !pool->is_of_quads(context.tensor(layer.conv->output), pooled)) continue;
+    }
+    if (layer.conv == nullptr) continue;
+    layer.offered = conv_algorithms(*layer.conv, context.tensor(layer.conv->input), context.tensor(layer.conv->output),
+                                    context.options.precision);
+    if (layer.offered.size() < 2) continue;
+    layer.text = layer_text(*layer.conv, layer.stripes != nullptr, context);
+    layers.push_back(std::move(layer));
+  }
+  return layers;
 }
 
 // From its first element to its last; what shares its rows lies between.
@@ -99,12 +132,12 @@ std::string time_text(ConvAlgorithm algorithm, std::uint64_t nanoseconds) {
 // One layer, as often as it takes.
 class LayerTrial {
  public:
-  LayerTrial(const ConvStep& step, const OpContext& context, const Surroundings& surroundings, Tuning::Impl& table)
-      : step_(step), context_(context), surroundings_(surroundings), table_(table) {}
+  LayerTrial(const Layer& layer, const OpContext& context, const Surroundings& surroundings, Tuning::Impl& table)
+      : layer_(layer), step_(*layer.conv), context_(context), surroundings_(surroundings), table_(table) {}
 
-  // The fastest of `offered`; nullopt where fewer than two can be made of these weights and within the limits.
-  Result<std::optional<ConvAlgorithm>> run(std::span<const ConvAlgorithm> offered) {
-    RUSHLIGHT_TRY(make_ways(offered));
+  // The fastest of those offered; nullopt where fewer than two can be made of these weights and within the limits.
+  Result<std::optional<ConvAlgorithm>> run() {
+    RUSHLIGHT_TRY(make_ways());
     if (ways_.size() < 2) return std::optional<ConvAlgorithm>();
     RUSHLIGHT_TRY(allocate());
     std::uint64_t spent = 0;
@@ -140,15 +173,19 @@ class LayerTrial {
   };
 
   // With weights of its own, which go again: of those that lose nothing is kept.
-  Status make_ways(std::span<const ConvAlgorithm> offered) {
+  Status make_ways() {
     const OpContext own{context_.network, context_.plan,   context_.kernels, weights_,      context_.options,
                         context_.machine, context_.narrow, table_bytes_,     context_.slots};
-    for (const ConvAlgorithm algorithm : offered) {
+    const StripeStep* const stripes = layer_.stripes;
+    for (const ConvAlgorithm algorithm : layer_.offered) {
       std::unique_ptr<Op> op;
-      if (algorithm == ConvAlgorithm::direct) {
-        RUSHLIGHT_TRY_ASSIGN(op, make_rows_op(step_, own));
+      if (algorithm != ConvAlgorithm::direct) {
+        const MaxPoolStep* const pool = stripes == nullptr ? nullptr : stripes->pooling();
+        RUSHLIGHT_TRY_ASSIGN(op, make_winograd_op(step_, algorithm, own, pool));
+      } else if (stripes != nullptr) {
+        RUSHLIGHT_TRY_ASSIGN(op, make_stripe_op(*stripes, own));
       } else {
-        RUSHLIGHT_TRY_ASSIGN(op, make_winograd_op(step_, algorithm, own));
+        RUSHLIGHT_TRY_ASSIGN(op, make_rows_op(step_, own));
       }
       if (op == nullptr || !workspace_of(*op)) continue;
       ways_.push_back({.algorithm = algorithm, .op = std::move(op)});
@@ -166,7 +203,7 @@ class LayerTrial {
     return (op.scratch_bytes() + kCacheLine - 1) / kCacheLine * kCacheLine;
   }
   [[nodiscard]] std::vector<TensorId> tensors() const {
-    std::vector<TensorId> ids = {step_.input, step_.output};
+    std::vector<TensorId> ids = {step_.input, layer_.output()};
     if (step_.epilogue.residual != kNone) ids.push_back(step_.epilogue.residual);
     return ids;
   }
@@ -210,7 +247,7 @@ class LayerTrial {
   // As layers before have just done, each thread its share. Of any numbers that are usual ones.
   void write_operands() noexcept {
     for (const TensorId id : tensors()) {
-      if (id == step_.output) continue;
+      if (id == layer_.output()) continue;
       const std::size_t count = floats_of(context_.tensor(id));
       on_each_slot([&](std::size_t slot) {
         const std::size_t first = slot * count / context_.slots;
@@ -243,6 +280,7 @@ class LayerTrial {
     return best.algorithm;
   }
 
+  const Layer& layer_;
   const ConvStep& step_;
   const OpContext& context_;
   const Surroundings& surroundings_;
@@ -270,19 +308,7 @@ Result<ConvChoices> tune(const OpContext& context, std::string_view machine) {
   if (context.plan.arena_bytes > options.limits.arena_bytes) return choices;  // no program comes of it
   Tuning::Impl& table = Tuning::Impl::of(*options.tuning);
 
-  struct Layer {
-    const ConvStep* step;
-    std::span<const ConvAlgorithm> offered;
-    std::string text;
-  };
-  std::vector<Layer> layers;
-  for (const Step& step : context.plan.steps) {
-    const auto* conv = std::get_if<ConvStep>(&step.work);
-    if (conv == nullptr) continue;
-    const auto offered =
-        conv_algorithms(*conv, context.tensor(conv->input), context.tensor(conv->output), options.precision);
-    if (offered.size() > 1) layers.push_back({conv, offered, layer_text(*conv, context)});
-  }
+  const std::vector<Layer> layers = layers_of(context);
   // What was noted, where it is a way that this layer has.
   const auto noted = [&](const Layer& layer) -> std::optional<ConvAlgorithm> {
     const std::optional<std::string> word = table.find(machine, layer.text);
@@ -297,14 +323,14 @@ Result<ConvChoices> tune(const OpContext& context, std::string_view machine) {
     std::optional<ConvAlgorithm> way = noted(layer);
     if (!way && table.measures) {
       if (!surroundings) RUSHLIGHT_TRY(surroundings.emplace().make(context));
-      LayerTrial trial(*layer.step, context, *surroundings, table);
-      RUSHLIGHT_TRY_ASSIGN(way, trial.run(layer.offered));
+      LayerTrial trial(layer, context, *surroundings, table);
+      RUSHLIGHT_TRY_ASSIGN(way, trial.run());
       if (way) table.set(machine, layer.text, word_of(*way), trial.times());
       if (options.progress != nullptr && !options.progress->on_progress("tune", i + 1, layers.size())) {
         return run_was_cancelled();
       }
     }
-    if (way) choices.emplace(layer.step->output, *way);
+    if (way) choices.emplace(layer.conv->output, *way);
   }
   return choices;
 }

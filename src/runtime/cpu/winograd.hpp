@@ -34,6 +34,7 @@ struct WinogradTiling {
   [[nodiscard]] constexpr std::size_t rows() const noexcept { return (outputs_down - 1) * stride + 3; }
   [[nodiscard]] constexpr std::size_t columns() const noexcept { return (outputs_across - 1) * stride + 3; }
   [[nodiscard]] constexpr std::size_t positions() const noexcept { return rows() * columns(); }
+  [[nodiscard]] constexpr std::size_t outputs() const noexcept { return outputs_down * outputs_across; }
   // Of each output: with stride 2 the last positions of a line or column have the same, as many as outputs.
   [[nodiscard]] constexpr std::size_t filters() const noexcept {
     return stride == 1 ? positions() : (outputs_down + 2) * (outputs_across + 2);
@@ -165,7 +166,9 @@ inline constexpr float kMostWinogradWeight = 1099511627776.0F;  // 2^40
 [[nodiscard]] Result<std::shared_ptr<PackedArray>> pack_winograd(const WeightSource& weight, std::size_t width,
                                                                  const WinogradForm& form, const Kernels& kernels);
 
-// Null where the weights are not usual ones: then the direct way it is.
-[[nodiscard]] MadeOp make_winograd_op(const ConvStep& step, ConvAlgorithm algorithm, const OpContext& context);
+// Null where the weights are not usual ones: then the direct way it is. With a pooling of quads tiles are pooled as
+// they are made, and the convolution's own output has no memory.
+[[nodiscard]] MadeOp make_winograd_op(const ConvStep& step, ConvAlgorithm algorithm, const OpContext& context,
+                                      const MaxPoolStep* pool = nullptr);
 
 }  // namespace rushlight::runtime::cpu

@@ -26,6 +26,8 @@ constexpr std::size_t kMostBlockBytes = std::size_t{8} << 20;
 // Arrays in scratch begin a cache line off a multiple of 4 KiB from each other, or all would fall on the same lines.
 constexpr std::size_t kSkewFloats = 16;
 constexpr std::size_t kMostPositions = 81;
+// Of tiles that wait for their pooling in L1.
+constexpr std::size_t kPooledPixels = 64;
 
 class WinogradOp final : public Op {
  public:
@@ -33,11 +35,11 @@ class WinogradOp final : public Op {
       : form_(form), kernels_(context.kernels.*form.kernels), tiling_(form.tiling), positions_(tiling_.positions()) {}
 
   // False where the weights are not usual ones.
-  Result<bool> init(const ConvStep& step, const OpContext& context) {
+  Result<bool> init(const ConvStep& step, const MaxPoolStep* pool, const OpContext& context) {
     const PlannedTensor& input = context.tensor(step.input);
     const PlannedTensor& output = context.tensor(step.output);
     input_ = step.input;
-    output_ = step.output;
+    output_ = pool == nullptr ? step.output : pool->output;
     residual_ = step.epilogue.residual;
     channels_ = static_cast<std::size_t>(input.c);
     outputs_ = static_cast<std::size_t>(output.c);
@@ -59,6 +61,12 @@ class WinogradOp final : public Op {
     out_height_ = static_cast<std::size_t>(output.h);
     out_width_ = static_cast<std::size_t>(output.w);
     destination_ = destination_of(step.output, step.epilogue, context.plan);
+    if (pool != nullptr) {
+      max_window_ = context.kernels.max_window;
+      pooled_stride_ = static_cast<std::size_t>(context.tensor(pool->output).row_stride);
+      pooled_tiles_ = kPooledPixels / tiling_.outputs();
+      destination_.output_stride = gemm_.width;
+    }
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
     grid_ = {tiling_, out_height_, out_width_};
     for (std::size_t position = 0; position < positions_; ++position) {
@@ -100,7 +108,7 @@ class WinogradOp final : public Op {
     WinogradOutputCall output;
     output.position_pitch = products_pitch_;
     output.width = gemm_.width;
-    output.line = out_width_;
+    output.line = max_window_ == nullptr ? out_width_ : tiling_.outputs_across;
     static_cast<Destination&>(output) = destination_;
     for (std::size_t panel = panels.first; panel < panels.last; ++panel) {
       const float* weights = weights_->data() + panel * tiling_.filters() * channels_ * gemm_.width;
@@ -118,14 +126,19 @@ class WinogradOp final : public Op {
       const std::size_t column = panel * gemm_.width;
       output.columns = std::min(gemm_.width, outputs_ - column);
       output.bias = bias_ == nullptr ? nullptr : bias_->data() + column;
-      output.output = tensors[output_] + column;
+      output.output = max_window_ == nullptr ? tensors[output_] + column : scratch.unpooled;
       output.residual = residual_ == kNone ? nullptr : tensors[residual_] + column;
       for_groups(bounds, [&](const WinogradKernels::Transforms& transforms, std::size_t first, std::size_t tile_count) {
-        output.input = scratch.products + first * gemm_.width;
-        output.tiles = scratch.tiles + first;
-        output.odd = scratch.odd + first;
-        output.tile_count = tile_count;
-        transforms.output(output);
+        const std::size_t last = first + tile_count;
+        for (std::size_t end = first; first < last; first = end) {
+          end = max_window_ == nullptr ? last : std::min(last, first + pooled_tiles_);
+          output.input = scratch.products + first * gemm_.width;
+          output.tiles = scratch.tiles + first;
+          output.odd = scratch.odd + first;
+          output.tile_count = end - first;
+          transforms.output(output);
+          if (max_window_ != nullptr) pool_tiles(scratch, {first, end}, output.columns, tensors[output_] + column);
+        }
       });
     }
     const std::size_t first = panels.first * gemm_.width;
@@ -133,7 +146,7 @@ class WinogradOp final : public Op {
     for (std::size_t t = 0; t < count; ++t) {
       if (scratch.odd[t]) compute_plainly(scratch, t, {first, last}, tensors);
     }
-    if (activate_ == nullptr) return;
+    if (activate_ == nullptr || max_window_ != nullptr) return;
     for (std::size_t t = 0; t < count; ++t) {
       const WinogradTile& tile = scratch.tiles[t];
       for (std::size_t h = 0; h < tile.rows; ++h) {
@@ -148,10 +161,12 @@ class WinogradOp final : public Op {
     float* transformed;  // [position][tile][in]
     float* products;     // [position][tile][width]
     float* window;       // [in][tap]
+    float* unpooled;     // [tile][pixel][width], or all outputs of one tile's pixels
     const float** pixels;
     const float** rows;
     WinogradTile* tiles;
     bool* odd;
+    std::size_t* pooled;  // of each tile: the first pixel of the pooling's output
   };
 
   // Blocks of tiles of about equal size, as many as move the fewest bytes to and from beyond L2: each block reads all
@@ -208,6 +223,11 @@ class WinogradOp final : public Op {
     scratch.rows = reinterpret_cast<const float**>(take(block_tiles_ * sizeof(float*)));
     scratch.tiles = reinterpret_cast<WinogradTile*>(take(block_tiles_ * sizeof(WinogradTile)));
     scratch.odd = reinterpret_cast<bool*>(take(block_tiles_));
+    const std::size_t pixels = pooled_tiles_ * tiling_.outputs() * gemm_.width;
+    scratch.unpooled = reinterpret_cast<float*>(
+        take(max_window_ == nullptr ? 0 : std::max(pixels, tiling_.outputs() * outputs_) * sizeof(float)));
+    scratch.pooled =
+        reinterpret_cast<std::size_t*>(take(max_window_ == nullptr ? 0 : block_tiles_ * sizeof(std::size_t)));
     return {scratch, used};
   }
   [[nodiscard]] Scratch scratch_in(std::byte* memory) const noexcept { return lay_out(memory).first; }
@@ -260,7 +280,11 @@ class WinogradOp final : public Op {
     std::size_t across;
   };
   void place_tile(const Place& place, const float* input, const Scratch& scratch, std::size_t t) const noexcept {
-    const std::size_t first = (place.image * out_height_ + place.down) * out_width_ + place.across;
+    std::size_t first = (place.image * out_height_ + place.down) * out_width_ + place.across;
+    if (max_window_ != nullptr) {
+      first = t % pooled_tiles_ * tiling_.outputs();
+      scratch.pooled[t] = (place.image * (out_height_ / 2) + place.down / 2) * (out_width_ / 2) + place.across / 2;
+    }
     scratch.tiles[t] = {.pixel = first,
                         .rows = static_cast<unsigned>(std::min(tiling_.outputs_down, out_height_ - place.down)),
                         .columns = static_cast<unsigned>(std::min(tiling_.outputs_across, out_width_ - place.across))};
@@ -277,6 +301,33 @@ class WinogradOp final : public Op {
     }
   }
 
+  // Some tiles of one panel, which lie in `unpooled`.
+  void pool_tiles(const Scratch& scratch, Range tiles, std::size_t columns, float* output) const noexcept {
+    for (std::size_t t = tiles.first; t < tiles.last; ++t) {
+      if (scratch.odd[t]) continue;
+      float* const pixels = scratch.unpooled + scratch.tiles[t].pixel * gemm_.width;
+      if (activate_ != nullptr) activate_rows(activate_, pixels, tiling_.outputs(), gemm_.width, columns);
+      pool_tile(scratch, t, pixels, gemm_.width, columns, output);
+    }
+  }
+  // The tile's pixels lie in lines of a whole tile, `stride` floats from one to the next.
+  void pool_tile(const Scratch& scratch, std::size_t t, const float* pixels, std::size_t stride, std::size_t columns,
+                 float* output) const noexcept {
+    const WinogradTile& tile = scratch.tiles[t];
+    WindowCall call;
+    call.rows = call.columns = 2;
+    call.row_stride = tiling_.outputs_across * stride;
+    call.column_stride = stride;
+    call.channels = columns;
+    for (std::size_t h = 0; h < tile.rows / 2; ++h) {
+      for (std::size_t w = 0; w < tile.columns / 2; ++w) {
+        call.first = pixels + (2 * h * tiling_.outputs_across + 2 * w) * stride;
+        call.output = output + (scratch.pooled[t] + h * (out_width_ / 2) + w) * pooled_stride_;
+        max_window_(call);
+      }
+    }
+  }
+
   // The outputs of a tile with infinities, NaN or enormous values in its input.
   void compute_plainly(const Scratch& scratch, std::size_t t, Range outputs, float* const* tensors) const noexcept {
     const WinogradTile& tile = scratch.tiles[t];
@@ -288,13 +339,22 @@ class WinogradOp final : public Op {
               pixels[(h * tiling_.stride + tap / 3) * tiling_.columns() + w * tiling_.stride + tap % 3];
           for (std::size_t c = 0; c < channels_; ++c) scratch.window[c * 9 + tap] = x[c];
         }
-        const std::size_t pixel = tile.pixel + h * out_width_ + w;
         Destination to = destination_;
-        to.output = tensors[output_] + pixel * to.output_stride;
-        to.residual = residual_ == kNone ? nullptr : tensors[residual_] + pixel * to.residual_stride;
+        if (max_window_ == nullptr) {
+          const std::size_t pixel = tile.pixel + h * out_width_ + w;
+          to.output = tensors[output_] + pixel * to.output_stride;
+          to.residual = residual_ == kNone ? nullptr : tensors[residual_] + pixel * to.residual_stride;
+        } else {
+          to.output = scratch.unpooled + (h * tiling_.outputs_across + w) * outputs_;
+        }
         plain_.compute(scratch.window, outputs, bias_ == nullptr ? nullptr : bias_->data(), to);
       }
     }
+    if (max_window_ == nullptr) return;
+    float* const first = scratch.unpooled + outputs.first;
+    const std::size_t count = outputs.last - outputs.first;
+    if (activate_ != nullptr) activate_rows(activate_, first, tiling_.outputs(), outputs_, count);
+    pool_tile(scratch, t, first, outputs_, count, tensors[output_] + outputs.first);
   }
 
   const WinogradForm& form_;
@@ -315,6 +375,9 @@ class WinogradOp final : public Op {
   std::size_t out_height_ = 0, out_width_ = 0;
   Destination destination_;
   ElementKernel activate_ = nullptr;
+  void (*max_window_)(const WindowCall&) = nullptr;  // not null: with a pooling of quads
+  std::size_t pooled_stride_ = 0;                    // of the pooling's output
+  std::size_t pooled_tiles_ = 0;                     // in `unpooled`
   WinogradGrid grid_{};
   std::array<WinogradGrid::Groups, kMostPositions> groups_{};  // of each position
   std::array<std::size_t, kMostPositions> order_{};            // of the positions' products
@@ -332,9 +395,10 @@ class WinogradOp final : public Op {
 
 }  // namespace
 
-MadeOp make_winograd_op(const ConvStep& step, ConvAlgorithm algorithm, const OpContext& context) {
+MadeOp make_winograd_op(const ConvStep& step, ConvAlgorithm algorithm, const OpContext& context,
+                        const MaxPoolStep* pool) {
   auto op = std::make_unique<WinogradOp>(*winograd_form(algorithm), context);
-  RUSHLIGHT_TRY_ASSIGN(const bool is_usual, op->init(step, context));
+  RUSHLIGHT_TRY_ASSIGN(const bool is_usual, op->init(step, pool, context));
   if (!is_usual) return std::unique_ptr<Op>();
   return std::unique_ptr<Op>(std::move(op));
 }

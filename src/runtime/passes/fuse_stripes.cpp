@@ -19,7 +19,7 @@ struct BufferUse {
 
 class Stripes {
  public:
-  Stripes(Plan& plan, std::uint64_t cache_bytes) : plan_(plan), cache_bytes_(cache_bytes), uses_(plan.buffers.size()) {
+  Stripes(Plan& plan, const PlanOptions& options) : plan_(plan), options_(options), uses_(plan.buffers.size()) {
     for (std::size_t i = 0; i < plan.steps.size(); ++i) {
       const StepTensors tensors = tensors_of(plan.steps[i]);
       for (const TensorId tensor : tensors.inputs) {
@@ -38,14 +38,21 @@ class Stripes {
   void run() {
     std::vector<bool> erase(plan_.steps.size(), false);
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
-      const auto* depthwise = std::get_if<ConvStep>(&plan_.steps[i].work);
-      if (depthwise == nullptr || !is_depthwise(*depthwise)) continue;
-      const std::size_t before = maker_of(depthwise->input);
-      const ConvStep* first = conv_at(before);
-      if (first == nullptr || erase[before] || !may_come_first(*first) || depthwise->epilogue.residual != kNone)
+      if (const auto* pool = std::get_if<MaxPoolStep>(&plan_.steps[i].work)) {
+        const std::size_t before = first_under(pool->input, erase);
+        if (before == kNoStep || !may_be_pooled(*conv_at(before), *pool)) continue;
+        plan_.steps[i].work = StripeStep{.first = *conv_at(before), .window = *pool, .last = {}};
+        erase[before] = true;
         continue;
-      if (!are_same_pictures(first->output, depthwise->input)) continue;
-      StripeStep stripes{.first = *first, .depthwise = *depthwise, .last = {}};
+      }
+      const auto* depthwise = std::get_if<ConvStep>(&plan_.steps[i].work);
+      if (depthwise == nullptr || !is_depthwise(*depthwise) || depthwise->epilogue.residual != kNone) continue;
+      const std::size_t before = first_under(depthwise->input, erase);
+      const ConvStep* first = conv_at(before);
+      if (first == nullptr || !is_large(first->output)) continue;
+      // Others may have faster ways of their own than row by row.
+      if (first->kernel != IntPair{1} && first->stride == IntPair{1}) continue;
+      StripeStep stripes{.first = *first, .window = *depthwise, .last = {}};
       erase[before] = true;
       const std::size_t after = reader_of(depthwise->output);
       const ConvStep* last = conv_at(after);
@@ -98,23 +105,38 @@ class Stripes {
     return step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0} && step.groups == 1 &&
            input.h == output.h && input.w == output.w;
   }
-  [[nodiscard]] bool may_come_first(const ConvStep& step) const {
-    const PlannedTensor& output = plan_.tensors[step.output];
-    const auto image_bytes = static_cast<std::uint64_t>(output.h * output.w * output.c) * sizeof(float);
-    // Others may have faster ways of their own than row by row.
-    const bool is_plain = step.kernel == IntPair{1} || step.stride != IntPair{1};
-    return step.groups == 1 && step.epilogue.residual == kNone && is_plain && image_bytes > cache_bytes_ / 4;
+  // The convolution that makes these pictures for nobody else; kNoStep where there is none that may begin stripes.
+  [[nodiscard]] std::size_t first_under(TensorId pictures, const std::vector<bool>& erased) const {
+    const std::size_t before = maker_of(pictures);
+    const ConvStep* const first = conv_at(before);
+    if (first == nullptr || erased[before] || !are_same_pictures(first->output, pictures)) return kNoStep;
+    return first->groups == 1 && first->epilogue.residual == kNone ? before : kNoStep;
+  }
+  [[nodiscard]] std::uint64_t image_bytes(TensorId tensor) const {
+    const PlannedTensor& pictures = plan_.tensors[tensor];
+    return static_cast<std::uint64_t>(pictures.h * pictures.w * pictures.c) * sizeof(float);
+  }
+  [[nodiscard]] bool is_large(TensorId tensor) const { return image_bytes(tensor) > options_.stripe_cache_bytes / 4; }
+  [[nodiscard]] bool may_be_pooled(const ConvStep& first, const MaxPoolStep& pool) const {
+    const PlannedTensor& input = plan_.tensors[first.input];
+    const PlannedTensor& wide = plan_.tensors[first.output];
+    if (options_.has_tiles && options_.has_tiles(first, input, wide)) {
+      return pool.is_of_quads(wide, plan_.tensors[pool.output]);
+    }
+    // Each stripe reads the weights.
+    const auto weights = static_cast<std::uint64_t>(input.c * wide.c * first.kernel.h * first.kernel.w);
+    return is_large(first.output) && weights * sizeof(float) <= image_bytes(first.output);
   }
 
   Plan& plan_;
-  std::uint64_t cache_bytes_;
+  const PlanOptions& options_;
   std::vector<BufferUse> uses_;
 };
 
 }  // namespace
 
-void fuse_stripes(Plan& plan, std::uint64_t cache_bytes) {
-  Stripes(plan, cache_bytes).run();
+void fuse_stripes(Plan& plan, const PlanOptions& options) {
+  Stripes(plan, options).run();
 }
 
 }  // namespace rushlight::runtime

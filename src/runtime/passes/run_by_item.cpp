@@ -29,7 +29,7 @@ bool for_each_tensor(Step& step, const F& f) {
     using Work = std::decay_t<decltype(work)>;
     if constexpr (std::is_same_v<Work, StripeStep>) {
       self(work.first, self);
-      self(work.depthwise, self);
+      std::visit([&](auto& layer) { self(layer, self); }, work.window);
       if (work.last) self(*work.last, self);
     } else if constexpr (std::is_same_v<Work, AddStep>) {
       f(work.a);
@@ -162,7 +162,8 @@ class Split {
     if (const auto* general = std::get_if<GeneralStep>(&step.work)) return weight_bytes(*general);
     if (const auto* conv = std::get_if<ConvStep>(&step.work)) return weight_bytes(*conv);
     if (const auto* stripes = std::get_if<StripeStep>(&step.work)) {
-      return weight_bytes(stripes->first) + weight_bytes(stripes->depthwise) +
+      const auto* const depthwise = std::get_if<ConvStep>(&stripes->window);
+      return weight_bytes(stripes->first) + (depthwise == nullptr ? 0 : weight_bytes(*depthwise)) +
              (stripes->last ? weight_bytes(*stripes->last) : 0);
     }
     if (const auto* linear = std::get_if<LinearStep>(&step.work)) {
