@@ -1,5 +1,9 @@
+// longjmp() goes to another stack here, which its checked form forbids.
+#undef _FORTIFY_SOURCE
+
 #include "cuda/emulator.hpp"
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -40,9 +44,12 @@ namespace {
 
 constexpr std::size_t kStackBytes = std::size_t{128} << 10;
 
-// A context with what the sanitizers want to know of it.
+// A context with what the sanitizers want to know of it. `context` is where it begins. From then on it is left and
+// entered by way of `place`: swapcontext() asks the kernel for the signal mask, which was nine tenths of these tests.
 struct Context {
   ucontext_t context{};
+  jmp_buf place{};
+  bool has_begun = true;
   const void* stack = nullptr;
   std::size_t stack_bytes = 0;
   void* asan_stack = nullptr;
@@ -69,7 +76,11 @@ void switch_context(Context& from, Context& to, [[maybe_unused]] bool leaves_for
 #if defined(RUSHLIGHT_FIBERS_TSAN)
   __tsan_switch_to_fiber(to.tsan_fiber, 0);
 #endif
-  swapcontext(&from.context, &to.context);
+  if (_setjmp(from.place) == 0) {
+    if (to.has_begun) _longjmp(to.place, 1);
+    to.has_begun = true;
+    setcontext(&to.context);
+  }
   arrived(from, nullptr);
 }
 
@@ -353,6 +364,7 @@ class Fibers {
       fiber.products.clear();
       fiber.hidden.clear();
       fiber.context.asan_stack = nullptr;
+      fiber.context.has_begun = false;
       getcontext(&fiber.context.context);
       fiber.context.context.uc_stack.ss_sp = fiber.stack.get();
       fiber.context.context.uc_stack.ss_size = kStackBytes;

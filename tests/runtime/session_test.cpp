@@ -337,7 +337,7 @@ TEST(Session, ProgressIsToldAndMayCancelAndTheNextRunWorks) {
     const Tensor x = made_up("x", {1, 1, 28, 28});
     const std::vector<float> whole = run_once(session, x);
     const std::uint64_t steps = progress.calls();
-    EXPECT_GE(steps, 6U);
+    EXPECT_GE(steps, 5U);
     progress.restart(3);
     const Result<Tensor> cancelled = session.run(x);
     ASSERT_FALSE(cancelled);
