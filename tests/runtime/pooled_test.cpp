@@ -79,8 +79,9 @@ TEST(Pooled, ArePlannedWhereTheyPay) {
     EXPECT_FALSE(in_stripes(pair, {1, 8, 21, 21}, true));
     EXPECT_TRUE(in_stripes(pair, {1, 8, 21, 21}, false));
   }
-  // What stays in cache anyway, and where weights would be read again and again.
+  // What stays in cache anyway, what has too few lines to share, and where weights would be read again and again.
   EXPECT_FALSE(in_stripes(quads, {1, 8, 2, 2}, false));
+  EXPECT_FALSE(in_stripes(quads, {1, 8, 15, 200}, false));
   Pair heavy = quads;
   heavy.conv = window(64, 8, 3);
   EXPECT_FALSE(in_stripes(heavy, {1, 64, 20, 20}, false));

@@ -9,6 +9,8 @@ namespace rushlight::runtime {
 namespace {
 
 constexpr std::size_t kNoStep = static_cast<std::size_t>(-1);
+// Of what lies between two layers: fewer leave no stripes to share among threads. Signals have a single one.
+constexpr std::int64_t kLeastLines = 16;
 
 // Who makes and who reads each buffer, as long as one does each.
 struct BufferUse {
@@ -116,7 +118,10 @@ class Stripes {
     const PlannedTensor& pictures = plan_.tensors[tensor];
     return static_cast<std::uint64_t>(pictures.h * pictures.w * pictures.c) * sizeof(float);
   }
-  [[nodiscard]] bool is_large(TensorId tensor) const { return image_bytes(tensor) > options_.stripe_cache_bytes / 4; }
+  // Whether stripes are worth their while for what lies between two layers.
+  [[nodiscard]] bool is_large(TensorId tensor) const {
+    return image_bytes(tensor) > options_.stripe_cache_bytes / 4 && plan_.tensors[tensor].h >= kLeastLines;
+  }
   [[nodiscard]] bool may_be_pooled(const ConvStep& first, const MaxPoolStep& pool) const {
     const PlannedTensor& input = plan_.tensors[first.input];
     const PlannedTensor& wide = plan_.tensors[first.output];
