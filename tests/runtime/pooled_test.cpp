@@ -1,16 +1,13 @@
 // Convolutions that are computed together with the maximum pooling behind them: in stripes, or tile by tile.
 #include <gtest/gtest.h>
 
-#include <functional>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "runtime/each_way.hpp"
 #include "runtime/networks.hpp"
 #include "runtime/plan.hpp"
-#include "runtime/tuning_table.hpp"
-#include "rushlight/tuning.hpp"
 
 namespace rushlight::test {
 namespace {
@@ -101,7 +98,6 @@ TEST(Pooled, ArePlannedWhereTheyPay) {
 // Each way of computing the convolution, on every instruction set, on pictures whose tiles end everywhere: where a
 // value is infinite, NaN or enormous, too.
 TEST(Pooled, EveryWayOfAConvolutionFitsTheReference) {
-  const auto reference = runtime::reference::make_backend().value();
   struct Ways {
     Conv2d conv;
     std::vector<std::string> words;
@@ -113,31 +109,8 @@ TEST(Pooled, EveryWayOfAConvolutionFitsTheReference) {
       const Model net = made_up_model(graph_of_pair({conv, activation, pooling(2, 2)}));
       for (const std::int64_t height : {12, 13, 14, 15}) {
         const Shape shape = {2, conv.in_channels, conv.stride.h * height, conv.stride.w * (31 - height)};
-        for (const float odd :
-             {0.0F, std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity(), 1e38F}) {
-          std::vector<float> values = values_for("input", shape);
-          if (odd != 0) values[values.size() * 5 / 7] = odd;
-          const Tensor x = tensor_of(values, shape);
-          const auto expected = run_on(*reference, net, std::span(&x, 1))[0];
-          for (const auto& backend : cpu_backends()) {
-            for (const std::string& fastest : ways) {
-              SCOPED_TRACE(fastest + " on " + std::string(backend->name()) + ", height " + std::to_string(height) +
-                           ", " + std::to_string(odd));
-              Tuning tuning;
-              Tuning::Impl::of(tuning).stopwatch = [&](std::string_view way, const std::function<void()>& work) {
-                work();
-                return way == fastest ? 100U : 1000U;
-              };
-              runtime::RunOptions options;
-              options.precision = Precision::fast;
-              options.tuning = &tuning;
-              const auto found = run_on(*backend, net, std::span(&x, 1), options)[0];
-              ASSERT_NE(std::string::npos, tuning.text().find(" pooled : " + fastest + " #")) << tuning.text();
-              expect_close(expected, found, 1e-5);
-              if (HasFatalFailure()) return;
-            }
-          }
-        }
+        expect_each_way_fits_reference(net, shape, ways, " pooled");
+        if (HasFatalFailure()) return;
       }
     }
   }
