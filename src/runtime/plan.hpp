@@ -177,10 +177,10 @@ struct StripeStep {
   std::optional<ConvStep> last;
 
   [[nodiscard]] const MaxPoolStep* pooling() const noexcept { return std::get_if<MaxPoolStep>(&window); }
-  [[nodiscard]] TensorId output() const noexcept {
-    if (last) return last->output;
+  [[nodiscard]] TensorId window_output() const noexcept {
     return std::visit([](const auto& layer) { return layer.output; }, window);
   }
+  [[nodiscard]] TensorId output() const noexcept { return last ? last->output : window_output(); }
   // What becomes of the output of the last layer.
   [[nodiscard]] Epilogue epilogue() const noexcept {
     if (last) return last->epilogue;

@@ -45,7 +45,7 @@ namespace {
 constexpr std::size_t kStackBytes = std::size_t{128} << 10;
 
 // A context with what the sanitizers want to know of it. `context` is where it begins. From then on it is left and
-// entered by way of `place`: swapcontext() asks the kernel for the signal mask, which was nine tenths of these tests.
+// entered by way of `place`: swapcontext() asks the kernel for the signal mask, which was most of what tests took.
 struct Context {
   ucontext_t context{};
   jmp_buf place{};

@@ -34,10 +34,6 @@ struct Between {
 // Of the window layer's output, that the last layer reads at once: enough rows for a product.
 constexpr std::size_t kNarrowPixels = 96;
 
-TensorId output_of(const StripeStep& step) {
-  return std::visit([](const auto& layer) { return layer.output; }, step.window);
-}
-
 Result<std::unique_ptr<RowsOp>> make_first(const ConvStep& step, const OpContext& context) {
   RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<RowsOp> op, make_line_filter_op(step, context));
   if (op != nullptr) return op;
@@ -50,7 +46,7 @@ class StripeOp final : public Op {
       : step_(step),
         images_(static_cast<std::size_t>(context.tensor(step.first.output).n)),
         wide_(context.tensor(step.first.output)),
-        narrow_(context.tensor(output_of(step))) {}
+        narrow_(context.tensor(step.window_output())) {}
 
   Status init(const OpContext& context) {
     RUSHLIGHT_TRY_ASSIGN(first_, make_first(step_.first, context));

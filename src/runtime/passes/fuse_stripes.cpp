@@ -9,7 +9,8 @@ namespace rushlight::runtime {
 namespace {
 
 constexpr std::size_t kNoStep = static_cast<std::size_t>(-1);
-// Of what lies between two layers: fewer leave no stripes to share among threads. Signals have a single one.
+// Of what lies between two layers: fewer leave no stripes to share among threads. Signals have a single one; how many
+// others need was not measured.
 constexpr std::int64_t kLeastLines = 16;
 
 // Who makes and who reads each buffer, as long as one does each.
