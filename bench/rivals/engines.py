@@ -59,6 +59,8 @@ def prepare(name, folder, batches):
     for batch in batches:
         torch.manual_seed(1)
         x = torch.randn(batch, *net.item)
+        if net.is_picture:
+            x = x.relu()
         with torch.inference_mode():
             y = model(x)
             exact = model.double()(x.double())

@@ -13,6 +13,7 @@ class Net:
     build: object  # () -> torch.nn.Module
     arch: str = ""  # Rushlight's --arch, or a spec
     spec: object = None  # () -> dict
+    is_picture: bool = False  # half of the inputs are zeros, as in the pictures of Fashion-MNIST
 
 
 def torchvision(name):
@@ -35,6 +36,9 @@ def one_number():
 def mlp():
     from torch import nn
     return nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+
+
+MLP_LAYERS = [{"linear": "0"}, "relu", {"linear": "2"}]
 
 
 def fashion_cnn():
@@ -126,7 +130,9 @@ IMAGE = (3, 224, 224)
 NETS = {
     "one_number": Net("Linear of one number: the cost of a call", (1,), one_number,
                       spec=spec_of((1,), [{"linear": "0"}])),
-    "mlp": Net("MLP 784-128-10", (784,), mlp, spec=spec_of((784,), [{"linear": "0"}, "relu", {"linear": "2"}])),
+    "mlp": Net("MLP 784-128-10", (784,), mlp, spec=spec_of((784,), MLP_LAYERS)),
+    "mlp_picture": Net("MLP 784-128-10, half of its inputs 0", (784,), mlp,
+                       spec=spec_of((784,), MLP_LAYERS), is_picture=True),
     "fashion_cnn": Net("Fashion CNN", (1, 28, 28), fashion_cnn, spec=spec_of((1, 28, 28), FASHION_LAYERS)),
     "sound_cnn": Net("1-D CNN (M5, 8 kHz)", (1, 8000), sound_cnn, spec=spec_of((1, 8000), sound_layers())),
     "unet": Net("U-Net, 16 to 128 channels, 128 x 128", (3, 128, 128), unet,

@@ -253,10 +253,38 @@ TEST(Bf16, WidenedWeightsGiveTheBitsOfThoseWeightsAsFloats) {
         state.insert(parameter.name, tensor_of(rounded(values_for(parameter.name, parameter.shape)), parameter.shape));
       }
       const Model model = Model::create(graph, state).value();
-      const Tensor x = made_up("x", {rows, in});
-      EXPECT_EQ(run_on(**backend, model, std::span(&x, 1), nullptr, Precision::fast)[0],
-                run_on(**backend, model, std::span(&x, 1), nullptr, Precision::bf16)[0])
-          << rows << " " << in << " " << out;
+      std::vector<float> values = values_for("x", {rows, in});
+      for (const std::size_t zeros : {0U, 9U, 2U, 1U}) {  // none, one in nine, every second, all but a few
+        for (std::size_t i = 0; i < values.size(); ++i) {
+          if (zeros > 0 && i % zeros == 0 && i % 50 != 7) values[i] = i % 4 == 0 ? -0.0F : 0.0F;
+        }
+        const Tensor x = tensor_of(values, {rows, in});
+        EXPECT_EQ(run_on(**backend, model, std::span(&x, 1), nullptr, Precision::fast)[0],
+                  run_on(**backend, model, std::span(&x, 1), nullptr, Precision::bf16)[0])
+            << rows << " " << in << " " << out << ", zeros at multiples of " << zeros;
+      }
+    }
+  }
+}
+
+TEST(Bf16, ZerosOfARowMeetInfiniteWeightsToo) {
+  constexpr std::size_t kIn = 300;
+  constexpr std::size_t kOut = 150;
+  std::vector<float> values = values_for("x", {1, kIn});
+  for (std::size_t i = 0; i < kIn; ++i) {
+    if (i / 7 % 2 == 0) values[i] = 0.0F;
+  }
+  const Tensor x = tensor_of(values, {1, kIn});
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const float odd : {1.0F, inf, std::numeric_limits<float>::quiet_NaN()}) {
+    std::vector<float> weights = values_for("weight", {kOut, kIn});
+    weights[(kOut - 2) * kIn + 44] = odd;
+    const Model model = model_of(Linear{.in_features = kIn, .out_features = kOut, .bias = false},
+                                 {{"weight", tensor_of(weights, {kOut, kIn})}});
+    const auto expected = run_on(*runtime::reference::make_backend().value(), model, std::span(&x, 1))[0];
+    for (const Way& way : bf16_ways()) {
+      SCOPED_TRACE(way.name);
+      expect_close(expected, run_bf16(way, model, x), 1e-2);
     }
   }
 }

@@ -313,6 +313,22 @@ TEST(CpuOddValues, InfiniteWeightsMeetPaddingAsZeroTimesInfinity) {
   expect_cpu_fits_reference(model, made_up("input", {1, 1, 4, 4}));
 }
 
+TEST(CpuOddValues, ZerosOfARowMeetInfiniteWeightsToo) {
+  // Weights of zeros are not read, unless one of the layer's is infinite or NaN: in the last panel here.
+  constexpr std::size_t kIn = 300;
+  constexpr std::size_t kOut = 150;
+  std::vector<float> x = values_for("x", {1, kIn});
+  for (std::size_t i = 0; i < x.size(); i += 2) x[i] = 0.0F;
+  const Tensor row = tensor_of(x, {1, kIn});
+  const Tensor bias = made_up("bias", {kOut});
+  for (const float odd : {1.0F, kNan, kInf}) {
+    std::vector<float> weights = values_for("weight", {kOut, kIn});
+    weights[(kOut - 2) * kIn + 42] = odd;
+    const Model model = model_of(Linear{kIn, kOut}, {{"weight", tensor_of(weights, {kOut, kIn})}, {"bias", bias}});
+    expect_cpu_fits_reference(model, row);
+  }
+}
+
 TEST(CpuBackend, AProcessorWithoutAnInstructionSetIsTold) {
   if (detect_cpu_features().avx512) GTEST_SKIP() << "this processor has all of them";
   const auto backend = runtime::cpu::make_backend(Isa::avx512);

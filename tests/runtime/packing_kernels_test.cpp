@@ -45,17 +45,21 @@ struct Weights {
   }
 };
 
+bool run_pack(const runtime::cpu::Kernels& kernels, const Weights& weights, std::size_t width, float* panel) {
+  return kernels.pack({.from = weights.values.data(),
+                       .outputs = weights.outputs,
+                       .channels = weights.channels,
+                       .pixels = weights.pixels,
+                       .scales = weights.scales.empty() ? nullptr : weights.scales.data(),
+                       .to = panel,
+                       .width = width});
+}
+
 void expect_packed(const runtime::cpu::Kernels& kernels, const Weights& weights, std::size_t width) {
   SCOPED_TRACE(std::to_string(weights.outputs) + " of " + std::to_string(width) + ", " +
                std::to_string(weights.channels) + " x " + std::to_string(weights.pixels));
   std::vector<float> panel(weights.channels * weights.pixels * width + 1, kUntouched);
-  kernels.pack({.from = weights.values.data(),
-                .outputs = weights.outputs,
-                .channels = weights.channels,
-                .pixels = weights.pixels,
-                .scales = weights.scales.empty() ? nullptr : weights.scales.data(),
-                .to = panel.data(),
-                .width = width});
+  EXPECT_TRUE(run_pack(kernels, weights, width, panel.data()));
   EXPECT_EQ(kUntouched, panel.back());
   for (std::size_t pixel = 0; pixel < weights.pixels; ++pixel) {
     for (std::size_t channel = 0; channel < weights.channels; ++channel) {
@@ -83,6 +87,30 @@ TEST(PackingKernels, APanelHasEachWeightInItsPlace) {
         }
       }
     }
+  }
+}
+
+TEST(PackingKernels, APanelSaysWhetherAllItsWeightsAreFinite) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (const NamedKernels& named : all_kernels()) {
+    SCOPED_TRACE(named.name);
+    std::vector<float> panel(std::size_t{64} * 37 * 9);
+    for (const bool has_scales : {false, true}) {
+      for (const float odd : {kInf, -kInf, std::numeric_limits<float>::quiet_NaN()}) {
+        for (const std::size_t output : {0U, 18U}) {
+          for (std::size_t at = 0; at < 37 * 9; at += 13) {
+            Weights weights(19, 37, 9, has_scales);
+            weights.values[output * 37 * 9 + at] = odd;
+            EXPECT_FALSE(run_pack(*named.kernels, weights, 64, panel.data())) << odd << " at " << output << ", " << at;
+          }
+        }
+      }
+    }
+    Weights weights(19, 37, 9, false);
+    weights.values[40] = -std::numeric_limits<float>::max();
+    EXPECT_TRUE(run_pack(*named.kernels, weights, 64, panel.data()));
+    weights.scales.assign(19, 2.0);
+    EXPECT_FALSE(run_pack(*named.kernels, weights, 64, panel.data())) << "its product with the scale is infinite";
   }
 }
 

@@ -123,5 +123,73 @@ TEST(Products, OfPartsOfAPanelHaveTheBitsOfAWholeOne) {
   }
 }
 
+// Weights that must not be read are NaN: those of zeros, once there are enough of them.
+TEST(Products, OfOneRowSkipWhatStandsAtZeros) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  for (const auto& [name, kernels] : all_kernels()) {
+    for (const GemmKernel& kernel : kernels->gemm) {
+      if (kernel.run == nullptr) continue;
+      for (const Sizes& shape : std::vector<Sizes>{{1, 1, 1, 128},
+                                                   {1, 1, 15, 128},
+                                                   {1, 1, 16, 64},
+                                                   {1, 1, 784, 128},
+                                                   {1, 1, 333, 64},
+                                                   {1, 9, 5, 16},
+                                                   {1, 4, 40, 128},
+                                                   {1, 2, 130, 64}}) {
+        const std::size_t depth = shape.segments * shape.segment_length;
+        for (const std::size_t panels : {1U, 2U, 5U, 13U}) {
+          const std::size_t columns = panels * kernel.width - 3;
+          for (const double zeros : {0.0, 0.1, 0.4, 0.9, 1.0}) {
+            std::vector<float> operand = numbers(depth, 1);
+            std::vector<float> weights = numbers(panels * depth * kernel.width, 2);
+            const std::vector<float> bias = numbers(panels * kernel.width, 3);
+            std::mt19937 random(5);
+            for (std::size_t i = 0; i < depth; ++i) {
+              if (std::uniform_real_distribution<double>()(random) < zeros) operand[i] = i % 3 == 0 ? -0.0F : 0.0F;
+            }
+            // The smallest number of all is none of them.
+            operand[depth / 2] = std::numeric_limits<float>::denorm_min();
+            std::vector<const float*> pointers;
+            for (std::size_t s = 0; s < shape.segments; ++s) {
+              pointers.push_back(operand.data() + s * shape.segment_length);
+            }
+            const auto run = [&](bool skips_zeros) {
+              std::vector<float> output(columns, kUntouched);
+              GemmCall call;
+              call.rows = pointers.data();
+              call.row_pitch = call.row_count = 1;
+              call.segments = shape.segments;
+              call.segment_length = shape.segment_length;
+              call.chain = shape.chain;
+              call.weights = weights.data();
+              call.bias = bias.data();
+              call.panel_count = panels;
+              call.columns = columns;
+              call.output = output.data();
+              call.output_stride = columns;
+              call.skips_zeros = skips_zeros;
+              kernel.run(call);
+              return output;
+            };
+            SCOPED_TRACE(name + ", width " + std::to_string(kernel.width) + ", " + std::to_string(shape.segments) +
+                         " x " + std::to_string(shape.segment_length) + ", " + std::to_string(panels) +
+                         " panels, zeros " + std::to_string(zeros));
+            const std::vector<float> expected = run(false);
+            ASSERT_EQ(expected, run(true));
+            if (zeros < 0.9 || shape.segment_length < 16) continue;
+            for (std::size_t i = 0; i < weights.size(); ++i) {
+              if (operand[i / kernel.width % depth] == 0.0F) weights[i] = kNan;
+            }
+            ASSERT_EQ(expected, run(true)) << "a weight that stands at a zero was read";
+            operand[depth / 2] = kNan;
+            for (const float value : run(true)) ASSERT_TRUE(value != value) << "NaN is no zero";
+          }
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace rushlight::test

@@ -19,7 +19,7 @@ namespace rushlight::runtime::cpu {
 namespace {
 
 // One row waits for its weights, which come faster in several streams.
-constexpr std::size_t kLeastPanelsOfOneRow = 4;
+constexpr std::size_t kLeastPanelsOfOneRow = 6;
 
 template <class Rows>
 class GemmOp final : public RowsOp {
@@ -48,6 +48,7 @@ class GemmOp final : public RowsOp {
     call_.segments = rows_.segments();
     call_.segment_length = rows_.segment_length();
     call_.chain = gemm_chain(context.options.precision);
+    call_.skips_zeros = weights_->is_usual;
     static_cast<Destination&>(call_) = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
 

@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kMostBlockRows = 384;
 constexpr std::size_t kWidenRows = 96;  // as those of products of floats
 // Tasks end where kernels begin anew.
-constexpr std::size_t kStripsAtOnce = 4;
+constexpr std::size_t kStripsAtOnce = 8;
 
 constexpr std::size_t round_up(std::size_t count, std::size_t step) noexcept {
   return parts_of(count, step) * step;
@@ -163,6 +163,7 @@ class NarrowOp final : public RowsOp {
     call.weights = product.weights;
     call.bias = product.bias;
     call.columns = product.columns;
+    call.skips_zeros = weights_->is_usual;
     widen_(call);
   }
 

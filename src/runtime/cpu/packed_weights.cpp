@@ -40,16 +40,16 @@ Result<std::shared_ptr<PackedArray>> pack_vector(std::span<const float> values, 
   return array;
 }
 
-// Outputs [first, first + count) as one panel [pixel][channel][width].
-void pack_panel(const WeightSource& weight, std::size_t first, std::size_t count, std::size_t width,
+// Outputs [first, first + count) as one panel [pixel][channel][width]; false where one of them is not finite.
+bool pack_panel(const WeightSource& weight, std::size_t first, std::size_t count, std::size_t width,
                 const Kernels& kernels, float* panel) {
-  kernels.pack({.from = weight.values.data() + first * weight.channels * weight.pixels,
-                .outputs = count,
-                .channels = weight.channels,
-                .pixels = weight.pixels,
-                .scales = weight.scales.empty() ? nullptr : weight.scales.data() + first,
-                .to = panel,
-                .width = width});
+  return kernels.pack({.from = weight.values.data() + first * weight.channels * weight.pixels,
+                       .outputs = count,
+                       .channels = weight.channels,
+                       .pixels = weight.pixels,
+                       .scales = weight.scales.empty() ? nullptr : weight.scales.data() + first,
+                       .to = panel,
+                       .width = width});
 }
 
 Result<std::shared_ptr<PackedArray>> pack_panels(const WeightSource& weight, const PackedForm& form,
@@ -63,11 +63,11 @@ Result<std::shared_ptr<PackedArray>> pack_panels(const WeightSource& weight, con
   float* panel = array->memory.floats();
   for (std::size_t group = 0; group < form.groups; ++group) {
     for (std::size_t i = 0; i + 1 < panels; ++i, panel += depth * form.width) {
-      pack_panel(weight, group * outputs + i * form.width, form.width, form.width, kernels, panel);
+      array->is_usual &= pack_panel(weight, group * outputs + i * form.width, form.width, form.width, kernels, panel);
     }
     if (panels == 0) continue;
     const std::size_t done = (panels - 1) * form.width;
-    pack_panel(weight, group * outputs + done, outputs - done, last_width, kernels, panel);
+    array->is_usual &= pack_panel(weight, group * outputs + done, outputs - done, last_width, kernels, panel);
     panel += depth * last_width;
   }
   return array;
@@ -100,8 +100,8 @@ Result<std::shared_ptr<PackedArray>> pack_bf16_strips(const WeightSource& weight
   auto* to = reinterpret_cast<std::uint16_t*>(array->memory.data());
   for (std::size_t group = 0; group < form.groups; ++group) {
     for (std::size_t first = 0; first < outputs; first += kStripOutputs) {
-      pack_panel(weight, group * outputs + first, std::min(kStripOutputs, outputs - first), kStripOutputs, kernels,
-                 panel.data());
+      array->is_usual &= pack_panel(weight, group * outputs + first, std::min(kStripOutputs, outputs - first),
+                                    kStripOutputs, kernels, panel.data());
       for (std::size_t i = 0; i < rows.size(); i += 2) {
         const float* const even = panel.data() + rows[i] * kStripOutputs;
         const float* const odd = panel.data() + rows[i + 1] * kStripOutputs;

@@ -51,7 +51,8 @@ struct PackedForm {
 // Immutable once made.
 struct PackedArray {
   AlignedBuffer memory;
-  bool is_usual = true;  // of minimal filterings and 8-bit codes: no weight is infinite, NaN or huge
+  // Of panels and strips: no weight is infinite or NaN. Of minimal filterings and 8-bit codes: nor huge.
+  bool is_usual = true;
   [[nodiscard]] const float* data() const noexcept { return memory.floats(); }
 };
 

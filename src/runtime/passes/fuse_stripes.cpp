@@ -52,9 +52,7 @@ class Stripes {
       if (depthwise == nullptr || !is_depthwise(*depthwise) || depthwise->epilogue.residual != kNone) continue;
       const std::size_t before = first_under(depthwise->input, erase);
       const ConvStep* first = conv_at(before);
-      if (first == nullptr || !is_large(first->output)) continue;
-      // Others may have faster ways of their own than row by row.
-      if (first->kernel != IntPair{1} && first->stride == IntPair{1}) continue;
+      if (first == nullptr || has_tiles(*first) || !is_large(first->output)) continue;
       StripeStep stripes{.first = *first, .window = *depthwise, .last = {}};
       erase[before] = true;
       const std::size_t after = reader_of(depthwise->output);
@@ -119,6 +117,9 @@ class Stripes {
     const PlannedTensor& pictures = plan_.tensors[tensor];
     return static_cast<std::uint64_t>(pictures.h * pictures.w * pictures.c) * sizeof(float);
   }
+  [[nodiscard]] bool has_tiles(const ConvStep& step) const {
+    return options_.has_tiles && options_.has_tiles(step, plan_.tensors[step.input], plan_.tensors[step.output]);
+  }
   // Whether stripes are worth their while for what lies between two layers.
   [[nodiscard]] bool is_large(TensorId tensor) const {
     return image_bytes(tensor) > options_.stripe_cache_bytes / 4 && plan_.tensors[tensor].h >= kLeastLines;
@@ -126,9 +127,7 @@ class Stripes {
   [[nodiscard]] bool may_be_pooled(const ConvStep& first, const MaxPoolStep& pool) const {
     const PlannedTensor& input = plan_.tensors[first.input];
     const PlannedTensor& wide = plan_.tensors[first.output];
-    if (options_.has_tiles && options_.has_tiles(first, input, wide)) {
-      return pool.is_of_quads(wide, plan_.tensors[pool.output]);
-    }
+    if (has_tiles(first)) return pool.is_of_quads(wide, plan_.tensors[pool.output]);
     // Each stripe reads the weights.
     const auto weights = static_cast<std::uint64_t>(input.c * wide.c * first.kernel.h * first.kernel.w);
     return is_large(first.output) && weights * sizeof(float) <= image_bytes(first.output);

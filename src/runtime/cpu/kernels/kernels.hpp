@@ -59,6 +59,8 @@ struct GemmCall : Destination {
   std::size_t panel_count = 0;
   std::size_t columns = 0;         // outputs to store: at most panel_count * width
   std::size_t chain = kGemmChain;  // products in a chain: kGemmChain, or what divides it
+  // Of one row: weights that stand at zeros need not be read. Only where all are finite: zero times infinity is NaN.
+  bool skips_zeros = false;
 };
 
 // The same products of 8-bit codes, summed in 32 bits without rounding:
@@ -410,10 +412,10 @@ struct Kernels {
   GemmKernel gemm[3];  // the widest first
   WidenKernel gemm_bf16;
   Int8Kernels int8;
-  void (*pack)(const PackCall&);
-  WinogradKernels winograd2;    // F(2x2, 3x3)
-  WinogradKernels winograd2x4;  // F(2x4, 3x3): two lines of four
-  WinogradKernels winograd4;    // F(4x4, 3x3)
+  bool (*pack)(const PackCall&);  // false where a result is infinite or NaN
+  WinogradKernels winograd2;      // F(2x2, 3x3)
+  WinogradKernels winograd2x4;    // F(2x4, 3x3): two lines of four
+  WinogradKernels winograd4;      // F(4x4, 3x3)
   // F(2x2, 3x3) of stride 2: 5 x 5 pixels and positions, and 4 x 4 filters, the last of a line for two positions of it.
   WinogradKernels winograd2_strided;
   // F(4x4, 3x3) of stride 2: 9 x 9 pixels and positions, and 6 x 6 filters, the last of a line for four positions of
