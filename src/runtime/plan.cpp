@@ -10,6 +10,7 @@
 #include "runtime/draft.hpp"
 #include "runtime/lowering.hpp"
 #include "runtime/passes/fuse_stripes.hpp"
+#include "runtime/passes/narrow_values.hpp"
 #include "runtime/passes/read_planes.hpp"
 #include "runtime/passes/run_by_item.hpp"
 #include "runtime/placement.hpp"
@@ -24,7 +25,7 @@ std::string text(IntPair pair) {
 std::string text(const PlannedTensor& tensor) {
   const std::string sizes =
       std::to_string(tensor.n) + "x" + text(IntPair{tensor.h, tensor.w}) + "x" + std::to_string(tensor.c);
-  return tensor.is_planar ? sizes + " planes" : sizes;
+  return tensor.is_planar ? sizes + " planes" : tensor.is_bf16 ? sizes + " bf16" : sizes;
 }
 
 std::string window(IntPair kernel, IntPair stride, IntPair padding) {
@@ -170,6 +171,7 @@ Result<Plan> make_plan(const Network& network, std::span<const Shape> input_shap
   if (options.plane_cache_bytes > 0) read_planes(plan, options.plane_cache_bytes);
   if (options.stripe_cache_bytes > 0) fuse_stripes(plan, options);
   share_in_place(plan);
+  if (options.multiplies_bf16) narrow_values(plan, options);
   if (options.item_cache_bytes > 0) run_by_item(plan, options.item_cache_bytes);
   RUSHLIGHT_TRY(place_buffers(plan, limits));
   return plan;

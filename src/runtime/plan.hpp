@@ -60,6 +60,7 @@ struct PlannedTensor {
   std::int64_t c = 0;
   std::int64_t row_stride = 0;  // in floats, >= c; equal to c unless the tensor is a slice of a wider one
   bool is_planar = false;       // only with PlanOptions::plane_cache_bytes
+  bool is_bf16 = false;         // c bfloat16 a row, and row_stride = c / 2; only with PlanOptions::multiplies_bf16
   // Of item steps (Plan::item_steps): from where the tensor lies for one item to where it lies for the next; 0 where it
   // is in a buffer that an item has for itself.
   std::uint64_t item_stride_bytes = 0;
@@ -67,6 +68,9 @@ struct PlannedTensor {
   [[nodiscard]] std::int64_t rows() const noexcept { return n * h * w; }
   [[nodiscard]] std::int64_t elements() const noexcept { return rows() * c; }
   [[nodiscard]] bool is_dense() const noexcept { return row_stride == c; }
+  [[nodiscard]] std::uint64_t size_bytes() const noexcept {
+    return static_cast<std::uint64_t>(elements()) * (is_bf16 ? 2 : sizeof(float));
+  }
   friend bool operator==(const PlannedTensor&, const PlannedTensor&) = default;
 };
 
@@ -318,6 +322,8 @@ struct PlanOptions {
   // Whether a convolution is computed tile by tile, not row by row: such a step takes poolings of quads along, whatever
   // its size, and nothing else.
   std::function<bool(const ConvStep&, const PlannedTensor& input, const PlannedTensor& output)> has_tiles = {};
+  // Whether a convolution rounds all that it reads to bfloat16, and can store its outputs rounded so.
+  std::function<bool(const ConvStep&, const PlannedTensor& input, const PlannedTensor& output)> multiplies_bf16 = {};
   // Convolutions of few channels that read planes, where the lines they need at a time fit into so much; 0: none.
   std::uint64_t plane_cache_bytes = 0;
   // Item steps, where operands of a batch do not fit into a cache of this size; 0: none.

@@ -85,8 +85,9 @@ std::vector<TimedStep> describe_steps(const Network& network, const Plan& plan, 
     timed.kind = kind_text(step);
     if (!std::holds_alternative<GeneralStep>(step.work)) {
       const StepTensors tensors = tensors_of(step);
-      for (const TensorId id : tensors.inputs) timed.bytes += float_bytes(items * plan.tensors[id].elements());
-      for (const TensorId id : tensors.outputs) timed.bytes += float_bytes(items * plan.tensors[id].elements());
+      const auto of_items = static_cast<std::uint64_t>(items);
+      for (const TensorId id : tensors.inputs) timed.bytes += of_items * plan.tensors[id].size_bytes();
+      for (const TensorId id : tensors.outputs) timed.bytes += of_items * plan.tensors[id].size_bytes();
     }
     std::visit([&](const auto& work) { add_work(timed, work, network, plan, weight_bytes); }, step.work);
     timed.macs *= items;

@@ -9,6 +9,7 @@
 #include "runtime/cpu/conv_choice.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
 #include "runtime/cpu/narrow_choice.hpp"
+#include "runtime/cpu/narrow_op.hpp"
 #include "runtime/cpu/packed_weights.hpp"
 #include "runtime/cpu/program.hpp"
 #include "runtime/cpu/speed.hpp"
@@ -73,10 +74,16 @@ class CpuBackend final : public Backend {
       return !options.low_memory && choose_conv_algorithm(step, input, output, options.precision, memory_,
                                                           narrow ? narrow->speed : 1) != ConvAlgorithm::direct;
     };
+    const auto multiplies_bf16 = [&](const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output) {
+      return !has_tiles(step, input, output) && multiplies_staged(step, input, output, *narrow);
+    };
     RUSHLIGHT_TRY_ASSIGN(Plan plan, make_plan(network, input_shapes, options.limits,
                                               {.fuses_activations = true,
                                                .stripe_cache_bytes = has_stripes ? cache_bytes : 0,
                                                .has_tiles = has_tiles,
+                                               .multiplies_bf16 = narrow && narrow->kernels != nullptr
+                                                                      ? multiplies_bf16
+                                                                      : decltype(PlanOptions::multiplies_bf16){},
                                                .plane_cache_bytes = reads_planes ? cache_bytes / 4 : 0,
                                                .item_cache_bytes = options.recorder == nullptr ? cache_bytes : 0}));
     const Kernels kernels = options.precision == Precision::int8 ? int8_kernels_for(kernels_, isa_, way_) : kernels_;

@@ -98,7 +98,7 @@ std::span<const ConvAlgorithm> conv_algorithms(const ConvStep& step, const Plann
   const bool is_strided = step.stride == IntPair{2};
   const bool has_others = step.kernel == IntPair{3} && (is_strided || step.stride == IntPair{1}) &&
                           step.dilation == IntPair{1} && step.groups == 1 && input.c >= kFewChannels &&
-                          output.c >= kFewChannels && output.elements() != 0;
+                          output.c >= kFewChannels && output.elements() != 0 && !input.is_bf16 && !output.is_bf16;
   if (!has_others) return std::span(kAlgorithms).first(1);
   const std::span<const ConvAlgorithm> all = is_strided ? std::span<const ConvAlgorithm>(kStrided) : kAlgorithms;
   if (takes_fast_ways(precision)) return all;
@@ -160,8 +160,10 @@ std::optional<ConvAlgorithm> parse_conv_algorithm(std::string_view word) noexcep
 }
 
 ConvAlgorithm choose_conv_algorithm(const ConvStep& step, const OpContext& context) noexcept {
-  // Weights of any other way are larger.
-  if (context.options.low_memory) return ConvAlgorithm::direct;
+  // Weights of any other way are larger, and it multiplies floats.
+  if (context.options.low_memory || context.tensor(step.input).is_bf16 || context.tensor(step.output).is_bf16) {
+    return ConvAlgorithm::direct;
+  }
   if (context.conv_choices != nullptr) {
     const auto chosen = context.conv_choices->find(step.output);
     if (chosen != context.conv_choices->end()) return chosen->second;

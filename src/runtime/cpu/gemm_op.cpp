@@ -177,7 +177,7 @@ Result<std::unique_ptr<RowsOp>> make_rows_op(const ConvStep& step, const OpConte
   const bool pointwise = step.kernel == IntPair{1} && step.stride == IntPair{1} && step.padding == IntPair{0};
   if (pointwise && input.h == output.h && input.w == output.w) {
     const AdjacentRows rows{static_cast<std::size_t>(input.row_stride),
-                            static_cast<std::size_t>(input.c / step.groups)};
+                            static_cast<std::size_t>(in_words(input).c / step.groups)};
     return make_gemm(rows, step, static_cast<std::size_t>(step.groups), context);
   }
   if (step.groups == input.c && step.groups == output.c && step.groups > 1) return make_depthwise_op(step, context);
@@ -191,7 +191,7 @@ Result<std::unique_ptr<RowsOp>> make_rows_op(const ConvStep& step, const OpConte
 Result<std::unique_ptr<RowsOp>> make_window_op(const ConvStep& step, const PlannedTensor& input,
                                                const OpContext& context) {
   WindowRows rows;
-  if (!rows.init(step, input, context.tensor(step.output)))
+  if (!rows.init(step, in_words(input), context.tensor(step.output)))
     return no_memory_for(static_cast<std::uint64_t>(input.c) * 4, "zeros");
   return make_gemm(std::move(rows), step, static_cast<std::size_t>(step.groups), context);
 }

@@ -39,14 +39,16 @@ class NarrowOp final : public RowsOp {
     groups_ = groups;
     row_count_ = static_cast<std::size_t>(output.rows());
     outputs_ = static_cast<std::size_t>(output.c) / groups;
-    depth_ = rows_.segments() * rows_.segment_length();
+    reads_bf16_ = context.tensor(step.input).is_bf16;
+    stores_bf16_ = output.is_bf16;
+    depth_ = rows_.segments() * rows_.segment_length() * (reads_bf16_ ? 2 : 1);
     lines_ = parts_of(depth_, kLineWords * products.word_operands);
     strips_ = panels_for(outputs_, kStripOutputs);
     RUSHLIGHT_TRY_ASSIGN(weights_, context.packed(step.weights, products.packing, kStripOutputs, groups));
     RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector, kStripOutputs, groups));
     destination_ = destination_of(step.output, step.epilogue, context.plan);
     activate_ = kernel_of(step.epilogue.activation, context.kernels);
-    streams_ = passes_the_caches(output, step.epilogue, activate_);
+    streams_ = !stores_bf16_ && passes_the_caches(output, step.epilogue, activate_);
     widen_ = products.widen;
     choose_way(products);
     cut_tasks(context.slots);
@@ -75,7 +77,7 @@ class NarrowOp final : public RowsOp {
   void choose_way(const NarrowProducts& products) noexcept {
     const NarrowShape shape{row_count_, rows_.segments(), depth_, groups_, outputs_};
     double cost = cost_of_widened(shape);
-    if (const double staged = cost_of_staged(products, shape); staged < cost) {
+    if (const double staged = cost_of_staged(products, shape); staged < cost || reads_bf16_ || stores_bf16_) {
       kernels_ = products.kernels;
       way_ = products.way;
       cost = staged;
@@ -121,7 +123,7 @@ class NarrowOp final : public RowsOp {
       const std::size_t first = strip * kStripOutputs;
       const std::size_t column = group * outputs_ + first;
       Destination to = destination_;
-      to.output = output + column;
+      to.output = output + (stores_bf16_ ? column / 2 : column);  // a whole number of strips, of one group
       to.residual = residual == nullptr ? nullptr : residual + column;
       to.streams = streams;
       const Product product = {
@@ -176,6 +178,7 @@ class NarrowOp final : public RowsOp {
     call.segment_length = rows_.segment_length();
     call.row_shift = group * call.segment_length;
     call.lines = lines_;
+    call.is_bf16 = reads_bf16_;
     call.output = staged;
     kernels_->stage(call);
   }
@@ -190,6 +193,7 @@ class NarrowOp final : public RowsOp {
     call.weights = product.weights;
     call.bias = product.bias;
     call.columns = product.columns;
+    call.stores_bf16 = stores_bf16_;
     kernels_->run(call);
   }
 
@@ -212,6 +216,8 @@ class NarrowOp final : public RowsOp {
   std::size_t pointer_bytes_ = 0;
   Destination destination_;
   ElementKernel activate_ = nullptr;
+  bool reads_bf16_ = false;  // rows are words of two operands
+  bool stores_bf16_ = false;
   bool streams_ = false;  // of whole steps; what a stripe hands on is read at once
   std::shared_ptr<const PackedArray> weights_;
   std::shared_ptr<const PackedArray> bias_;
@@ -227,6 +233,15 @@ MadeRowsOp make(Rows rows, const Step& step, std::size_t groups, const OpContext
 }
 
 }  // namespace
+
+bool multiplies_staged(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output,
+                       const NarrowProducts& products) noexcept {
+  if (step.groups != 1 || input.is_planar || output.elements() == 0) return false;
+  const auto taps = static_cast<std::size_t>(step.kernel.h * step.kernel.w);
+  const NarrowShape shape{static_cast<std::size_t>(output.rows()), taps, taps * static_cast<std::size_t>(input.c), 1,
+                          static_cast<std::size_t>(output.c)};
+  return cost_of_staged(products, shape) < cost_of_widened(shape);
+}
 
 MadeRowsOp make_narrow_op(AdjacentRows rows, const ConvStep& step, const OpContext& context) {
   return make(rows, step, static_cast<std::size_t>(step.groups), context);

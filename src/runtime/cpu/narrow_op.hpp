@@ -18,6 +18,10 @@ namespace rushlight::runtime::cpu {
                                                              const OpContext& context);
 [[nodiscard]] Result<std::unique_ptr<RowsOp>> make_narrow_op(AdjacentRows rows, const LinearStep& step,
                                                              const OpContext& context);
+// Whether such a convolution rounds its operands: where there is too little to multiply, weights are widened instead.
+// Of tensors that are bfloat16 already it always does.
+[[nodiscard]] bool multiplies_staged(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output,
+                                     const NarrowProducts& products) noexcept;
 // Windows read where they lie (narrow_window_op.cpp). Null where it would not pay, or the instructions cannot.
 [[nodiscard]] Result<std::unique_ptr<RowsOp>> make_narrow_window_op(const ConvStep& step, const OpContext& context);
 

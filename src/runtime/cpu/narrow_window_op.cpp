@@ -42,7 +42,8 @@ class NarrowWindowOp final : public RowsOp {
     RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step_.bias, Packing::vector, kStripOutputs));
     activate_ = kernel_of(step_.epilogue.activation, context.kernels);
     static_cast<Destination&>(call_) = destination_of(step_.output, step_.epilogue, context.plan);
-    streams_ = passes_the_caches(output_, step_.epilogue, activate_);
+    streams_ = !output_.is_bf16 && passes_the_caches(output_, step_.epilogue, activate_);
+    call_.stores_bf16 = output_.is_bf16;
     picture_.describe(call_);
     cut_tasks(context.slots);
     operations_ = 2 * cost;
@@ -115,7 +116,7 @@ class NarrowWindowOp final : public RowsOp {
     call.weights = weights_->memory.data() + strips.first * call.lines * kStripLineBytes;
     call.bias = bias_ == nullptr ? nullptr : bias_->data() + column;
     call.columns = std::min(outputs_, strips.last * kStripOutputs) - column;
-    call.output = output + column;
+    call.output = output + (output_.is_bf16 ? column / 2 : column);
     call.residual = residual == nullptr ? nullptr : residual + column;
     call.streams = streams;
     kernels_->run_windows(call);
@@ -146,13 +147,32 @@ class NarrowWindowOp final : public RowsOp {
     const std::size_t pixel = picture_.pixel_bytes();
     std::memset(to, 0, columns.before * pixel);
     to += columns.before * pixel;
-    kernels_->convert({.input = line,
-                       .input_stride = static_cast<std::size_t>(input_.row_stride),
-                       .pixels = columns.inside,
-                       .channels = static_cast<std::size_t>(input_.c),
-                       .output = to,
-                       .output_pitch = pixel});
+    if (input_.is_bf16) {
+      copy_pixels(line, columns.inside, to);
+    } else {
+      kernels_->convert({.input = line,
+                         .input_stride = static_cast<std::size_t>(input_.row_stride),
+                         .pixels = columns.inside,
+                         .channels = static_cast<std::size_t>(input_.c),
+                         .output = to,
+                         .output_pitch = pixel});
+    }
     std::memset(to + columns.inside * pixel, 0, columns.after * pixel);
+  }
+
+  // Of bfloat16, with zeros up to whole lines behind each.
+  void copy_pixels(const float* from, std::size_t count, std::byte* to) const noexcept {
+    const std::size_t pixel = picture_.pixel_bytes();
+    const auto stride = static_cast<std::size_t>(input_.row_stride);
+    const std::size_t bytes = stride * sizeof(float);
+    if (bytes == pixel) {
+      std::memcpy(to, from, count * pixel);
+      return;
+    }
+    for (std::size_t i = 0; i < count; ++i, from += stride, to += pixel) {
+      std::memcpy(to, from, bytes);
+      std::memset(to + bytes, 0, pixel - bytes);
+    }
   }
 
   ConvStep step_;
@@ -184,8 +204,12 @@ Result<std::unique_ptr<RowsOp>> make_narrow_window_op(const ConvStep& step, cons
   if (products.kernels == nullptr || products.kernels->run_windows == nullptr) return none;
   if (step.groups != 1 || output.elements() == 0 || input.elements() == 0) return none;
   WindowPicture picture(step, input, output, products.word_operands);
+  // Counted as of floats, whatever the input is: so the choice, and with it the order of sums, is the same.
+  PlannedTensor floats = input;
+  floats.is_bf16 = false;
+  if (input.is_bf16) floats.row_stride = floats.c;
   WindowRows staged;
-  if (!staged.init(step, input, output)) return no_memory_for(static_cast<std::uint64_t>(input.c) * 4, "zeros");
+  if (!staged.init(step, floats, output)) return no_memory_for(static_cast<std::uint64_t>(input.c) * 4, "zeros");
   const auto outputs = static_cast<std::size_t>(output.c);
   const NarrowShape shape{static_cast<std::size_t>(output.rows()), staged.segments(),
                           staged.segments() * staged.segment_length(), 1, outputs};
@@ -195,7 +219,9 @@ Result<std::unique_ptr<RowsOp>> make_narrow_window_op(const ConvStep& step, cons
           products.speed +
       kConversionCost * cost_of_products(static_cast<std::size_t>(input.rows()),
                                          picture.pixel_bytes() / 4 * products.word_operands, 1);
-  if (cost >= std::min(cost_of_staged(products, shape), cost_of_widened(shape))) return none;
+  const bool may_widen = !input.is_bf16 && !output.is_bf16;
+  const double staged_cost = cost_of_staged(products, shape);
+  if (cost >= (may_widen ? std::min(staged_cost, cost_of_widened(shape)) : staged_cost)) return none;
   auto op = std::make_unique<NarrowWindowOp>(step, input, output, std::move(picture));
   RUSHLIGHT_TRY(op->init(context, cost));
   return std::unique_ptr<RowsOp>(std::move(op));

@@ -10,6 +10,12 @@
 
 namespace rushlight::runtime::cpu {
 
+// A tensor of bfloat16 as one of words.
+[[nodiscard]] inline PlannedTensor in_words(PlannedTensor tensor) noexcept {
+  if (tensor.is_bf16) tensor.c /= 2;
+  return tensor;
+}
+
 class WindowRows {
  public:
   WindowRows() = default;

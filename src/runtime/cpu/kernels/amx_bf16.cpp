@@ -77,6 +77,37 @@ void store_rows(const NarrowWindowCall& call, const WindowTile* tiles, std::size
   }
 }
 
+// The same, rounded.
+template <int R, int S>
+void store_narrow_rows(const NarrowWindowCall& call, const WindowTile* tiles, std::size_t column, const float* sums) {
+  const __mmask16 last = first_lanes(call.columns - column - (S - 1) * kStripOutputs);
+  __m512 bias[S];
+  for (std::size_t s = 0; s < S; ++s) {
+    bias[s] = call.bias == nullptr ? _mm512_setzero_ps() : _mm512_loadu_ps(call.bias + column + s * kStripOutputs);
+  }
+  const Bounds bounds = call.bounds;
+  const std::size_t output_stride = call.output_stride;
+  for (std::size_t r = 0; r < R; ++r, sums += S * kTile) {
+    float* to = call.output + tiles[r].output * output_stride;
+    for_each_output(
+        call, tiles[r], [&](std::size_t m) __attribute__((always_inline)) {
+          __m512 y[S];
+          for (std::size_t s = 0; s < S; ++s) {
+            y[s] = _mm512_add_ps(_mm512_load_ps(sums + s * kTile + m * 16), bias[s]);
+            if (bounds.active) y[s] = clamp(y[s], bounds);
+          }
+          if (S == 2 && last == 0xFFFF) {
+            _mm512_storeu_si512(reinterpret_cast<std::byte*>(to) + column * 2, to_bf16(y[0], y[S - 1]));
+          } else {
+            for (std::size_t s = 0; s < S; ++s) {
+              store_bf16(to, column + s * kStripOutputs, s + 1 < S ? __mmask16{0xFFFF} : last, y[s]);
+            }
+          }
+          to += output_stride;
+        });
+  }
+}
+
 // Sums of R tiles and S strips; tiles 0-3 are sums, 4 and 5 rows, 6 and 7 weights. `sums`: R * S tiles that wait.
 template <int R, int S, class Lines>
 void tiles(const NarrowWindowCall& call, const Lines& lines, const Chain& chain, const WindowTile* tile,
@@ -117,6 +148,7 @@ void tiles(const NarrowWindowCall& call, const Lines& lines, const Chain& chain,
   if constexpr (R > 1) _tile_stored(2, sums + S * kTile, kLineBytes);
   if constexpr (R > 1 && S > 1) _tile_stored(3, sums + 3 * kTile, kLineBytes);
   if (chain.last < call.lines) return;
+  if (call.stores_bf16) return store_narrow_rows<R, S>(call, tile, column, sums);
   store_rows<R, S>(call, tile, column, sums);
 }
 
@@ -167,6 +199,7 @@ void gemm(const NarrowCall& call) {
   windows.weights = call.weights;
   windows.bias = call.bias;
   windows.columns = call.columns;
+  windows.stores_bf16 = call.stores_bf16;
   _tile_loadconfig(&kConfig);
   for (std::size_t row = 0; row < call.row_count;) {
     windows.tile_count = 0;

@@ -115,6 +115,7 @@ struct StageCall {
   std::size_t segments = 0;
   std::size_t segment_length = 0;
   std::size_t lines = 0;
+  bool is_bf16 = false;         // rows are words of two operands already: what counts floats counts words
   std::byte* output = nullptr;  // aligned to a cache line
 };
 
@@ -127,6 +128,8 @@ struct NarrowCall : Destination {
   const std::byte* weights = nullptr;  // the first strip
   const float* bias = nullptr;         // of the first strip, padded; or null
   std::size_t columns = 0;             // outputs: those of the last strip may be fewer than 16
+  // Outputs are rounded to bfloat16, two where a float would be; then there is no residual.
+  bool stores_bf16 = false;
 };
 
 // Pixels of floats on their way to windows that are read where they lie: each one's channels converted, with zeros up
@@ -166,7 +169,9 @@ struct TileOperands {
 };
 
 // The products of NarrowCall.
-struct NarrowWindowCall : Destination, TileOperands {};
+struct NarrowWindowCall : Destination, TileOperands {
+  bool stores_bf16 = false;
+};
 
 // The products of Int8Call.
 struct Int8TileCall : Destination, TileOperands {
