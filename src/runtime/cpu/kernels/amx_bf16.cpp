@@ -40,15 +40,20 @@ RUSHLIGHT_INLINE bool is_of_lines(const Destination& to) {
          to.output_stride % (kLineBytes / sizeof(float)) == 0;
 }
 
+template <int S>
+RUSHLIGHT_INLINE void load_bias(const NarrowWindowCall& call, std::size_t column, __m512 (&bias)[S]) {
+  for (std::size_t s = 0; s < S; ++s) {
+    bias[s] = call.bias == nullptr ? _mm512_setzero_ps() : _mm512_loadu_ps(call.bias + column + s * kStripOutputs);
+  }
+}
+
 // Rows of R tiles of S strips each to their destination. Copies of what the call says, which no store can change as far
 // as the compiler knows.
 template <int R, int S>
 void store_rows(const NarrowWindowCall& call, const WindowTile* tiles, std::size_t column, const float* sums) {
   const __mmask16 last = first_lanes(call.columns - column - (S - 1) * kStripOutputs);
   __m512 bias[S];
-  for (std::size_t s = 0; s < S; ++s) {
-    bias[s] = call.bias == nullptr ? _mm512_setzero_ps() : _mm512_loadu_ps(call.bias + column + s * kStripOutputs);
-  }
+  load_bias(call, column, bias);
   const Bounds bounds = call.bounds;
   const std::size_t output_stride = call.output_stride;
   const std::size_t residual_stride = call.residual_stride;
@@ -82,9 +87,7 @@ template <int R, int S>
 void store_narrow_rows(const NarrowWindowCall& call, const WindowTile* tiles, std::size_t column, const float* sums) {
   const __mmask16 last = first_lanes(call.columns - column - (S - 1) * kStripOutputs);
   __m512 bias[S];
-  for (std::size_t s = 0; s < S; ++s) {
-    bias[s] = call.bias == nullptr ? _mm512_setzero_ps() : _mm512_loadu_ps(call.bias + column + s * kStripOutputs);
-  }
+  load_bias(call, column, bias);
   const Bounds bounds = call.bounds;
   const std::size_t output_stride = call.output_stride;
   for (std::size_t r = 0; r < R; ++r, sums += S * kTile) {
