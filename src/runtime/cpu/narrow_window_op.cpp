@@ -16,7 +16,7 @@
 namespace rushlight::runtime::cpu {
 namespace {
 
-// As in narrow_op.cpp.
+// Tasks end where kernels begin anew.
 constexpr std::size_t kStripsAtOnce = 4;
 // Outputs of a block, where several threads want one.
 constexpr std::size_t kEnoughRows = 96;
