@@ -9,8 +9,9 @@ those that have it in bfloat16.
 Needs a build of `cmake --workflow --preset bench`. What it lacks it installs into a virtual environment under the build
 directory; a rival that cannot be had is skipped, and the reason is in the report. Each rival is a process of its own
 that stays for the whole block (a network, a batch, a number of threads) and is asked in turn, in another order every
-round; all others are stopped by a signal meanwhile, so that nobody's waiting threads take the processor. Before it is
-timed its output is compared with PyTorch's, in float32 and in double.
+round; many short rounds give a noisy machine less to say than a few long ones. All others are stopped by a signal
+meanwhile, so that nobody's waiting threads take the processor. Before it is timed its output is compared with PyTorch's,
+in float32 and in double.
 
 Writes bench/results/YYYY-MM-DD-rivals-forward.json with every sample; forward_report.py makes the tables and the chart.
 With no rivals but those in bfloat16 it is rivals-bf16, and the report takes its tables of bfloat16 from there.
@@ -340,7 +341,7 @@ class Measurement:
             child.go()
             once = min(child.run(2, 3)) / 1e9
             child.stop()
-            runs = max(3, min(MOST_SAMPLES, round(self.settings.seconds / once)))
+            runs = max(1, min(MOST_SAMPLES, round(self.settings.seconds / once)))
             plan[rival] = (max(1, min(10_000, round(self.settings.seconds / 4 / once))), runs)
         samples = {rival: [] for rival in children}
         order = list(children)
