@@ -20,6 +20,11 @@ CHART = RESULTS / "rivals-forward.svg"
 BEGIN, END = "<!-- rivals-forward: begin -->", "<!-- rivals-forward: end -->"
 ENGINES = ("onnxruntime", "openvino", "ncnn")  # the others that only run networks
 BF16_RIVALS = ("openvino-bf16", "torch-bf16")
+# What was aimed at, by network and batch on one thread: of the best engine strict and fast, of PyTorch fast.
+AIMS = {("resnet18", 1): (1.3, 1.55, 2.6), ("resnet50", 1): (1.15, 1.25, 1.9), ("resnet50", 8): (1.2, 1.35, 2.2),
+        ("vgg16", 1): (1.6, 2.0, 2.7), ("mobilenet_v2", 1): (None, 1.3, 2.7), ("mlp", 1): (None, 4, 12)}
+FIRST_AIMS = {"resnet50": (2, 10)}  # of the best engine from the file, of PyTorch from the start of the process
+THREADS_AIM, THREADS_NETS = 1.85, ("resnet18", "resnet50", "vgg16")  # two threads against one
 TITLES = {"rushlight": "Rushlight", "rushlight-fast": "Rushlight, fast", "rushlight-bf16": "Rushlight, bf16",
           "rushlight-int8": "Rushlight, int8",
           "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "ncnn": "ncnn", "torch": "PyTorch", "torch-channels-last": "channels last",
@@ -154,6 +159,58 @@ def first_table(document):
         yield table(["", *(TITLES[rival] for rival in rivals)], rows)
 
 
+def verdict(found, aim):
+    if found is None:
+        return "-"
+    if aim is None:
+        return f"{found:.2f}"
+    missed = f"missed by {max(1, round(100 * (1 - found / aim)))} %"
+    return f"{found:.2f} ({aim:g}: {'met' if found >= aim else missed})"
+
+
+def aims_table(document):
+    """Each ratio that was aimed at, beside what was found."""
+    blocks, rows = blocks_of(document), []
+
+    def ratio(block, rivals, ours):
+        best = block.best(rivals)
+        return block.ratio(best, ours) if best and ours in block.medians else None
+
+    def title(net, batch):
+        return f"{document['nets'][net]['title']}, batch {batch}"
+
+    for (net, batch), (strict, fast, torch) in AIMS.items():
+        block = blocks.get((1, batch), {}).get(net)
+        if block:
+            rows.append([f"{title(net, batch)}: best engine / ours",
+                         verdict(ratio(block, ENGINES, "rushlight"), strict),
+                         verdict(ratio(block, ENGINES, "rushlight-fast"), fast)])
+            rows.append([f"{title(net, batch)}: PyTorch / ours", verdict(ratio(block, ["torch"], "rushlight"), None),
+                         verdict(ratio(block, ["torch"], "rushlight-fast"), torch)])
+    for net, aims in FIRST_AIMS.items():
+        found = {row["rival"]: row for row in document["first_results"] if row["net"] == net and row["threads"] == 1}
+        for rivals, key, aim, what in ((ENGINES, "file_ns", aims[0], "first result, best engine / ours"),
+                                       (["torch"], "process_ns", aims[1], "first result with imports, PyTorch / ours")):
+            taken = {rival: statistics.median(row[key]) for rival, row in found.items()}
+            theirs = [taken[rival] for rival in rivals if rival in taken]
+            if theirs:
+                rows.append([f"{title(net, 1)}: {what}",
+                             *(verdict(min(theirs) / taken[ours] if ours in taken else None, aim)
+                               for ours in ("rushlight", "rushlight-fast"))])
+    for net in THREADS_NETS:
+        for batch in sorted({batch for _, batch in blocks}):
+            one, two = (blocks.get((threads, batch), {}).get(net) for threads in (1, 2))
+            if one and two:
+                rows.append([f"{title(net, batch)}: one thread / two",
+                             *(verdict(one.medians[ours] / two.medians[ours]
+                                       if ours in one.medians and ours in two.medians else None, THREADS_AIM)
+                               for ours in ("rushlight", "rushlight-fast"))])
+    rows = [row for row in rows if row[1:] != ["-", "-"]]
+    if rows:
+        yield "What was aimed at, and what was found; ratios of medians, one thread but for the last rows:\n"
+        yield table(["", TITLES["rushlight"], TITLES["rushlight-fast"]], rows)
+
+
 def memory_table(document):
     rows, rivals = [], rivals_in(document["memory"])
     for net, facts in document["nets"].items():
@@ -268,6 +325,7 @@ def times(path, document):
     else:
         yield from bf16_tables(document)
     yield from first_table(document)
+    yield from aims_table(document)
 
 
 def section(path, document):
