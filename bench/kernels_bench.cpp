@@ -1,7 +1,7 @@
 // The CPU's kernels one by one, on one thread and on the layers of real networks, beside what the machine can do at
 // most. bench/kernels_report.py makes bench/KERNELS.md of the samples.
 //
-//   peak/...              multiply-adds on registers; reading memory
+//   peak/...              multiply-adds on registers; reading memory, and what stays in L2
 //   direct/NET/LAYER      a convolution as sums of products, whatever the plan would choose
 //   winograd2/..., winograd2x4/..., winograd4/...
 //   depthwise/..., gemv/..., pooling/..., layout/...
@@ -86,16 +86,43 @@ cpu::AlignedBuffer filled(std::uint64_t floats) {
 
 enum class Way { as_chosen, direct, winograd2, winograd2x4, winograd4 };
 
-// A network of torchvision for one picture, planned, with memory for its values. Steps are run one at a time.
+// A network of torchvision, for one picture.
+rl::Model architecture(const std::string& name) {
+  const std::filesystem::path folder = std::filesystem::path(RUSHLIGHT_GOLDEN_DIR) / "architectures";
+  const rl::StateDict weights = rl::test::make_state_dict(rl::test::read_architecture(folder, name));
+  return or_exit(rl::Model::create(or_exit(rl::architecture_graph(name, weights), name), weights), name);
+}
+
+// That of bench/rivals/nets.py.
+constexpr std::int64_t kMlpInputs = 784;
+constexpr std::int64_t kMlpHidden = 128;
+rl::Model mlp() {
+  const rl::Sequential layers({rl::Linear{kMlpInputs, kMlpHidden}, rl::ReLU{}, rl::Linear{kMlpHidden, 10}});
+  rl::Graph graph = or_exit(layers.graph({kMlpInputs}), "mlp");
+  rl::StateDict state;
+  for (const rl::ParameterSpec& parameter : graph.parameters()) {
+    std::int64_t count = 1;
+    for (const std::int64_t size : parameter.shape) count *= size;
+    std::vector<float> values(static_cast<std::size_t>(count));
+    fill(values.data(), values.size());
+    state.insert(parameter.name, or_exit(rl::Tensor::from_values<float>(values, parameter.shape), "mlp"));
+  }
+  return or_exit(rl::Model::create(std::move(graph), state), "mlp");
+}
+
+// A network, planned, with memory for its values. Steps are run one at a time.
 class Network {
  public:
   explicit Network(const std::string& arch)
-      : model_(load(arch)),
+      : Network(architecture(arch), [&](const rl::Graph& graph) { return rl::architecture_input_shapes(arch, graph); }) {
+  }
+  template <class InputShapes>
+  Network(rl::Model model, const InputShapes& input_shapes)
+      : model_(std::move(model)),
         impl_(rl::Model::Impl::of(model_)),
         network_{impl_->graph, impl_->parameters},
-        plan_(or_exit(
-            rt::make_plan(network_, rl::architecture_input_shapes(arch, impl_->graph), {}, {.fuses_activations = true}),
-            arch)),
+        plan_(
+            or_exit(rt::make_plan(network_, input_shapes(impl_->graph), {}, {.fuses_activations = true}), "the plan")),
         arena_(cpu::AlignedBuffer::allocate(std::max<std::uint64_t>(plan_.arena_bytes, 1))) {
     for (const rt::PlannedTensor& tensor : plan_.tensors) {
       if (tensor.place == rt::Place::arena) {
@@ -149,12 +176,6 @@ class Network {
   }
 
  private:
-  static rl::Model load(const std::string& arch) {
-    const std::filesystem::path folder = std::filesystem::path(RUSHLIGHT_GOLDEN_DIR) / "architectures";
-    const rl::StateDict weights = rl::test::make_state_dict(rl::test::read_architecture(folder, arch));
-    return or_exit(rl::Model::create(or_exit(rl::architecture_graph(arch, weights), arch), weights), arch);
-  }
-
   rl::Model model_;
   std::shared_ptr<const rl::Model::Impl> impl_;
   rt::Network network_;
@@ -236,6 +257,10 @@ void add_networks() {
   const auto vgg16 = std::make_shared<Network>("vgg16");
   add_layers("gemv", "vgg16", Way::as_chosen, vgg16,
              [](const rt::Step& step, const rt::Plan&) { return is_one_of<rt::LinearStep>(step); });
+  const auto small = std::make_shared<Network>(
+      mlp(), [](const rl::Graph&) { return std::vector<rl::Shape>{{1, kMlpInputs}}; });
+  add_layers("gemv", "mlp", Way::as_chosen, small,
+             [](const rt::Step& step, const rt::Plan&) { return is_one_of<rt::LinearStep>(step); });
   add_layers("winograd2", "vgg16", Way::winograd2, vgg16, conv_where(takes_winograd));
   add_layers("winograd2x4", "vgg16", Way::winograd2x4, vgg16, conv_where(takes_winograd));
   add_layers("winograd4", "vgg16", Way::winograd4, vgg16, conv_where(takes_winograd));
@@ -309,13 +334,16 @@ void multiply_adds(benchmark::State& state) {
   state.counters["operations"] = static_cast<double>(operations);
 }
 
+template <std::size_t kFloats>
 void read(benchmark::State& state) {
-  // Far beyond what caches hold, and about the weights of VGG16's largest layer.
-  constexpr std::size_t kFloats = std::size_t{64} << 20;
   static const cpu::AlignedBuffer buffer = filled(kFloats);
   for (auto _ : state) benchmark::DoNotOptimize(kernels().sum(buffer.floats(), kFloats));
   state.counters["bytes"] = static_cast<double>(kFloats * sizeof(float));
 }
+// Far beyond what caches hold, and about the weights of VGG16's largest layer.
+constexpr std::size_t kMemoryFloats = std::size_t{64} << 20;
+// More than L1 holds, less than L2: the weights of the MLP's first layer.
+constexpr std::size_t kL2Floats = static_cast<std::size_t>(kMlpInputs * kMlpHidden);
 
 }  // namespace
 
@@ -324,7 +352,8 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::AddCustomContext("kernels", std::string(to_string(rl::usable_isa())));
   benchmark::RegisterBenchmark("peak/multiply_adds", multiply_adds)->UseRealTime();
-  benchmark::RegisterBenchmark("peak/read", read)->UseRealTime();
+  benchmark::RegisterBenchmark("peak/read", read<kMemoryFloats>)->UseRealTime();
+  benchmark::RegisterBenchmark("peak/read_l2", read<kL2Floats>)->UseRealTime();
   add_networks();
   add_elements();
   benchmark::RunSpecifiedBenchmarks();

@@ -179,6 +179,16 @@ class Kernels(unittest.TestCase):
         self.assertNotIn("Winograd on", text)
         self.assertNotIn("Other programs", text)
 
+    def test_what_stays_in_l2_is_beside_reading_l2(self):
+        measured = kernels_document()
+        self.assertNotIn("of L2", "\n".join(kernels_report.page(pathlib.Path("x.json"), measured)))
+        measured["samples"] += [sample("peak/read_l2", 4, bytes=400e3), sample("peak/read_l2", 5, bytes=400e3),
+                                *(sample("gemv/mlp/0", time, bytes=400e3, label="linear") for time in (5, 5, 4.5))]
+        text = "\n".join(kernels_report.page(pathlib.Path("x.json"), measured))
+        self.assertIn("gives 100.0 GB/s", text)
+        self.assertIn("| 0: linear | 400 | 5.00 | 4.50 | 80.0 | 80.0 % |", text)
+        self.assertIn("| **all layers** | **9.0** |", text)
+
     def test_a_busy_machine_is_said(self):
         busy = kernels_document()
         busy["machine"]["load_average_before"] = ["7.6", "3.0", "2.0"]
