@@ -66,8 +66,9 @@ class Report(unittest.TestCase):
         measured["blocks"].append(block("rushlight-fast", (1500,)))
         measured["nets"]["resnet50"] = {"title": "ResNet-50", "weights_bytes": 1}
         for threads, nanoseconds in ((1, 2000), (2, 1000)):
-            row = {**block("rushlight", (nanoseconds,)), "net": "resnet50", "threads": threads}
-            measured["blocks"].append(row)
+            for rival, factor in (("rushlight", 1), ("onnxruntime", threads)):
+                measured["blocks"].append({**block(rival, (nanoseconds * factor,)), "net": "resnet50",
+                                           "threads": threads})
         for rival, file_ns, process_ns in (("rushlight", 10, 100), ("onnxruntime", 30, 200), ("ncnn", 19.6, 300),
                                            ("torch", 90, 1100)):
             measured["first_results"].append({"net": "resnet50", "threads": 1, "rival": rival,
@@ -75,10 +76,11 @@ class Report(unittest.TestCase):
         text = "\n".join(forward_report.section(pathlib.Path("x.json"), measured))
         self.assertIn("| MLP, batch 1: best engine / ours | 3.25 | 4.33 (4: met) |", text)
         self.assertIn("| MLP, batch 1: PyTorch / ours | 10.00 | 13.33 (12: met) |", text)
-        self.assertNotIn("| ResNet-50, batch 1: best engine / ours", text)
+        self.assertIn("| ResNet-50, batch 1: best engine / ours | 1.00 (1.15: missed by 13 %) | - |", text)
+        self.assertNotIn("| ResNet-50, batch 1: PyTorch / ours", text)
         self.assertIn("first result, best engine / ours | 1.96 (2: missed by 2 %) | - |", text)
         self.assertIn("first result with imports, PyTorch / ours | 11.00 (10: met) | - |", text)
-        self.assertIn("| ResNet-50, batch 1: one thread / two | 2.00 (1.85: met) | - |", text)
+        self.assertIn("| ResNet-50, batch 1: one thread / two (of the engines' at best 1.00) | 2.00 (1.85: met) | - |", text)
         self.assertEqual(forward_report.verdict(1.849, 1.85), "1.85 (1.85: missed by 1 %)")
 
     def test_errors_of_the_largest_batch_are_listed(self):

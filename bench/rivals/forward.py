@@ -53,7 +53,7 @@ PACKAGE_FOLDERS = {"onnxruntime": "onnxruntime", "openvino": "openvino", "ncnn":
 # A rival whose output is further from PyTorch's than this, relative to the largest value, computes something else.
 LARGEST_ERROR = 1e-3
 LARGEST_ERROR_BF16 = 3e-1  # of networks with random weights; PyTorch and OpenVINO round what layers hand on, too
-MOST_SAMPLES = 100  # of one turn
+MOST_SAMPLES = 25  # of one turn: of many short ones more would say no more
 
 
 def say(text):

@@ -201,7 +201,10 @@ def aims_table(document):
         for batch in sorted({batch for _, batch in blocks}):
             one, two = (blocks.get((threads, batch), {}).get(net) for threads in (1, 2))
             if one and two:
-                rows.append([f"{title(net, batch)}: one thread / two",
+                theirs = [one.medians[rival] / two.medians[rival] for rival in ENGINES
+                          if rival in one.medians and rival in two.medians]
+                best = f" (of the engines' at best {max(theirs):.2f})" if theirs else ""
+                rows.append([f"{title(net, batch)}: one thread / two{best}",
                              *(verdict(one.medians[ours] / two.medians[ours]
                                        if ours in one.medians and ours in two.medians else None, THREADS_AIM)
                                for ours in ("rushlight", "rushlight-fast"))])
