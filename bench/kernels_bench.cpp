@@ -114,8 +114,8 @@ rl::Model mlp() {
 class Network {
  public:
   explicit Network(const std::string& arch)
-      : Network(architecture(arch), [&](const rl::Graph& graph) { return rl::architecture_input_shapes(arch, graph); }) {
-  }
+      : Network(architecture(arch),
+                [&](const rl::Graph& graph) { return rl::architecture_input_shapes(arch, graph); }) {}
   template <class InputShapes>
   Network(rl::Model model, const InputShapes& input_shapes)
       : model_(std::move(model)),
@@ -257,8 +257,9 @@ void add_networks() {
   const auto vgg16 = std::make_shared<Network>("vgg16");
   add_layers("gemv", "vgg16", Way::as_chosen, vgg16,
              [](const rt::Step& step, const rt::Plan&) { return is_one_of<rt::LinearStep>(step); });
-  const auto small = std::make_shared<Network>(
-      mlp(), [](const rl::Graph&) { return std::vector<rl::Shape>{{1, kMlpInputs}}; });
+  const auto small = std::make_shared<Network>(mlp(), [](const rl::Graph&) {
+    return std::vector<rl::Shape>{{1, kMlpInputs}};
+  });
   add_layers("gemv", "mlp", Way::as_chosen, small,
              [](const rt::Step& step, const rt::Plan&) { return is_one_of<rt::LinearStep>(step); });
   add_layers("winograd2", "vgg16", Way::winograd2, vgg16, conv_where(takes_winograd));

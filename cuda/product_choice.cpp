@@ -270,13 +270,19 @@ bool allows_chunks(const GemmArguments& arguments) noexcept {
   return arguments.channels.divisor() % 4 == 0 && arguments.input_stride % 4 == 0 && is_aligned16(arguments.input);
 }
 
+bool has_instance_for(ProductKind kind, const GemmArguments& arguments) noexcept {
+  if (!is_of_warpgroups(kind)) return true;
+  return allows_chunks(arguments) && arguments.depth <= kMaxDepthOfWarpgroups &&
+         (arguments.groups == 1 || arguments.columns % kWarpgroupColumns == 0);
+}
+
 std::optional<ProductChoice> choose_product(const GemmArguments& arguments, Precision precision, int processors,
                                             const TensorCores& tensor_cores) noexcept {
   const Kinds kinds = kinds_of(precision);
   const bool is_strict = has_three_products(kinds.warp);
   Estimated best;
   for (const ProductKind kind : {kinds.warpgroup, kinds.warp}) {
-    if (!tensor_cores.of(kind) || (is_of_warpgroups(kind) && arguments.depth > kMaxDepthOfWarpgroups)) continue;
+    if (!tensor_cores.of(kind) || !has_instance_for(kind, arguments)) continue;
     const Estimated found = best_split(arguments, kind, is_strict ? kNominalProcessors : processors);
     if (found.cycles < best.cycles) best = found;
   }

@@ -83,6 +83,9 @@ struct MmaInstance {
 // True when A may be copied 16 bytes at a time: every run of channels begins at a multiple of them.
 [[nodiscard]] bool allows_chunks(const GemmArguments& arguments) noexcept;
 
+// True when a kind can multiply this: weights of warpgroups lie in tiles of 64 columns, at which each group begins.
+[[nodiscard]] bool has_instance_for(ProductKind kind, const GemmArguments& arguments) noexcept;
+
 struct ProductChoice {
   ProductKind kind = ProductKind::bf16;
   MmaInstance instance;

@@ -25,8 +25,9 @@ constexpr std::size_t kOutputFloats = std::size_t{kPixels} * kOutputs;
 // What lies where in the memory, in floats: all multiples of four. The outputs of one instance follow those of another.
 constexpr std::size_t kInputAt = 0;
 constexpr std::size_t kWeightsAt = kInputAt + std::size_t{kPixels} * kChannels;
-// In place of the plain weights comes whatever form a kind has; the largest has each slab twice.
-constexpr std::size_t kBiasAt = kWeightsAt + std::size_t{kOutputs} * kSlabs * kMmaSlab * 2;
+// In place of the plain weights comes whatever form a kind has; the largest has each tile twice.
+constexpr int kPaddedOutputs = ceil_div(kOutputs, kWarpgroupColumns) * kWarpgroupColumns;
+constexpr std::size_t kBiasAt = kWeightsAt + std::size_t{kPaddedOutputs} * kSlabs * kMmaSlab * 2;
 constexpr std::size_t kResidualAt = kBiasAt + kOutputs;
 constexpr std::size_t kPartialAt = kResidualAt + kOutputFloats;
 constexpr std::int32_t kSplits = 2;
@@ -118,7 +119,9 @@ std::vector<Work> calls_at(float* base, const std::vector<ProductChoice>& choice
   for (std::size_t i = 0; i < choices.size(); ++i) {
     a.output = base + kOutputsAt + i * kOutputFloats;
     a.stores_quads = allows_quads(a);
-    calls.emplace_back(mma_call(a, choices[i], base + kWeightsAt, base + kPartialAt));
+    MmaCall call = mma_call(a, choices[i], base + kWeightsAt, base + kPartialAt);
+    call.arguments.is_check = true;
+    calls.emplace_back(call);
     if (choices[i].splits > 1) calls.emplace_back(split_sum(a, choices[i], base + kPartialAt));
   }
   return calls;

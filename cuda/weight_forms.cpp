@@ -18,6 +18,9 @@ bool is_dealt(WeightForm form) {
   return form == WeightForm::bf16_dealt || form == WeightForm::fp16_dealt || form == WeightForm::tf32_dealt ||
          form == WeightForm::tf32x3_dealt;
 }
+std::int64_t padded_outputs(std::int64_t outputs, WeightForm form) {
+  return is_dealt(form) ? ceil_div<std::int64_t>(outputs, kWarpgroupColumns) * kWarpgroupColumns : outputs;
+}
 std::int64_t element_bytes(WeightForm form) {
   return form == WeightForm::bf16_rows || form == WeightForm::fp16_rows || form == WeightForm::bf16_dealt ||
                  form == WeightForm::fp16_dealt
@@ -25,27 +28,36 @@ std::int64_t element_bytes(WeightForm form) {
              : 4;
 }
 
-// Rows of whole slabs, their numbers where wgmma looks for them: a slab of stored(number, 0), one of stored(number, 1)
-// and so on for all parts of a number.
+// Tiles whose numbers lie where wgmma looks for them: one of stored(number, 0), one of stored(number, 1) and so on for
+// all parts of a number.
 template <class Number, class F>
 Result<Tensor> dealt(const Tensor& rows, WeightForm form, int parts, F&& stored) {
+  using Rows = WarpgroupRows<Number>;
+  constexpr int kChunk = 16 / static_cast<int>(sizeof(Number));
   const std::int64_t outputs = rows.shape()[0];
   const std::int64_t depth = rows.numel() / outputs;
-  RUSHLIGHT_TRY_ASSIGN(Tensor moved, Tensor::zeros(rows.dtype(), {outputs, row_pitch(depth, form)}));
+  const auto slabs = static_cast<std::int32_t>(ceil_div<std::int64_t>(depth, kMmaSlab));
+  RUSHLIGHT_TRY_ASSIGN(Tensor moved,
+                       Tensor::zeros(rows.dtype(), {padded_outputs(outputs, form), row_pitch(depth, form)}));
   RUSHLIGHT_TRY_ASSIGN(const std::span<const std::byte> from, rows.bytes());
   RUSHLIGHT_TRY_ASSIGN(const std::span<std::byte> to, moved.mutable_bytes());
-  std::byte* next = to.data();
-  for (std::int64_t output = 0; output < outputs; ++output) {
-    for (std::int64_t k = 0; k < depth; k += kMmaSlab) {
+  for (std::int64_t place = 0; place < padded_outputs(outputs, form); ++place) {
+    const std::int64_t columns64 = place / kWarpgroupColumns;
+    const int row = static_cast<int>(place % kWarpgroupColumns);
+    const std::int64_t output = columns64 * kWarpgroupColumns + Rows::column(row);
+    if (output >= outputs) continue;
+    for (std::int32_t slab = 0; slab < slabs; ++slab) {
+      const std::int64_t k = std::int64_t{slab} * kMmaSlab;
       const auto count = static_cast<std::size_t>(std::min<std::int64_t>(depth - k, kMmaSlab));
       Number numbers[kMmaSlab] = {};
       std::memcpy(numbers, from.data() + static_cast<std::size_t>(output * depth + k) * sizeof(Number),
                   count * sizeof(Number));
       for (int part = 0; part < parts; ++part) {
-        Number places[kMmaSlab];
-        for (int at = 0; at < kMmaSlab; ++at) places[at] = stored(numbers[dealt_k(at, sizeof(Number) == 2)], part);
-        std::memcpy(next, places, sizeof(places));
-        next += sizeof(places);
+        auto* const tile =
+            reinterpret_cast<Number*>(to.data()) + weight_tile(columns64, slabs, slab, parts, part) * kWeightTile;
+        for (int at = 0; at < kMmaSlab; ++at) {
+          tile[Rows::place(row, at / kChunk) + at % kChunk] = stored(numbers[dealt_k(at, sizeof(Number) == 2)], part);
+        }
       }
     }
   }
@@ -167,7 +179,8 @@ std::uint64_t form_bytes(const EdgeType& values, WeightForm form) noexcept {
     case WeightForm::tf32_dealt:
     case WeightForm::tf32x3_dealt: {
       const std::int64_t outputs = values.shape[0];
-      return static_cast<std::uint64_t>(outputs * row_pitch(elements / outputs, form) * element_bytes(form));
+      return static_cast<std::uint64_t>(padded_outputs(outputs, form) * row_pitch(elements / outputs, form) *
+                                        element_bytes(form));
     }
     case WeightForm::winograd2:
       return bytes / 9 * runtime::FilterTransform<4>::kPositions;

@@ -19,12 +19,13 @@ enum class WeightForm : std::uint8_t {
   f32_rows,
   bf16_rows,  // each float rounded to nearest, ties to even, as torch does
   fp16_rows,
-  // The same with rows of whole slabs (32), in each of which numbers lie as wgmma takes them: dealt_k(). TF32 is
-  // rounded as the GPU rounds it.
+  // Tiles of 64 outputs and a slab of k (32), each as wgmma finds it in shared memory: numbers in the order of
+  // dealt_k(), at the places of WarpgroupRows. All slabs of 64 outputs follow each other; zeros fill the last tiles
+  // up. TF32 is rounded as the GPU rounds it.
   bf16_dealt,
   fp16_dealt,
   tf32_dealt,
-  // Each slab twice: the big parts of weight_parts(), and then the small ones.
+  // Each tile twice: the big parts of weight_parts(), and then the small ones.
   tf32x3_dealt,
   // [kh * kw * in / groups][out]: of a depthwise layer, neighbouring channels of a tap lie side by side.
   f32_transposed,
@@ -33,7 +34,7 @@ enum class WeightForm : std::uint8_t {
   winograd4,
 };
 
-// Elements from row to row in the forms above.
+// Elements of one output in the forms above: from row to row, where they are rows.
 [[nodiscard]] std::int64_t row_pitch(std::int64_t depth, WeightForm form) noexcept;
 
 // A constant in one form: each is uploaded once.

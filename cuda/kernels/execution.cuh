@@ -16,8 +16,15 @@
 //   block.wait_copies<N>()            all but the last N groups of this thread have arrived: it sees them, others do
 //                                     after sync()
 //   block.multiply<operand>(...)      a warp's fragments on tensor cores: see operands.cuh
-//   block.publish_copies()            what this thread wrote or copied to shared memory is seen by multiply_async of
-//                                     whoever meets it at a barrier afterwards
+//   block.make_barriers(barriers)     one thread makes barriers of shared memory, each for one arrival and the bytes of
+//                                     bulk copies; others may wait at them after sync()
+//   block.expect_bytes(barrier, bytes)
+//                                     one thread arrives: the barrier opens once so many bytes have come
+//   block.copy_bulk(to, from, bytes, barrier)
+//                                     begins to copy multiples of 16 bytes from global to shared memory
+//   block.wait_bytes(barrier, phase, patience)
+//                                     waits until the barrier opens for the 1st, 3rd, .. time (phase 0) or the 2nd,
+//                                     4th, .. (1): then this thread and its products see what came
 //   block.shared_address(pointer)     where it lies in the block's window of shared memory
 //   block.begin_multiply(), multiply_async<operand>(...), commit_multiply(), finish_multiply(sums)
 //                                     a warpgroup's products on tensor cores, which run on by themselves until
@@ -43,6 +50,10 @@
 namespace rushlight::cuda {
 
 inline constexpr int kWarpThreads = 32;
+
+// What wait_bytes() does where bytes do not come for longer than any copy takes: ends the kernel with an error, or goes
+// on after a moment, with whatever lies there.
+enum class Patience : std::uint8_t { traps, gives_up };
 
 // How many blocks of how many threads. `blocks` may be 0: then there is nothing to do.
 struct Grid {
@@ -216,8 +227,36 @@ class DeviceBlock {
   }
 
   // Machine code of sm_90a alone knows what follows.
-  __device__ void publish_copies() {
+  template <int N>
+  __device__ void make_barriers(std::uint64_t (&barriers)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(&barriers[i])) : "memory");
+    }
+    // The copies come to the barriers through the async proxy.
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  }
+  __device__ void expect_bytes(std::uint64_t* barrier, int bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
+                 : "memory");
+  }
+  __device__ void copy_bulk(void* to, const void* from, int bytes, std::uint64_t* barrier) {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+            shared_address(to)),
+        "l"(from), "r"(bytes), "r"(shared_address(barrier))
+        : "memory");
+  }
+  __device__ void wait_bytes(const std::uint64_t* barrier, std::uint32_t phase, Patience patience) {
+    const std::uint32_t address = shared_address(barrier);
+    if (is_open(address, phase)) return;
+    const long long begin = clock64();
+    const long long most = patience == Patience::gives_up ? 1LL << 26 : 1LL << 35;  // 0.04 and 20 seconds at 1.7 GHz
+    while (!is_open(address, phase)) {
+      if (clock64() - begin < most) continue;
+      if (patience == Patience::gives_up) return;
+      __trap();
+    }
   }
   __device__ static std::uint32_t shared_address(const void* pointer) {
     return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
@@ -262,6 +301,17 @@ class DeviceBlock {
   }
 
  private:
+  // It may wait a little itself.
+  __device__ static bool is_open(std::uint32_t barrier, std::uint32_t phase) {
+    std::uint32_t open = 0;
+    asm volatile(
+        "{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
+        : "=r"(open)
+        : "r"(barrier), "r"(phase)
+        : "memory");
+    return open != 0;
+  }
+
   std::uint32_t index_;
   std::uint32_t thread_;
 };

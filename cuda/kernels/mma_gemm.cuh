@@ -74,8 +74,9 @@ enum class MmaTileName : std::uint8_t {
 
 struct MmaArguments {
   GemmArguments gemm;             // but for its weights
-  const void* weights = nullptr;  // rows of WeightForm, by the kind
-  std::int32_t weight_pitch = 0;  // elements from row to row
+  const void* weights = nullptr;  // in the kind's WeightForm
+  std::int32_t weight_pitch = 0;  // elements from row to row; those of warpgroups lie in tiles
+  bool is_check = false;          // a kernel of warpgroups gives up early, and is found wrong, where copies never end
   // Blocks that share the depth of a tile, each `slabs_of_split` slabs of it; the last one what is left.
   std::int32_t splits = 1;
   std::int32_t slabs_of_split = 0;
@@ -197,14 +198,10 @@ RUSHLIGHT_HOST_DEVICE constexpr int float_place(int row, int chunk) {
 RUSHLIGHT_HOST_DEVICE constexpr int half_place(int row, int chunk) {
   return row * kMmaSlab + chunk * 8;
 }
-// Which column lies in a row of the weights' slab, and where its chunks of 16 bytes are.
 template <class Weight>
-struct WarpRows {
-  RUSHLIGHT_HOST_DEVICE static constexpr int column(int row) { return row; }
-  RUSHLIGHT_HOST_DEVICE static constexpr int place(int row, int chunk) {
-    return sizeof(Weight) == 4 ? float_place(row, chunk) : half_place(row, chunk);
-  }
-};
+RUSHLIGHT_HOST_DEVICE constexpr int weight_place(int row, int chunk) {
+  return sizeof(Weight) == 4 ? float_place(row, chunk) : half_place(row, chunk);
+}
 
 // What a thread copies of a slab of `Rows` rows: in each pass `Width` neighbours of k, in one row.
 template <int Rows, int Threads, int Width>
@@ -290,8 +287,8 @@ class MmaInput {
   WindowOrigin origins_[Share::kPasses];
 };
 
-// One thread's part of the weights' slabs, which lie as `Rows` says.
-template <class Tile, class Weight, class Rows>
+// One thread's part of the weights' slabs.
+template <class Tile, class Weight>
 class MmaWeights {
  public:
   static constexpr int kWidth = 16 / static_cast<int>(sizeof(Weight));
@@ -308,11 +305,10 @@ class MmaWeights {
     const std::int32_t k = slab * kMmaSlab + Share::k(thread_);
     RUSHLIGHT_UNROLL
     for (int pass = 0; pass < Share::kPasses; ++pass) {
-      const int row = Share::row(thread_, pass);
-      const int column = Rows::column(row);
+      const int column = Share::row(thread_, pass);
       const bool exists = column < columns_ && k < pitch_;
       const Weight* const from = exists ? weights_ + (first_ + column) * pitch_ + k : weights_;
-      block.copy16_async(to + Rows::place(row, Share::k(thread_) / kWidth), from, exists);
+      block.copy16_async(to + weight_place<Weight>(column, Share::k(thread_) / kWidth), from, exists);
     }
   }
 
@@ -452,7 +448,7 @@ RUSHLIGHT_KERNEL void multiply_slab(Block& block, const float* input, const floa
   }
 }
 
-// A slab of weights that lie as WarpRows says.
+// A slab of weights as MmaWeights copies it.
 struct WeightsOfRows {
   const float* slab = nullptr;
 
@@ -618,7 +614,7 @@ RUSHLIGHT_KERNEL void mma_gemm_kernel(Block& block, MmaShared<Tile, typename Pro
   const BlockShare share = block_share<Tile>(arguments, block.index());
   const SlabRange slabs = share.slabs;
   const MmaInput<Tile, Access> input(arguments.gemm, share.origin, thread);
-  const MmaWeights<Tile, Weight, WarpRows<Weight>> weights(arguments, share.origin, thread);
+  const MmaWeights<Tile, Weight> weights(arguments, share.origin, thread);
   const FragmentPlace place = fragment_place<Tile>(thread);
 
   // Each stage is one group of copies; beyond the last slab groups are empty, so that the count stays right.

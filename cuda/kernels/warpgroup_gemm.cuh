@@ -6,8 +6,15 @@
 // kColumns outputs of one group, a warpgroup 64 rows of them, each thread four neighbouring columns in two rows of
 // every pair of fragments. A goes through registers, where it is rounded as there: copied to shared memory as 16 bits
 // it would be written and read once more. Weights stay in shared memory and are never seen by a thread. So they come
-// from the host as the instruction wants them (WeightForm): rounded, also to TF32, and dealt within each slab, because
-// a thread takes eight neighbours of A's k where the instruction means others (dealt_k).
+// from the host as the instruction wants them (WeightForm): rounded, also to TF32, dealt within each slab, because a
+// thread takes eight neighbours of A's k where the instruction means others (dealt_k), and in tiles of 64 columns and
+// 32 k that lie in global memory byte for byte as in shared memory (WarpgroupRows).
+//
+// So one thread can fetch them, a tile at a time, by bulk copies of the tensor memory accelerator, which count the
+// bytes that have come at a barrier of the stage, and all wait there before they multiply. Columns behind the last are
+// those of the last tile once more, and go nowhere. A barrier that is told a wrong number of bytes would never open:
+// waits have an end (Patience). TMA's tensor maps are not needed for that, and do not help with A: im2col knows no four
+// channels at a time with a residue of k. A comes by cp.async.
 //
 // 3xTF32 is small * big + big * small + big * big as there, of parts that split_tf32() makes of A in registers and
 // weight_parts() of weights on the host, so that their slabs are two beside each other. Each slab's sum is added to a
@@ -16,11 +23,6 @@
 // While the products of a slab run, threads wait for the next one and fetch their part of its A; they round it after
 // the products, because ptxas runs instructions one after the other whose registers are written between them. The
 // products of other warpgroups fill the gap. kStages - 2 slabs are on their way.
-//
-// cp.async fills both operands. TMA could fetch the weights' tiles (its im2col knows no four channels at a time with a
-// residue of k, and needs a map in global memory for each layer), by one thread and with an mbarrier that all wait at.
-// A wrong count of bytes there is a GPU that hangs, which no emulation finds; groups of copies cannot hang. What it
-// would save is one instruction a thread for 16 bytes of weights.
 //
 // Bytes moved from global memory by a block: depth * (4 * kRows + 2, 4 or, of two parts, 8 * kColumns) in, 4 * kRows *
 // kColumns out (as much again for a residual).
@@ -57,6 +59,7 @@ struct WarpgroupShared {
   using Weight = typename ProductTraits<Kind>::Weight;
   alignas(1024) Weight weights[Tile::kStages][kOperandParts<Kind>][Tile::kColumns * kMmaSlab];
   alignas(128) float input[Tile::kStages][Tile::kRows * kMmaSlab];
+  std::uint64_t arrivals[Tile::kStages];  // barriers of the weights' bytes
 };
 
 // --- indices
@@ -75,7 +78,8 @@ RUSHLIGHT_HOST_DEVICE constexpr int dealt_k(int at, bool has_16_bits) {
   return of_four * 8 + at / 8 * 2 + i;
 }
 
-// Row n of an instruction's 64 is the column that makes four neighbours of a thread's sums, as in mma_gemm.cuh.
+// How a tile of weights lies: row n of an instruction's 64 is the column that makes four neighbours of a thread's sums,
+// as in mma_gemm.cuh.
 template <class Weight>
 struct WarpgroupRows {
   static constexpr int kRowBytes = kMmaSlab * static_cast<int>(sizeof(Weight));
@@ -84,6 +88,13 @@ struct WarpgroupRows {
     return swizzled_byte<kRowBytes>(row, chunk) / static_cast<int>(sizeof(Weight));
   }
 };
+
+inline constexpr int kWeightTile = kWarpgroupColumns * kMmaSlab;  // numbers
+// The number of a tile in WeightForm: all parts of a slab follow each other, and all slabs of 64 columns.
+RUSHLIGHT_HOST_DEVICE constexpr std::int64_t weight_tile(std::int64_t columns64, std::int32_t slabs, std::int32_t slab,
+                                                         int parts, int part) {
+  return (columns64 * slabs + slab) * parts + part;
+}
 
 // And the other way round, of TF32: at which place of its row a k stands.
 RUSHLIGHT_HOST_DEVICE constexpr int place_of_k(int k) {
@@ -100,6 +111,44 @@ struct WeightsOfParts {
     const int place = WarpgroupRows<float>::place(n * 8 + slot, at / 4) + at % 4;
     return whole({big[place], small[place]});
   }
+};
+
+// --- loading
+// ----------------------------------------------------------------------------------------------------------
+
+// A block's weights. Groups begin at a tile.
+template <ProductKind Kind, class Tile>
+class WarpgroupWeights {
+ public:
+  using Weight = typename ProductTraits<Kind>::Weight;
+  using Slab = Weight[kOperandParts<Kind>][Tile::kColumns * kMmaSlab];
+
+  RUSHLIGHT_KERNEL WarpgroupWeights(const MmaArguments& a, const TileOrigin& origin)
+      : weights_(static_cast<const Weight*>(a.weights)),
+        slabs_(slabs_of(a.gemm)),
+        first_((std::int64_t{origin.group} * a.gemm.columns + origin.column) / kWarpgroupColumns),
+        last_((std::int64_t{a.gemm.groups} * a.gemm.columns - 1) / kWarpgroupColumns) {}
+  // One thread's.
+  template <class Block>
+  RUSHLIGHT_KERNEL void copy(Block& block, std::int32_t slab, Slab& to, std::uint64_t* arrival) const {
+    block.expect_bytes(arrival, static_cast<int>(sizeof(to)));
+    RUSHLIGHT_UNROLL
+    for (int part = 0; part < kOperandParts<Kind>; ++part) {
+      RUSHLIGHT_UNROLL
+      for (int i = 0; i < Tile::kColumns / kWarpgroupColumns; ++i) {
+        const std::int64_t columns64 = first_ + i;
+        const std::int64_t tile = weight_tile(columns64, slabs_, slab, kOperandParts<Kind>, part);
+        block.copy_bulk(to[part] + i * kWeightTile, weights_ + tile * kWeightTile,
+                        kWeightTile * static_cast<int>(sizeof(Weight)), arrival);
+      }
+    }
+  }
+
+ private:
+  const Weight* weights_;
+  std::int32_t slabs_;
+  std::int64_t first_;  // in runs of 64 columns
+  std::int64_t last_;
 };
 
 // --- multiplying
@@ -192,32 +241,35 @@ RUSHLIGHT_KERNEL void warpgroup_gemm_kernel(Block& block, WarpgroupShared<Kind, 
   const BlockShare share = block_share<Tile>(arguments, block.index());
   const SlabRange slabs = share.slabs;
   const MmaInput<Tile, MmaAccess::chunks> input(arguments.gemm, share.origin, thread);
-  const MmaWeights<Tile, Weight, Rows> weights(arguments, share.origin, thread);
+  const WarpgroupWeights<Kind, Tile> weights(arguments, share.origin);
   const FragmentPlace place = fragment_place<Tile>(thread);
+  const Patience patience = arguments.is_check ? Patience::gives_up : Patience::traps;
   const std::uint64_t first_stage = matrix_descriptor<Rows::kRowBytes>(block.shared_address(shared.weights));
 
   const auto copy = [&](std::int32_t slab) {
     if (slab < slabs.end) {
       const int stage = slab % Tile::kStages;
       input.copy(block, slab, shared.input[stage]);
-      RUSHLIGHT_UNROLL
-      for (int part = 0; part < kOperandParts<Kind>; ++part) {
-        weights.copy(block, slab * kOperandParts<Kind> + part, shared.weights[stage][part]);
-      }
+      if (thread == 0) weights.copy(block, slab, shared.weights[stage], &shared.arrivals[stage]);
     }
     block.commit_copies();
   };
-  // All but the last `Groups` of everybody's copies are there, and so is the end of everybody's last products.
+  // All but the last `Groups` of everybody's copies of A are there, and so is the end of everybody's last products.
   const auto meet = [&]<int Groups>(std::integral_constant<int, Groups>) {
     block.template wait_copies<Groups>();
-    block.publish_copies();
     block.sync();
+  };
+  std::uint32_t phases = 0;  // a bit for each stage
+  const auto wait_for_weights = [&](int stage) {
+    block.wait_bytes(&shared.arrivals[stage], phases >> stage & 1U, patience);
+    phases ^= 1U << stage;
   };
 
   FragmentSums<Tile> sums;
   clear<Tile>(sums);
   FragmentSums<Tile> totals;  // of three products
   if constexpr (kOperandParts<Kind> == 2) clear<Tile>(totals);
+  if (thread == 0) block.make_barriers(shared.arrivals);
   for (int stage = 0; stage < Tile::kStages - 1; ++stage) copy(slabs.begin + stage);
   meet(std::integral_constant<int, Tile::kStages - 2>());
   InputOctets<Tile> octets = load_octets<Tile>(shared.input[slabs.begin % Tile::kStages], place);
@@ -225,6 +277,7 @@ RUSHLIGHT_KERNEL void warpgroup_gemm_kernel(Block& block, WarpgroupShared<Kind, 
     WarpgroupWords<Kind> words;
     round_octets<Kind, Tile>(octets, words);
     const int bytes = slab % Tile::kStages * kStageBytes;
+    wait_for_weights(slab % Tile::kStages);
     begin_slab<Kind, Tile>(block, words, moved_descriptor(first_stage, bytes), sums);
     meet(std::integral_constant<int, Tile::kStages - 3>());
     copy(slab + Tile::kStages - 1);  // to where the slab before was
@@ -246,9 +299,9 @@ RUSHLIGHT_KERNEL void warpgroup_gemm_kernel(Block& block, WarpgroupShared<Kind, 
       at_places<Tile>(again, totals, sums, [](float& total, float) { total = 0.0F; });
       for (std::int32_t slab = slabs.begin; slab < slabs.end; ++slab) {
         copy(slab);
-        block.template wait_copies<0>();
-        block.sync();
+        meet(std::integral_constant<int, 0>());
         const int stage = slab % Tile::kStages;
+        wait_for_weights(stage);
         multiply_slab_ordinarily<Tile>(shared.input[stage],
                                        WeightsOfParts{shared.weights[stage][0], shared.weights[stage][1]}, place, sums);
         at_places<Tile>(again, totals, sums, [](float& total, float sum) { total += sum; });

@@ -14,9 +14,9 @@
 // of 16 bytes change places with the row, so that eight rows of one chunk meet every bank once: bits 4.. of an address
 // are xored with bits 7.., three of them for rows of 128 bytes, two for 64.
 //
-// The instruction reads through the async proxy and runs on by itself: fence.proxy.async makes visible to it what
-// threads wrote or copied; wgmma.fence orders it behind registers that were written; nobody may touch A's registers,
-// the sums or B before a wait.
+// The instruction reads through the async proxy, as bulk copies write, so that who waited for these needs no fence
+// between; and it runs on by itself: wgmma.fence orders it behind registers that were written; nobody may touch A's
+// registers, the sums or B before a wait.
 //
 // Tests: WarpgroupOperands.*
 #pragma once

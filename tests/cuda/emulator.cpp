@@ -10,10 +10,10 @@
 #include <array>
 #include <cmath>
 #include <deque>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <random>
-#include <set>
 #include <span>
 #include <vector>
 
@@ -138,6 +138,24 @@ struct Copy {
 };
 using CopyGroup = std::vector<Copy>;
 
+// One that bulk copies tell of their bytes. Who arrives there is one thread in each phase.
+struct ByteBarrier {
+  std::size_t opened = 0;  // how many times
+  bool has_arrived = false;
+  std::size_t expected = 0;
+  std::size_t coming = 0;
+  CopyGroup copies;
+
+  [[nodiscard]] bool may_open() const { return has_arrived && coming == expected; }
+  [[nodiscard]] bool is_open(std::uint32_t phase) const { return opened % 2 != phase; }
+};
+// Where a bulk copy went, and after which opening of its barrier it is there.
+struct BulkPlace {
+  std::size_t bytes = 0;
+  const ByteBarrier* barrier = nullptr;
+  std::size_t opening = 0;
+};
+
 // --- products of warpgroups
 
 // One that a thread has begun.
@@ -187,6 +205,8 @@ class Fibers {
     body_ = &body;
     window_ = shared;
     complaint_.clear();
+    barriers_.clear();
+    bulk_places_.clear();
     index_ = index;
     count_ = count;
     start(static_cast<std::size_t>(threads));
@@ -197,7 +217,12 @@ class Fibers {
         running_ = thread;
         switch_context(scheduler_, fibers_[thread].context, false);
       }
-      if (all(0, threads_, State::done)) return true;
+      if (all(0, threads_, State::done)) {
+        if (std::any_of(barriers_.begin(), barriers_.end(), [](const auto& at) { return at.second.coming != 0; })) {
+          complain("bulk copies that nobody waited for");
+        }
+        return true;
+      }
       if (!open_barriers()) return false;
     }
   }
@@ -208,7 +233,6 @@ class Fibers {
   }
 
   void wait_for_block() {
-    fibers_[running_].published.clear();  // by the time it goes on, everybody has met it
     wait(State::at_block_barrier);
   }
 
@@ -251,18 +275,41 @@ class Fibers {
   }
   void wait_copies(int thread, std::size_t groups) {
     Fiber& own = fibers_[static_cast<std::size_t>(thread)];
-    for (; own.copy_groups.size() > groups; own.copy_groups.pop_front()) {
-      const CopyGroup& group = own.copy_groups.front();
-      arrive(group);
-      own.arrived.insert(own.arrived.end(), group.begin(), group.end());
-    }
+    for (; own.copy_groups.size() > groups; own.copy_groups.pop_front()) arrive(own.copy_groups.front());
   }
 
-  void publish(int thread) {
-    Fiber& own = fibers_[static_cast<std::size_t>(thread)];
-    own.published.insert(own.published.end(), own.arrived.begin(), own.arrived.end());
-    own.arrived.clear();
+  void make_barrier(const std::uint64_t* barrier) {
+    barriers_[barrier] = {};
   }
+  void expect_bytes(const std::uint64_t* at, std::size_t bytes) {
+    ByteBarrier* const barrier = made_barrier(at);
+    if (barrier == nullptr) return;
+    if (barrier->has_arrived) complain("two arrivals at a barrier of one");
+    barrier->has_arrived = true;
+    barrier->expected = bytes;
+  }
+  void begin_bulk_copy(const Copy& copy, const std::uint64_t* at) {
+    ByteBarrier* const barrier = made_barrier(at);
+    if (barrier == nullptr) return;
+    auto* const to = static_cast<std::byte*>(copy.to);
+    if (to < window_.memory || to + copy.bytes > window_.memory + window_.bytes) {
+      return complain("a bulk copy that leads out of the block's memory");
+    }
+    std::memset(copy.to, 0xff, copy.bytes);
+    barrier->copies.push_back(copy);
+    barrier->coming += copy.bytes;
+    bulk_places_[to] = {copy.bytes, barrier, barrier->opened + 1};
+  }
+  void wait_bytes(int thread, const std::uint64_t* at, std::uint32_t phase) {
+    const ByteBarrier* const barrier = made_barrier(at);
+    if (barrier == nullptr) return;
+    Fiber& own = fibers_[static_cast<std::size_t>(thread)];
+    own.awaited = at;
+    own.awaited_phase = phase;
+    if (!opens(own)) wait(State::at_byte_barrier);
+    own.openings_seen[barrier] = barrier->opened;
+  }
+
   [[nodiscard]] std::uint32_t shared_address(const void* pointer) const {
     return window_.address(pointer);
   }
@@ -283,6 +330,8 @@ class Fibers {
     own.is_fenced = false;
   }
   void finish_products(int thread) {
+    // Others may be far ahead by the time that a warpgroup's products end.
+    if (order_ == Order::shuffled) wait(State::at_end_of_products);
     Fiber& own = fibers_[static_cast<std::size_t>(thread)];
     const std::size_t of_warpgroup = static_cast<std::size_t>(thread) % kWarpgroupThreads;
     for (; !own.products.empty() && own.products.front().committed; own.products.pop_front()) {
@@ -319,7 +368,15 @@ class Fibers {
   }
 
  private:
-  enum class State : std::uint8_t { ready, at_block_barrier, at_warp_barrier, at_warpgroup_barrier, done };
+  enum class State : std::uint8_t {
+    ready,
+    at_block_barrier,
+    at_warp_barrier,
+    at_warpgroup_barrier,
+    at_byte_barrier,
+    at_end_of_products,
+    done
+  };
   struct Fiber {
     Context context;
     std::unique_ptr<std::byte[]> stack;
@@ -328,8 +385,9 @@ class Fibers {
     const FragmentShare* fragments = nullptr;
     CopyGroup begun_copies;
     std::deque<CopyGroup> copy_groups;
-    CopyGroup arrived;    // and not published,
-    CopyGroup published;  // and not followed by a barrier
+    const std::uint64_t* awaited = nullptr;
+    std::uint32_t awaited_phase = 0;
+    std::map<const ByteBarrier*, std::size_t> openings_seen;
     const WarpgroupShare* warpgroup_share = nullptr;
     bool is_fenced = false;
     std::deque<RunningProduct> products;
@@ -357,8 +415,7 @@ class Fibers {
       fiber.fragments = nullptr;
       fiber.begun_copies.clear();
       fiber.copy_groups.clear();
-      fiber.arrived.clear();
-      fiber.published.clear();
+      fiber.openings_seen.clear();
       fiber.warpgroup_share = nullptr;
       fiber.is_fenced = false;
       fiber.products.clear();
@@ -421,14 +478,49 @@ class Fibers {
       make_ready(warp, warp + kWarp);
       opened = true;
     }
-    constexpr std::size_t kWarpgroup = kWarpgroupThreads;
-    for (std::size_t first = 0; first + kWarpgroup <= threads_; first += kWarpgroup) {
-      if (!all(first, first + kWarpgroup, State::at_warpgroup_barrier)) continue;
-      begin_product(first);
-      make_ready(first, first + kWarpgroup);
+    opened = let_warpgroups_go_on() || opened;
+    for (std::size_t i = 0; i < threads_; ++i) {
+      if (fibers_[i].state != State::at_byte_barrier || !opens(fibers_[i])) continue;
+      fibers_[i].state = State::ready;
       opened = true;
     }
     return opened;
+  }
+
+  // They keep step, but in shuffled order: then one of them goes on, until it waits again.
+  bool let_warpgroups_go_on() {
+    constexpr std::size_t kThreads = kWarpgroupThreads;
+    std::vector<std::size_t> ready;
+    for (std::size_t first = 0; first + kThreads <= threads_; first += kThreads) {
+      if (all(first, first + kThreads, State::at_warpgroup_barrier) ||
+          all(first, first + kThreads, State::at_end_of_products)) {
+        ready.push_back(first);
+      }
+    }
+    if (order_ == Order::shuffled && ready.size() > 1) ready = {ready[random_() % ready.size()]};
+    for (const std::size_t first : ready) {
+      if (fibers_[first].state == State::at_warpgroup_barrier) begin_product(first);
+      make_ready(first, first + kThreads);
+    }
+    return !ready.empty();
+  }
+
+  ByteBarrier* made_barrier(const std::uint64_t* at) {
+    const auto found = barriers_.find(at);
+    if (found != barriers_.end()) return &found->second;
+    complain("a barrier that nobody has made");
+    return nullptr;
+  }
+  // Whether the barrier that this fiber waits for is open for it, now at the latest.
+  bool opens(const Fiber& fiber) {
+    ByteBarrier& barrier = barriers_.at(fiber.awaited);
+    if (barrier.is_open(fiber.awaited_phase)) return true;
+    if (!barrier.may_open()) return false;
+    arrive(barrier.copies);
+    const std::size_t opened = barrier.opened + 1;
+    barrier = {};
+    barrier.opened = opened;
+    return true;
   }
 
   void complain(std::string what) {
@@ -444,18 +536,24 @@ class Fibers {
     fiber.hidden.push_back(hidden);
     return fiber.hidden.back();
   }
-  // True where what the product reads is not yet what the copies brought, as far as tensor cores know.
-  [[nodiscard]] bool reads_unpublished(const WarpgroupProduct& product) const {
-    std::set<const std::byte*> unpublished;
-    for (std::size_t i = 0; i < threads_; ++i) {
-      for (const CopyGroup* group : {&fibers_[i].arrived, &fibers_[i].published}) {
-        for (const Copy& copy : *group) unpublished.insert(static_cast<const std::byte*>(copy.to));
+  // True where all that the product reads came by bulk copies, for which all threads of the warpgroup have waited.
+  [[nodiscard]] bool reads_what_came(const WarpgroupProduct& product, std::size_t first) const {
+    std::map<const ByteBarrier*, std::size_t> seen_by_all;
+    const auto openings_seen = [&](const ByteBarrier* barrier) {
+      const auto [least, is_new] = seen_by_all.try_emplace(barrier, barrier->opened);
+      for (std::size_t i = first; is_new && i < first + kWarpgroupThreads; ++i) {
+        const auto seen = fibers_[i].openings_seen.find(barrier);
+        least->second = std::min(least->second, seen == fibers_[i].openings_seen.end() ? 0 : seen->second);
       }
-    }
+      return least->second;
+    };
     const auto pieces = product.pieces();
-    return std::any_of(pieces.begin(), pieces.end(), [&](const std::byte* piece) {
-      const auto next = unpublished.lower_bound(piece);
-      return next != unpublished.end() && *next < piece + 16;
+    return std::all_of(pieces.begin(), pieces.end(), [&](const std::byte* piece) {
+      auto place = bulk_places_.upper_bound(piece);
+      if (place == bulk_places_.begin()) return false;
+      --place;
+      const auto& [bytes, barrier, opening] = place->second;
+      return piece + 16 <= place->first + bytes && openings_seen(barrier) >= opening;
     });
   }
   void begin_product(std::size_t first) {
@@ -463,7 +561,7 @@ class Fibers {
     for (std::size_t i = 0; i < shares.size(); ++i) shares[i] = fibers_[first + i].warpgroup_share;
     const auto product = std::make_shared<const WarpgroupProduct>(shares, window_);
     if (!product->complaint().empty()) return complain(product->complaint());
-    if (reads_unpublished(*product)) complain("a product of weights that nobody published before a barrier");
+    if (!reads_what_came(*product, first)) complain("a product of weights that not all of its threads have waited for");
     for (std::size_t i = 0; i < shares.size(); ++i) {
       Fiber& fiber = fibers_[first + i];
       hidden_sums(fiber, shares[i]->sums);
@@ -499,6 +597,8 @@ class Fibers {
   std::int64_t count_ = 0;
   bool is_last_ = false;
   SharedWindow window_;
+  std::map<const std::uint64_t*, ByteBarrier> barriers_;
+  std::map<const std::byte*, BulkPlace> bulk_places_;
   std::string complaint_;
   const std::function<void(EmulatedBlock&)>* body_ = nullptr;
 };
@@ -532,8 +632,18 @@ void EmulatedBlock::multiply_share(const FragmentShare& share) {
 bool EmulatedBlock::any_of_block(bool value) {
   return fibers_.any_of_block(thread_, value);
 }
-void EmulatedBlock::publish_copies() {
-  fibers_.publish(thread_);
+void EmulatedBlock::make_barrier(std::uint64_t* barrier) {
+  fibers_.make_barrier(barrier);
+}
+void EmulatedBlock::expect_bytes(std::uint64_t* barrier, int bytes) {
+  fibers_.expect_bytes(barrier, static_cast<std::size_t>(bytes));
+}
+void EmulatedBlock::copy_bulk(void* to, const void* from, int bytes, std::uint64_t* barrier) {
+  if (!is_aligned16(to) || !is_aligned16(from) || bytes % 16 != 0) misaligned_access_seen() = true;
+  fibers_.begin_bulk_copy({to, from, static_cast<std::size_t>(bytes)}, barrier);
+}
+void EmulatedBlock::wait_bytes(const std::uint64_t* barrier, std::uint32_t phase, Patience) {
+  fibers_.wait_bytes(thread_, barrier, phase);
 }
 std::uint32_t EmulatedBlock::shared_address(const void* pointer) const {
   return fibers_.shared_address(pointer);
@@ -574,10 +684,11 @@ void Emulator::run_grid(Grid grid, const SharedWindow& shared, const std::functi
   for (const std::int64_t index : blocks) {
     if (!failure_.empty()) return;
     before_block();
-    if (!fibers_->run_block(index, grid.blocks, grid.threads, shared, body)) {
-      failure_ = "block " + std::to_string(index) + ": threads wait at a barrier that others never reach";
-    } else if (!fibers_->complaint().empty()) {
+    const bool has_ended = fibers_->run_block(index, grid.blocks, grid.threads, shared, body);
+    if (!fibers_->complaint().empty()) {
       failure_ = "block " + std::to_string(index) + ": " + fibers_->complaint();
+    } else if (!has_ended) {
+      failure_ = "block " + std::to_string(index) + ": threads wait at a barrier that others never reach";
     } else if (misaligned_access_seen()) {
       failure_ =
           "block " + std::to_string(index) + ": values were moved together at an address not a multiple of their size";

@@ -8,9 +8,12 @@
 // Asynchronous copies arrive as late as they may, when their thread waits for them; until then NaNs lie where they go.
 // So a missing wait shows, and so does a copy into memory that others still read.
 //
+// Bulk copies arrive as late as they may, too, when somebody waits at their barrier that expects just so many bytes.
+// Waiting for bytes that never come, or for fewer than come, is a barrier that never opens, and is reported as such.
+//
 // Products of warpgroups read operands when they begin and add when their threads wait; until then NaNs lie in the
-// sums, and operands that change are reported. So are weights that were not published between their copies and a
-// barrier, a missing fence, and descriptors that lead anywhere but into the block's memory.
+// sums, and operands that change are reported. So are weights that came by other ways than bulk copies, or that not all
+// of its threads have waited for, a missing fence, and descriptors that lead anywhere but into the block's memory.
 //
 // A product of fragments is exact but for one rounding: the sum and its products are added in double, in the order of
 // k, and the result is rounded to float. Tensor cores differ from that in the last bits.
@@ -29,7 +32,8 @@
 
 namespace rushlight::cuda::emulation {
 
-// In which order threads run between two barriers, and blocks one after the other.
+// In which order threads run between two barriers, and blocks one after the other. Shuffled, warpgroups do not keep
+// step either: each waits at its products while others go on.
 enum class Order : std::uint8_t { forward, backward, shuffled };
 
 class Fibers;
@@ -67,7 +71,13 @@ class EmulatedBlock {
   void multiply(float (&sums)[M][N][4], const std::uint32_t (&a)[M][4], const std::uint32_t (&b)[N][2]) {
     multiply_share({kOperand, M, N, &sums[0][0][0], &a[0][0], &b[0][0]});
   }
-  void publish_copies();
+  template <int N>
+  void make_barriers(std::uint64_t (&barriers)[N]) {
+    for (std::uint64_t& barrier : barriers) make_barrier(&barrier);
+  }
+  void expect_bytes(std::uint64_t* barrier, int bytes);
+  void copy_bulk(void* to, const void* from, int bytes, std::uint64_t* barrier);
+  void wait_bytes(const std::uint64_t* barrier, std::uint32_t phase, Patience patience);
   [[nodiscard]] std::uint32_t shared_address(const void* pointer) const;
   void begin_multiply();
   template <Operand kOperand, int N>
@@ -85,6 +95,7 @@ class EmulatedBlock {
  private:
   void copy_async(void* to, const void* from, std::size_t bytes, bool exists);
   void wait_for_copies(std::size_t groups);
+  void make_barrier(std::uint64_t* barrier);
   void multiply_share(const FragmentShare& share);
   void multiply_by_warpgroup(const WarpgroupShare& share);
   void finish_products();

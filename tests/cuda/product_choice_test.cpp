@@ -91,6 +91,18 @@ TEST(ProductChoices, FewColumnsAreAWarps) {
             ProductKind::wgmma_bf16);
 }
 
+// Its tiles of weights are 64 columns of one group.
+TEST(ProductChoices, GroupsThatDoNotBeginAtATileAreAWarps) {
+  GemmArguments a = product(12544, 192, 1152);
+  a.groups = 4;
+  EXPECT_EQ(choose_product(a, Precision::bf16, kProcessors, kAll)->kind, ProductKind::wgmma_bf16);
+  a.columns = 200;
+  EXPECT_EQ(choose_product(a, Precision::bf16, kProcessors, kAll)->kind, ProductKind::bf16);
+  EXPECT_FALSE(choose_product(a, Precision::bf16, kProcessors, {.wgmma_bf16 = true}));
+  a.groups = 1;
+  EXPECT_EQ(choose_product(a, Precision::bf16, kProcessors, kAll)->kind, ProductKind::wgmma_bf16);
+}
+
 TEST(ProductChoices, LargeProductsGetLargeTilesAndAreNotSplit) {
   for (const TensorCores& cores : {kWarps, kAll}) {
     const auto choice = choose_product(product(1 << 18, 512, 1152), Precision::bf16, kProcessors, cores);

@@ -53,8 +53,9 @@ def main() -> int:
             text = ptx.read_text(encoding="utf-8")
             kernels = text.count(".visible .entry")
             found = problems_of(assembled.stdout + assembled.stderr, kernels)
-            if "wgmma.mma_async" not in text:
-                found.append("there is no wgmma in it")
+            for instruction in ("wgmma.mma_async", "cp.async.bulk", "mbarrier.try_wait"):
+                if instruction not in text:
+                    found.append(f"there is no {instruction} in it")
             problems += [f"{file.name}: {problem}" for problem in found]
             registers = re.findall(r"Used (\d+) registers", assembled.stdout + assembled.stderr)
             tiles = re.findall(r"MmaTileILi(\d+)ELi1ELi1ELi(\d+)E", " ".join(KERNEL.findall(assembled.stderr)))

@@ -104,6 +104,16 @@ TEST(WarpgroupOperands, EightChunksMeetEveryBankOnce) {
 
 // --- tiles and the order of k
 
+TEST(WarpgroupTiles, TilesOfWeightsFollowEachOther) {
+  std::int64_t next = 0;
+  for (const std::int64_t columns64 : {0, 1, 2}) {
+    for (std::int32_t slab = 0; slab < 5; ++slab) {
+      for (const int part : {0, 1}) EXPECT_EQ(weight_tile(columns64, 5, slab, 2, part), next++);
+    }
+  }
+  EXPECT_EQ(weight_tile(3, 1 << 24, 7, 1, 0), (std::int64_t{3} << 24) + 7);
+}
+
 TEST(WarpgroupTiles, RowsOfWeightsAreColumnsOnceInEachRunOf16) {
   for (const int first : {0, 16, 48, 240}) {
     std::set<int> columns;
@@ -188,13 +198,19 @@ TEST(WarpgroupTiles, BlocksFitIntoAMultiprocessor) {
 
 // --- the emulation must find what it is there for
 
-// One instruction of 64 x 64 x 16 halves; A[m][k] = m + k, B[n][k] = n - 2 k, which are exact.
+// One instruction of 64 x 64 x 16 halves; A[m][k] = m + k, B[n][k] = n - 2 k, which are exact. What lies behind its 16
+// k in a row of 32 is nobody's.
 struct OneProduct {
-  alignas(1024) std::uint16_t weights[kWarpgroupColumns * 32];
+  alignas(1024) std::uint16_t weights[kWeightTile];
+  std::uint64_t arrivals[1];
 };
 struct Faults {
-  bool publishes = true;
-  bool meets = true;
+  bool makes_barrier = true;
+  int missing_bytes = 0;
+  std::ptrdiff_t misplaced_bytes = 0;
+  bool arrives_again = false;
+  std::uint32_t phase = 0;
+  int impatient_thread = -1;
   bool fences = true;
   bool commits = true;
   bool changes_registers = false;
@@ -211,22 +227,29 @@ float b_of(int n, int k) {
 using ThreadSums = std::array<std::array<float, 32>, kWarpgroupThreads>;
 
 std::string run_one_product(const Faults& faults, Order order, ThreadSums& found) {
-  alignas(16) std::array<std::uint16_t, kWarpgroupColumns * 16> global{};
+  alignas(16) std::array<std::uint16_t, kWeightTile> global{};
   for (int n = 0; n < kWarpgroupColumns; ++n) {
     for (int k = 0; k < 16; ++k) {
-      global[static_cast<std::size_t>(n * 16 + k)] = static_cast<std::uint16_t>(pack_fp16(b_of(n, k), 0));
+      const int place = swizzled_byte<64>(n, k / 8) / 2 + k % 8;
+      global[static_cast<std::size_t>(place)] = static_cast<std::uint16_t>(pack_fp16(b_of(n, k), 0));
     }
   }
   Emulator emulator(order);
   emulator.run_with_shared<OneProduct>({1, kWarpgroupThreads}, [&](EmulatedBlock& block, OneProduct& shared) {
     const int thread = block.thread();
-    const int row = thread / 2;  // two chunks of 16 bytes for each column
-    block.copy16_async(reinterpret_cast<std::byte*>(shared.weights) + swizzled_byte<64>(row, thread % 2),
-                       &global[static_cast<std::size_t>(thread * 8)], true);
-    block.commit_copies();
-    block.wait_copies<0>();
-    if (faults.publishes) block.publish_copies();
-    if (faults.meets) block.sync();
+    if (thread == 0) {
+      if (faults.makes_barrier) block.make_barriers(shared.arrivals);
+      constexpr int kBytes = sizeof(global);
+      block.expect_bytes(shared.arrivals, kBytes);
+      if (faults.arrives_again) block.expect_bytes(shared.arrivals, kBytes);
+      block.copy_bulk(reinterpret_cast<std::byte*>(shared.weights) + faults.misplaced_bytes, global.data(),
+                      kBytes - faults.missing_bytes, shared.arrivals);
+      // Bytes come when somebody waits for them, and not before.
+      EXPECT_TRUE(std::isnan(low_number<Operand::fp16>(shared.weights[0])) || !faults.makes_barrier);
+    }
+    block.sync();
+    if (thread != faults.impatient_thread) block.wait_bytes(shared.arrivals, faults.phase, Patience::traps);
+    block.sync();
     if (thread == faults.silent_thread) return;
 
     std::uint32_t a[4];
@@ -273,9 +296,14 @@ std::string failure_of(const Faults& faults) {
   return run_one_product(faults, Order::forward, found);
 }
 TEST(EmulatedWarpgroup, FaultsOfAProductAreReported) {
-  constexpr const char* kUnpublished = "block 0: a product of weights that nobody published before a barrier";
-  EXPECT_EQ(failure_of({.publishes = false}), kUnpublished);
-  EXPECT_EQ(failure_of({.meets = false}), kUnpublished);
+  EXPECT_EQ(failure_of({.makes_barrier = false}), "block 0: a barrier that nobody has made");
+  EXPECT_EQ(failure_of({.arrives_again = true}), "block 0: two arrivals at a barrier of one");
+  EXPECT_EQ(failure_of({.missing_bytes = 16}), "block 0: threads wait at a barrier that others never reach");
+  EXPECT_EQ(failure_of({.misplaced_bytes = 2048}), "block 0: a bulk copy that leads out of the block's memory");
+  EXPECT_EQ(failure_of({.impatient_thread = 77}),
+            "block 0: a product of weights that not all of its threads have waited for");
+  // Phase 1 is that before the first one: nobody waits.
+  EXPECT_EQ(failure_of({.phase = 1}), "block 0: a product of weights that not all of its threads have waited for");
   EXPECT_EQ(failure_of({.fences = false}), "block 0: a product of a warpgroup without a fence before it");
   EXPECT_EQ(failure_of({.changes_registers = true}), "block 0: operands of a product changed while it ran");
   EXPECT_EQ(failure_of({.changes_weights = true}), "block 0: operands of a product changed while it ran");

@@ -60,29 +60,56 @@ TEST(WeightForms, RowsBeginAtMultiplesOf16BytesAndZerosFillThem) {
   }
 }
 
-// Two rows of 40 whose numbers say their k: wgmma's instructions of 16 take 0, 1, 8, 9, .. first, those of 8 TF32 take
-// 0, 8, 16, 24, 1, ...
-TEST(WeightForms, DealtIsWholeSlabsInTheOrderOfTheInstruction) {
-  std::vector<float> values(80);
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 40);
-  const std::vector<float> floats = codes<float>(values, {2, 1, 2, 20}, WeightForm::tf32_dealt);
-  const Codes halves = codes<std::uint16_t>(values, {2, 40}, WeightForm::fp16_dealt);
-  const Codes narrow = codes<std::uint16_t>(values, {2, 40}, WeightForm::bf16_dealt);
-  ASSERT_EQ(floats.size(), 128U);
-  ASSERT_EQ(halves.size(), 128U);
-  ASSERT_EQ(narrow.size(), 128U);
-  const auto floats_at = [&](std::size_t at, std::size_t count) {
-    return std::vector<float>(floats.begin() + static_cast<std::ptrdiff_t>(at),
-                              floats.begin() + static_cast<std::ptrdiff_t>(at + count));
-  };
-  EXPECT_EQ(floats_at(0, 16), (std::vector<float>{0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27}));
-  EXPECT_EQ(floats_at(16, 8), (std::vector<float>{4, 12, 20, 28, 5, 13, 21, 29}));
-  EXPECT_EQ(floats_at(32, 8), (std::vector<float>{32, 0, 0, 0, 33, 0, 0, 0}));
-  EXPECT_EQ(floats_at(64, 4), (std::vector<float>{0, 8, 16, 24}));
+// What lies at a place of an output's slab, in tiles of 64 outputs: the manual's swizzle, and the columns that a
+// thread's sums of two fragments are.
+template <class Code>
+Code dealt_code(const std::vector<Code>& tiles, std::size_t output, std::size_t slabs, std::size_t part_of_all,
+                std::size_t at) {
+  constexpr std::size_t kRowBytes = 32 * sizeof(Code);
+  const std::size_t column = output % 16;
+  const std::size_t row = output % 64 / 16 * 16 + column % 4 / 2 * 8 + column / 4 * 2 + column % 2;
+  const std::size_t turn = kRowBytes == 128 ? row % 8 : row / 2 % 4;
+  const std::size_t byte = row * kRowBytes + (at * sizeof(Code) / 16 ^ turn) * 16 + at * sizeof(Code) % 16;
+  return tiles.at((output / 64 * slabs + part_of_all) * 64 * 32 + byte / sizeof(Code));
+}
+// The first numbers of an output's slab; `part_of_all` counts slabs, or parts of them.
+template <class Code>
+std::vector<Code> dealt_codes(const std::vector<Code>& tiles, std::size_t output, std::size_t slabs,
+                              std::size_t part_of_all, std::size_t count) {
+  std::vector<Code> found;
+  for (std::size_t at = 0; at < count; ++at) found.push_back(dealt_code(tiles, output, slabs, part_of_all, at));
+  return found;
+}
+
+// Rows of 40 whose numbers say their k: wgmma's instructions of 16 take 0, 1, 8, 9, .. first, those of 8 TF32 take 0,
+// 8, 16, 24, 1, ...
+TEST(WeightForms, DealtIsTilesInTheOrderOfTheInstruction) {
+  constexpr std::size_t kOutputs = 70;
+  std::vector<float> values(kOutputs * 40);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 40 + i / 40);
+  const std::vector<float> floats = codes<float>(values, {kOutputs, 1, 2, 20}, WeightForm::tf32_dealt);
+  const Codes halves = codes<std::uint16_t>(values, {kOutputs, 40}, WeightForm::fp16_dealt);
+  const Codes narrow = codes<std::uint16_t>(values, {kOutputs, 40}, WeightForm::bf16_dealt);
+  ASSERT_EQ(floats.size(), 128U * 64);
+  ASSERT_EQ(halves.size(), 128U * 64);
+  ASSERT_EQ(narrow.size(), 128U * 64);
+  EXPECT_EQ(dealt_codes(floats, 0, 2, 0, 16),
+            (std::vector<float>{0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27}));
+  EXPECT_EQ(dealt_codes(floats, 0, 2, 0, 24).back(), 29);
+  EXPECT_EQ(dealt_codes(floats, 0, 2, 1, 8), (std::vector<float>{32, 0, 0, 0, 33, 0, 0, 0}));
   const std::vector<float> expected = {0, 1, 8, 9, 16, 17, 24, 25, 2, 3, 10, 11, 18, 19, 26, 27, 4, 5, 12, 13};
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_EQ(low_number<Operand::fp16>(halves[i]), expected[i]);
-    EXPECT_EQ(low_number<Operand::bf16>(narrow[64 + i]), expected[i]);
+  for (std::size_t output = 0; output < kOutputs; ++output) {
+    EXPECT_EQ(dealt_code(floats, output, 2, 0, 0), static_cast<float>(output));
+    EXPECT_EQ(dealt_code(floats, output, 2, 1, 1), 0);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const float value = expected[i] + static_cast<float>(output);
+      EXPECT_EQ(low_number<Operand::fp16>(dealt_code(halves, output, 2, 0, i)), value);
+      EXPECT_EQ(low_number<Operand::bf16>(dealt_code(narrow, output, 2, 0, i)), value);
+    }
+  }
+  // Outputs that there are not.
+  for (std::size_t output = kOutputs; output < 128; ++output) {
+    EXPECT_EQ(dealt_codes(floats, output, 2, 0, 32), std::vector<float>(32, 0));
   }
   EXPECT_EQ(row_pitch(1, WeightForm::bf16_dealt), 32);
   EXPECT_EQ(row_pitch(64, WeightForm::tf32_dealt), 64);
@@ -95,23 +122,35 @@ TEST(WeightForms, TwoPartsLieSlabBySlab) {
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) + 0x1p-9F;
   values[1] = -kInfinity;
   const std::vector<float> parts = codes<float>(values, {1, 40}, WeightForm::tf32x3_dealt);
-  ASSERT_EQ(parts.size(), 128U);
+  ASSERT_EQ(parts.size(), 128U * 64);
   EXPECT_EQ(row_pitch(40, WeightForm::tf32x3_dealt), 128);
-  EXPECT_EQ(parts[1], 8);  // k = 8
-  EXPECT_EQ(parts[32 + 1], 0x1p-9F);
-  EXPECT_EQ(parts[4], -kInfinity);  // k = 1
-  EXPECT_TRUE(std::isnan(parts[32 + 4]));
-  EXPECT_EQ(parts[64], 32);  // k = 32
-  EXPECT_EQ(parts[96], 0x1p-9F);
-  EXPECT_EQ(parts[65], 0);
+  const auto part = [&](std::size_t number, std::size_t at) { return dealt_code(parts, 0, 4, number, at); };
+  EXPECT_EQ(part(0, 1), 8);  // k = 8
+  EXPECT_EQ(part(1, 1), 0x1p-9F);
+  EXPECT_EQ(part(0, 4), -kInfinity);  // k = 1
+  EXPECT_TRUE(std::isnan(part(1, 4)));
+  EXPECT_EQ(part(2, 0), 32);  // k = 32
+  EXPECT_EQ(part(3, 0), 0x1p-9F);
+  EXPECT_EQ(part(2, 1), 0);
 }
 
 TEST(WeightForms, DealtTf32IsRoundedAsTheGpuRoundsIt) {
   const std::vector<float> rounded =
       codes<float>({1 + 0x1p-11F, -1 - 0x1p-11F, kInfinity}, {3, 1}, WeightForm::tf32_dealt);
-  EXPECT_EQ(rounded[0], 1 + 0x1p-10F);
-  EXPECT_EQ(rounded[32], -1 - 0x1p-10F);
-  EXPECT_EQ(rounded[64], kInfinity);
+  EXPECT_EQ(dealt_code(rounded, 0, 1, 0, 0), 1 + 0x1p-10F);
+  EXPECT_EQ(dealt_code(rounded, 1, 1, 0, 0), -1 - 0x1p-10F);
+  EXPECT_EQ(dealt_code(rounded, 2, 1, 0, 0), kInfinity);
+}
+
+TEST(WeightForms, BytesAreThoseOfTheForm) {
+  const std::vector<float> values(70 * 9 * 5);
+  for (const WeightForm form :
+       {WeightForm::plain, WeightForm::f32_rows, WeightForm::bf16_rows, WeightForm::fp16_rows, WeightForm::bf16_dealt,
+        WeightForm::fp16_dealt, WeightForm::tf32_dealt, WeightForm::tf32x3_dealt, WeightForm::f32_transposed,
+        WeightForm::winograd2, WeightForm::winograd4}) {
+    const Tensor tensor = in_form(Tensor::from_values<float>(values, {70, 3, 3, 5}).value(), form).value();
+    EXPECT_EQ(form_bytes({DType::f32, {70, 3, 3, 5}}, form), tensor.bytes().value().size());
+  }
 }
 
 TEST(WeightForms, TransposedIsOutputsInnermost) {
