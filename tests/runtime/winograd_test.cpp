@@ -61,6 +61,11 @@ TEST(Winograd, IsChosenWhereItPaysAndInItsPrecision) {
   EXPECT_EQ(ConvAlgorithm::winograd2, chosen(conv(48, 48), {1, 48, 56, 56}, Precision::strict));
   EXPECT_EQ(ConvAlgorithm::winograd2x4, chosen(conv(64, 64), {1, 64, 56, 56}, Precision::strict));
   EXPECT_EQ(ConvAlgorithm::winograd4, chosen(conv(64, 64), {1, 64, 56, 56}, Precision::fast));
+  // Short sums of small pictures are more exact without.
+  EXPECT_EQ(ConvAlgorithm::winograd2, chosen(conv(48, 192), {1, 48, 14, 14}, Precision::strict));
+  EXPECT_EQ(ConvAlgorithm::direct, chosen(conv(48, 192), {1, 48, 13, 13}, Precision::strict));
+  EXPECT_NE(ConvAlgorithm::direct, chosen(conv(48, 192), {1, 48, 13, 13}, Precision::fast));
+  EXPECT_NE(ConvAlgorithm::direct, chosen(conv(64, 192), {1, 64, 13, 13}, Precision::strict));
   // Four tiles do not make up for weights of four times the size.
   EXPECT_EQ(ConvAlgorithm::direct, chosen(conv(512, 512), {1, 512, 5, 5}, Precision::fast));
   EXPECT_EQ(ConvAlgorithm::direct, chosen(conv(3, 64), {1, 3, 224, 224}, Precision::fast));
