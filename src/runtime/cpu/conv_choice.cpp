@@ -19,8 +19,7 @@ constexpr std::array kStrided = {ConvAlgorithm::direct, ConvAlgorithm::winograd2
 constexpr std::size_t kExact = 3;
 constexpr std::int64_t kManyChannels = 64;
 // Of fewer outputs F(2x2) of few channels saves little, and its roundings are many beside those of such short sums:
-// SqueezeNet's 13 x 13 pictures of 48 channels gained 2 % of the network's time and were what took its error above
-// PyTorch's.
+// with SqueezeNet's 13 x 13 pictures of 48 channels they took its error above PyTorch's.
 constexpr std::int64_t kLeastExactPicture = 14 * 14;
 // With fewer the transforms are most of the work.
 constexpr std::int64_t kFewChannels = 16;
