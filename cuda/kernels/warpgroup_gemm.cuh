@@ -136,7 +136,7 @@ class WarpgroupWeights {
     for (int part = 0; part < kOperandParts<Kind>; ++part) {
       RUSHLIGHT_UNROLL
       for (int i = 0; i < Tile::kColumns / kWarpgroupColumns; ++i) {
-        const std::int64_t columns64 = first_ + i;
+        const std::int64_t columns64 = first_ + i < last_ ? first_ + i : last_;
         const std::int64_t tile = weight_tile(columns64, slabs_, slab, kOperandParts<Kind>, part);
         block.copy_bulk(to[part] + i * kWeightTile, weights_ + tile * kWeightTile,
                         kWeightTile * static_cast<int>(sizeof(Weight)), arrival);

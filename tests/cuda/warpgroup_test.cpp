@@ -9,6 +9,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "cuda/emulator.hpp"
@@ -112,6 +113,58 @@ TEST(WarpgroupTiles, TilesOfWeightsFollowEachOther) {
     }
   }
   EXPECT_EQ(weight_tile(3, 1 << 24, 7, 1, 0), (std::int64_t{3} << 24) + 7);
+}
+
+// A block that notes what would be copied.
+struct CopyNotes {
+  int expected_bytes = 0;
+  int bytes = 0;
+  std::vector<std::pair<std::ptrdiff_t, std::ptrdiff_t>> tiles;  // from, to
+  const std::uint16_t* from = nullptr;
+  const std::uint16_t* to = nullptr;
+
+  void expect_bytes(std::uint64_t*, int count) { expected_bytes += count; }
+  void copy_bulk(void* place, const void* source, int count, std::uint64_t*) {
+    bytes += count;
+    EXPECT_EQ(count, kWeightTile * static_cast<int>(sizeof(std::uint16_t)));
+    tiles.emplace_back((static_cast<const std::uint16_t*>(source) - from) / kWeightTile,
+                       (static_cast<const std::uint16_t*>(place) - to) / kWeightTile);
+  }
+};
+// Of 200 columns, which are four tiles, the widest block of columns has all; of 72, which are two, the last one fills
+// the rest; and a group of 64 does not go beyond the last group.
+TEST(WarpgroupTiles, NoWeightsAreReadBehindTheLast) {
+  using Weights = WarpgroupWeights<ProductKind::wgmma_bf16, WarpgroupTile128x256Halves>;
+  static std::uint16_t to[1][WarpgroupTile128x256Halves::kColumns * kMmaSlab];
+  static const std::uint16_t from[8 * 2 * kWeightTile] = {};
+  const auto tiles = [&](std::int32_t columns, std::int32_t groups, const TileOrigin& origin) {
+    MmaArguments a;
+    a.gemm.columns = columns;
+    a.gemm.groups = groups;
+    a.gemm.depth = 2 * kMmaSlab;
+    a.weights = from;
+    CopyNotes notes;
+    notes.from = from;
+    notes.to = &to[0][0];
+    Weights(a, origin).copy(notes, 1, to, nullptr);
+    EXPECT_EQ(notes.bytes, notes.expected_bytes);
+    std::vector<std::ptrdiff_t> sources;
+    for (std::size_t i = 0; i < notes.tiles.size(); ++i) {
+      EXPECT_EQ(notes.tiles[i].second, static_cast<std::ptrdiff_t>(i));
+      EXPECT_EQ(notes.tiles[i].first % 2, 1) << "the second slab";
+      sources.push_back(notes.tiles[i].first / 2);
+    }
+    return sources;
+  };
+  using Tiles = std::vector<std::ptrdiff_t>;
+  EXPECT_EQ(tiles(200, 1, {}), (Tiles{0, 1, 2, 3}));
+  EXPECT_EQ(tiles(72, 1, {}), (Tiles{0, 1, 1, 1}));
+  TileOrigin second;
+  second.column = 256;
+  EXPECT_EQ(tiles(300, 1, second), (Tiles{4, 4, 4, 4}));
+  TileOrigin group;
+  group.group = 2;
+  EXPECT_EQ(tiles(64, 4, group), (Tiles{2, 3, 3, 3}));
 }
 
 TEST(WarpgroupTiles, RowsOfWeightsAreColumnsOnceInEachRunOf16) {
