@@ -21,11 +21,12 @@ namespace {
 using namespace rushlight;
 using namespace rushlight::test;
 
-// A convolution that has other ways than the direct one.
+// A convolution that has other ways than the direct one: of so many channels, small pictures too.
+constexpr std::int64_t kChannels = 64;
 const Model& small_model() {
   static const Model model = [] {
-    const Graph graph = Sequential{Conv2d{.in_channels = 16, .out_channels = 16, .kernel_size = 3, .padding = 1}}
-                            .graph({16, 4, 4})
+    const Graph graph = Sequential{Conv2d{.in_channels = kChannels, .out_channels = 16, .kernel_size = 3, .padding = 1}}
+                            .graph({kChannels, 4, 4})
                             .value();
     return Model::create(graph, some_state(graph).value()).value();
   }();
@@ -49,9 +50,9 @@ const std::pair<std::string, std::string>& key_of_small_model() {
 // Every word of the table in turn as what is said of this very layer.
 void compute_with(const Tuning::Impl& table) {
   static const Tensor input = [] {
-    std::vector<float> values(256);
+    std::vector<float> values(kChannels * 4 * 4);
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 5) - 2;
-    return Tensor::from_values<float>(values, {1, 16, 4, 4}).value();
+    return Tensor::from_values<float>(values, {1, kChannels, 4, 4}).value();
   }();
   std::size_t tried = 0;
   for (const auto& [key, choice] : table.choices) {
