@@ -315,7 +315,8 @@ def machine_sentence(path, document):
     return (f"[{path.name}](results/{path.name}), {document['date'][:10]}, commit {commit_of(document)}: {facts['cpu']}, "
             f"{facts['processors_usable']} processors{' of a virtual machine' if facts['virtual'] else ''}, "
             f"{' '.join(facts['isa'])}. {versions}. Medians of {rounds} interleaved rounds; in brackets the smallest "
-            "and the largest ratio of one round.")
+            "and the largest ratio of one round."
+            + (f" Thinned: {document['thinned']}." if "thinned" in document else ""))
 
 
 def times(path, document):

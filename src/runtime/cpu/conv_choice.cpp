@@ -19,7 +19,7 @@ constexpr std::array kStrided = {ConvAlgorithm::direct, ConvAlgorithm::winograd2
 constexpr std::size_t kExact = 3;
 constexpr std::int64_t kManyChannels = 64;
 // Of fewer outputs F(2x2) of few channels saves little, and its roundings are many beside those of such short sums:
-// with SqueezeNet's 13 x 13 pictures of 48 channels they took its error above PyTorch's.
+// SqueezeNet's 13 x 13 pictures of 48 channels.
 constexpr std::int64_t kLeastExactPicture = 14 * 14;
 // With fewer the transforms are most of the work.
 constexpr std::int64_t kFewChannels = 16;
