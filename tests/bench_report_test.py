@@ -23,6 +23,7 @@ import forward_report  # noqa: E402
 import kernels_report  # noqa: E402
 import layers  # noqa: E402
 import run  # noqa: E402
+import threads  # noqa: E402
 
 
 def block(rival, *rounds):
@@ -284,6 +285,19 @@ class Layers(unittest.TestCase):
 
     def test_the_page_is_that_of_the_newest_result(self):
         done = subprocess.run([sys.executable, ROOT / "bench" / "layers.py", "--check"], capture_output=True, text=True,
+                              check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
+class Threads(unittest.TestCase):
+    def test_ratios_are_those_of_rounds(self):
+        ns = {"alone": [10e6, 12e6, 20e6], "beside_a_copy": [10e6, 12e6, 40e6], "the_copy": [20e6, 24e6, 40e6],
+              "two_threads": [5e6, 8e6, 20e6]}
+        result = {"net": "vgg16", "batch": 8, "precision": "fast", "ns": ns}
+        self.assertEqual(["VGG16", "8", "fast", "12", "8", "1.50 (1.00 to 2.00)", "1.50 (1.00 to 1.50)"], threads.row(result))
+
+    def test_the_page_is_that_of_the_newest_result(self):
+        done = subprocess.run([sys.executable, ROOT / "bench" / "threads.py", "--check"], capture_output=True, text=True,
                               check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
 

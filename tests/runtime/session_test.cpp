@@ -7,6 +7,7 @@
 #include <numeric>
 #include <thread>
 
+#include "runtime/backward_executor.hpp"
 #include "runtime/nets.hpp"
 #include "runtime/networks.hpp"
 #include "runtime/plan.hpp"
@@ -349,25 +350,19 @@ TEST(Session, ProgressIsToldAndMayCancelAndTheNextRunWorks) {
   }
 }
 
-// Runs tasks backwards, and counts them: an executor of the caller's own.
-class BackwardExecutor final : public Executor {
- public:
-  [[nodiscard]] unsigned concurrency() const noexcept override { return 5; }
-  void run(std::size_t count, void (*task)(void*, std::size_t), void* context) noexcept override {
-    for (std::size_t i = count; i-- > 0;) task(context, i);
-    tasks += count;
-  }
-  std::size_t tasks = 0;
-};
-
 TEST(Session, UsesTheCallersExecutor) {
-  const Model model = made_up_model(fashion_net());
-  BackwardExecutor executor;
-  Session session = model.session(Device::cpu(), {.executor = &executor}).value();
-  Session plain = model.session().value();
-  const Tensor x = made_up("x", {8, 1, 28, 28});
-  EXPECT_EQ(run_once(plain, x), run_once(session, x));
-  EXPECT_GT(executor.tasks, 0U);
+  const Model models[] = {made_up_model(fashion_net()), made_up_model(vgg_net()), made_up_model(resnet_net())};
+  const Shape shapes[] = {{8, 1, 28, 28}, {3, 3, 64, 48}, {1, 3, 165, 171}};
+  for (std::size_t i = 0; i < std::size(models); ++i) {
+    for (const Precision precision : {Precision::strict, Precision::fast, Precision::bf16}) {
+      BackwardExecutor executor;
+      Session session = models[i].session(Device::cpu(), {.executor = &executor, .precision = precision}).value();
+      Session plain = models[i].session(Device::cpu(), {.precision = precision}).value();
+      const Tensor x = made_up("x", shapes[i]);
+      EXPECT_EQ(run_once(plain, x), run_once(session, x)) << "network " << i << ", " << to_string(precision);
+      EXPECT_GT(executor.tasks, 0U);
+    }
+  }
 }
 
 TEST(Session, CanBeMoved) {

@@ -1,9 +1,11 @@
 // Depthwise convolutions, alone and in stripes with the layers around them.
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "runtime/backward_executor.hpp"
 #include "runtime/networks.hpp"
 #include "runtime/plan.hpp"
 
@@ -169,13 +171,18 @@ TEST(Stripes, OfFewRowsAtOnceGiveTheSameBits) {
           runtime::RunOptions options = none;
           options.precision = precision;
           const auto expected = run_on(*backend, model, std::span(&input, 1), options);
+          BackwardExecutor backward;
+          std::vector<std::unique_ptr<Executor>> pools;
+          std::vector<Executor*> executors{&backward};
           for (const unsigned threads : {1U, 2U, 3U, 8U}) {
-            const auto pool = make_thread_pool(threads);
-            options.executor = pool.get();
+            executors.push_back(pools.emplace_back(make_thread_pool(threads)).get());
+          }
+          for (Executor* const executor : executors) {
+            options.executor = executor;
             for (const std::uint64_t cache_bytes : {1U, 16'384U, 40'000U}) {
               options.cache_bytes = cache_bytes;
               ASSERT_EQ(expected, run_on(*backend, model, std::span(&input, 1), options))
-                  << threads << " threads, a cache of " << cache_bytes << " bytes";
+                  << executor->concurrency() << " threads, a cache of " << cache_bytes << " bytes";
             }
           }
         }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/backward_executor.hpp"
 #include "runtime/cpu/conv_choice.hpp"
 #include "runtime/cpu/winograd.hpp"
 #include "runtime/networks.hpp"
@@ -264,6 +265,10 @@ TEST(Winograd, BitsDependOnNeitherThreadsNorThePlaceInABatch) {
           if (expected.empty()) expected = found;
           ASSERT_EQ(expected, found) << threads << " threads, position " << position;
         }
+        BackwardExecutor backward;
+        Session session = model.session(Device::cpu(), {.executor = &backward, .precision = precision}).value();
+        Session plain = model.session(Device::cpu(), {.precision = precision}).value();
+        ASSERT_EQ(floats_of(plain.run(x).value()), floats_of(session.run(x).value())) << "position " << position;
       }
     }
   }

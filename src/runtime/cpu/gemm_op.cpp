@@ -18,6 +18,8 @@
 namespace rushlight::runtime::cpu {
 namespace {
 
+// With fewer of them the weights of a panel are read for too little.
+constexpr std::size_t kLeastBlockRows = 24;
 // One row waits for its weights, which come faster in several streams.
 constexpr std::size_t kLeastPanelsOfOneRow = 6;
 
@@ -55,37 +57,58 @@ class GemmOp final : public RowsOp {
     operations_ =
         2.0 * static_cast<double>(row_count_) * static_cast<double>(depth_) * static_cast<double>(groups_ * outputs_);
 
-    block_rows_ = std::clamp<std::size_t>(kBlockPointers / rows_.segments() / 8 * 8, 8, kBlockRows);
-    block_rows_ = equal_part(row_count_, block_rows_);
-    const std::size_t blocks = parts_of(row_count_, block_rows_);
-    const std::size_t all_panels = groups_ * panels_;
-    const std::size_t wanted_parts = blocks == 0 ? 1 : parts_of(kEnoughTasks, blocks);
-    part_panels_ = parts_of(all_panels, std::min(wanted_parts, all_panels));
-    if (row_count_ == 1) {
-      // Threads are streams too, where there are several.
-      const std::size_t slots = std::min(context.slots, useful_slots());
-      part_panels_ = std::max(part_panels_, std::min(parts_of(all_panels, slots), kLeastPanelsOfOneRow));
-    }
-    parts_ = parts_of(all_panels, part_panels_);
-    task_count_ = blocks * parts_;
+    cut_tasks(context.slots);
     scratch_bytes_ = rows_.scratch_bytes(block_rows_);
     return {};
   }
 
+  void prepare(std::size_t block, float* const* tensors, std::byte* scratch) const noexcept override {
+    const Range rows = rows_of(block);
+    rows_.fill(tensors[input_], rows.first, rows.last - rows.first, scratch);
+  }
   void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept override {
-    run_block(part_range(task / parts_, row_count_, block_rows_),
-              part_range(task % parts_, groups_ * panels_, part_panels_), tensors[input_], tensors[output_],
-              residual_ == kNone ? nullptr : tensors[residual_], scratch);
+    run_block(rows_of(task / parts_), even_part(task % parts_, groups_ * panels_, parts_), tensors[output_],
+              residual_ == kNone ? nullptr : tensors[residual_], reinterpret_cast<const float* const*>(scratch));
   }
   void run_rows(Range rows, const float* input, float* output, const float* residual,
                 std::byte* scratch) const noexcept override {
     const std::size_t part = equal_part(rows.last - rows.first, block_rows_);
     for (std::size_t first = rows.first; first < rows.last; first += part) {
-      run_block({first, std::min(rows.last, first + part)}, {0, groups_ * panels_}, input, output, residual, scratch);
+      const Range block{first, std::min(rows.last, first + part)};
+      run_block(block, {0, groups_ * panels_}, output, residual, rows_.fill(input, first, block.last - first, scratch));
     }
   }
 
  private:
+  // Blocks of about equal size: a small one at the end would read all weights again for a few rows. Where there are
+  // several, as many for each thread: what it writes it reads again in the next step.
+  void cut_tasks(std::size_t slots) noexcept {
+    const std::size_t most = std::clamp<std::size_t>(kBlockPointers / rows_.segments() / 8 * 8, 8, kBlockRows);
+    block_rows_ = std::max<std::size_t>(1, most / kernel_.rows) * kernel_.rows;
+    blocks_ = parts_of(row_count_, block_rows_);
+    if (blocks_ > 1) {
+      const std::size_t even = parts_of(blocks_, slots) * slots;
+      if (row_count_ / even >= kLeastBlockRows) blocks_ = even;
+    }
+    const std::size_t all_panels = groups_ * panels_;
+    const std::size_t wanted = slots <= 1 ? kEnoughTasks : wanted_tasks(slots);
+    parts_ = std::clamp<std::size_t>(blocks_ == 0 ? 1 : parts_of(wanted, blocks_), 1, all_panels);
+    if (row_count_ == 1) {
+      // Threads are streams too, where there are several.
+      const std::size_t threads = std::min(slots, useful_slots());
+      const std::size_t fewest = parts_of(all_panels, kLeastPanelsOfOneRow);
+      parts_ = std::min(parts_, std::min(parts_of(fewest, threads) * threads, all_panels));
+    }
+    block_tasks_ = parts_;
+    task_count_ = blocks_ * parts_;
+    scratch_bytes_ = rows_.scratch_bytes(block_rows_);
+  }
+  // In whole tiles, but for the last.
+  [[nodiscard]] Range rows_of(std::size_t block) const noexcept {
+    const Range tiles = even_part(block, parts_of(row_count_, kernel_.rows), blocks_);
+    return {tiles.first * kernel_.rows, std::min(row_count_, tiles.last * kernel_.rows)};
+  }
+
   // `count` rows in parts of equal size, at most `most`: a small one at the end would read all weights again for a few
   // rows.
   [[nodiscard]] std::size_t equal_part(std::size_t count, std::size_t most) const noexcept {
@@ -93,11 +116,12 @@ class GemmOp final : public RowsOp {
     return std::clamp(parts_of(part, kernel_.rows) * kernel_.rows, kernel_.rows, most);
   }
 
-  void run_block(Range rows, Range panels, const float* input, float* output, const float* residual,
-                 std::byte* scratch) const noexcept {
+  // `pointers` are what rows_.fill() makes.
+  void run_block(Range rows, Range panels, float* output, const float* residual,
+                 const float* const* pointers) const noexcept {
     GemmCall call = call_;
     call.row_count = call.row_pitch = rows.last - rows.first;
-    call.rows = rows_.fill(input, rows.first, call.row_count, scratch);
+    call.rows = pointers;
     output += rows.first * call.output_stride;
     if (residual != nullptr) residual += rows.first * call.residual_stride;
     for (std::size_t next = panels.first; next < panels.last;) {
@@ -136,11 +160,11 @@ class GemmOp final : public RowsOp {
   std::size_t depth_ = 0;    // products a output
   GemmKernel kernel_;
   GemmKernel last_kernel_;
-  std::size_t panels_ = 0;  // of one group
-  std::size_t block_rows_ = 0;
-  std::size_t part_panels_ = 0;
-  std::size_t parts_ = 0;
-  GemmCall call_;  // what all tasks have in common
+  std::size_t panels_ = 0;      // of one group
+  std::size_t block_rows_ = 0;  // at most
+  std::size_t blocks_ = 0;
+  std::size_t parts_ = 0;  // of a block's panels
+  GemmCall call_;          // what all tasks have in common
   ElementKernel activate_ = nullptr;
   std::shared_ptr<const PackedArray> weights_;
   std::shared_ptr<const PackedArray> bias_;

@@ -31,7 +31,12 @@ struct Range {
   return {first, count - first < part ? count : first + part};
 }
 
-// Tasks are independent of each other and cut by shapes alone, never by the number of threads.
+// Part `index` of `count` items in `parts` parts of equal size or nearly so.
+[[nodiscard]] constexpr Range even_part(std::size_t index, std::size_t count, std::size_t parts) noexcept {
+  return {index * count / parts, (index + 1) * count / parts};
+}
+
+// Tasks are independent of each other. How many there are may depend on the number of threads, what they compute never.
 class Op {
  public:
   virtual ~Op() = default;
@@ -41,8 +46,13 @@ class Op {
   // tensors[id] is where a tensor begins. `scratch` holds scratch_bytes() bytes, aligned to a cache line, for this
   // call.
   virtual void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept = 0;
+  // What tasks [block * block_tasks(), (block + 1) * block_tasks()) have in common, left in `scratch` for those of them
+  // that run there next.
+  virtual void prepare(std::size_t /*block*/, float* const* /*tensors*/, std::byte* /*scratch*/) const noexcept {}
 
   [[nodiscard]] std::size_t task_count() const noexcept { return task_count_; }
+  // 0: nothing is to be prepared.
+  [[nodiscard]] std::size_t block_tasks() const noexcept { return block_tasks_; }
   [[nodiscard]] std::size_t scratch_bytes() const noexcept { return scratch_bytes_; }
   // What a task of another Op of the same step may read of this one's tasks; the program lends it (OpContext::shared).
   [[nodiscard]] std::size_t shared_bytes() const noexcept { return shared_bytes_; }
@@ -67,7 +77,15 @@ class Op {
   // up to four times as long to pool what both had made.
   static constexpr double kPerElement = 8;
 
+  // Into how many tasks to cut `operations_` for several threads: enough that none waits long for the last one, and
+  // each worth having.
+  [[nodiscard]] std::size_t wanted_tasks(std::size_t slots) const noexcept {
+    const std::size_t worthwhile = static_cast<std::size_t>(std::min(operations_ / kShare, kMostShares));
+    return std::clamp<std::size_t>(worthwhile, slots, kTasksEach * slots);
+  }
+
   std::size_t task_count_ = 0;
+  std::size_t block_tasks_ = 0;
   std::size_t scratch_bytes_ = 0;
   double operations_ = 0;  // roughly; one of a multiply-add is one, one element moved kPerElement
   bool can_fail_ = false;
@@ -76,6 +94,8 @@ class Op {
   // Some us of a core: what a thread is given at least, since having it come costs about as much.
   static constexpr double kShare = 250'000;
   static constexpr double kMostShares = 1e6;  // that a size_t holds whatever operations_ is
+  // Half a task is what a thread waits for at the end, and with cores that others use as well that happens each time.
+  static constexpr std::size_t kTasksEach = 32;
 
   std::size_t shared_bytes_ = 0;
 };

@@ -31,6 +31,11 @@ struct Between {
   [[nodiscard]] std::size_t row_floats() const noexcept { return width * channels; }
 };
 
+// Stripes for each thread: with few, one that is slower or comes late keeps the others waiting. Of few rows the layers
+// compute little at a time.
+constexpr std::size_t kStripesEach = 8;
+constexpr std::size_t kLeastStripeRows = 4;
+
 // Of the window layer's output, that the last layer reads at once: enough rows for a product.
 constexpr std::size_t kNarrowPixels = 96;
 
@@ -71,17 +76,22 @@ class StripeOp final : public Op {
 
   [[nodiscard]] std::string_view algorithm() const noexcept override { return first_->algorithm(); }
 
+  void prepare(std::size_t /*image*/, float* const* /*tensors*/, std::byte* memory) const noexcept override {
+    held_in(memory) = {0, 0};
+  }
+
   void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
     const std::size_t image = task / stripes_;
-    const Range stripe = part_range(task % stripes_, narrow_.height, stripe_rows_);
-    auto* const wide = reinterpret_cast<float*>(memory);
-    Range held{0, 0};  // rows of the first layer's output that lie in `wide`
+    const Range stripe = even_part(task % stripes_, narrow_.height, stripes_);
+    float* const wide = wide_in(memory);
+    Range& held = held_in(memory);
     for (std::size_t row = stripe.first; row < stripe.last; row += rows_at_once_) {
       const Range rows{row, std::min(row + rows_at_once_, stripe.last)};
       const Range wide_rows = needed(rows);
       // What the rows before have read as well is there: it moves to the front.
-      const std::size_t kept = held.last > wide_rows.first ? held.last - wide_rows.first : 0;
-      std::memmove(wide, wide + (kept == 0 ? 0 : wide_rows.first - held.first) * wide_.row_floats(),
+      const bool is_next = held.first <= wide_rows.first && wide_rows.first < held.last;
+      const std::size_t kept = is_next ? held.last - wide_rows.first : 0;
+      std::memmove(wide, wide + (is_next ? wide_rows.first - held.first : 0) * wide_.row_floats(),
                    kept * wide_.row_floats() * sizeof(float));
       held = wide_rows;
       run_few({image, rows, wide_rows, kept}, tensors, memory);
@@ -97,9 +107,9 @@ class StripeOp final : public Op {
   };
 
   void run_few(const Few& few, float* const* tensors, std::byte* memory) const noexcept {
-    auto* const wide = reinterpret_cast<float*>(memory);
-    auto* const narrow = reinterpret_cast<float*>(memory + wide_bytes_);
-    std::byte* const scratch = memory + wide_bytes_ + narrow_bytes_;
+    float* const wide = wide_in(memory);
+    auto* const narrow = reinterpret_cast<float*>(memory + kCacheLine + wide_bytes_);
+    std::byte* const scratch = memory + kCacheLine + wide_bytes_ + narrow_bytes_;
     float* const wide_base = before(wide, (few.image * wide_.height + few.wide_rows.first) * wide_.row_floats());
     const auto pixels = [&](const Between& between, const Range& r) {
       return Range{(few.image * between.height + r.first) * between.width,
@@ -122,6 +132,10 @@ class StripeOp final : public Op {
     }
   }
 
+  // The rows of the first layer's output that lie in `wide`, of the image that was computed last.
+  static Range& held_in(std::byte* memory) noexcept { return *reinterpret_cast<Range*>(memory); }
+  static float* wide_in(std::byte* memory) noexcept { return reinterpret_cast<float*>(memory + kCacheLine); }
+
   // The rows of the first layer's output that these rows of the window layer's read.
   [[nodiscard]] Range needed(const Range& rows) const noexcept {
     const std::size_t first = rows.first * stride_;
@@ -130,7 +144,8 @@ class StripeOp final : public Op {
     return {inside(first), inside(end)};
   }
 
-  // As many rows at once as half of L2 holds. Stripes are tasks: what two neighbours read both compute.
+  // As many rows at once as half of L2 holds. Stripes are tasks: what two neighbours read both compute, where they are
+  // not computed one after the other by one thread.
   void cut(const OpContext& context) {
     const std::size_t narrow_row = last_ == nullptr ? 0 : narrow_.row_floats() * sizeof(float);
     const std::size_t wide_row = wide_.row_floats() * sizeof(float);
@@ -139,16 +154,21 @@ class StripeOp final : public Op {
     const std::uint64_t cache_bytes = context.options.cache_bytes;
     const std::size_t budget = (cache_bytes == 0 ? l2_cache_bytes() : static_cast<std::size_t>(cache_bytes)) / 2;
     const std::size_t most = std::clamp<std::size_t>(budget > fixed ? (budget - fixed) / a_row : 0, 4, 1024);
-    const std::size_t wanted = context.slots <= 1 ? 1 : parts_of(2 * context.slots, std::max<std::size_t>(1, images_));
-    stripe_rows_ = parts_of(narrow_.height, std::clamp<std::size_t>(wanted, 1, narrow_.height));
-    stripes_ = parts_of(narrow_.height, stripe_rows_);
+    stripes_ = 1;
+    if (context.slots > 1) {
+      const std::size_t wanted = parts_of(kStripesEach * context.slots, std::max<std::size_t>(1, images_));
+      stripes_ =
+          std::clamp<std::size_t>(wanted, 1, std::max<std::size_t>(1, parts_of(narrow_.height, kLeastStripeRows)));
+    }
+    block_tasks_ = stripes_;
     task_count_ = images_ * stripes_;
-    rows_at_once_ = parts_of(stripe_rows_, parts_of(stripe_rows_, most));
+    const std::size_t stripe_rows = parts_of(narrow_.height, stripes_);
+    rows_at_once_ = parts_of(stripe_rows, parts_of(stripe_rows, most));
     const std::size_t wide_rows = std::min(wide_.height, (rows_at_once_ - 1) * stride_ + reach_);
     wide_bytes_ = in_lines(wide_rows * wide_row);
     narrow_lines_ = std::clamp<std::size_t>(kNarrowPixels / std::max<std::size_t>(1, narrow_.width), 1, rows_at_once_);
     narrow_bytes_ = in_lines(narrow_lines_ * narrow_row);
-    scratch_bytes_ = wide_bytes_ + narrow_bytes_ +
+    scratch_bytes_ = kCacheLine + wide_bytes_ + narrow_bytes_ +
                      std::max({first_->scratch_bytes(), window_->scratch_bytes(), last_ ? last_->scratch_bytes() : 0});
   }
   static std::size_t in_lines(std::size_t bytes) noexcept { return parts_of(bytes, kCacheLine) * kCacheLine; }
@@ -165,7 +185,6 @@ class StripeOp final : public Op {
   std::size_t reach_ = 1;  // rows from the first one a window reads to the last one
   std::size_t stride_ = 1;
   std::size_t padding_ = 0;
-  std::size_t stripe_rows_ = 1;
   std::size_t stripes_ = 1;  // of one image
   std::size_t rows_at_once_ = 1;
   std::size_t narrow_lines_ = 1;

@@ -30,7 +30,7 @@ class WindowRows {
   [[nodiscard]] std::size_t scratch_bytes(std::size_t rows) const noexcept;
 
   // Pointers [segments][rows] for output pixels first .. first + rows - 1, counted through the whole batch. They point
-  // into the input, to padding, or into `scratch`, where they lie themselves.
+  // into the input, to padding, or into `scratch`, at whose beginning they lie themselves.
   const float* const* fill(const float* input, std::size_t first, std::size_t rows, std::byte* scratch) const noexcept;
 
  private:

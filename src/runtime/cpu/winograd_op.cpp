@@ -18,9 +18,13 @@
 namespace rushlight::runtime::cpu {
 namespace {
 
-// Rows of a product come in sixes at best; and with fewer of them the weights of a panel are read for too little.
+// Rows of a product come in sixes at best.
+constexpr std::size_t kTileStep = 6;
+// With fewer of them the weights of a panel are read for too little.
 constexpr std::size_t kLeastBlockTiles = 24;
 constexpr std::size_t kMostBlockTiles = 384;
+// With fewer, a thread that is slower or comes late keeps the others waiting.
+constexpr std::size_t kEnoughTasksEach = 8;
 // Scratch of a thread.
 constexpr std::size_t kMostBlockBytes = std::size_t{8} << 20;
 // Arrays in scratch begin a cache line off a multiple of 4 KiB from each other, or all would fall on the same lines.
@@ -84,21 +88,28 @@ class WinogradOp final : public Op {
 
   [[nodiscard]] std::string_view algorithm() const noexcept override { return form_.text; }
 
-  void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
-    const Range tiles = part_range(task / parts_, tiles_, block_tiles_);
-    const Range panels = part_range(task % parts_, panels_, part_panels_);
-    const std::size_t count = tiles.last - tiles.first;
+  void prepare(std::size_t block, float* const* tensors, std::byte* memory) const noexcept override {
+    const Range tiles = tiles_of(block);
     const Scratch scratch = scratch_in(memory);
-    const GroupBounds bounds = place_tiles(tiles, tensors[input_], scratch);
-    for_groups(bounds, [&](const WinogradKernels::Transforms& transforms, std::size_t first, std::size_t tile_count) {
-      transforms.input({.pixels = scratch.pixels + first * positions_,
-                        .tile_count = tile_count,
-                        .channels = channels_,
-                        .output = scratch.transformed + first * channels_,
-                        .position_pitch = transformed_pitch_,
-                        .odd = scratch.odd + first});
-    });
-    for (std::size_t t = 0; t < count; ++t) scratch.rows[t] = scratch.transformed + t * channels_;
+    *scratch.bounds = place_tiles(tiles, tensors[input_], scratch);
+    for_groups(*scratch.bounds,
+               [&](const WinogradKernels::Transforms& transforms, std::size_t first, std::size_t tile_count) {
+                 transforms.input({.pixels = scratch.pixels + first * positions_,
+                                   .tile_count = tile_count,
+                                   .channels = channels_,
+                                   .output = scratch.transformed + first * channels_,
+                                   .position_pitch = transformed_pitch_,
+                                   .odd = scratch.odd + first});
+               });
+    for (std::size_t t = 0; t < tiles.last - tiles.first; ++t) scratch.rows[t] = scratch.transformed + t * channels_;
+  }
+
+  void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
+    const std::size_t panel = task % panels_;
+    const std::size_t column = panel * gemm_.width;
+    const Scratch scratch = scratch_in(memory);
+    const GroupBounds& bounds = *scratch.bounds;
+    const std::size_t count = bounds.back();
     GemmCall gemm;
     gemm.segments = 1;
     gemm.segment_length = channels_;
@@ -110,54 +121,54 @@ class WinogradOp final : public Op {
     output.width = gemm_.width;
     output.line = max_window_ == nullptr ? out_width_ : tiling_.outputs_across;
     static_cast<Destination&>(output) = destination_;
-    for (std::size_t panel = panels.first; panel < panels.last; ++panel) {
-      const float* weights = weights_->data() + panel * tiling_.filters() * channels_ * gemm_.width;
-      for (std::size_t i = 0; i < positions_; ++i) {
-        const std::size_t position = order_[i];
-        const std::size_t first = bounds[groups_[position].first];
-        gemm.row_pitch = gemm.row_count = bounds[groups_[position].last] - first;
-        if (gemm.row_count == 0) continue;
-        gemm.rows = scratch.rows + first;
-        gemm.row_shift = position * transformed_pitch_;
-        gemm.weights = weights + tiling_.filter_of(position) * channels_ * gemm_.width;
-        gemm.output = scratch.products + position * products_pitch_ + first * gemm_.width;
-        gemm_.run(gemm);
-      }
-      const std::size_t column = panel * gemm_.width;
-      output.columns = std::min(gemm_.width, outputs_ - column);
-      output.bias = bias_ == nullptr ? nullptr : bias_->data() + column;
-      output.output = max_window_ == nullptr ? tensors[output_] + column : scratch.unpooled;
-      output.residual = residual_ == kNone ? nullptr : tensors[residual_] + column;
-      for_groups(bounds, [&](const WinogradKernels::Transforms& transforms, std::size_t first, std::size_t tile_count) {
-        const std::size_t last = first + tile_count;
-        for (std::size_t end = first; first < last; first = end) {
-          end = max_window_ == nullptr ? last : std::min(last, first + pooled_tiles_);
-          output.input = scratch.products + first * gemm_.width;
-          output.tiles = scratch.tiles + first;
-          output.odd = scratch.odd + first;
-          output.tile_count = end - first;
-          transforms.output(output);
-          if (max_window_ != nullptr) pool_tiles(scratch, {first, end}, output.columns, tensors[output_] + column);
-        }
-      });
+    const float* weights = weights_->data() + panel * tiling_.filters() * channels_ * gemm_.width;
+    for (std::size_t i = 0; i < positions_; ++i) {
+      const std::size_t position = order_[i];
+      const std::size_t first = bounds[groups_[position].first];
+      gemm.row_pitch = gemm.row_count = bounds[groups_[position].last] - first;
+      if (gemm.row_count == 0) continue;
+      gemm.rows = scratch.rows + first;
+      gemm.row_shift = position * transformed_pitch_;
+      gemm.weights = weights + tiling_.filter_of(position) * channels_ * gemm_.width;
+      gemm.output = scratch.products + position * products_pitch_ + first * gemm_.width;
+      gemm_.run(gemm);
     }
-    const std::size_t first = panels.first * gemm_.width;
-    const std::size_t last = std::min(outputs_, panels.last * gemm_.width);
+    output.columns = std::min(gemm_.width, outputs_ - column);
+    output.bias = bias_ == nullptr ? nullptr : bias_->data() + column;
+    output.output = max_window_ == nullptr ? tensors[output_] + column : scratch.unpooled;
+    output.residual = residual_ == kNone ? nullptr : tensors[residual_] + column;
+    for_groups(bounds, [&](const WinogradKernels::Transforms& transforms, std::size_t first, std::size_t tile_count) {
+      const std::size_t last = first + tile_count;
+      for (std::size_t end = first; first < last; first = end) {
+        end = max_window_ == nullptr ? last : std::min(last, first + pooled_tiles_);
+        output.input = scratch.products + first * gemm_.width;
+        output.tiles = scratch.tiles + first;
+        output.odd = scratch.odd + first;
+        output.tile_count = end - first;
+        transforms.output(output);
+        if (max_window_ != nullptr) pool_tiles(scratch, {first, end}, output.columns, tensors[output_] + column);
+      }
+    });
     for (std::size_t t = 0; t < count; ++t) {
-      if (scratch.odd[t]) compute_plainly(scratch, t, {first, last}, tensors);
+      if (scratch.odd[t]) compute_plainly(scratch, t, {column, column + output.columns}, tensors);
     }
     if (activate_ == nullptr || max_window_ != nullptr) return;
     for (std::size_t t = 0; t < count; ++t) {
       const WinogradTile& tile = scratch.tiles[t];
       for (std::size_t h = 0; h < tile.rows; ++h) {
-        float* const line = tensors[output_] + (tile.pixel + h * out_width_) * destination_.output_stride + first;
-        activate_rows(activate_, line, tile.columns, destination_.output_stride, last - first);
+        float* const line = tensors[output_] + (tile.pixel + h * out_width_) * destination_.output_stride + column;
+        activate_rows(activate_, line, tile.columns, destination_.output_stride, output.columns);
       }
     }
   }
 
  private:
+  // Group after group of a block's tiles: where each begins, and the end.
+  using GroupBounds = std::array<std::size_t, WinogradGrid::kGroups + 1>;
+
+  // What tasks of a block leave for each other.
   struct Scratch {
+    GroupBounds* bounds;
     float* transformed;  // [position][tile][in]
     float* products;     // [position][tile][width]
     float* window;       // [in][tap]
@@ -171,40 +182,50 @@ class WinogradOp final : public Op {
 
   // Blocks of tiles of about equal size, as many as move the fewest bytes to and from beyond L2: each block reads all
   // weights; what L2 cannot hold of a block, transformed tiles are written once and read by each panel, products are
-  // written and read. Where blocks are few, panels are cut too; the transform of the input is then done once more for
-  // each part. Where there are no panels to cut, blocks are smaller.
+  // written and read. A task is one panel of a block. Threads that meet in one block each transform its tiles.
   void cut_tasks(std::size_t slots) {
     const std::size_t tile_bytes = positions_ * channels_ * sizeof(float);
     const std::size_t product_bytes = positions_ * gemm_.width * sizeof(float);
     const std::size_t weight_bytes = tiling_.filters() * channels_ * panels_ * gemm_.width * sizeof(float);
     const std::size_t l2_bytes = l2_cache_bytes();
+    const bool weights_stay = weight_bytes <= l2_bytes / 2;
     const std::size_t fewest =
         parts_of(tiles_, std::clamp<std::size_t>(kMostBlockBytes / tile_bytes, 6, kMostBlockTiles));
     const std::size_t most = std::max(fewest, parts_of(tiles_, kLeastBlockTiles));
-    std::size_t blocks = fewest;
     std::size_t least_bytes = SIZE_MAX;
     for (std::size_t count = fewest; count <= most; ++count) {
       const bool stays = parts_of(tiles_, count) * (tile_bytes + product_bytes) <= l2_bytes / 2;
       // Weights come from memory, the others from the next cache.
-      const std::size_t weights = 2 * (weight_bytes <= l2_bytes / 2 ? weight_bytes : count * weight_bytes);
+      const std::size_t weights = 2 * (weights_stay ? weight_bytes : count * weight_bytes);
       const std::size_t moved = tiles_ * ((1 + panels_) * tile_bytes + 2 * panels_ * product_bytes);
-      const std::size_t bytes = weights + (stays ? 0 : moved);
+      // A transform once more takes about as long as so many bytes that move.
+      const std::size_t threads_in_blocks = count % slots == 0 ? count : std::max(count + slots - 1, slots);
+      const std::size_t again = 4 * (threads_in_blocks - count) * parts_of(tiles_, count) * tile_bytes;
+      const std::size_t bytes = weights + (stays ? 0 : moved) + again;
       if (bytes < least_bytes) {
         least_bytes = bytes;
-        blocks = count;
+        blocks_ = count;
       }
       if (stays) break;
     }
-    if (blocks * panels_ < slots) blocks = std::min(most, parts_of(slots, panels_));
-    block_tiles_ = parts_of(parts_of(tiles_, blocks), 6) * 6;
-    const std::size_t all_blocks = parts_of(tiles_, block_tiles_);
-    const std::size_t wanted = slots <= 1 ? 1 : parts_of(2 * slots, all_blocks);
-    part_panels_ = parts_of(panels_, std::min(wanted, panels_));
-    parts_ = parts_of(panels_, part_panels_);
-    task_count_ = all_blocks * parts_;
-    transformed_pitch_ = block_tiles_ * channels_ + kSkewFloats;
-    products_pitch_ = block_tiles_ * gemm_.width + kSkewFloats;
+    if (blocks_ * panels_ < slots) blocks_ = std::min(most, parts_of(slots, panels_));
+    // Tasks enough where more blocks cost next to nothing, and as many for each thread.
+    if (slots > 1 && weights_stay) {
+      const std::size_t wanted = std::max(blocks_, parts_of(kEnoughTasksEach * slots, panels_));
+      blocks_ = std::max(blocks_, std::min(parts_of(wanted, slots), most / slots) * slots);
+    }
+    block_tasks_ = panels_;
+    task_count_ = blocks_ * panels_;
+    const std::size_t block_tiles = parts_of(parts_of(tiles_, kTileStep), blocks_) * kTileStep;
+    transformed_pitch_ = block_tiles * channels_ + kSkewFloats;
+    products_pitch_ = block_tiles * gemm_.width + kSkewFloats;
+    block_tiles_ = block_tiles;
     scratch_bytes_ = static_cast<std::size_t>(lay_out(nullptr).second);
+  }
+  [[nodiscard]] Range tiles_of(std::size_t block) const noexcept {
+    const std::size_t steps = parts_of(tiles_, kTileStep);
+    const Range part = even_part(block, steps, blocks_);
+    return {part.first * kTileStep, std::min(tiles_, part.last * kTileStep)};
   }
 
   // Where the arrays lie from `memory` on, and how many bytes they take.
@@ -216,6 +237,7 @@ class WinogradOp final : public Op {
       return reinterpret_cast<std::uintptr_t>(memory) + at;
     };
     Scratch scratch;
+    scratch.bounds = reinterpret_cast<GroupBounds*>(take(sizeof(GroupBounds)));
     scratch.transformed = reinterpret_cast<float*>(take(positions_ * transformed_pitch_ * sizeof(float)));
     scratch.products = reinterpret_cast<float*>(take(positions_ * products_pitch_ * sizeof(float)));
     scratch.window = reinterpret_cast<float*>(take(9 * channels_ * sizeof(float)));
@@ -231,9 +253,6 @@ class WinogradOp final : public Op {
     return {scratch, used};
   }
   [[nodiscard]] Scratch scratch_in(std::byte* memory) const noexcept { return lay_out(memory).first; }
-
-  // Group after group of a block's tiles: where each begins, and the end.
-  using GroupBounds = std::array<std::size_t, WinogradGrid::kGroups + 1>;
 
   template <class Run>
   void for_groups(const GroupBounds& bounds, const Run& run) const noexcept {
@@ -382,9 +401,8 @@ class WinogradOp final : public Op {
   std::array<WinogradGrid::Groups, kMostPositions> groups_{};  // of each position
   std::array<std::size_t, kMostPositions> order_{};            // of the positions' products
   std::size_t tiles_ = 0;
-  std::size_t block_tiles_ = 0;
-  std::size_t part_panels_ = 0;
-  std::size_t parts_ = 0;
+  std::size_t blocks_ = 1;
+  std::size_t block_tiles_ = 0;        // of the largest
   std::size_t transformed_pitch_ = 0;  // floats
   std::size_t products_pitch_ = 0;
   std::shared_ptr<const PackedArray> weights_;
