@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What two threads gain, and what they could: bench_threads for the ResNets and VGG16, kept and as a page.
+"""What two threads gain, and what they could: bench_threads, kept and as a page.
 
     bench/threads.py build/bench/bench/bench_threads build/bench/rivals    # the weights that rivals/forward.py made
     bench/threads.py --check                                               # whether the page is that of the newest result
@@ -7,6 +7,7 @@
 Writes bench/results/YYYY-MM-DD-threads.json and bench/THREADS.md.
 """
 import argparse
+import contextlib
 import datetime
 import itertools
 import json
@@ -25,6 +26,7 @@ TITLE = "# What two threads gain\n"
 CHOSEN = ["resnet18", "resnet50", "vgg16"]
 PRECISIONS = ["strict", "fast"]
 BATCHES = [1, 8]
+BESIDE = [(2, 10), (1, 0)]  # so many other programs that never rest, and how nice they are
 
 
 def measure(program, folder, net, precision, batch, turns, rounds):
@@ -36,6 +38,17 @@ def measure(program, folder, net, precision, batch, turns, rounds):
         for name, samples in json.loads(done.stdout).items():
             found.setdefault(name, []).extend(samples)
     return found
+
+
+@contextlib.contextmanager
+def others(count, niceness):
+    loops = [subprocess.Popen(["nice", "-n", str(niceness), sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def quarters(values):
@@ -51,6 +64,10 @@ def row(result):
             quarters([alone / beside + alone / copy for alone, beside, copy, _ in rounds])]
 
 
+def table(head, rows):
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---", *["--:"] * (len(head) - 1)], *rows])
+
+
 def page(path, document):
     facts = document["machine"]
     yield TITLE
@@ -60,8 +77,10 @@ def page(path, document):
            "ratios, and their quarters: what two threads gain, and what one thread and the copy do together, which is what the "
            "machine had for two threads in the same moments.\n")
     head = ["network", "batch", "precision", "ms on one thread", "ms on two", "one / two", "the machine had"]
-    lines = [head, ["---", *["--:"] * (len(head) - 1)], *map(row, document["results"])]
-    yield "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    yield table(head, [row(result) for result in document["results"] if not result["others"]])
+    yield "\nThe same while other programs keep processors busy:\n"
+    yield table(["others", "nice", *head], [[str(result["others"]), str(result["nice"]), *row(result)]
+                                            for result in document["results"] if result["others"]])
 
 
 def newest():
@@ -72,7 +91,7 @@ def newest():
 
 
 def text_of(path):
-    return "\n".join(page(path, json.loads(path.read_text()))) if path else TITLE + "\nNot measured yet.\n"
+    return "\n".join(page(path, json.loads(path.read_text()))) + "\n" if path else TITLE + "\nNot measured yet.\n"
 
 
 def main():
@@ -94,13 +113,17 @@ def main():
                 "uncommitted_changes": bool(output_of("git", "status", "--porcelain", "--untracked-files=no")),
                 "command": ["bench/threads.py", "--turns", str(arguments.turns), "--seconds", str(arguments.seconds)],
                 "machine": machine(), "results": []}
-    for net, batch, precision in itertools.product(CHOSEN, BATCHES, PRECISIONS):
+    wanted = [(*chosen, 0, 0) for chosen in itertools.product(CHOSEN, BATCHES, PRECISIONS)]
+    wanted += [(CHOSEN[0], 1, "strict", *beside) for beside in BESIDE]
+    for net, batch, precision, count, niceness in wanted:
         def run(turns, rounds):
             return measure(arguments.program, arguments.folder, net, precision, batch, turns, rounds)
-        # Of one run in each way; a round makes five.
-        once = sum(sum(samples) for samples in run(1, 1).values()) / 1e9
-        rounds = max(2, round(arguments.seconds / (5 * once)))
-        document["results"].append({"net": net, "batch": batch, "precision": precision, "ns": run(arguments.turns, rounds)})
+        with others(count, niceness):
+            # Of one run in each way; a round makes five.
+            once = sum(sum(samples) for samples in run(1, 1).values()) / 1e9
+            found = run(arguments.turns, max(2, round(arguments.seconds / (5 * once))))
+        document["results"].append({"net": net, "batch": batch, "precision": precision, "others": count, "nice": niceness,
+                                    "ns": found})
         print(*row(document["results"][-1]), file=sys.stderr)
     path = free_path(HERE / "results", "threads")
     path.write_text(json.dumps(document) + "\n")

@@ -29,6 +29,11 @@ namespace {
 constexpr std::chrono::microseconds kSpin{100};
 // From here on whoever else wants the core may have it: the thread that is waited for may be the one that waits for it.
 constexpr std::chrono::microseconds kSpinAlone{10};
+// Who gives way and comes back later than this shares its core with a program that wants all of it and keeps it for
+// milliseconds each time, even one that is nice. Who sleeps instead has the core back when it is woken
+// (bench/THREADS.md has both kinds of programs).
+constexpr std::chrono::microseconds kTaken{200};
+constexpr unsigned kSleeps = 1000;
 constexpr unsigned kMostThreads = 1024;
 // Between two moves of one worker: where the machine is full the scheduler may bring it back each time.
 constexpr std::chrono::milliseconds kBetweenMoves{5};
@@ -41,19 +46,35 @@ inline void pause_core() noexcept {
 #endif
 }
 
-template <class Condition>
-bool spin_until(const Condition& condition) noexcept {
-  const auto begin = std::chrono::steady_clock::now();
-  while (true) {
-    for (int i = 0; i < 32; ++i) {
-      if (condition()) return true;
-      pause_core();
+// How one thread waits.
+class Patience {
+ public:
+  // False when it is time to sleep.
+  template <class Condition>
+  bool spin_until(const Condition& condition) noexcept {
+    const auto begin = Clock::now();
+    while (true) {
+      for (int i = 0; i < 32; ++i) {
+        if (condition()) return true;
+        pause_core();
+      }
+      const auto now = Clock::now();
+      if (now - begin >= kSpin) return condition();
+      if (now - begin < kSpinAlone) continue;
+      if (sleeps_ > 0) {
+        --sleeps_;
+        return condition();
+      }
+      sched_yield();
+      if (Clock::now() - now >= kTaken) sleeps_ = kSleeps;
     }
-    const auto spent = std::chrono::steady_clock::now() - begin;
-    if (spent >= kSpin) return condition();
-    if (spent >= kSpinAlone) sched_yield();
   }
-}
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  unsigned sleeps_ = 0;  // waits to come in which nobody is given way
+};
 
 // The processor that this thread is on, or -1 where nobody says.
 inline int this_processor() noexcept {
@@ -176,10 +197,11 @@ class ThreadPool final : public Executor {
 
   void work() noexcept {
     std::uint64_t seen = 0;
+    Patience patience;
     std::chrono::steady_clock::time_point last_move;
     while (true) {
       const auto has_news = [&] { return generation_.load() != seen; };
-      if (!spin_until(has_news)) {
+      if (!patience.spin_until(has_news)) {
         std::unique_lock lock(park_mutex_);
         work_arrived_.wait(lock, has_news);
       }
@@ -222,7 +244,7 @@ class ThreadPool final : public Executor {
 
   void wait_until_no_worker_is_inside() noexcept {
     const auto all_left = [&] { return inside_.load() == 0; };
-    if (spin_until(all_left)) return;
+    if (patience_.spin_until(all_left)) return;
     std::unique_lock lock(park_mutex_);
     runner_sleeps_.store(true);
     job_left_.wait(lock, all_left);
@@ -242,6 +264,7 @@ class ThreadPool final : public Executor {
   unsigned concurrency_ = 1;
 
   std::mutex run_mutex_;
+  Patience patience_;                      // of whoever is inside run()
   std::atomic<std::thread::id> runner_{};  // the thread inside run(), while there is one
   std::atomic<int> runner_processor_{-1};  // where it began its job
 
