@@ -58,7 +58,6 @@ class GemmOp final : public RowsOp {
         2.0 * static_cast<double>(row_count_) * static_cast<double>(depth_) * static_cast<double>(groups_ * outputs_);
 
     cut_tasks(context.slots);
-    scratch_bytes_ = rows_.scratch_bytes(block_rows_);
     return {};
   }
 
