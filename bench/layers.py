@@ -8,7 +8,6 @@ Writes bench/results/YYYY-MM-DD-layers.json, everything that the program printed
 """
 import argparse
 import collections
-import datetime
 import json
 import pathlib
 import subprocess
@@ -17,7 +16,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "rivals")]
 from nets import NETS  # noqa: E402
-from run import free_path, machine, output_of  # noqa: E402
+from run import begun, free_path  # noqa: E402
 
 PAGE = HERE / "LAYERS.md"
 TITLE = "# Layer by layer\n"
@@ -115,12 +114,8 @@ def main():
         return
     if arguments.folder is None:
         parser.error("which program, and where are the networks?")
-    document = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-                "commit": output_of("git", "rev-parse", "HEAD"),
-                "uncommitted_changes": bool(output_of("git", "status", "--porcelain", "--untracked-files=no")),
-                "command": ["bench/layers.py", "--nets", arguments.nets, "--precisions", arguments.precisions,
-                            "--seconds", str(arguments.seconds)],
-                "machine": machine(), "nets": {}}
+    document = begun("bench/layers.py", "--nets", arguments.nets, "--precisions", arguments.precisions,
+                     "--seconds", str(arguments.seconds)) | {"nets": {}}
     for net in arguments.nets.split(","):
         document["nets"][net] = {precision: measure(arguments.program, arguments.folder, net, precision, arguments.seconds)
                                  for precision in arguments.precisions.split(",")}

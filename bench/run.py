@@ -67,6 +67,14 @@ def machine():
     }
 
 
+def begun(*command):
+    """What every document of results begins with; `command` is one that anybody can give."""
+    return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "commit": output_of("git", "rev-parse", "HEAD"),
+            "uncommitted_changes": bool(output_of("git", "status", "--porcelain", "--untracked-files=no")),
+            "command": list(command), "machine": machine()}
+
+
 def without_folder(option):
     """Absolute paths are nobody's business."""
     return pathlib.Path(option).name if option.startswith("/") else option

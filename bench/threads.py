@@ -8,7 +8,6 @@ Writes bench/results/YYYY-MM-DD-threads.json and bench/THREADS.md.
 """
 import argparse
 import contextlib
-import datetime
 import itertools
 import json
 import pathlib
@@ -19,7 +18,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "rivals")]
 from nets import NETS  # noqa: E402
-from run import free_path, machine, output_of  # noqa: E402
+from run import begun, free_path  # noqa: E402
 
 PAGE = HERE / "THREADS.md"
 TITLE = "# What two threads gain\n"
@@ -108,11 +107,7 @@ def main():
         return
     if arguments.folder is None:
         parser.error("which program, and where are the networks?")
-    document = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-                "commit": output_of("git", "rev-parse", "HEAD"),
-                "uncommitted_changes": bool(output_of("git", "status", "--porcelain", "--untracked-files=no")),
-                "command": ["bench/threads.py", "--turns", str(arguments.turns), "--seconds", str(arguments.seconds)],
-                "machine": machine(), "results": []}
+    document = begun("bench/threads.py", "--turns", str(arguments.turns), "--seconds", str(arguments.seconds)) | {"results": []}
     wanted = [(*chosen, 0, 0) for chosen in itertools.product(CHOSEN, BATCHES, PRECISIONS)]
     wanted += [(CHOSEN[0], 1, "strict", *beside) for beside in BESIDE]
     for net, batch, precision, count, niceness in wanted:
