@@ -31,7 +31,7 @@ constexpr std::chrono::microseconds kSpin{100};
 constexpr std::chrono::microseconds kSpinAlone{10};
 // Who gives way and comes back later than this shares its core with a program that wants all of it and keeps it for
 // milliseconds each time, even one that is nice. Who sleeps instead has the core back when it is woken
-// (bench/THREADS.md has both kinds of programs).
+// (bench/THREADS.md has both kinds of programs). Other numbers than these two were not tried.
 constexpr std::chrono::microseconds kTaken{200};
 constexpr unsigned kSleeps = 1000;
 constexpr unsigned kMostThreads = 1024;

@@ -62,19 +62,21 @@ class GemmOp final : public RowsOp {
   }
 
   void prepare(std::size_t block, float* const* tensors, std::byte* scratch) const noexcept override {
-    const Range rows = rows_of(block);
+    const Range rows = block_of({0, row_count_}, block, blocks_);
     rows_.fill(tensors[input_], rows.first, rows.last - rows.first, scratch);
   }
   void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept override {
-    run_block(rows_of(task / parts_), even_part(task % parts_, groups_ * panels_, parts_), tensors[output_],
-              residual_ == kNone ? nullptr : tensors[residual_], reinterpret_cast<const float* const*>(scratch));
+    run_block(block_of({0, row_count_}, task / parts_, blocks_), even_part(task % parts_, groups_ * panels_, parts_),
+              tensors[output_], residual_ == kNone ? nullptr : tensors[residual_],
+              reinterpret_cast<const float* const*>(scratch));
   }
   void run_rows(Range rows, const float* input, float* output, const float* residual,
                 std::byte* scratch) const noexcept override {
-    const std::size_t part = equal_part(rows.last - rows.first, block_rows_);
-    for (std::size_t first = rows.first; first < rows.last; first += part) {
-      const Range block{first, std::min(rows.last, first + part)};
-      run_block(block, {0, groups_ * panels_}, output, residual, rows_.fill(input, first, block.last - first, scratch));
+    const std::size_t blocks = parts_of(rows.last - rows.first, block_rows_);
+    for (std::size_t i = 0; i < blocks; ++i) {
+      const Range block = block_of(rows, i, blocks);
+      run_block(block, {0, groups_ * panels_}, output, residual,
+                rows_.fill(input, block.first, block.last - block.first, scratch));
     }
   }
 
@@ -102,17 +104,10 @@ class GemmOp final : public RowsOp {
     task_count_ = blocks_ * parts_;
     scratch_bytes_ = rows_.scratch_bytes(block_rows_);
   }
-  // In whole tiles, but for the last.
-  [[nodiscard]] Range rows_of(std::size_t block) const noexcept {
-    const Range tiles = even_part(block, parts_of(row_count_, kernel_.rows), blocks_);
-    return {tiles.first * kernel_.rows, std::min(row_count_, tiles.last * kernel_.rows)};
-  }
-
-  // `count` rows in parts of equal size, at most `most`: a small one at the end would read all weights again for a few
-  // rows.
-  [[nodiscard]] std::size_t equal_part(std::size_t count, std::size_t most) const noexcept {
-    const std::size_t part = parts_of(count, std::max<std::size_t>(1, parts_of(count, most)));
-    return std::clamp(parts_of(part, kernel_.rows) * kernel_.rows, kernel_.rows, most);
+  // Block `index` of so many, in whole tiles but for the last.
+  [[nodiscard]] Range block_of(Range rows, std::size_t index, std::size_t blocks) const noexcept {
+    const Range tiles = even_part(index, parts_of(rows.last - rows.first, kernel_.rows), blocks);
+    return {rows.first + tiles.first * kernel_.rows, std::min(rows.last, rows.first + tiles.last * kernel_.rows)};
   }
 
   // `pointers` are what rows_.fill() makes.

@@ -43,8 +43,8 @@ class Op {
   Op(const Op&) = delete;
   Op& operator=(const Op&) = delete;
 
-  // tensors[id] is where a tensor begins. `scratch` holds scratch_bytes() bytes, aligned to a cache line, for this
-  // call.
+  // tensors[id] is where a tensor begins. `scratch` holds scratch_bytes() bytes, aligned to a cache line: what
+  // prepare() left there for the task's block, and room for this call.
   virtual void run(std::size_t task, float* const* tensors, std::byte* scratch) const noexcept = 0;
   // What tasks [block * block_tasks(), (block + 1) * block_tasks()) have in common, left in `scratch` for those of them
   // that run there next.

@@ -190,7 +190,7 @@ class WinogradOp final : public Op {
     const std::size_t l2_bytes = l2_cache_bytes();
     const bool weights_stay = weight_bytes <= l2_bytes / 2;
     const std::size_t fewest =
-        parts_of(tiles_, std::clamp<std::size_t>(kMostBlockBytes / tile_bytes, 6, kMostBlockTiles));
+        parts_of(tiles_, std::clamp<std::size_t>(kMostBlockBytes / tile_bytes, kTileStep, kMostBlockTiles));
     const std::size_t most = std::max(fewest, parts_of(tiles_, kLeastBlockTiles));
     std::size_t least_bytes = SIZE_MAX;
     for (std::size_t count = fewest; count <= most; ++count) {
@@ -199,8 +199,7 @@ class WinogradOp final : public Op {
       const std::size_t weights = 2 * (weights_stay ? weight_bytes : count * weight_bytes);
       const std::size_t moved = tiles_ * ((1 + panels_) * tile_bytes + 2 * panels_ * product_bytes);
       // A transform once more takes about as long as so many bytes that move.
-      const std::size_t threads_in_blocks = count % slots == 0 ? count : std::max(count + slots - 1, slots);
-      const std::size_t again = 4 * (threads_in_blocks - count) * parts_of(tiles_, count) * tile_bytes;
+      const std::size_t again = count % slots == 0 ? 0 : 4 * (slots - 1) * parts_of(tiles_, count) * tile_bytes;
       const std::size_t bytes = weights + (stays ? 0 : moved) + again;
       if (bytes < least_bytes) {
         least_bytes = bytes;
@@ -216,10 +215,9 @@ class WinogradOp final : public Op {
     }
     block_tasks_ = panels_;
     task_count_ = blocks_ * panels_;
-    const std::size_t block_tiles = parts_of(parts_of(tiles_, kTileStep), blocks_) * kTileStep;
-    transformed_pitch_ = block_tiles * channels_ + kSkewFloats;
-    products_pitch_ = block_tiles * gemm_.width + kSkewFloats;
-    block_tiles_ = block_tiles;
+    block_tiles_ = parts_of(parts_of(tiles_, kTileStep), blocks_) * kTileStep;
+    transformed_pitch_ = block_tiles_ * channels_ + kSkewFloats;
+    products_pitch_ = block_tiles_ * gemm_.width + kSkewFloats;
     scratch_bytes_ = static_cast<std::size_t>(lay_out(nullptr).second);
   }
   [[nodiscard]] Range tiles_of(std::size_t block) const noexcept {
