@@ -7,6 +7,7 @@ and the pages are what they make of the newest results.
 import contextlib
 import datetime
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -19,6 +20,7 @@ ROOT = pathlib.Path(sys.argv[1])
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(ROOT / "bench" / "rivals"), str(ROOT / "bench")]
 import cuda_report  # noqa: E402
+import forward  # noqa: E402
 import forward_report  # noqa: E402
 import kernels_report  # noqa: E402
 import layers  # noqa: E402
@@ -157,6 +159,32 @@ def kernels_document():
                         *(sample("direct/net/b", time, **{**layer, "layers": 1}) for time in (900, 900, 900)),
                         sample("gemv/net/fc", 500, bytes=9e6, label="linear"),
                         sample("winograd2/net/a", 1, error_occurred=True)]}
+
+
+class Turns(unittest.TestCase):
+    """Of forward.py: which processors a turn runs on."""
+
+    def chosen(self, looks, threads, most_wait_s=60.0):
+        quiet = forward.Quiet()
+        quiet.processors, quiet.best_ns, quiet.MOST_WAIT_S = [0, 1], 100, most_wait_s
+        with mock.patch.object(quiet, "look", side_effect=[dict(enumerate(look)) for look in looks]):
+            return quiet.wait(threads)
+
+    def test_one_thread_waits_for_a_quiet_processor_and_stays_on_it(self):
+        self.assertEqual(self.chosen([(200, 190), (180, 200), (200, 110)], 1), {1})
+
+    def test_two_threads_wait_for_two_and_have_all(self):
+        self.assertEqual(self.chosen([(100, 190), (110, 110)], 2), {0, 1})
+
+    def test_nobody_waits_for_ever(self):
+        self.assertEqual(self.chosen([(180, 200)], 1, most_wait_s=-1.0), {0})
+
+    def test_looking_leaves_the_processors_as_they_were(self):
+        before = os.sched_getaffinity(0)
+        quiet = forward.Quiet()
+        self.assertEqual(set(quiet.look()), before)
+        self.assertEqual(os.sched_getaffinity(0), before)
+        self.assertLess(quiet.best_ns, 60e9)
 
 
 class Names(unittest.TestCase):

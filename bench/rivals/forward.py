@@ -10,8 +10,9 @@ Needs a build of `cmake --workflow --preset bench`. What it lacks it installs in
 directory; a rival that cannot be had is skipped, and the reason is in the report. Each rival is a process of its own
 that stays for the whole block (a network, a batch, a number of threads) and is asked in turn, in another order every
 round; many short rounds give a noisy machine less to say than a few long ones. All others are stopped by a signal
-meanwhile, so that nobody's waiting threads take the processor. Before it is timed its output is compared with PyTorch's,
-in float32 and in double.
+meanwhile, so that nobody's waiting threads take the processor. A turn waits for a processor that is as fast as it was
+before (Quiet), whoever's turn it is, for a neighbour on a borrowed machine halves a processor's speed for seconds; with
+one thread it stays there. Before it is timed its output is compared with PyTorch's, in float32 and in double.
 
 Writes bench/results/YYYY-MM-DD-rivals-forward.json with every sample; forward_report.py makes the tables and the chart.
 With no rivals but those in bfloat16 it is rivals-bf16, and the report takes its tables of bfloat16 from there.
@@ -169,6 +170,14 @@ class Child:
         except ProcessLookupError:
             pass
 
+    def stay_on(self, processors):
+        """The threads that it has by now."""
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            try:
+                os.sched_setaffinity(int(task.name), processors)
+            except ProcessLookupError:
+                pass  # a thread that has ended
+
     def stop(self):
         self.signal(signal.SIGSTOP)
 
@@ -273,6 +282,44 @@ def check(child, folder, batch):
 
 # --- measuring ---
 
+class Quiet:
+    """Processors that nobody else is on: a short loop takes no longer there than it ever did, or 15 % more."""
+
+    MOST_WAIT_S = 1.0
+
+    def __init__(self):
+        self.processors = sorted(os.sched_getaffinity(0))
+        self.best_ns = math.inf
+        self.waited_s = 0.0
+
+    @staticmethod
+    def loop_ns():
+        begin, total = time.perf_counter_ns(), 0
+        for number in range(40_000):
+            total += number
+        return time.perf_counter_ns() - begin
+
+    def look(self):
+        taken = {}
+        for processor in self.processors:
+            os.sched_setaffinity(0, {processor})
+            taken[processor] = statistics.median(self.loop_ns() for _ in range(3))
+        os.sched_setaffinity(0, self.processors)
+        self.best_ns = min(self.best_ns, *taken.values())
+        return taken
+
+    def wait(self, threads):
+        """The processors to run on: with one thread the quietest; with more all, and so many of them are to be quiet."""
+        begin = time.monotonic()
+        while True:
+            taken = self.look()
+            quiet = [processor for processor in self.processors if taken[processor] <= 1.15 * self.best_ns]
+            if len(quiet) >= min(threads, len(self.processors)) or time.monotonic() - begin > self.MOST_WAIT_S:
+                break
+        self.waited_s += time.monotonic() - begin
+        return {min(taken, key=taken.get)} if threads == 1 else set(self.processors)
+
+
 def without_folders(text, *folders):
     """A reason that says the same on every machine: where somebody built is nobody else's business."""
     for folder in folders:
@@ -286,6 +333,7 @@ class Measurement:
         self.skipped = []
         self.blocks, self.first_results, self.memory, self.allocations = [], [], [], []
         self.libraries, self.versions = {}, {}
+        self.quiet = Quiet()
 
     def skip(self, why, **where):
         why = without_folders(str(why), self.settings.build, ROOT)
@@ -347,9 +395,11 @@ class Measurement:
         order = list(children)
         shuffle = random.Random(f"{name} {batch} {threads}")
         begin, busy, own = time.monotonic(), processor_jiffies(), jiffies_of(children)
+        self.quiet.waited_s = 0.0
         for _ in range(self.settings.rounds):
             shuffle.shuffle(order)
             for rival in order:
+                children[rival].stay_on(self.quiet.wait(threads))
                 children[rival].go()
                 samples[rival].append(children[rival].run(*plan[rival]))
                 children[rival].stop()
@@ -359,7 +409,7 @@ class Measurement:
         for rival, rounds in samples.items():
             self.blocks.append({"net": name, "batch": batch, "threads": threads, "rival": rival,
                                 **children[rival].errors, "processors_busy_with_others": round(max(0, others), 2),
-                                "rounds_ns": rounds})
+                                "waited_for_quiet_s": round(self.quiet.waited_s, 1), "rounds_ns": rounds})
             median = statistics.median(sum(rounds, []))
             ratio = f"{median / ours:6.2f} x" if ours else ""
             say(f"{name:16} b={batch} t={threads}  {rival:20} {median / 1e6:10.4f} ms  {ratio}  "
