@@ -18,6 +18,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "rivals")]
 from nets import NETS  # noqa: E402
+from quiet import Quiet  # noqa: E402
 from run import begun, free_path  # noqa: E402
 
 PAGE = HERE / "THREADS.md"
@@ -28,11 +29,13 @@ BATCHES = [1, 8]
 BESIDE = [(2, 10), (1, 0)]  # so many other programs that never rest, and how nice they are
 
 
-def measure(program, folder, net, precision, batch, turns, rounds):
-    """Several processes, since memory lies differently in each."""
+def measure(program, folder, net, precision, batch, turns, rounds, quiet):
+    """Several processes, since memory lies differently in each. Each waits for a `quiet` machine, where that is given."""
     command = [program, folder / net / "weights.pt", NETS[net].arch, precision, rounds, batch, *NETS[net].item]
     found = {}
     for _ in range(turns):
+        if quiet:
+            quiet.wait(2)
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True)
         for name, samples in json.loads(done.stdout).items():
             found.setdefault(name, []).extend(samples)
@@ -97,8 +100,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", nargs="?", type=pathlib.Path)
     parser.add_argument("folder", nargs="?", type=pathlib.Path, help="with a folder for each network")
-    parser.add_argument("--turns", type=int, default=4, help="processes for each row")
-    parser.add_argument("--seconds", type=float, default=4, help="for each of them, roughly")
+    parser.add_argument("--turns", type=int, default=12, help="processes for each row")
+    parser.add_argument("--seconds", type=float, default=1, help="for each of them, roughly")
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     arguments = parser.parse_args()
     if arguments.check:
@@ -110,9 +113,11 @@ def main():
     document = begun("bench/threads.py", "--turns", str(arguments.turns), "--seconds", str(arguments.seconds)) | {"results": []}
     wanted = [(*chosen, 0, 0) for chosen in itertools.product(CHOSEN, BATCHES, PRECISIONS)]
     wanted += [(CHOSEN[0], 1, "strict", *beside) for beside in BESIDE]
+    quiet = Quiet()
     for net, batch, precision, count, niceness in wanted:
         def run(turns, rounds):
-            return measure(arguments.program, arguments.folder, net, precision, batch, turns, rounds)
+            return measure(arguments.program, arguments.folder, net, precision, batch, turns, rounds,
+                           None if count else quiet)
         with others(count, niceness):
             # Of one run in each way; a round makes five.
             once = sum(sum(samples) for samples in run(1, 1).values()) / 1e9

@@ -20,10 +20,10 @@ ROOT = pathlib.Path(sys.argv[1])
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(ROOT / "bench" / "rivals"), str(ROOT / "bench")]
 import cuda_report  # noqa: E402
-import forward  # noqa: E402
 import forward_report  # noqa: E402
 import kernels_report  # noqa: E402
 import layers  # noqa: E402
+import quiet  # noqa: E402
 import run  # noqa: E402
 import threads  # noqa: E402
 
@@ -161,14 +161,12 @@ def kernels_document():
                         sample("winograd2/net/a", 1, error_occurred=True)]}
 
 
-class Turns(unittest.TestCase):
-    """Of forward.py: which processors a turn runs on."""
-
+class QuietProcessors(unittest.TestCase):
     def chosen(self, looks, threads, most_wait_s=60.0):
-        quiet = forward.Quiet()
-        quiet.processors, quiet.best_ns, quiet.MOST_WAIT_S = [0, 1], 100, most_wait_s
-        with mock.patch.object(quiet, "look", side_effect=[dict(enumerate(look)) for look in looks]):
-            return quiet.wait(threads)
+        machine = quiet.Quiet()
+        machine.processors, machine.best_ns, machine.MOST_WAIT_S = [0, 1], 100, most_wait_s
+        with mock.patch.object(machine, "look", side_effect=[dict(enumerate(look)) for look in looks]):
+            return machine.wait(threads)
 
     def test_one_thread_waits_for_a_quiet_processor_and_stays_on_it(self):
         self.assertEqual(self.chosen([(200, 190), (180, 200), (200, 110)], 1), {1})
@@ -181,10 +179,10 @@ class Turns(unittest.TestCase):
 
     def test_looking_leaves_the_processors_as_they_were(self):
         before = os.sched_getaffinity(0)
-        quiet = forward.Quiet()
-        self.assertEqual(set(quiet.look()), before)
+        machine = quiet.Quiet()
+        self.assertEqual(set(machine.look()), before)
         self.assertEqual(os.sched_getaffinity(0), before)
-        self.assertLess(quiet.best_ns, 60e9)
+        self.assertLess(machine.best_ns, 60e9)
 
 
 class Names(unittest.TestCase):
