@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <iostream>
 #include <limits>
 #include <memory>
@@ -374,6 +375,44 @@ TEST(Bf16, TheNamesOfWaysAndPrecisions) {
     EXPECT_EQ(precision, parse_precision(to_string(precision)));
   }
   EXPECT_FALSE(parse_precision("int4"));
+}
+
+// Seconds that a clock would give, and how often it was asked.
+struct Clock {
+  std::vector<double> seconds;  // of each way
+  NarrowWay slow = NarrowWay::widen;
+  int slow_calls = 0;  // the first so many of `slow` take a hundred times as long
+  int calls = 0;
+  double operator()(NarrowWay way) {
+    ++calls;
+    const double usual = seconds.at(static_cast<std::size_t>(way));
+    return way == slow && slow_calls-- > 0 ? 100 * usual : usual;
+  }
+};
+constexpr bool kAllWays[] = {true, true, true};
+
+TEST(Bf16, TheWayOfAProcessIsTheFastest) {
+  using runtime::cpu::steady_fastest_way;
+  Clock usual{.seconds = {16, 8, 1}};
+  EXPECT_EQ(steady_fastest_way(kAllWays, std::ref(usual)), NarrowWay::amx);
+  EXPECT_EQ(usual.calls, 3 * 7);  // one of them to begin with, six that count
+  // Instructions that are slower than floats, as on some processors, or hardly faster.
+  EXPECT_EQ(steady_fastest_way(kAllWays, Clock{.seconds = {16, 40, 20}}), NarrowWay::widen);
+  EXPECT_EQ(steady_fastest_way(kAllWays, Clock{.seconds = {16, 15, 14}}), NarrowWay::widen);
+  EXPECT_EQ(steady_fastest_way(kAllWays, Clock{.seconds = {16, 8, 9}}), NarrowWay::dot);
+  // What is not there is not asked.
+  constexpr bool kWithoutTiles[] = {true, true, false};
+  EXPECT_EQ(steady_fastest_way(kWithoutTiles, Clock{.seconds = {16, 8}}), NarrowWay::dot);
+  constexpr bool kNone[] = {true, false, false};
+  EXPECT_EQ(steady_fastest_way(kNone, Clock{.seconds = {16}}), NarrowWay::widen);
+}
+
+TEST(Bf16, ANeighbourDoesNotChangeTheWay) {
+  using runtime::cpu::steady_fastest_way;
+  for (const int slow_calls : {6, 7, 12, 20, 24}) {
+    EXPECT_EQ(steady_fastest_way(kAllWays, Clock{{16, 8, 1}, NarrowWay::amx, slow_calls}), NarrowWay::amx)
+        << slow_calls;
+  }
 }
 
 TEST(Bf16, AWayThatTheProcessorLacksIsRefused) {

@@ -29,19 +29,12 @@ class Trial {
   static constexpr std::size_t kColumns = 4 * kStripOutputs;
   static constexpr std::size_t kDepth = kLines * kLineBytes / 2;
 
-  // The least seconds of several tries, since whatever else the machine does can only slow it down.
   template <class F>
   static double seconds_of(F&& f) {
     using Clock = std::chrono::steady_clock;
-    constexpr int kTries = 6;
-    double least = 1e9;
-    for (int attempt = 0; attempt <= kTries; ++attempt) {
-      const Clock::time_point begin = Clock::now();
-      f();
-      const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-      if (attempt > 0) least = std::min(least, seconds);  // the first one finds cold memory, and tiles not yet given
-    }
-    return least;
+    const Clock::time_point begin = Clock::now();
+    f();
+    return std::chrono::duration<double>(Clock::now() - begin).count();
   }
 
   [[nodiscard]] bool is_ready() const noexcept { return memory_.data() != nullptr; }
@@ -92,25 +85,43 @@ class Trial {
 };
 
 NarrowWay fastest_bf16_way(const Kernels& kernels) noexcept {
-  // Rows have to be converted first, and lose digits: for less than this it is not worth it.
-  constexpr double kLeastGain = 1.25;
   const Trial trial;
   if (!trial.is_ready()) return NarrowWay::widen;
-  NarrowWay best = NarrowWay::widen;
-  double least = trial.floats(kernels) / kLeastGain;
-  for (const NarrowWay way : {NarrowWay::dot, NarrowWay::amx}) {
-    if (!has_bf16_way(Isa::avx512, way)) continue;
-    const double seconds = trial.narrow(*bf16_kernels(way));
-    if (seconds >= least) continue;
-    best = way;
-    least = seconds;
-  }
-  return best;
+  const bool is_there[] = {true, has_bf16_way(Isa::avx512, NarrowWay::dot), has_bf16_way(Isa::avx512, NarrowWay::amx)};
+  return steady_fastest_way(is_there, [&](NarrowWay way) {
+    return way == NarrowWay::widen ? trial.floats(kernels) : trial.narrow(*bf16_kernels(way));
+  });
 }
 
 #endif
 
 }  // namespace
+
+NarrowWay steady_fastest_way(std::span<const bool, 3> is_there, const std::function<double(NarrowWay)>& seconds_of) {
+  // Rows have to be converted first, and lose digits: for less than this it is not worth it.
+  constexpr double kLeastGain = 1.25;
+  constexpr int kRounds = 6;
+  constexpr int kMostRounds = 4 * kRounds;
+  NarrowWay expected = NarrowWay::widen;
+  for (const NarrowWay way : kWays) {
+    if (!is_there[static_cast<std::size_t>(way)]) continue;
+    seconds_of(way);  // which finds cold memory, and tiles not yet given
+    expected = way;
+  }
+  NarrowWay best = NarrowWay::widen;
+  double least[std::size(kWays)];
+  std::fill(std::begin(least), std::end(least), std::numeric_limits<double>::infinity());
+  for (int round = 1; round <= kMostRounds; ++round) {
+    for (const NarrowWay way : kWays) {
+      const auto i = static_cast<std::size_t>(way);
+      if (is_there[i]) least[i] = std::min(least[i], seconds_of(way) * (way == NarrowWay::widen ? 1 / kLeastGain : 1));
+    }
+    if (round % kRounds != 0) continue;
+    best = kWays[std::min_element(std::begin(least), std::end(least)) - std::begin(least)];
+    if (best == expected) break;
+  }
+  return best;
+}
 
 double cost_of_staged(const NarrowProducts& products, const NarrowShape& shape) noexcept {
   if (products.kernels == nullptr) return std::numeric_limits<double>::infinity();

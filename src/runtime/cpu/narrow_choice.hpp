@@ -8,7 +8,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "base/cpu_features.hpp"
@@ -58,8 +60,15 @@ struct NarrowShape {
 // Whether processor and system have it.
 [[nodiscard]] bool has_bf16_way(Isa isa, NarrowWay way) noexcept;
 
+// The fastest of the ways that are there, in the order of NarrowWay; `widen` is always. `seconds_of` runs one once. The
+// least of several rounds counts, since whatever else the machine does can only slow a way down; and where the last one
+// that is there, which should be the fastest, is not, it gets more rounds: results differ from way to way, so that a
+// process must not take another one for a neighbour's sake.
+[[nodiscard]] NarrowWay steady_fastest_way(std::span<const bool, 3> is_there,
+                                           const std::function<double(NarrowWay)>& seconds_of);
+
 // The way that `wanted` names, where it is there. Otherwise, and without one, the fastest: measured at the first call,
-// in less than a millisecond, and then the same for the life of the process. Tiles are asked of the system here
+// in a millisecond or a few, and then the same for the life of the process. Tiles are asked of the system here
 // (ask_for_amx()), so not before somebody wants such products.
 [[nodiscard]] NarrowProducts bf16_products(const Kernels& kernels, Isa isa, std::optional<NarrowWay> wanted) noexcept;
 
