@@ -149,7 +149,8 @@ class RUSHLIGHT_API Checkpoint {
 
   /// The tensors under a path ("" lets it choose: the root when it is a state dict, else `model_state_dict`,
   /// `state_dict`, `model`, `module`, `net` ..., first that holds tensors; StateDict::path() says which).
-  /// Modules answer with what Module.state_dict() would give. ErrorCode::not_found lists the candidates.
+  /// Modules answer with what Module.state_dict() would give; an empty dict is that of a module without parameters.
+  /// ErrorCode::not_found lists the candidates.
   [[nodiscard]] Result<StateDict> state_dict(std::string_view path = "") const;
 
   struct Impl;  ///< opaque

@@ -87,6 +87,11 @@ bool holds_tensors(const Value& value) {
   return false;
 }
 
+// What Module.state_dict() gives for modules without parameters.
+bool is_empty_dict(const Value& value) {
+  return value.kind() == ValueKind::dict && value.entry_count() == 0;
+}
+
 Path extended(Path path, std::string_view key) {
   PathStep step;
   step.text = key;
@@ -181,6 +186,7 @@ Result<StateDict> Checkpoint::state_dict(std::string_view path) const {
       std::optional<Path> chosen = choose(root(), {}, 0, searched);
       if (!chosen) {
         const std::vector<Path> candidates = list_candidates(root());
+        if (candidates.empty() && is_empty_dict(root())) return collect(root());
         if (candidates.size() != 1) {
           const bool none = candidates.empty();
           return not_found(*this, none ? "STATE-DICT-NONE" : "STATE-DICT-CHOICE",
@@ -195,7 +201,7 @@ Result<StateDict> Checkpoint::state_dict(std::string_view path) const {
     }
     Result<StateDict> state = collect(value);
     if (!state) return state;
-    if (state->empty() && !path.empty()) {
+    if (state->empty() && !path.empty() && !is_empty_dict(value)) {
       return not_found(*this, "STATE-DICT-EMPTY",
                        quoted(path) + " is a " + std::string(to_string(value.kind())) + " without tensors of its own",
                        list_candidates(root()));

@@ -430,6 +430,15 @@ TEST(CheckpointStateDicts, AUsualKeyWithoutTensorsIsPassedOver) {
             "'': fc.weight");
 }
 
+TEST(CheckpointStateDicts, AnEmptyDictIsThatOfAModuleWithoutParameters) {
+  EXPECT_EQ(found_at(dict_of([](PickleBuilder&) {})), "'':");
+  const Result<Checkpoint> checkpoint =
+      open_pickle(dict_of([](PickleBuilder& p) { p.text("net").empty_dict().setitem(); }));
+  ASSERT_TRUE(checkpoint);
+  EXPECT_TRUE(checkpoint->state_dict("net").value().empty());
+  EXPECT_EQ(checkpoint->state_dict("").error().finding.code, "STATE-DICT-NONE");
+}
+
 TEST(CheckpointStateDicts, WrappersAreOpenedFourDeep) {
   const auto wrapped = [](int depth) {
     return dict_of([&](PickleBuilder& p) {
