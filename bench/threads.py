@@ -100,7 +100,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", nargs="?", type=pathlib.Path)
     parser.add_argument("folder", nargs="?", type=pathlib.Path, help="with a folder for each network")
-    parser.add_argument("--turns", type=int, default=12, help="processes for each row")
+    parser.add_argument("--turns", type=int, default=6, help="processes for each row")
     parser.add_argument("--seconds", type=float, default=1, help="for each of them, roughly")
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     arguments = parser.parse_args()
