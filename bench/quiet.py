@@ -1,5 +1,5 @@
-"""On a machine that others share, their neighbourhood halves a processor's speed for seconds. Who measures waits for better
-ones, the same for everything that is compared."""
+"""On a machine that others share, a processor may be slow for as long as its neighbours work. Who measures waits for better
+moments, the same for everything that is compared."""
 import math
 import os
 import statistics

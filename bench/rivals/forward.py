@@ -10,9 +10,9 @@ Needs a build of `cmake --workflow --preset bench`. What it lacks it installs in
 directory; a rival that cannot be had is skipped, and the reason is in the report. Each rival is a process of its own
 that stays for the whole block (a network, a batch, a number of threads) and is asked in turn, in another order every
 round; many short rounds give a noisy machine less to say than a few long ones. All others are stopped by a signal
-meanwhile, so that nobody's waiting threads take the processor. A turn waits for a processor that is as fast as it was
-before (Quiet), whoever's turn it is, for a neighbour on a borrowed machine halves a processor's speed for seconds; with
-one thread it stays there. Before it is timed its output is compared with PyTorch's, in float32 and in double.
+meanwhile, so that nobody's waiting threads take the processor. A turn waits up to a second for a processor that is as
+fast as any was before (Quiet), whoever's turn it is, since neighbours on a shared machine slow processors for a while;
+with one thread it stays there. Before it is timed its output is compared with PyTorch's, in float32 and in double.
 
 Writes bench/results/YYYY-MM-DD-rivals-forward.json with every sample; forward_report.py makes the tables and the chart.
 With no rivals but those in bfloat16 it is rivals-bf16, and the report takes its tables of bfloat16 from there.

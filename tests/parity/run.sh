@@ -3,6 +3,7 @@
 #   tests/parity/run.sh COUNT [PYTHON]
 # Builds the program first; writes tests/evidence/<date>-parity-torch-<version>.json. With SCRIPT=rewrite.py in the
 # environment the objects are written again and read by torch; the evidence is then <date>-rewrite-torch-<version>.json.
+# SCRIPT=random_networks.py compares so many networks instead, <date>-random_networks-torch-<version>.json.
 # PYTHON (default: /usr/bin/python3) must import torch. FIRST_SEED in the environment goes on where an earlier run
 # ended; RUSHLIGHT names another program than build/dev/rushlight, and nothing is built.
 # Exits with 1 when anything differed; the files that differ stay in build/parity/torch-<version>.
