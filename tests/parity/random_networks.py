@@ -4,12 +4,11 @@
     random_networks.py PROGRAM [--count N] [--seed N] [--folder DIR] [--json FILE]
 
 The networks are those of random_layers.py: pictures, lines, volumes and sequences, with the strides, paddings and sizes at
-which Rushlight goes one way or another. A network's spec, weights and input are
-written, the program runs them, and the output is compared with PyTorch's in double. The error, by the greatest value, may be
-in `strict` four times PyTorch's own in float32, or 2e-5; in `fast` sixteen times, or 1e-4; in `bf16` four times what comes of
-weights and operands rounded to bfloat16, computed in double, or 2e-2. Where that says that roundings grow in a network, the
-share of it that float32 has with its digits is allowed too. The bits must be the same with any number of threads. What differs
-stays in DIR. Exits with 1 when anything did.
+which Rushlight goes one way or another. A network's spec, weights and input are written, the program runs them, and the
+output is compared with PyTorch's in double. The error, by the greatest value, may be in `strict` four times PyTorch's own in
+float32, or 2e-5; in `fast` sixteen times, or 1e-4; in `bf16` four times what comes of weights and operands rounded to bfloat16,
+computed in double, or 2e-2. Where that says that roundings grow in a network, the share of it that float32 has with its digits
+is allowed too. The bits must be the same with any number of threads. What differs stays in DIR. Exits with 1 when anything did.
 """
 import argparse
 import json
@@ -31,40 +30,28 @@ LIMITS = {"strict": (4, 2e-5, 2.0 ** -12), "fast": (16, 1e-4, 2.0 ** -10), "bf16
 NARROW_PRODUCTS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 
-def narrow_modules(net):
-    return [(name, module) for name, module in net.modules.items() if isinstance(module, NARROW_PRODUCTS)]
-
-
 def rounded(values):
     return values.float().bfloat16().double()
 
 
-def with_rounded_products(net):
-    """What a network in double gives when its products are of bfloat16."""
-    undo = [hook_inputs(module, rounded(module.weight), rounded) for _, module in narrow_modules(net)]
-    return outcome(net, undo)
+def round_products(net):
+    """Makes of a network in double one whose products are of bfloat16: those that have it in Rushlight."""
+    for module in net.modules.values():
+        if isinstance(module, NARROW_PRODUCTS):
+            module.weight.copy_(rounded(module.weight))
+            module.register_forward_pre_hook(lambda _, inputs: (rounded(inputs[0]),))
 
 
-def hook_inputs(module, weight, change):
-    before = module.weight.clone()
-    module.weight.copy_(weight)
-    hook = module.register_forward_pre_hook(lambda _, inputs: (change(inputs[0]),))
-    return module, before, hook
-
-
-def outcome(net, undo):
-    y = net.forward(net.input.double()).numpy()
-    for module, before, hook in undo:
-        module.weight.copy_(before)
-        hook.remove()
-    return y
-
-
-def run(program, folder, *words, isa=""):
+def run(program, folder, precision, threads, isa):
     environment = {**os.environ, **({"RUSHLIGHT_ISA": isa} if isa else {})}
-    done = subprocess.run([program, words[0], folder / "spec.json", "--weights", folder / "weights.pt", "--input",
-                           folder / "input.npy", "-q", *words[1:]], capture_output=True, text=True, check=False, env=environment)
-    return f"{words[0]} ended with {done.returncode}: {done.stderr.strip()[-300:]}" if done.returncode else None
+    output = folder / "output.npy"
+    output.unlink(missing_ok=True)
+    done = subprocess.run([program, "run", folder / "spec.json", "--weights", folder / "weights.pt", "--input",
+                           folder / "input.npy", "--output", output, "--precision", precision, "--threads", str(threads), "-q"],
+                          capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        return f"ended with {done.returncode}: {done.stderr.strip()[-300:]}"
+    return np.load(output)
 
 
 def compare(program, folder, seed):
@@ -77,7 +64,8 @@ def compare(program, folder, seed):
         np.save(folder / "input.npy", net.input.numpy())
         net.modules.double()
         exact = net.forward(net.input.double()).numpy()
-        narrow = with_rounded_products(net)
+        round_products(net)
+        narrow = net.forward(net.input.double()).numpy()
     np.save(folder / "exact.npy", exact)
     largest = max(float(np.abs(exact).max()), 1e-30)
 
@@ -88,18 +76,14 @@ def compare(program, folder, seed):
     wrong, errors = [], {}
     for precision, (times, least, share) in LIMITS.items():
         most = max(times * own[precision], least, share * own["bf16"])
-        output = folder / "output.npy"
         for isa in ISAS:
             first = None
             for threads in (1, 2, 3):
                 where = f"{net.family}, {precision}, {isa or 'best'}, {threads} threads"
-                output.unlink(missing_ok=True)
-                failed = run(program, folder, "run", "--output", output, "--precision", precision, "--threads", str(threads),
-                             isa=isa)
-                if failed:
-                    wrong.append(f"{where}: {failed}")
+                y = run(program, folder, precision, threads, isa)
+                if isinstance(y, str):
+                    wrong.append(f"{where}: {y}")
                     break
-                y = np.load(output)
                 if first is not None:
                     if y.tobytes() != first.tobytes():
                         wrong.append(f"{where}: other bits than with one")
