@@ -8,7 +8,9 @@ which Rushlight goes one way or another. A network's spec, weights and input are
 output is compared with PyTorch's in double. The error, by the greatest value, may be in `strict` four times PyTorch's own in
 float32, or 2e-5; in `fast` sixteen times, or 1e-4; in `bf16` four times what comes of weights and operands rounded to bfloat16,
 computed in double, or 2e-2. Where that says that roundings grow in a network, the share of it that float32 has with its digits
-is allowed too. The bits must be the same with any number of threads. What differs stays in DIR. Exits with 1 when anything did.
+is allowed too. `int8` is compared with the codes of its own ranges (M-24 of format-spec/models.md), computed in double: half
+of what these codes cost may differ, since a sum at the border between two codes may fall on either side, or 1e-2. The bits
+must be the same with any number of threads. What differs stays in DIR. Exits with 1 when anything did.
 """
 import argparse
 import json
@@ -26,32 +28,65 @@ from random_layers import random_network
 
 ISAS = ("", "avx2", "baseline")
 # Times PyTorch's error; at least; and the share of the error with bfloat16, whose roundings are 2^16 times as large.
-LIMITS = {"strict": (4, 2e-5, 2.0 ** -12), "fast": (16, 1e-4, 2.0 ** -10), "bf16": (4, 2e-2, 0)}
+LIMITS = {"strict": (4, 2e-5, 2.0 ** -12), "fast": (16, 1e-4, 2.0 ** -10), "bf16": (4, 2e-2, 0), "int8": (0.5, 1e-2, 0)}
 NARROW_PRODUCTS = (nn.Conv1d, nn.Conv2d, nn.Linear)
+
+
+def narrow_modules(net):
+    return [(name, module) for name, module in net.modules.items() if isinstance(module, NARROW_PRODUCTS)]
 
 
 def rounded(values):
     return values.float().bfloat16().double()
 
 
-def round_products(net):
-    """Makes of a network in double one whose products are of bfloat16: those that have it in Rushlight."""
-    for module in net.modules.values():
-        if isinstance(module, NARROW_PRODUCTS):
-            module.weight.copy_(rounded(module.weight))
-            module.register_forward_pre_hook(lambda _, inputs: (rounded(inputs[0]),))
+def with_rounded_products(net):
+    """What a network in double gives when its products are of bfloat16."""
+    undo = [hook_inputs(module, rounded(module.weight), rounded) for _, module in narrow_modules(net)]
+    return outcome(net, undo)
 
 
-def run(program, folder, precision, threads, isa):
+def with_coded_products(net, ranges):
+    """What it gives when they are of 8-bit codes: format-spec/models.md, M-24."""
+
+    def coded(scale, zero_point):
+        return lambda x: (torch.clamp(torch.round(x / scale) + zero_point, 0, 255) - zero_point) * scale
+
+    undo = []
+    for name, module in narrow_modules(net):
+        if getattr(module, "groups", 1) > 1 and module.weight.shape[1] % 4:
+            continue  # stays in float32
+        low, high = (ranges[name][end] for end in ("low", "high")) if name in ranges else (0, 0)
+        if low == high:
+            continue  # nothing needs its output, or it reads nothing but zeros
+        scale = (high - low) / 255
+        steps = module.weight.flatten(1).abs().amax(1).clamp_min(1e-30) / 127
+        steps = steps.reshape(-1, *[1] * (module.weight.dim() - 1))
+        undo.append(hook_inputs(module, torch.round(module.weight / steps) * steps,
+                                coded(scale, round(-low / scale))))
+    return outcome(net, undo)
+
+
+def hook_inputs(module, weight, change):
+    before = module.weight.clone()
+    module.weight.copy_(weight)
+    hook = module.register_forward_pre_hook(lambda _, inputs: (change(inputs[0]),))
+    return module, before, hook
+
+
+def outcome(net, undo):
+    y = net.forward(net.input.double()).numpy()
+    for module, before, hook in undo:
+        module.weight.copy_(before)
+        hook.remove()
+    return y
+
+
+def run(program, folder, *words, isa=""):
     environment = {**os.environ, **({"RUSHLIGHT_ISA": isa} if isa else {})}
-    output = folder / "output.npy"
-    output.unlink(missing_ok=True)
-    done = subprocess.run([program, "run", folder / "spec.json", "--weights", folder / "weights.pt", "--input",
-                           folder / "input.npy", "--output", output, "--precision", precision, "--threads", str(threads), "-q"],
-                          capture_output=True, text=True, check=False, env=environment)
-    if done.returncode != 0:
-        return f"ended with {done.returncode}: {done.stderr.strip()[-300:]}"
-    return np.load(output)
+    done = subprocess.run([program, words[0], folder / "spec.json", "--weights", folder / "weights.pt", "--input",
+                           folder / "input.npy", "-q", *words[1:]], capture_output=True, text=True, check=False, env=environment)
+    return f"{words[0]} ended with {done.returncode}: {done.stderr.strip()[-300:]}" if done.returncode else None
 
 
 def compare(program, folder, seed):
@@ -62,28 +97,37 @@ def compare(program, folder, seed):
         torch.save({name: value.clone() for name, value in net.modules.state_dict().items()}, folder / "weights.pt")
         (folder / "spec.json").write_text(json.dumps({"schema": 1, "input": list(net.input.shape[1:]), "layers": net.words}))
         np.save(folder / "input.npy", net.input.numpy())
+        ranges = folder / "ranges.json"
+        failed = run(program, folder, "calibrate", "-o", ranges, "--force", "--range", ("least_error", "min_max")[seed % 2])
+        if failed:
+            return [failed], {}
         net.modules.double()
         exact = net.forward(net.input.double()).numpy()
-        round_products(net)
-        narrow = net.forward(net.input.double()).numpy()
+        narrow = with_rounded_products(net)
+        coded = with_coded_products(net, json.loads(ranges.read_text())["layers"])
     np.save(folder / "exact.npy", exact)
+    np.save(folder / "coded.npy", coded)
     largest = max(float(np.abs(exact).max()), 1e-30)
 
-    def error(y):
-        return float(np.abs(y - exact).max()) / largest
+    def error(y, right=exact):
+        return float(np.abs(y - right).max()) / largest
 
-    own = {"strict": error(found), "fast": error(found), "bf16": error(narrow)}
+    own = {"strict": error(found), "fast": error(found), "bf16": error(narrow), "int8": error(coded)}
     wrong, errors = [], {}
     for precision, (times, least, share) in LIMITS.items():
         most = max(times * own[precision], least, share * own["bf16"])
+        output = folder / "output.npy"
         for isa in ISAS:
             first = None
             for threads in (1, 2, 3):
                 where = f"{net.family}, {precision}, {isa or 'best'}, {threads} threads"
-                y = run(program, folder, precision, threads, isa)
-                if isinstance(y, str):
-                    wrong.append(f"{where}: {y}")
+                output.unlink(missing_ok=True)
+                failed = run(program, folder, "run", "--output", output, "--precision", precision, "--threads", str(threads),
+                             *(("--calibration", ranges) if precision == "int8" else ()), isa=isa)
+                if failed:
+                    wrong.append(f"{where}: {failed}")
                     break
+                y = np.load(output)
                 if first is not None:
                     if y.tobytes() != first.tobytes():
                         wrong.append(f"{where}: other bits than with one")
@@ -92,7 +136,7 @@ def compare(program, folder, seed):
                 if y.shape != exact.shape:
                     wrong.append(f"{where}: shape {y.shape}, not {exact.shape}")
                     break
-                found_error = error(y)
+                found_error = error(y, coded if precision == "int8" else exact)
                 errors[precision] = max(errors.get(precision, 0), found_error)
                 if not found_error <= most:
                     wrong.append(f"{where}: error {found_error:.1e}, PyTorch's {own[precision]:.1e}")

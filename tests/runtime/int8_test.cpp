@@ -451,6 +451,36 @@ TEST(Int8Conv, WhatHasNoCodesIsComputedInFloats) {
   }
 }
 
+// Pixels of channels that fill no units, and a row that is no whole number of lines either.
+TEST(Int8Linear, GivesTheSameBitsAsTheDefinitionBehindFlatten) {
+  for (const Shape& shape : {Shape{5, 7, 2, 3}, {2, 3, 9, 11}, {70, 13, 4, 4}, {1, 33, 2, 2}, {3, 64, 3, 3}}) {
+    const std::int64_t depth = shape[1] * shape[2] * shape[3];
+    SCOPED_TRACE(depth);
+    // A window of one pixel changes no value; it reads pixels whose channels are neighbours.
+    const Sequential layers{MaxPool2d{.kernel_size = 1}, Flatten{}, Linear{depth, 35}};
+    const Model model = made_up_model(layers.graph({shape[1], shape[2], shape[3]}).value());
+    const Tensor input = made_up("input", shape);
+    const Calibration calibration = ranges(model, -0.5F, 0.25F);
+    const ByDefinition definition(-0.5F, 0.25F);
+    const std::vector<float> x = floats_of(input);
+    const std::vector<float> w = floats_of(*model.state_dict().find("2.weight"));
+    const std::vector<float> bias = floats_of(*model.state_dict().find("2.bias"));
+    const auto row = static_cast<std::size_t>(depth);
+    std::vector<float> expected;
+    for (std::size_t n = 0; n < x.size() / row; ++n) {
+      for (std::size_t o = 0; o < bias.size(); ++o) {
+        expected.push_back(
+            definition.output(std::span(w).subspan(o * row, row), std::span(x).subspan(n * row, row), bias[o]));
+      }
+    }
+    for (const auto& backend : int8_backends()) {
+      SCOPED_TRACE(backend->name());
+      const auto found = run_on(*backend, model, std::span(&input, 1), nullptr, Precision::int8, &calibration);
+      ASSERT_EQ(expected, found[0]);
+    }
+  }
+}
+
 Graph small_net() {
   return Sequential{conv(3, 32, 3),
                     ReLU{},

@@ -216,12 +216,16 @@ class Int8Op final : public Op {
     const std::size_t last_width = last_kernel_.width == kernel_.width ? 0 : last_kernel_.width;
     const Packing of_vectors = kernels.codes_per_unit == 4 ? Packing::int8_bytes : Packing::int8_words;
     const Constant& constant = context.plan.constants[step.weights];
+    // Codes of pixels begin with a unit each. A Linear's row is one, whatever was flattened into it.
+    const bool is_row = std::is_same_v<Step, LinearStep>;
+    const std::size_t tap_units = parts_of(weight_.channels, kernels.codes_per_unit);
     const PackedForm form = picture_ ? picture_->form_of_weights(constant, Packing::int8_strips)
                                      : PackedForm{.constant = constant,
                                                   .packing = tiles_ == nullptr ? of_vectors : Packing::int8_strips,
                                                   .width = kernel_.width,
                                                   .groups = groups,
-                                                  .last_width = last_width};
+                                                  .last_width = last_width,
+                                                  .tap_operands = is_row ? 0 : tap_units * kernels.codes_per_unit};
     RUSHLIGHT_TRY_ASSIGN(packed_, context.weights.get(form, context.network));
     if (!packed_->is_usual) return false;
     RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector, kernel_.width, groups));

@@ -40,9 +40,9 @@ class Packer {
         const float rounded = is_zero ? 0.0F : std::nearbyint(values_[c * weight_.pixels + p] * inverse);
         const auto code = static_cast<Code>(std::clamp(rounded, -kMostCode, kMostCode));
         sum += code;
-        const std::size_t unit = sizes_.first_unit(p) + c / kPerUnit;
-        std::memcpy(reinterpret_cast<std::byte*>(panel + unit * width + column) + c % kPerUnit * sizeof code, &code,
-                    sizeof code);
+        const std::size_t at = sizes_.first_code(p) + c;
+        std::memcpy(reinterpret_cast<std::byte*>(panel + at / kPerUnit * width + column) + at % kPerUnit * sizeof code,
+                    &code, sizeof code);
       }
     }
     return is_usual;
@@ -83,12 +83,11 @@ bool pack_all(const WeightSource& weight, const PackedForm& form, const Int8Form
 
 Int8Form::Int8Form(const PackedForm& form, std::size_t outputs, std::size_t channels, std::size_t pixels) noexcept
     : codes_per_unit(form.packing == Packing::int8_words ? 2 : 4),
-      tap_units(form.tap_operands == 0 ? (channels + codes_per_unit - 1) / codes_per_unit
-                                       : form.tap_operands / codes_per_unit),
-      run_taps(form.run_taps == 0 ? std::max<std::size_t>(1, pixels) : form.run_taps),
-      run_units(run_taps * tap_units) {
-  if (form.packing == Packing::int8_strips) run_units = (run_units + kLineWords - 1) / kLineWords * kLineWords;
-  units = pixels / run_taps * run_units;
+      tap_codes(form.tap_operands == 0 ? channels : form.tap_operands),
+      run_taps(form.run_taps == 0 ? std::max<std::size_t>(1, pixels) : form.run_taps) {
+  const std::size_t whole = form.packing == Packing::int8_strips ? kLineWords * codes_per_unit : codes_per_unit;
+  run_codes = (run_taps * tap_codes + whole - 1) / whole * whole;
+  units = pixels / run_taps * (run_codes / codes_per_unit);
   const std::size_t panels = panels_for(outputs / form.groups, form.width);
   const std::size_t last_width = form.last_width == 0 ? form.width : form.last_width;
   columns = panels == 0 ? 0 : form.groups * ((panels - 1) * form.width + last_width);

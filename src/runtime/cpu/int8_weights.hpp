@@ -20,18 +20,18 @@ namespace rushlight::runtime::cpu {
 
 struct Int8Form {
   std::size_t codes_per_unit = 4;
-  std::size_t tap_units = 0;  // of one output and tap, room included
+  std::size_t tap_codes = 0;  // of one output and tap, room included
   std::size_t run_taps = 0;   // taps of a run
-  std::size_t run_units = 0;  // up to the next run
+  std::size_t run_codes = 0;  // up to the next run: whole units
   std::size_t units = 0;      // of one output
   std::size_t columns = 0;    // of all groups, padded
 
   // `channels` of one group and tap.
   Int8Form(const PackedForm& form, std::size_t outputs, std::size_t channels, std::size_t pixels) noexcept;
 
-  // Where the codes of a tap begin.
-  [[nodiscard]] std::size_t first_unit(std::size_t tap) const noexcept {
-    return tap / run_taps * run_units + tap % run_taps * tap_units;
+  // Where the codes of a tap begin, among those of one output.
+  [[nodiscard]] std::size_t first_code(std::size_t tap) const noexcept {
+    return tap / run_taps * run_codes + tap % run_taps * tap_codes;
   }
 };
 

@@ -41,7 +41,7 @@ struct PackedForm {
   std::size_t width = 0;       // of panels
   std::size_t groups = 1;      // of panels, and of vectors that go with them: each group is padded on its own
   std::size_t last_width = 0;  // of the last panel, if it is another one: of one group alone
-  // Of strips: taps in a run, and operands that each has room for. 0: all taps in one run, nothing between them.
+  // Of strips and 8-bit codes: taps in a run, and operands that each has room for. 0: all taps in one run, nothing between them.
   std::size_t run_taps = 0;
   std::size_t tap_operands = 0;
 
