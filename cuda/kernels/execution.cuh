@@ -249,14 +249,16 @@ class DeviceBlock {
   }
   __device__ void wait_bytes(const std::uint64_t* barrier, std::uint32_t phase, Patience patience) {
     const std::uint32_t address = shared_address(barrier);
-    if (is_open(address, phase)) return;
-    const long long begin = clock64();
-    const long long most = patience == Patience::gives_up ? 1LL << 26 : 1LL << 35;  // 0.04 and 20 seconds at 1.7 GHz
-    while (!is_open(address, phase)) {
-      if (clock64() - begin < most) continue;
-      if (patience == Patience::gives_up) return;
-      __trap();
+    if (!is_open(address, phase)) {
+      const long long begin = clock64();
+      const long long most = patience == Patience::gives_up ? 1LL << 30 : 1LL << 35;  // 0.6 and 20 seconds at 1.7 GHz
+      while (!is_open(address, phase)) {
+        if (clock64() - begin < most) continue;
+        if (patience == Patience::gives_up) break;
+        __trap();
+      }
     }
+    __syncwarp();  // all of a warp begin the instructions that follow
   }
   __device__ static std::uint32_t shared_address(const void* pointer) {
     return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));

@@ -48,17 +48,21 @@ RUSHLIGHT_HOST_DEVICE inline std::uint32_t pack_fp16(float low, float high) {
   return f32_to_f16(low) | static_cast<std::uint32_t>(f32_to_f16(high)) << 16;
 #endif
 }
-// The bits of a float with 10 bits of mantissa: to nearest, ties away from zero. There is no other rounding to TF32.
-RUSHLIGHT_HOST_DEVICE inline std::uint32_t round_tf32(float value) {
+// The bits of a float with 10 bits of mantissa: to nearest, ties away from zero. There is no other rounding to TF32. A NaN
+// that is one by the bits that are dropped alone becomes infinity,
+RUSHLIGHT_HOST_DEVICE inline std::uint32_t convert_tf32(float value) {
+  std::uint32_t bits = 0;
 #if defined(__CUDA_ARCH__)
-  std::uint32_t bits;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(value));
   return bits;
 #else
-  std::uint32_t bits = 0;
   std::memcpy(&bits, &value, sizeof(bits));
-  return std::isnan(value) ? 0x7FFFFFFFU : (bits + 0x1000U) & 0xFFFFE000U;
+  return (std::isfinite(value) ? bits + 0x1000U : bits) & 0xFFFFE000U;
 #endif
+}
+// or stays one.
+RUSHLIGHT_HOST_DEVICE inline std::uint32_t round_tf32(float value) {
+  return value != value ? 0x7FFFFFFFU : convert_tf32(value);
 }
 
 RUSHLIGHT_HOST_DEVICE inline float float_of(std::uint32_t bits) {
@@ -92,15 +96,15 @@ RUSHLIGHT_HOST_DEVICE float high_number(std::uint32_t pair) {
 
 // A float as the sum of two TF32 numbers: all but the last of its 24 bits, below 2^-114 all but what is less than half
 // of 2^-136. One part at least of what is not finite, and of what rounds to infinity (beyond 3.4012e38), is not finite
-// either: no product with it is.
+// either: no product with it is. A part of a NaN is NaN: what is left of it by the infinity that it may be converted to.
 struct SplitFloat {
   std::uint32_t big = 0;
   std::uint32_t small = 0;
 };
 RUSHLIGHT_HOST_DEVICE inline SplitFloat split_tf32(float value) {
   SplitFloat split;
-  split.big = round_tf32(value);
-  split.small = round_tf32(value - float_of(split.big));
+  split.big = convert_tf32(value);
+  split.small = convert_tf32(value - float_of(split.big));
   return split;
 }
 

@@ -47,7 +47,7 @@ RUSHLIGHT_HOST_DEVICE constexpr std::uint64_t matrix_descriptor(std::uint32_t ad
   static_assert(RowBytes == 64 || RowBytes == 128);
   constexpr std::uint64_t kSwizzle = RowBytes == 128 ? 1 : 2;
   constexpr std::uint64_t kEightColumns = RowBytes * 8 / 16;
-  return kSwizzle << 62 | kEightColumns << 32 | std::uint64_t{address} / 16;
+  return kSwizzle << 62 | kEightColumns << 32 | std::uint64_t{address & 0x3FFFFU} / 16;
 }
 // That of a place so many bytes further on.
 RUSHLIGHT_HOST_DEVICE constexpr std::uint64_t moved_descriptor(std::uint64_t descriptor, int bytes) {

@@ -240,7 +240,10 @@ TEST(MmaOperands, Tf32IsTheNearestWithTiesAwayFromZero) {
   EXPECT_TRUE(std::signbit(rounded(-0.0F)));
   for (const std::uint32_t nan : {0x7FC00000U, 0x7F800001U, 0x7FFFFFFFU, 0xFFFFFFFFU}) {
     EXPECT_TRUE(std::isnan(rounded(float_of(nan))));
+    const SplitFloat split = split_tf32(float_of(nan));
+    EXPECT_TRUE(std::isnan(float_of(split.big)) || std::isnan(float_of(split.small)));
   }
+  EXPECT_EQ(convert_tf32(float_of(0x7F800001U)), 0x7F800000U) << "as the instruction does";
 }
 
 TEST(MmaOperands, PairsHaveTheFirstInTheLowerHalf) {
