@@ -71,6 +71,12 @@ function(rushlight_layer name)
   endif()
 endfunction()
 
+# rushlight_apart(file...): compiled each by itself where CMAKE_UNITY_BUILD joins the rest, since names of theirs are those
+# of a neighbour's.
+function(rushlight_apart)
+  set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
+
 # The two libraries users link: rushlight::rushlight (read, check) and rushlight::runtime (run).
 function(rushlight_make_library target export_name layers)
   set(objects "")

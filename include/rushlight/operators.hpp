@@ -106,9 +106,9 @@ inline constexpr OperatorKind kOperatorKind = OperatorKind::nothing;
   inline constexpr OperatorKind kOperatorKind<Type> = OperatorKind::Type;
 #include "rushlight/operators.def"
 
+// As numbers: an operator of comparison that takes an Operator would ask this very question to tell whether it fits.
 template <class Op>
-concept OperatorStruct = kOperatorKind<Op>
-!= OperatorKind::nothing;
+concept OperatorStruct = static_cast<int>(kOperatorKind<Op>) != static_cast<int>(OperatorKind::nothing);
 
 /// Any operator of the table. Immutable; copies share.
 class RUSHLIGHT_API Operator {

@@ -1,15 +1,9 @@
 #include "base/fail.hpp"
 
+#include "base/hex_digits.hpp"
 #include "base/quote.hpp"
 
 namespace rushlight {
-namespace {
-
-constexpr std::string_view kHexDigits = "0123456789abcdef";
-// Longer than any path the operating system takes: a path is never cut.
-constexpr std::size_t kPathBytes = 4096;
-
-}  // namespace
 
 std::string hex(std::uint64_t value) {
   std::string digits;

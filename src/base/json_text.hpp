@@ -4,11 +4,12 @@
 #include <string>
 #include <string_view>
 
+#include "base/hex_digits.hpp"
+
 namespace rushlight {
 
 // In quotes, with the escapes that RFC 8259 demands and no others.
 inline void append_json_text(std::string& out, std::string_view text) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
   out += '"';
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -17,8 +18,8 @@ inline void append_json_text(std::string& out, std::string_view text) {
       out += c;
     } else if (byte < 0x20) {
       out += "\\u00";
-      out += kDigits[byte >> 4];
-      out += kDigits[byte & 15];
+      out += kHexDigits[byte >> 4];
+      out += kHexDigits[byte & 15];
     } else {
       out += c;
     }

@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/hex_digits.hpp"
+
 namespace rushlight {
 namespace {
-
-constexpr std::string_view kHexDigits = "0123456789abcdef";
 
 enum class SequenceKind : std::uint8_t { scalar, surrogate, invalid };
 

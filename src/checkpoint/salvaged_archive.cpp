@@ -30,7 +30,6 @@ using State = zip::FoundRecord::State;
 
 constexpr std::string_view kPickle = "data.pkl";
 constexpr std::array<std::string_view, 2> kFolders = {"data/", "tensors/"};  // the second before torch 1.5
-constexpr std::size_t kPathBytes = 4096;
 // Damaged places that the walk is led past; behind more of them nothing is looked for.
 constexpr int kMostGaps = 64;
 

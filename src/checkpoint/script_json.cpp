@@ -34,9 +34,9 @@ struct DTypeWord {
   std::string_view word;
   DType dtype;
 };
-constexpr DTypeWord kDTypes[] = {{"FLOAT", DType::f32}, {"INT32", DType::i32},   {"BOOL", DType::boolean},
-                                 {"UINT8", DType::u8},  {"INT8", DType::i8},     {"INT16", DType::i16},
-                                 {"INT64", DType::i64}, {"FLOAT16", DType::f16}, {"DOUBLE", DType::f64}};
+constexpr DTypeWord kDTypeWords[] = {{"FLOAT", DType::f32}, {"INT32", DType::i32},   {"BOOL", DType::boolean},
+                                     {"UINT8", DType::u8},  {"INT8", DType::i8},     {"INT16", DType::i16},
+                                     {"INT64", DType::i64}, {"FLOAT16", DType::f16}, {"DOUBLE", DType::f64}};
 
 // The table of tensors. attributes.pkl names them by number.
 class TensorList final : public StorageProvider {
@@ -95,10 +95,10 @@ class TensorList final : public StorageProvider {
   Result<Tensor> parse(JsonElement element, const std::string& where) {
     RUSHLIGHT_TRY_ASSIGN(const JsonObject object, json_.object(element, where));
     RUSHLIGHT_TRY_ASSIGN(const std::string_view word, json_.text(object, where, "dataType"));
-    const auto row = std::find_if(std::begin(kDTypes), std::end(kDTypes),
+    const auto row = std::find_if(std::begin(kDTypeWords), std::end(kDTypeWords),
                                   [&](const DTypeWord& known) { return known.word == word; });
     const bool quantized = object.find("isQuantized") && *json_.boolean(object, where, "isQuantized");
-    if (row == std::end(kDTypes) || quantized) {
+    if (row == std::end(kDTypeWords) || quantized) {
       return json_.error(
           Category::unsup, "SCRIPT-JSON-DTYPE",
           where + ": data type " + rushlight::quoted(word) + (quantized ? ", quantised," : "") + " is not read here");

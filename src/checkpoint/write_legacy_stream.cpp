@@ -22,7 +22,7 @@ using pickle::ObjectKind;
 
 constexpr std::string_view kMagic = "\x6C\xFC\x9C\x46\xF9\x20\x6A\xA8\x50\x19";  // 0x1950A86A20F9469CFC6C
 constexpr std::int64_t kProtocolVersion = 1001;
-constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
+constexpr std::size_t kStreamChunkBytes = std::size_t{4} << 20;
 
 template <class Make>
 Result<std::vector<std::byte>> small_pickle(int protocol, const Make& make) {
@@ -102,8 +102,8 @@ Status write_legacy_stream(const UnbuiltValue& value, int protocol, Sink& sink, 
                      {.category = Category::io, .code = "CANCELLED", .message = "saving was cancelled"});
   };
   const auto write_chunks = [&](ByteSpan piece) -> Status {
-    for (std::size_t at = 0; at < piece.size(); at += kChunkBytes) {
-      const ByteSpan chunk = piece.subspan(at, std::min(kChunkBytes, piece.size() - at));
+    for (std::size_t at = 0; at < piece.size(); at += kStreamChunkBytes) {
+      const ByteSpan chunk = piece.subspan(at, std::min(kStreamChunkBytes, piece.size() - at));
       RUSHLIGHT_TRY(sink.write(chunk));
       done += chunk.size();
       RUSHLIGHT_TRY(report());

@@ -15,7 +15,6 @@ namespace {
 
 // Of the small text records: torch writes at most 40 bytes.
 constexpr std::uint64_t kTextRecordBytes = 64;
-constexpr std::size_t kPathBytes = 4096;
 // The archive versions that exist (caffe2/serialize/versions.h: kMinSupported and kMaxSupportedFileFormatVersion).
 constexpr std::uint64_t kFirstVersion = 1;
 constexpr std::uint64_t kLastVersion = 10;

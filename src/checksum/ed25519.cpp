@@ -13,6 +13,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
+#include "base/hex_digits.hpp"
 #include "checksum/openssl_failure.hpp"
 #endif
 
@@ -48,12 +49,11 @@ bool has_small_order(const Ed25519PublicKey& key) noexcept {
       "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
       "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
   };
-  constexpr std::string_view kDigits = "0123456789abcdef";
   std::array<char, 64> text{};
   for (std::size_t i = 0; i < key.size(); ++i) {
     const unsigned byte = std::to_integer<unsigned>(key[i]) & (i == 31 ? 0x7Fu : 0xFFu);
-    text[2 * i] = kDigits[byte >> 4];
-    text[2 * i + 1] = kDigits[byte & 15u];
+    text[2 * i] = kHexDigits[byte >> 4];
+    text[2 * i + 1] = kHexDigits[byte & 15u];
   }
   return std::find(kSmall.begin(), kSmall.end(), std::string_view(text.data(), text.size())) != kSmall.end();
 }

@@ -8,6 +8,8 @@
 
 #include <cstring>
 
+#include "base/hex_digits.hpp"
+
 namespace rushlight::checksum {
 namespace {
 
@@ -72,12 +74,11 @@ const char* xxh3_implementation() noexcept {
 }
 
 std::string to_hex(ByteSpan bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
   std::string text;
   text.reserve(2 * bytes.size());
   for (const std::byte byte : bytes) {
-    text += kDigits[std::to_integer<std::size_t>(byte >> 4)];
-    text += kDigits[std::to_integer<std::size_t>(byte & std::byte{15})];
+    text += kHexDigits[std::to_integer<std::size_t>(byte >> 4)];
+    text += kHexDigits[std::to_integer<std::size_t>(byte & std::byte{15})];
   }
   return text;
 }

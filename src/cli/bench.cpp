@@ -21,7 +21,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct BenchArguments {
   ModelInput model;
   std::string input;
   std::vector<std::int64_t> batches;
@@ -108,7 +108,7 @@ Result<Shape> parse_shape(const std::string& input) {
 }
 
 // What is measured: made-up inputs of these shapes, or an array, read as `run` reads it; `notes`: what was done to it.
-Status set_input(const Context& context, const Options& options, const Model& model, BenchmarkOptions& how,
+Status set_input(const Context& context, const BenchArguments& options, const Model& model, BenchmarkOptions& how,
                  std::vector<std::string>& notes) {
   if (!options.input.empty() && is_shape(options.input)) {
     Result<Shape> parsed = parse_shape(options.input);
@@ -144,7 +144,7 @@ Status set_input(const Context& context, const Options& options, const Model& mo
 }
 
 // The model is opened for each row, so that each packs its weights.
-Result<Row> measure(Context& context, const Options& options, const std::string& precision, std::int64_t threads,
+Result<Row> measure(Context& context, const BenchArguments& options, const std::string& precision, std::int64_t threads,
                     std::int64_t batch, TuningFile& tuning) {
   const auto begin = std::chrono::steady_clock::now();
   Result<Model> model = options.model.load(context);
@@ -212,7 +212,7 @@ void write_step(JsonWriter& json, const Row& row, const BenchmarkStep& step) {
   json.end_object();
 }
 
-void write_row(JsonWriter& json, const Options& options, const Row& row) {
+void write_row(JsonWriter& json, const BenchArguments& options, const Row& row) {
   const Benchmark& report = row.benchmark;
   json.begin_object().field("batch", report.items).field("threads", row.threads);
   json.field("precision", std::string_view(row.precision))
@@ -347,7 +347,7 @@ std::string launching_text(const std::vector<Row>& rows) {
   return text;
 }
 
-std::string text_of(const Context& context, const Options& options, const std::vector<Row>& rows) {
+std::string text_of(const Context& context, const BenchArguments& options, const std::vector<Row>& rows) {
   const Benchmark& first = rows.front().benchmark;
   std::string out = rows_text(context, rows);
   if (options.layers) {
@@ -372,7 +372,7 @@ std::string text_of(const Context& context, const Options& options, const std::v
   return out + context.terminal.paint(tail, Role::dim);
 }
 
-Status check(const Options& options) {
+Status check(const BenchArguments& options) {
   if (!options.input.empty() && is_shape(options.input)) {
     if (const Result<Shape> shape = parse_shape(options.input); !shape) return shape.error();
   }
@@ -382,7 +382,7 @@ Status check(const Options& options) {
   return {};
 }
 
-int run(Context& context, const Options& options) {
+int run(Context& context, const BenchArguments& options) {
   const auto give_up = [&](Error error) { return fail(context, "bench", options.model.model, std::move(error)); };
   if (const Status checked = check(options); !checked) return give_up(checked.error());
   Result<TuningFile> tuning = TuningFile::open(context, options.tune);
@@ -433,7 +433,7 @@ Verb bench_verb() {
        "rushlight bench weights.pt --arch resnet50 --layers", "rushlight bench module.pt --input x.npy --json",
        "rushlight bench weights.pt --arch vgg16 --precision fast --tune vgg16.tuning"},
       [](OptionTable& table, Context& context) {
-        auto options = std::make_shared<Options>();
+        auto options = std::make_shared<BenchArguments>();
         options->model.add_to(table);
         table.add("--input", &options->input, "an .npy array, or the shape of made-up input: 1,3,224,224").in("Input");
         table.add("--batch", &options->batches, "items at a time: 1,8")

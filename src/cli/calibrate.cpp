@@ -17,7 +17,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct CalibrateArguments {
   ModelInput model;
   ItemInput items;
   std::string out;
@@ -42,7 +42,7 @@ std::vector<std::int64_t> chosen(std::int64_t count, std::int64_t most) {
   return items;
 }
 
-Result<Samples> read_pictures(const Context& context, const Options& options, const Graph& graph) {
+Result<Samples> read_pictures(const Context& context, const CalibrateArguments& options, const Graph& graph) {
   const PictureInput& pictures = options.items.pictures;
   Result<ImageTransform> transform = pictures.transform(graph.preprocessing());
   if (!transform) return std::move(transform).error();
@@ -62,7 +62,7 @@ Result<Samples> read_pictures(const Context& context, const Options& options, co
   return samples;
 }
 
-Result<Samples> read_samples(const Context& context, const Options& options, const Graph& graph) {
+Result<Samples> read_samples(const Context& context, const CalibrateArguments& options, const Graph& graph) {
   if (options.items.has_pictures()) return read_pictures(context, options, graph);
   Result<Items> items = options.items.read_items(context, graph);
   if (!items) return std::move(items).error();
@@ -85,7 +85,7 @@ Result<Samples> read_samples(const Context& context, const Options& options, con
   return samples;
 }
 
-void write_json(const Context& context, const Options& options, const Calibration& calibration,
+void write_json(const Context& context, const CalibrateArguments& options, const Calibration& calibration,
                 const std::vector<std::string>& notes) {
   JsonWriter json = begin_envelope("calibrate", options.model.model, true);
   json.field("output", std::string_view(options.out)).field("items", calibration.items);
@@ -102,7 +102,7 @@ void write_json(const Context& context, const Options& options, const Calibratio
   print_envelope(context, json);
 }
 
-void write_text(const Context& context, const Options& options, const Calibration& calibration) {
+void write_text(const Context& context, const CalibrateArguments& options, const Calibration& calibration) {
   using Align = TextTable::Align;
   TextTable table({Align::left, Align::right, Align::right, Align::right, Align::right});
   table.header({"layer", "low", "high", "least", "most"});
@@ -116,7 +116,7 @@ void write_text(const Context& context, const Options& options, const Calibratio
                     plural(calibration.items, "item")));
 }
 
-int run(Context& context, const Options& options) {
+int run(Context& context, const CalibrateArguments& options) {
   const auto give_up = [&](Error error) { return fail(context, "calibrate", options.model.model, std::move(error)); };
   if (const Status one = options.items.check_one(); !one) return give_up(one.error());
   const auto give_up_writing = [&](Error error) {
@@ -163,7 +163,7 @@ Verb calibrate_verb() {
            "rushlight calibrate model.pt --spec net.json --idx train-images --scale 255 -o ranges.json",
            "rushlight run weights.pt --arch resnet50 --image cat.jpg --precision int8 --calibration ranges.json"},
           [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
+            auto options = std::make_shared<CalibrateArguments>();
             options->model.add_to(table);
             options->items.add_to(table);
             table.add("--items", &options->most_items, "look at this many at most, at equal distances (256)")

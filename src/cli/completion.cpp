@@ -208,7 +208,7 @@ std::string fish_script(const std::vector<std::unique_ptr<VerbOptions>>& all) {
   return text;
 }
 
-int run(Context& context, const std::string& shell) {
+int print_completion(Context& context, const std::string& shell) {
   // The tables point into a context; nothing is parsed with them.
   Context scratch;
   std::vector<std::unique_ptr<VerbOptions>> all;
@@ -242,7 +242,7 @@ Verb completion_verb() {
           [](OptionTable& table, Context& context) {
             auto shell = std::make_shared<std::string>();
             table.add("SHELL", shell.get(), "bash, zsh or fish").required().one_of({"bash", "zsh", "fish"});
-            return [shell, &context] { return run(context, *shell); };
+            return [shell, &context] { return print_completion(context, *shell); };
           }};
 }
 

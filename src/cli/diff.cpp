@@ -13,7 +13,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct DiffArguments {
   std::string a;
   std::string b;
   std::string match;
@@ -179,7 +179,7 @@ class Rows {
   std::size_t count_;
 };
 
-void write_text(const Context& context, const Options& options, const DiffReport& report,
+void write_text(const Context& context, const DiffArguments& options, const DiffReport& report,
                 std::span<const Finding> findings) {
   using Align = TextTable::Align;
   std::string out = fmt::format("{} -> {}\n", context.terminal.paint(format_file(report.file_a), Role::heading),
@@ -249,7 +249,7 @@ void write_text(const Context& context, const Options& options, const DiffReport
   print(out);
 }
 
-int run(Context& context, const Options& options) {
+int run(Context& context, const DiffArguments& options) {
   const auto open = [&](const std::string& file) { return Checkpoint::open(file, context.load_options()); };
   Result<Checkpoint> a = open(options.a);
   if (!a) return fail(context, "diff", options.a, with_path_suggestion(std::move(a).error(), options.a));
@@ -291,7 +291,7 @@ Verb diff_verb() {
           {"rushlight diff epoch1.pt epoch2.pt", "rushlight diff model.pt model.safetensors --tensors-only",
            "rushlight diff old.pt new.pt --match 'encoder.*' --rtol 1e-5 --atol 1e-8"},
           [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
+            auto options = std::make_shared<DiffArguments>();
             table.add("A", &options->a, "a checkpoint: the reference").required();
             table.add("B", &options->b, "another").required();
             table.add("--match", &options->match, "only tensors whose name fits this name or glob, and no values");

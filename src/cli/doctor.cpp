@@ -12,7 +12,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct DoctorArguments {
   std::string file;
   std::string salvage;
   bool force = false;
@@ -145,7 +145,7 @@ void write_salvage_text(const Context& context, const SalvageReport& report) {
   print(out);
 }
 
-int run_salvage(Context& context, const Options& options) {
+int run_salvage(Context& context, const DoctorArguments& options) {
   ProgressBar progress;
   const StopSignals stop_signals;
   SalvageOptions salvage_options;
@@ -170,7 +170,7 @@ int run_salvage(Context& context, const Options& options) {
   return ok ? kGood : kFindings;
 }
 
-int run(Context& context, const Options& options) {
+int run(Context& context, const DoctorArguments& options) {
   if (!options.salvage.empty()) return run_salvage(context, options);
   ProgressBar progress;
   VerifyOptions verify_options;
@@ -199,7 +199,7 @@ Verb doctor_verb() {
           {"rushlight doctor download.pt", "rushlight doctor cut_short.pt --json | jq '.rescue'",
            "rushlight doctor cut_short.pt --salvage rescued.pt"},
           [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
+            auto options = std::make_shared<DoctorArguments>();
             table.add("FILE", &options->file, "any file that was meant to be a checkpoint").required();
             table.add("--salvage", &options->salvage, "write what can be proven whole into this new file");
             table.add("--force", &options->force, "let --salvage overwrite a file that is there")

@@ -12,7 +12,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct DuArguments {
   std::string file;
   std::int64_t depth = 2;
 };
@@ -94,7 +94,7 @@ void write_text(const Context& context, const UsageReport& report, const std::ve
   print(out);
 }
 
-int run(Context& context, const Options& options) {
+int run(Context& context, const DuArguments& options) {
   Result<Checkpoint> checkpoint = Checkpoint::open(options.file, context.load_options());
   if (!checkpoint) {
     return fail(context, "du", options.file, with_path_suggestion(std::move(checkpoint).error(), options.file));
@@ -119,7 +119,7 @@ Verb du_verb() {
           "which part takes how many bytes; shared storages count once",
           {"rushlight du ckpt.pt", "rushlight du ckpt.pt --depth 4", "rushlight du ckpt.pt --json | jq '.parts[0]'"},
           [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
+            auto options = std::make_shared<DuArguments>();
             table.add("FILE", &options->file, "a checkpoint").required();
             table.add("--depth", &options->depth, "levels of names below the file (2)").at_least(0);
             return [options, &context] { return run(context, *options); };

@@ -15,7 +15,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct EditArguments {
   std::string file;
   std::string out;
   std::vector<std::string> drop;
@@ -160,7 +160,7 @@ Result<std::pair<std::string, Value>> parse_setting(const std::string& setting) 
   return std::pair(path, Value(is_quoted ? text.substr(1, text.size() - 2) : text));
 }
 
-Result<EditOptions> parse(const Options& options) {
+Result<EditOptions> parse(const EditArguments& options) {
   EditOptions how;
   how.drop = options.drop;
   std::vector<Renaming> renamings;
@@ -191,7 +191,7 @@ Result<EditOptions> parse(const Options& options) {
   return how;
 }
 
-void write_json(const Context& context, const Options& options, const ConvertReport& report,
+void write_json(const Context& context, const EditArguments& options, const ConvertReport& report,
                 std::span<const Finding> findings, bool ok) {
   JsonWriter json = begin_envelope("edit", options.file, ok);
   if (options.dry_run) {
@@ -218,7 +218,7 @@ void write_json(const Context& context, const Options& options, const ConvertRep
   print_envelope(context, json);
 }
 
-void write_text(const Context& context, const Options& options, const ConvertReport& report,
+void write_text(const Context& context, const EditArguments& options, const ConvertReport& report,
                 std::span<const Finding> findings) {
   std::string out;
   for (const std::string& name : report.edit.dropped) out += fmt::format("- {}\n", escaped(name));
@@ -239,7 +239,7 @@ void write_text(const Context& context, const Options& options, const ConvertRep
   }
 }
 
-int run(Context& context, Options options) {
+int run(Context& context, EditArguments options) {
   StopSignals stop;
   if (options.in_place == !options.out.empty() && !options.dry_run) {
     return fail(context, "edit", options.file, wrong("say where to write: -o FILE, or --in-place"));
@@ -302,7 +302,7 @@ Verb edit_verb() {
            "rushlight edit ckpt.pt -o plain.pt --rename 's/^module\\.//'",
            "rushlight edit ckpt.pt --in-place --set epoch=4 --cast f32=bf16"},
           [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
+            auto options = std::make_shared<EditArguments>();
             table.add("FILE", &options->file, "a checkpoint").required();
             table.add("-o,--output", &options->out, "the new file");
             table.add("--in-place", &options->in_place, "replace the file itself, at once");

@@ -10,13 +10,13 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct HashArguments {
   std::vector<std::string> files;
   DigestAlgorithm algorithm = DigestAlgorithm::xxh3_128;
   bool per_tensor = false;
 };
 
-int look(Context& context, const Options& options, const std::string& file) {
+int look(Context& context, const HashArguments& options, const std::string& file) {
   Result<Checkpoint> checkpoint = Checkpoint::open(file, context.load_options());
   if (!checkpoint) {
     return fail(context, "hash", file, with_path_suggestion(std::move(checkpoint).error(), file));
@@ -67,7 +67,7 @@ Verb hash_verb() {
       "digests of the tensors and of the whole content",
       {"rushlight hash *.pt", "rushlight hash model.pt --per-tensor", "rushlight hash model.pt --algo sha256 --json"},
       [](OptionTable& table, Context& context) {
-        auto options = std::make_shared<Options>();
+        auto options = std::make_shared<HashArguments>();
         table.add("FILE", &options->files, "checkpoints").required();
         const auto set_algorithm = [options](const std::string& name) {
           options->algorithm = name == "sha256" ? DigestAlgorithm::sha256 : DigestAlgorithm::xxh3_128;

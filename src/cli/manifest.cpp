@@ -15,7 +15,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct ManifestArguments {
   std::string file;
   std::string output;
   std::string sidecar;
@@ -40,7 +40,7 @@ void write_digest(JsonWriter& json, std::string_view key, const std::optional<By
   }
 }
 
-int write(Context& context, const Options& options) {
+int write(Context& context, const ManifestArguments& options) {
   const int places = (options.in_place ? 1 : 0) + (options.output.empty() ? 0 : 1) + (options.sidecar.empty() ? 0 : 1);
   if (places != 1) {
     return fail(
@@ -96,7 +96,7 @@ Verb manifest_verb() {
            "rushlight manifest model.pt --sidecar model.pt.manifest.json",
            "rushlight manifest model.safetensors --sha256 --sidecar model.safetensors.manifest.json"},
           [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
+            auto options = std::make_shared<ManifestArguments>();
             table.add("FILE", &options->file, "a checkpoint; with --sidecar of any kind that list reads").required();
             table.add("--sha256", &options->sha256, "SHA-256 too: holds against intent, and can be signed");
             table.add("--in-place", &options->in_place, "into the file itself, which is replaced at once");

@@ -8,7 +8,7 @@ namespace rushlight::cli {
 namespace {
 
 // A person waits behind the tab key, and sees no messages: whatever is wrong, there is nothing to complete.
-int run(Context& context, const std::string& file) {
+int print_names(Context& context, const std::string& file) {
   const Result<Checkpoint> checkpoint = Checkpoint::open(file, context.load_options());
   if (!checkpoint) return kCouldNotLook;
   const Result<Inspection> report = inspect(*checkpoint, context.limits);
@@ -33,7 +33,7 @@ Verb names_verb() {
           [](OptionTable& table, Context& context) {
             auto file = std::make_shared<std::string>();
             table.add("FILE", file.get(), "a checkpoint").required();
-            return [file, &context] { return run(context, *file); };
+            return [file, &context] { return print_names(context, *file); };
           },
           true};
 }

@@ -23,7 +23,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct RunArguments {
   ModelInput model;
   ItemInput items;
   std::string idx_labels;
@@ -81,7 +81,7 @@ std::string bar(double share, std::size_t cells) {
   return text + std::string(kParts[eighths % 8]);
 }
 
-void write_json(const Context& context, const Options& options, const Report& all, const TuningFile& tuning) {
+void write_json(const Context& context, const RunArguments& options, const Report& all, const TuningFile& tuning) {
   const Evaluation& report = all.evaluation;
   JsonWriter json = begin_envelope("run", options.model.model, !has_errors(context, all.findings));
   json.field("device", std::string_view(to_string(report.device))).field("items", report.items);
@@ -124,7 +124,7 @@ std::vector<std::string> best_of(const EvaluatedItem& item) {
   return {best.label.empty() ? std::to_string(best.index) : escaped(best.label), probability_text(best.probability)};
 }
 
-void write_text(const Context& context, const Options& options, const Report& all, unsigned threads) {
+void write_text(const Context& context, const RunArguments& options, const Report& all, unsigned threads) {
   const Evaluation& report = all.evaluation;
   std::string out;
   const bool by_name = !options.items.pictures.images.empty();
@@ -326,7 +326,7 @@ class PictureRun {
   std::uint64_t done_ = 0;
 };
 
-Result<Report> run_pictures(const Model& model, const Options& options, const EvaluateOptions& evaluate_options) {
+Result<Report> run_pictures(const Model& model, const RunArguments& options, const EvaluateOptions& evaluate_options) {
   Result<ImageTransform> transform = options.items.pictures.transform(model.graph().preprocessing());
   if (!transform) return std::move(transform).error();
   Result<std::vector<std::string>> files = options.items.pictures.images.empty()
@@ -338,7 +338,7 @@ Result<Report> run_pictures(const Model& model, const Options& options, const Ev
   return report;
 }
 
-Result<Report> run_set(const Context& context, const Model& model, const Options& options,
+Result<Report> run_set(const Context& context, const Model& model, const RunArguments& options,
                        EvaluateOptions evaluate_options) {
   Result<Items> input = options.items.read_items(context, model.graph());
   if (!input) return std::move(input).error();
@@ -354,7 +354,7 @@ Result<Report> run_set(const Context& context, const Model& model, const Options
   return Report{*std::move(evaluation), {}, std::move(input->notes), {}, true};
 }
 
-int run(Context& context, const Options& options) {
+int run(Context& context, const RunArguments& options) {
   const auto give_up = [&](Error error) { return fail(context, "run", options.model.model, std::move(error)); };
   const bool has_pictures = options.items.has_pictures();
   if (const Status one = options.items.check_one(); !one) return give_up(one.error());
@@ -446,7 +446,7 @@ Verb run_verb() {
        "rushlight run model.pt --spec net.json --idx t10k-images --idx-labels t10k-labels",
        "rushlight run module.pt --input x.npy --output y.npy"},
       [](OptionTable& table, Context& context) {
-        auto options = std::make_shared<Options>();
+        auto options = std::make_shared<RunArguments>();
         options->model.add_to(table);
         options->items.add_to(table);
         table.add("--idx-labels", &options->idx_labels, "their right classes, for the accuracy").in("Input");

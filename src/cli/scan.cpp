@@ -12,7 +12,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct ScanArguments {
   std::vector<std::string> paths;
   std::vector<std::string> accepted;
   std::string format = "text";
@@ -83,7 +83,7 @@ void write_text(const Context& context, const ScannedFile& file) {
   print(out);
 }
 
-int run(Context& context, const Options& options) {
+int run(Context& context, const ScanArguments& options) {
   LoadOptions load;
   load.strict = false;  // a scan lists everything; strictness is in the verdict
   load.limits = context.limits;
@@ -125,7 +125,7 @@ Verb scan_verb() {
            "rushlight scan model.pt --accept argparse.Namespace",
            "rushlight scan *.pt --json | jq '.files[] | select(.ok | not) | .file'"},
           [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
+            auto options = std::make_shared<ScanArguments>();
             table.add("PATH", &options->paths, "files and folders").required();
             table.add("--accept", &options->accepted, "further names that pass, as module.name");
             table.add("--format", &options->format, "text, json (as --json) or sarif (2.1.0)")

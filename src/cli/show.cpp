@@ -18,7 +18,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct ShowArguments {
   std::string file;
   std::string name;
   std::string slice;
@@ -95,8 +95,8 @@ const NdArray* array_of(const Inspection& report, const TensorEntry& entry) {
   return found == report.values.end() ? nullptr : found->value.as_ndarray();
 }
 
-void write_json(const Context& context, const Options& options, const Inspection& report, const TensorEntry& entry,
-                const Tensor& part, const std::vector<std::string>& texts,
+void write_json(const Context& context, const ShowArguments& options, const Inspection& report,
+                const TensorEntry& entry, const Tensor& part, const std::vector<std::string>& texts,
                 const std::optional<TensorStatistics>& stats) {
   JsonWriter json = begin_envelope("show", report.file, true);
   json.field("name", std::string_view(entry.name)).key("path");
@@ -133,7 +133,8 @@ void write_json(const Context& context, const Options& options, const Inspection
   print_envelope(context, json);
 }
 
-int show_tensor(const Context& context, const Options& options, const Inspection& report, const TensorEntry& entry) {
+int show_tensor(const Context& context, const ShowArguments& options, const Inspection& report,
+                const TensorEntry& entry) {
   // Of a quantised tensor the values that its codes stand for; --as hex shows the codes.
   const bool is_quantized = entry.tensor.options().quantizer != nullptr;
   Result<Tensor> readable = is_quantized ? entry.tensor.dequantize() : entry.tensor;
@@ -224,7 +225,7 @@ Value value_named(const Checkpoint& checkpoint, const Inspection& report, std::s
   return object == report.opaque.end() ? value : checkpoint.root().at(std::span<const PathStep>(object->path));
 }
 
-int run(Context& context, const Options& options) {
+int run(Context& context, const ShowArguments& options) {
   Result<Checkpoint> checkpoint = Checkpoint::open(options.file, context.load_options());
   if (!checkpoint) {
     return fail(context, "show", options.file, with_path_suggestion(std::move(checkpoint).error(), options.file));
@@ -292,7 +293,7 @@ Verb show_verb() {
           {"rushlight show model.pt fc2.weight", "rushlight show model.pt fc2.weight --slice '0, :8' --as hex",
            "rushlight show ckpt.pt epoch"},
           [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
+            auto options = std::make_shared<ShowArguments>();
             table.add("FILE", &options->file, "a checkpoint").required();
             table.add("NAME", &options->name, "a tensor's name, a unique last part of it, a glob, or a value's path")
                 .required()

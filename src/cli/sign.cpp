@@ -13,7 +13,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct SignArguments {
   std::string file;
   std::string key;
   std::string output;
@@ -22,7 +22,7 @@ struct Options {
   bool force = false;
 };
 
-int write(Context& context, const Options& options) {
+int write(Context& context, const SignArguments& options) {
   const bool detached = !options.sidecar.empty();
   if ((detached && !options.output.empty()) || (!detached && !options.manifest.empty())) {
     return fail(context, "sign", options.file,
@@ -90,7 +90,7 @@ Verb sign_verb() {
        "rushlight verify model.safetensors --manifest model.safetensors.manifest.json --signature "
        "model.safetensors.sig --require-signature --pub public.pem"},
       [](OptionTable& table, Context& context) {
-        auto options = std::make_shared<Options>();
+        auto options = std::make_shared<SignArguments>();
         table.add("FILE", &options->file, "a file with a manifest that has SHA-256; with --sidecar any file")
             .required();
         table.add("--key", &options->key, "private key, PKCS#8 PEM as openssl writes it").required();

@@ -12,7 +12,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct StatsArguments {
   std::vector<std::string> files;
   std::string match;
   std::string fail_on;
@@ -50,7 +50,7 @@ void write_json(const Context& context, const StatisticsReport& report, bool ok)
   print_envelope(context, json);
 }
 
-void write_text(const Context& context, const Options& options, const StatisticsReport& report) {
+void write_text(const Context& context, const StatsArguments& options, const StatisticsReport& report) {
   using Align = TextTable::Align;
   std::vector<Align> columns{Align::left, Align::left, Align::left};
   std::vector<std::string> header{"tensor", "dtype", "shape"};
@@ -96,7 +96,7 @@ void write_text(const Context& context, const Options& options, const Statistics
   }
 }
 
-int look(Context& context, const Options& options, const std::string& file) {
+int look(Context& context, const StatsArguments& options, const std::string& file) {
   ProgressBar progress;
   StatisticsOptions gate;
   gate.match = options.match;
@@ -135,7 +135,7 @@ Verb stats_verb() {
           {"rushlight stats model.pt", "rushlight stats ckpt.pt --fail-on nan,inf -q || echo bad",
            "rushlight stats model.pt --match '*.weight' --sparsity"},
           [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
+            auto options = std::make_shared<StatsArguments>();
             table.add("FILE", &options->files, "checkpoints").required();
             table.add("--match", &options->match, "only tensors whose name fits this name or glob");
             table.add("--fail-on", &options->fail_on, "nan, inf or nan,inf: a tensor with such elements is an error");

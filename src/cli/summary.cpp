@@ -15,7 +15,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct SummaryArguments {
   ModelInput model;
   bool guess = false;
   std::vector<std::int64_t> input;
@@ -36,7 +36,7 @@ std::string readers(const SummaryRow& row) {
 
 // A draft of a spec for bare weights: the spec to stdout, what it assumes to stderr, so that `> net.json` keeps the
 // one.
-int guess(Context& context, const Options& options) {
+int guess(Context& context, const SummaryArguments& options) {
   const auto give_up = [&](Error error) { return fail(context, "summary", options.model.model, std::move(error)); };
   Result<Checkpoint> checkpoint = Checkpoint::open(options.model.model, context.load_options());
   if (!checkpoint) return give_up(with_path_suggestion(std::move(checkpoint).error(), options.model.model));
@@ -65,7 +65,7 @@ int guess(Context& context, const Options& options) {
   return kGood;
 }
 
-int run(Context& context, const Options& options) {
+int run(Context& context, const SummaryArguments& options) {
   if (options.guess) return guess(context, options);
   Result<Model> model = options.model.load(context);
   if (!model) return fail(context, "summary", options.model.model, std::move(model).error());
@@ -133,7 +133,7 @@ Verb summary_verb() {
            "rushlight summary weights.pt --arch resnet18", "rushlight summary model.pt --spec net.json --json",
            "rushlight summary weights.pt --guess > net.json"},
           [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
+            auto options = std::make_shared<SummaryArguments>();
             options->model.add_to(table);
             table
                 .add("--input", &options->input,

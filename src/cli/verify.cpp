@@ -12,7 +12,7 @@
 namespace rushlight::cli {
 namespace {
 
-struct Options {
+struct VerifyArguments {
   std::vector<std::string> files;
   bool all = false;
   bool require_crc = false;
@@ -111,7 +111,7 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
   return fmt::format("{:.4f}%", std::min(99.9999, 100.0 * static_cast<double>(part) / static_cast<double>(whole)));
 }
 
-void write_text(const Context& context, const Options& options, const VerifyReport& report) {
+void write_text(const Context& context, const VerifyArguments& options, const VerifyReport& report) {
   const auto count = [&](TensorState state) {
     return std::ranges::count(report.tensors, state, &TensorVerdict::state);
   };
@@ -180,7 +180,7 @@ void write_text(const Context& context, const Options& options, const VerifyRepo
 }
 
 // What is demanded, and what it is judged by.
-Status set_demands(const Options& options, VerifyOptions& verify_options) {
+Status set_demands(const VerifyArguments& options, VerifyOptions& verify_options) {
   if (options.require_signature && options.public_key.empty()) {
     return Error::of({.category = Category::argument,
                       .code = "CLI-USAGE",
@@ -205,7 +205,7 @@ Status set_demands(const Options& options, VerifyOptions& verify_options) {
   return {};
 }
 
-int look(Context& context, const Options& options, const std::string& file) {
+int look(Context& context, const VerifyArguments& options, const std::string& file) {
   ProgressBar progress;
   VerifyOptions verify_options;
   if (Status demands = set_demands(options, verify_options); !demands) {
@@ -239,7 +239,7 @@ Verb verify_verb() {
            "rushlight verify model.pt --require-signature --pub public.pem",
            "rushlight verify model.pt --json | jq '.tensors[] | select(.state != \"intact\")'"},
           [](OptionTable& table, Context& context) {
-            auto options = std::make_shared<Options>();
+            auto options = std::make_shared<VerifyArguments>();
             table.add("FILE", &options->files, "checkpoints").required();
             table.add("--all", &options->all, "print every record, and notes");
             table.add("--require-crc", &options->require_crc, "records without a checksum are errors");

@@ -109,10 +109,10 @@ Returned original_module(Forward& self) {
 }
 
 // Their child says how many.
-constexpr std::size_t kAnyNumber = 8;
+constexpr std::size_t kMostInputs = 8;
 
 constexpr ForwardClass kForwards[] = {
-    {"torch._dynamo.eval_frame.OptimizedModule", original_module, 1, kAnyNumber},
+    {"torch._dynamo.eval_frame.OptimizedModule", original_module, 1, kMostInputs},
     {"torch.nn.modules.pooling.FractionalMaxPool2d", fractional_max_pool<FractionalMaxPool2d>},
     {"torch.nn.modules.pooling.FractionalMaxPool3d", fractional_max_pool<FractionalMaxPool3d>},
     {"torch.nn.modules.transformer.Transformer", transformer, 2, 2, "src tgt"},
@@ -120,9 +120,9 @@ constexpr ForwardClass kForwards[] = {
     {"torch.nn.modules.transformer.TransformerDecoderLayer", decoder_layer, 2, 2, "tgt memory"},
     {"torch.nn.modules.transformer.TransformerEncoder", encoder},
     {"torch.nn.modules.transformer.TransformerEncoderLayer", encoder_layer},
-    {"torch.nn.parallel.data_parallel.DataParallel", wrapped_module, 1, kAnyNumber},
-    {"torch.nn.parallel.distributed.DistributedDataParallel", wrapped_module, 1, kAnyNumber},
-    {"torch.optim.swa_utils.AveragedModel", wrapped_module, 1, kAnyNumber},
+    {"torch.nn.parallel.data_parallel.DataParallel", wrapped_module, 1, kMostInputs},
+    {"torch.nn.parallel.distributed.DistributedDataParallel", wrapped_module, 1, kMostInputs},
+    {"torch.optim.swa_utils.AveragedModel", wrapped_module, 1, kMostInputs},
 };
 
 constexpr auto kAll = [] {

@@ -530,7 +530,7 @@ Returned permute(Forward& self) {
   return self.apply(Permute{self.integers("dims", count)}, {self.input()});
 }
 
-constexpr ForwardClass kForwards[] = {
+constexpr ForwardClass kTorchvisionForwards[] = {
     {"torchvision.models._utils.IntermediateLayerGetter", intermediate_layers},
     {"torchvision.models.alexnet.AlexNet", features_avgpool_classifier},
     {"torchvision.models.convnext.CNBlock", convnext_block},
@@ -604,7 +604,7 @@ constexpr ForwardClass kForwards[] = {
 }  // namespace
 
 std::span<const ForwardClass> torchvision_forwards() noexcept {
-  return kForwards;
+  return kTorchvisionForwards;
 }
 
 }  // namespace rushlight::doors

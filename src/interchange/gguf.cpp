@@ -56,9 +56,9 @@ enum class ValueType : std::uint32_t {
 // The fewest bytes of a value, by type. Of an array: the type of its elements and their count.
 constexpr std::array<std::uint64_t, 13> kMinValueBytes = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
 
-class Reader {
+class GgufReader {
  public:
-  Reader(std::shared_ptr<const Source> source, const Limits& limits)
+  GgufReader(std::shared_ptr<const Source> source, const Limits& limits)
       : source_(std::move(source)), limits_(limits), cursor_(*source_) {}
 
   Result<Gguf> read() {
@@ -522,7 +522,7 @@ Result<Tensor> GgufTensor::tensor() const {
 }
 
 Result<Gguf> read_gguf(std::shared_ptr<const Source> source, const Limits& limits) {
-  Result<Gguf> read = Reader(source, limits).read();
+  Result<Gguf> read = GgufReader(source, limits).read();
   if (!read) return with_file(std::move(read).error(), source->name());
   return read;
 }

@@ -32,9 +32,9 @@ class StoredRecord final : public Source {
   zip::Extent extent_;
 };
 
-class Reader {
+class NpzReader {
  public:
-  Reader(std::shared_ptr<const RecordFile> file, const Limits& limits) : file_(std::move(file)), limits_(limits) {}
+  NpzReader(std::shared_ptr<const RecordFile> file, const Limits& limits) : file_(std::move(file)), limits_(limits) {}
 
   Result<Npz> read() {
     for (const zip::Entry& entry : file_->archive->entries()) {
@@ -132,7 +132,7 @@ Result<Npz> read_npz(std::shared_ptr<const zip::Archive> archive, std::string fi
   shared->archive = std::move(archive);
   shared->name = std::move(file);
   shared->checksums = checksums;
-  return Reader(std::move(shared), limits).read();
+  return NpzReader(std::move(shared), limits).read();
 }
 
 Result<Npz> read_npz(std::shared_ptr<const Source> source, const Limits& limits, Checksums checksums) {

@@ -168,13 +168,13 @@ std::vector<std::byte> end_records(std::size_t members, std::uint64_t begin, std
 }
 
 // The whole file but for the elements.
-struct Layout {
+struct NpzLayout {
   std::vector<Member> members;
   std::uint64_t elements_bytes = 0;
 };
 
-Result<Layout> lay_out(std::span<const NamedTensor> tensors) {
-  Layout layout;
+Result<NpzLayout> lay_out(std::span<const NamedTensor> tensors) {
+  NpzLayout layout;
   layout.members.reserve(tensors.size());
   NameSet names;
   for (const NamedTensor& named : tensors) {
@@ -186,7 +186,7 @@ Result<Layout> lay_out(std::span<const NamedTensor> tensors) {
 }
 
 // Of the whole file, when every array is stored as it is.
-std::uint64_t stored_size_bytes(Layout& layout) {
+std::uint64_t stored_size_bytes(NpzLayout& layout) {
   if (layout.elements_bytes > kMostFileBytes) return layout.elements_bytes;
   std::uint64_t offset = 0;
   for (Member& member : layout.members) {
@@ -291,7 +291,7 @@ class Writer {
   Executor* executor_;
 };
 
-Status write_layout(Layout& layout, Sink& sink, const NpzOptions& options) {
+Status write_layout(NpzLayout& layout, Sink& sink, const NpzOptions& options) {
   Writer writer(sink, options, options.compressed ? layout.elements_bytes : 2 * layout.elements_bytes);
   const std::span<Member> members = layout.members;
   if (options.compressed) {
@@ -308,14 +308,14 @@ Status write_layout(Layout& layout, Sink& sink, const NpzOptions& options) {
 }  // namespace
 
 Status write_npz(std::span<const NamedTensor> tensors, Sink& sink, const NpzOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(Layout layout, lay_out(tensors));
+  RUSHLIGHT_TRY_ASSIGN(NpzLayout layout, lay_out(tensors));
   return write_layout(layout, sink, options);
 }
 
 Result<std::uint64_t> write_npz_checked(const StateDict& tensors, const std::filesystem::path& path,
                                         const NpzOptions& options, const io::AtomicFile::Check& check) {
   const std::vector<NamedTensor> items = items_of(tensors);
-  RUSHLIGHT_TRY_ASSIGN(Layout layout, lay_out(items));
+  RUSHLIGHT_TRY_ASSIGN(NpzLayout layout, lay_out(items));
   // How far arrays shrink is known when they are deflated.
   return write_file(
       path, options.compressed ? 0 : stored_size_bytes(layout), {.overwrite = options.overwrite},

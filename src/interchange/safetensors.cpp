@@ -62,9 +62,9 @@ std::string range_text(std::uint64_t begin, std::uint64_t end) {
   return "[" + std::to_string(begin) + ", " + std::to_string(end) + ")";
 }
 
-class Reader {
+class SafetensorsReader {
  public:
-  Reader(std::shared_ptr<const Source> source, const Limits& limits)
+  SafetensorsReader(std::shared_ptr<const Source> source, const Limits& limits)
       : source_(std::move(source)), limits_(limits), file_bytes_(source_->size_bytes()) {}
 
   Result<Safetensors> read() {
@@ -379,7 +379,7 @@ class Reader {
 }  // namespace
 
 Result<Safetensors> read_safetensors(std::shared_ptr<const Source> source, const Limits& limits) {
-  Result<Safetensors> read = Reader(source, limits).read();
+  Result<Safetensors> read = SafetensorsReader(source, limits).read();
   if (!read) return with_file(std::move(read).error(), source->name());
   return read;
 }

@@ -143,7 +143,7 @@ Status check_metadata(const SafetensorsOptions& options) {
 }
 
 // The whole file but for the elements.
-struct Layout {
+struct FileLayout {
   std::vector<Planned> tensors;  // in the order of their elements
   std::string header;
   std::uint64_t elements_bytes = 0;
@@ -154,9 +154,9 @@ struct Layout {
   }
 };
 
-Result<Layout> lay_out(std::span<const NamedTensor> tensors, const SafetensorsOptions& options) {
+Result<FileLayout> lay_out(std::span<const NamedTensor> tensors, const SafetensorsOptions& options) {
   RUSHLIGHT_TRY(check_metadata(options));
-  Layout layout;
+  FileLayout layout;
   layout.tensors.reserve(tensors.size());
   NameSet names;
   for (const NamedTensor& named : tensors) {
@@ -178,7 +178,7 @@ Result<Layout> lay_out(std::span<const NamedTensor> tensors, const SafetensorsOp
   return layout;
 }
 
-Status write_layout(const Layout& layout, Sink& sink, Progress* progress) {
+Status write_layout(const FileLayout& layout, Sink& sink, Progress* progress) {
   TensorOutput output(sink, progress, layout.elements_bytes);
   std::array<std::byte, kSafetensorsLengthBytes> length{};
   store_le(length.data(), std::uint64_t{layout.header.size()});
@@ -193,14 +193,14 @@ Status write_layout(const Layout& layout, Sink& sink, Progress* progress) {
 }  // namespace
 
 Status write_safetensors(std::span<const NamedTensor> tensors, Sink& sink, const SafetensorsOptions& options) {
-  RUSHLIGHT_TRY_ASSIGN(const Layout layout, lay_out(tensors, options));
+  RUSHLIGHT_TRY_ASSIGN(const FileLayout layout, lay_out(tensors, options));
   return write_layout(layout, sink, options.progress);
 }
 
 Result<std::uint64_t> write_safetensors_checked(const StateDict& tensors, const std::filesystem::path& path,
                                                 const SafetensorsOptions& options, const io::AtomicFile::Check& check) {
   const std::vector<NamedTensor> items = items_of(tensors);
-  RUSHLIGHT_TRY_ASSIGN(const Layout layout, lay_out(items, options));
+  RUSHLIGHT_TRY_ASSIGN(const FileLayout layout, lay_out(items, options));
   return write_file(
       path, layout.size_bytes(), {.overwrite = options.overwrite},
       [&](Sink& sink) { return write_layout(layout, sink, options.progress); }, check);

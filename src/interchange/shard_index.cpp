@@ -26,7 +26,7 @@ Error malformed(const std::string& what) {
   return failure(Category::store, "SHARD-INDEX", "the index " + what);
 }
 
-Error no_memory() {
+Error no_memory_for_index() {
   return Error::of(ErrorCode::out_of_memory,
                    {.category = Category::limit, .code = "OUT-OF-MEMORY", .message = "no memory for the index"});
 }
@@ -36,9 +36,9 @@ Error duplicate(std::string_view key, std::string_view where) {
                  "key " + rushlight::quoted(key) + " stands twice in " + std::string(where));
 }
 
-class Reader {
+class IndexReader {
  public:
-  Reader(const Source& source, const Limits& limits) : source_(source), limits_(limits) {}
+  IndexReader(const Source& source, const Limits& limits) : source_(source), limits_(limits) {}
 
   Result<ShardIndex> read() {
     RUSHLIGHT_TRY(read_text());
@@ -66,7 +66,7 @@ class Reader {
                          std::to_string(limits_.json_bytes) + " (json_bytes)");
     }
     text_ = simdjson::padded_string(static_cast<std::size_t>(size_bytes));
-    if (text_.data() == nullptr) return no_memory();
+    if (text_.data() == nullptr) return no_memory_for_index();
     RUSHLIGHT_TRY(source_.read_at(0, std::as_writable_bytes(std::span<char>(text_.data(), text_.size()))));
     // simdjson leaves texts outside of names unchecked in some builds; names go into messages and listings.
     if (!is_valid_utf8({text_.data(), text_.size()})) return malformed("is no valid UTF-8");
@@ -77,7 +77,7 @@ class Reader {
     simdjson::error_code code = parser_.allocate(text_.size(), kMaxDepth);
     dom::element document;
     if (code == simdjson::SUCCESS) code = parser_.parse(text_).get(document);
-    if (code == simdjson::MEMALLOC) return no_memory();
+    if (code == simdjson::MEMALLOC) return no_memory_for_index();
     if (code == simdjson::DEPTH_ERROR) {
       return malformed("nests more than " + std::to_string(kMaxDepth) + " levels deep");
     }
@@ -140,7 +140,7 @@ class Reader {
 }  // namespace
 
 Result<ShardIndex> read_shard_index(const Source& source, const Limits& limits) {
-  Result<ShardIndex> read = Reader(source, limits).read();
+  Result<ShardIndex> read = IndexReader(source, limits).read();
   if (!read) return with_file(std::move(read).error(), source.name());
   return read;
 }

@@ -12,12 +12,12 @@
 namespace rushlight::model {
 namespace {
 
-constexpr std::int64_t kUnknown = -1;
+constexpr std::int64_t kUnknownSize = -1;
 
 // Sizes as operators.def gives them: expressions over attributes, where a 0 is still to be read off the weights.
 Shape sizes_of(std::initializer_list<std::int64_t> sizes) {
   Shape shape(sizes);
-  for (std::int64_t& size : shape) size = size == kFromWeights ? kUnknown : size;
+  for (std::int64_t& size : shape) size = size == kFromWeights ? kUnknownSize : size;
   return shape;
 }
 Shape sizes_of(const Shape& shape) {
@@ -34,12 +34,12 @@ template <class Rnn>
 void list_recurrent(const Rnn& op, std::int64_t gates, std::int64_t proj_size, std::vector<ParameterShape>& out) {
   const std::int64_t state = proj_size > 0 ? proj_size : op.hidden_size;
   const std::int64_t directions = op.bidirectional ? 2 : 1;
-  const std::int64_t rows = checked_mul(op.hidden_size, gates).value_or(kUnknown);
+  const std::int64_t rows = checked_mul(op.hidden_size, gates).value_or(kUnknownSize);
   const auto add = [&](const char* name, const std::string& suffix, Shape shape) {
     out.push_back({name + suffix, std::move(shape)});
   };
   for (std::int64_t layer = 0; layer < op.num_layers; ++layer) {
-    const std::int64_t columns = layer == 0 ? op.input_size : checked_mul(state, directions).value_or(kUnknown);
+    const std::int64_t columns = layer == 0 ? op.input_size : checked_mul(state, directions).value_or(kUnknownSize);
     for (std::int64_t direction = 0; direction < directions; ++direction) {
       const std::string suffix = "_l" + std::to_string(layer) + (direction == 1 ? "_reverse" : "");
       add("weight_ih", suffix, {rows, columns});
@@ -98,7 +98,7 @@ constexpr bool kOneOf = (std::is_same_v<Op, Others> || ...);
 
 // What the shape of the parameter `name` says. `shape` has the rank that the operator wants.
 template <class Op>
-void resolve([[maybe_unused]] Op& op, [[maybe_unused]] std::string_view name, [[maybe_unused]] const Shape& shape) {
+void learn_from([[maybe_unused]] Op& op, [[maybe_unused]] std::string_view name, [[maybe_unused]] const Shape& shape) {
   if constexpr (kOneOf<Op, Conv1d, Conv2d, Conv3d>) {
     learn(op.out_channels, shape[0]);
     if (name == "bias") return;
@@ -153,7 +153,7 @@ bool shape_is_open(const Operator& op) noexcept {
 
 template <class Op>
 void resolve_one(Operator& op, std::string_view name, const Shape& shape) {
-  resolve(writable<Op>(op), name, shape);
+  learn_from(writable<Op>(op), name, shape);
 }
 using Resolve = void (*)(Operator& op, std::string_view name, const Shape& shape);
 constexpr Resolve kResolve[] = {
@@ -193,7 +193,7 @@ bool fits_parameter(const Operator& op, const ParameterShape& parameter, std::sp
 bool fits(std::span<const std::int64_t> expected, std::span<const std::int64_t> shape) noexcept {
   if (expected.size() != shape.size()) return false;
   for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (expected[i] == kUnknown ? shape[i] < 1 : shape[i] != expected[i]) return false;
+    if (expected[i] == kUnknownSize ? shape[i] < 1 : shape[i] != expected[i]) return false;
   }
   return true;
 }

@@ -31,7 +31,7 @@ bool is_torch(FileKind kind) noexcept {
 }
 
 // Bit for bit, in C order.
-Result<bool> same_elements(const Tensor& a, const Tensor& b) {
+Result<bool> has_elements_of(const Tensor& a, const Tensor& b) {
   if (a.dtype() != b.dtype() || !std::ranges::equal(a.shape(), b.shape())) return false;
   if (a.device() == Device::meta() || b.device() == Device::meta()) return a.device() == b.device();
   RUSHLIGHT_TRY_ASSIGN(const Tensor here, a.to(Device::cpu()));
@@ -252,7 +252,7 @@ class Conversion {
       const bool one_array = report_.kind == FileKind::npy;
       const Tensor* const tensor = one_array ? &expected.begin()->second : expected.find(entry.name);
       if (tensor == nullptr) return differs(entry.name, "was not to be written");
-      RUSHLIGHT_TRY_ASSIGN(const bool same, same_elements(*tensor, entry.tensor));
+      RUSHLIGHT_TRY_ASSIGN(const bool same, has_elements_of(*tensor, entry.tensor));
       if (!same) return differs(entry.name, "reads back as another one");
       ++compared;
     }

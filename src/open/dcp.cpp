@@ -31,8 +31,6 @@ using checkpoint::DcpEntry;
 using checkpoint::DcpItem;
 using checkpoint::DcpMetadata;
 
-constexpr std::size_t kPathBytes = 4096;
-
 // `.metadata` holds no tensors.
 class NoStorages final : public checkpoint::StorageProvider {
  public:

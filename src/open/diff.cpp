@@ -21,20 +21,17 @@
 #include "open/opened.hpp"
 #include "rushlight/text.hpp"
 #include "tensor/element_stream.hpp"
+#include "tensor/meta.hpp"
 #include "tensor/unfolded_bytes.hpp"
 
 namespace rushlight {
 namespace {
 
 // Tensors are opened in rounds of about so many bytes; elements are compared in runs, on all threads.
-constexpr std::uint64_t kRoundBytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t kPairRoundBytes = std::uint64_t{64} << 20;
 constexpr std::uint64_t kRunBytes = std::uint64_t{1} << 20;
 constexpr std::size_t kRunsAtOnce = 64;
 constexpr std::size_t kNamedTied = 8;
-
-bool is_meta(const Tensor& tensor) noexcept {
-  return tensor.device().kind == Device::Kind::meta;
-}
 
 // --- what can be compared
 
@@ -359,7 +356,7 @@ class Comparison {
   // As many of the pairs as make a round; gives how many.
   Result<std::size_t> compare(std::span<Pair> pairs) {
     std::size_t count = 0;
-    for (std::uint64_t bytes = 0; count < pairs.size() && (count == 0 || bytes < kRoundBytes); ++count) {
+    for (std::uint64_t bytes = 0; count < pairs.size() && (count == 0 || bytes < kPairRoundBytes); ++count) {
       bytes += size_of(pairs[count]);
     }
     for_each(count, [&](std::size_t i) { open_pair(pairs[i]); });

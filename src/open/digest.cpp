@@ -15,6 +15,7 @@
 #include "checksum/sha256.hpp"
 #include "checksum/xxh3.hpp"
 #include "tensor/byte_order.hpp"
+#include "tensor/meta.hpp"
 #include "tensor/unfolded_bytes.hpp"
 
 namespace rushlight {
@@ -82,11 +83,6 @@ void update_booleans(Hash& hash, ByteSpan bytes) noexcept {
     hash.update(ByteSpan(piece.data(), count));
     bytes = bytes.subspan(count);
   }
-}
-
-// Shape without data: there is nothing to hash.
-bool is_meta(const Tensor& tensor) noexcept {
-  return tensor.device().kind == Device::Kind::meta;
 }
 
 Result<std::string> digest_of(const Tensor& tensor, DigestAlgorithm algorithm) {

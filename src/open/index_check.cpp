@@ -5,6 +5,7 @@
 
 #include "base/checked.hpp"
 #include "base/fail.hpp"
+#include "tensor/meta.hpp"
 
 namespace rushlight::open {
 namespace {
@@ -20,7 +21,7 @@ IndexCheck::IndexCheck(std::uint64_t file_size_bytes) noexcept
 std::optional<Error> IndexCheck::check(const CompositeTensor& tensor) {
   std::uint64_t index_bytes = 0;
   for (const auto& [name, part] : tensor.components()) {
-    if (part.device().kind == Device::Kind::meta) return std::nullopt;
+    if (is_meta(part)) return std::nullopt;
     if (name == "values" || name == "buffer") continue;
     index_bytes = checked_add(index_bytes, part.size_bytes()).value_or(most_bytes_);
   }

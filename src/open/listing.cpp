@@ -80,13 +80,13 @@ constexpr std::size_t kNameBytesPerNode = 256;
 constexpr std::size_t kPathStepsPerNode = 16;
 
 // Where a frame of the walk stands among the children of its node.
-enum class Part : std::uint8_t { all, parameters, buffers, attributes, modules };
+enum class ListingPart : std::uint8_t { all, parameters, buffers, attributes, modules };
 
 struct Frame {
   NodeId node = kNoNode;
-  Part part = Part::all;       // Part::all for everything but modules
-  ChildCursor cursor;          // over the node, or over the dict of the part
-  std::size_t path_steps = 0;  // of this node
+  ListingPart part = ListingPart::all;  // ListingPart::all for everything but modules
+  ChildCursor cursor;                   // over the node, or over the dict of the part
+  std::size_t path_steps = 0;           // of this node
   std::size_t name_bytes = 0;
   bool outside = false;  // below what state_dict() leaves out
   bool script = false;   // a module of TorchScript: every part is among its attributes
@@ -103,7 +103,7 @@ class Walk {
         active_(graph_->nodes.size()) {}
 
   Status run(NodeId root) {
-    RUSHLIGHT_TRY(visit(root, Part::all, false, {}));
+    RUSHLIGHT_TRY(visit(root, ListingPart::all, false, {}));
     while (!stack_.empty()) {
       Frame& frame = stack_.back();
       const std::optional<Child> child = frame.cursor.next();
@@ -130,22 +130,22 @@ class Walk {
       return frame.script ? frame.node : graph_->attribute(frame.node, attribute);
     };
     switch (frame.part) {
-      case Part::all:
-      case Part::modules:
+      case ListingPart::all:
+      case ListingPart::modules:
         return false;
-      case Part::parameters:
-        frame.part = Part::buffers;
+      case ListingPart::parameters:
+        frame.part = ListingPart::buffers;
         frame.cursor = ChildCursor(*graph_, dict_of(kBuffers));
         return true;
-      case Part::buffers:
+      case ListingPart::buffers:
         if (frame.first_visit) {
-          frame.part = Part::attributes;
+          frame.part = ListingPart::attributes;
           frame.cursor = ChildCursor(*graph_, frame.node);
           return true;
         }
         [[fallthrough]];
-      case Part::attributes:
-        frame.part = Part::modules;
+      case ListingPart::attributes:
+        frame.part = ListingPart::modules;
         frame.cursor = ChildCursor(*graph_, dict_of(kModules));
         return true;
     }
@@ -159,41 +159,43 @@ class Walk {
     bool outside = frame.outside;
     if (frame.script) {
       if (script_part(child) != frame.part) return {};
-      outside = outside || frame.part == Part::attributes;
+      outside = outside || frame.part == ListingPart::attributes;
       return visit_step(frame.part, child, outside);
     }
     switch (frame.part) {
-      case Part::all:
+      case ListingPart::all:
         // The dtype of an array is no value of the program; the array's own text says it.
         if ((*graph_)[frame.node].kind == ValueKind::ndarray && child.kind == PathStep::Kind::attr) return {};
         break;
-      case Part::attributes:
+      case ListingPart::attributes:
         if (child.kind != PathStep::Kind::attr || is_machinery(child.name) || child.name == kParameters ||
             child.name == kBuffers || child.name == kModules) {
           return {};
         }
         outside = true;
         break;
-      case Part::parameters:
-      case Part::buffers:
-      case Part::modules: {
+      case ListingPart::parameters:
+      case ListingPart::buffers:
+      case ListingPart::modules: {
         PathStep& step = push_step();
         step = PathStep{};
         step.kind = PathStep::Kind::attr;
-        step.text = frame.part == Part::parameters ? kParameters : frame.part == Part::buffers ? kBuffers : kModules;
+        step.text = frame.part == ListingPart::parameters ? kParameters
+                    : frame.part == ListingPart::buffers  ? kBuffers
+                                                          : kModules;
         break;
       }
     }
     PathStep& step = push_step();
     describe_step(graph_, child, step);
     append_name(step);
-    if (frame.part == Part::buffers) {
+    if (frame.part == ListingPart::buffers) {
       outside = outside || holds_text(*graph_, graph_->attribute(frame.node, "_non_persistent_buffers_set"), step.text);
     }
     return visit(child.node, frame.part, outside, child.name);
   }
 
-  Status visit_step(Part part, const Child& child, bool outside) {
+  Status visit_step(ListingPart part, const Child& child, bool outside) {
     PathStep& step = push_step();
     describe_step(graph_, child, step);
     append_name(step);
@@ -201,17 +203,17 @@ class Walk {
   }
 
   // In which part a child of a TorchScript module comes.
-  [[nodiscard]] Part script_part(const Child& child) const {
-    if (child.kind != PathStep::Kind::attr) return Part::attributes;
+  [[nodiscard]] ListingPart script_part(const Child& child) const {
+    if (child.kind != PathStep::Kind::attr) return ListingPart::attributes;
     switch (tensor_class_of(*graph_, child.node)) {
       case TensorClass::parameter:
-        return Part::parameters;
+        return ListingPart::parameters;
       case TensorClass::buffer:
-        return Part::buffers;
+        return ListingPart::buffers;
       case TensorClass::tensor:
         break;
     }
-    return is_script_module_node(*graph_, child.node) ? Part::modules : Part::attributes;
+    return is_script_module_node(*graph_, child.node) ? ListingPart::modules : ListingPart::attributes;
   }
 
   void append_name(const PathStep& step) {
@@ -228,7 +230,7 @@ class Walk {
   }
 
   // `part` is that of the frame around the node.
-  Status visit(NodeId node, Part part, bool outside, std::string_view attribute) {
+  Status visit(NodeId node, ListingPart part, bool outside, std::string_view attribute) {
     visited_ += 1 + name_.size() / kNameBytesPerNode + path_steps_ / kPathStepsPerNode;
     if (visited_ > max_nodes_) {
       return Error::of({.category = Category::limit,
@@ -242,7 +244,7 @@ class Walk {
       case ValueKind::tensor:
         RUSHLIGHT_TRY(visit_tensor(node, part, outside));
         // state_dict() names the tensors of a module, not what hangs on them.
-        return enter_repeatedly(node, outside || part == Part::parameters || part == Part::buffers);
+        return enter_repeatedly(node, outside || part == ListingPart::parameters || part == ListingPart::buffers);
       case ValueKind::composite:
         visit_composite(node, part, outside);
         return enter_repeatedly(node, outside);
@@ -273,12 +275,12 @@ class Walk {
   }
 
   // What stands among the parameters of a module is one, and so with buffers.
-  static TensorClass class_in(Part part, TensorClass own) noexcept {
-    if (part == Part::parameters) return TensorClass::parameter;
-    return part == Part::buffers ? TensorClass::buffer : own;
+  static TensorClass class_in(ListingPart part, TensorClass own) noexcept {
+    if (part == ListingPart::parameters) return TensorClass::parameter;
+    return part == ListingPart::buffers ? TensorClass::buffer : own;
   }
 
-  Status visit_tensor(NodeId node, Part part, bool outside) {
+  Status visit_tensor(NodeId node, ListingPart part, bool outside) {
     Tensor tensor = graph_->tensors[(*graph_)[node].index];
     const TensorClass wanted = class_in(part, tensor.options().tensor_class);
     if (wanted != tensor.options().tensor_class) {
@@ -291,7 +293,7 @@ class Walk {
     return {};
   }
 
-  void visit_composite(NodeId node, Part part, bool outside) {
+  void visit_composite(NodeId node, ListingPart part, bool outside) {
     CompositeTensor tensor = graph_->composites[(*graph_)[node].index];
     const TensorClass wanted = class_in(part, tensor.options().tensor_class);
     if (wanted != tensor.options().tensor_class) {
@@ -308,26 +310,26 @@ class Walk {
   }
 
   // As a child of a module it is entered under each name, otherwise once. A module inside itself ends there.
-  Status visit_module(NodeId node, NodeId parameters, Part part, bool outside, bool script) {
+  Status visit_module(NodeId node, NodeId parameters, ListingPart part, bool outside, bool script) {
     const bool first = !entered_[node];
-    if (active_[node] || (!first && part != Part::modules)) return {};
+    if (active_[node] || (!first && part != ListingPart::modules)) return {};
     if (first) visitor_.object(name_, path(), Value(graph_, node));
-    push(node, Part::parameters, ChildCursor(*graph_, parameters), outside, first);
+    push(node, ListingPart::parameters, ChildCursor(*graph_, parameters), outside, first);
     stack_.back().script = script;
     return {};
   }
 
   Status enter_once(NodeId node, bool outside) {
-    if (!entered_[node]) push(node, Part::all, ChildCursor(*graph_, node), outside, true);
+    if (!entered_[node]) push(node, ListingPart::all, ChildCursor(*graph_, node), outside, true);
     return {};
   }
   // Immutable objects, as Python programs rarely know that they share them.
   Status enter_repeatedly(NodeId node, bool outside) {
-    if (!active_[node]) push(node, Part::all, ChildCursor(*graph_, node), outside, true);
+    if (!active_[node]) push(node, ListingPart::all, ChildCursor(*graph_, node), outside, true);
     return {};
   }
 
-  void push(NodeId node, Part part, ChildCursor cursor, bool outside, bool first_visit) {
+  void push(NodeId node, ListingPart part, ChildCursor cursor, bool outside, bool first_visit) {
     entered_[node] = true;
     active_[node] = true;
     stack_.push_back({node, part, cursor, path_steps_, name_.size(), outside, false, first_visit});

@@ -20,7 +20,6 @@
 namespace rushlight::open {
 namespace {
 
-constexpr std::size_t kPathBytes = 4096;
 constexpr std::size_t kNamed = 64;  // tensors in one finding
 
 // The formats record no device, so there is one to map.

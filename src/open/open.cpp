@@ -27,8 +27,6 @@ namespace {
 using checkpoint::PickleBytes;
 using checkpoint::ZipContainer;
 
-constexpr std::size_t kPathBytes = 4096;
-
 // LoadOptions::strict: what is merely odd is refused too. The note on unused records counts (hostile-inputs S07).
 std::optional<Error> first_oddity(const std::vector<Finding>& findings) {
   const auto odd = std::find_if(findings.begin(), findings.end(), [](const Finding& finding) {

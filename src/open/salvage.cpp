@@ -34,7 +34,6 @@ namespace {
 namespace fs = std::filesystem;
 using checkpoint::SalvagedArchive;
 
-constexpr std::size_t kPathBytes = 4096;
 constexpr int kMostRefused = 64;                   // arrays whose headers are damaged
 constexpr std::string_view kArraySuffix = ".npy";  // of the records of an archive of NumPy
 

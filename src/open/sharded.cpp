@@ -22,7 +22,6 @@ namespace {
 
 using interchange::ShardIndex;
 
-constexpr std::size_t kPathBytes = 4096;
 constexpr std::size_t kNamedTensors = 1000;  // in one finding
 
 class Loader {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/hex_digits.hpp"
 
 namespace rushlight::open {
 namespace {
@@ -36,11 +37,10 @@ Sniffed legacy() {
 std::string hex_bytes(std::string_view bytes) {
   std::string text;
   for (const char c : bytes) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
     const auto value = static_cast<unsigned char>(c);
     if (!text.empty()) text += ' ';
-    text += kDigits[value >> 4];
-    text += kDigits[value & 15];
+    text += kHexDigits[value >> 4];
+    text += kHexDigits[value & 15];
   }
   return text;
 }

@@ -6,6 +6,7 @@
 #include "open/opened.hpp"
 #include "rushlight/stats.hpp"
 #include "rushlight/text.hpp"
+#include "tensor/meta.hpp"
 
 namespace rushlight {
 namespace {
@@ -48,7 +49,7 @@ Result<StatisticsReport> statistics_of_all(const Checkpoint& checkpoint, const S
       out.name = entry.name;
       out.dtype = entry.tensor.dtype();
       out.shape.assign(entry.tensor.shape().begin(), entry.tensor.shape().end());
-      if (entry.tensor.device().kind == Device::Kind::meta) {
+      if (is_meta(entry.tensor)) {
         out.why = "on the meta device: a shape without data";
         return;
       }

@@ -4,12 +4,11 @@
 #include <array>
 #include <cstddef>
 
+#include "base/hex_digits.hpp"
 #include "pickle/literals.hpp"
 
 namespace rushlight::pickle {
 namespace {
-
-constexpr std::string_view kHexDigits = "0123456789abcdef";
 
 void append_hex(std::string& out, std::uint32_t value, unsigned digits) {
   while (digits-- > 0) out += kHexDigits[value >> (4 * digits) & 15];

@@ -22,6 +22,7 @@
 namespace rushlight {
 namespace {
 
+using runtime::wrong_argument;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kLeastRuns = 3;
@@ -29,13 +30,6 @@ constexpr int kMostRuns = 1'000'000;
 
 double milliseconds_since(Clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
-}
-
-Error wrong_argument(std::string code, std::string message, std::string hint = {}) {
-  return Error::of({.category = Category::argument,
-                    .code = std::move(code),
-                    .message = std::move(message),
-                    .hint = std::move(hint)});
 }
 
 // By linear interpolation between neighbours.

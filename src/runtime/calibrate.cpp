@@ -19,9 +19,7 @@
 namespace rushlight {
 namespace {
 
-Error wrong_argument(std::string code, std::string message) {
-  return Error::of({.category = Category::argument, .code = std::move(code), .message = std::move(message)});
-}
+using runtime::wrong_argument;
 
 // How often values occur, by their sign, exponent and five bits more: within 1/32 of each other they count as one. No
 // range has to be known beforehand, and sums of counts do not depend on the order in which values come.

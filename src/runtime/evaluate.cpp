@@ -19,9 +19,7 @@
 namespace rushlight {
 namespace {
 
-Error wrong_argument(std::string code, std::string message) {
-  return Error::of({.category = Category::argument, .code = std::move(code), .message = std::move(message)});
-}
+using runtime::wrong_argument;
 
 // True when the output is a softmax already, whatever passes through behind it.
 bool ends_in_softmax(const Graph& graph) {

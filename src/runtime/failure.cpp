@@ -1,8 +1,16 @@
 #include "runtime/failure.hpp"
 
 #include <string>
+#include <utility>
 
 namespace rushlight::runtime {
+
+Error wrong_argument(std::string code, std::string message, std::string hint) {
+  return Error::of({.category = Category::argument,
+                    .code = std::move(code),
+                    .message = std::move(message),
+                    .hint = std::move(hint)});
+}
 
 Error run_was_cancelled() {
   return Error::of(ErrorCode::cancelled,

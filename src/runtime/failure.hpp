@@ -3,12 +3,16 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "rushlight/error.hpp"
 #include "rushlight/limits.hpp"
 
 namespace rushlight::runtime {
+
+// What a caller asked for cannot be.
+[[nodiscard]] Error wrong_argument(std::string code, std::string message, std::string hint = {});
 
 // Progress said no.
 [[nodiscard]] Error run_was_cancelled();

@@ -17,6 +17,7 @@
 #include "model/operator_table.hpp"
 #include "runtime/backend.hpp"
 #include "runtime/devices.hpp"
+#include "runtime/failure.hpp"
 #include "runtime/make_session.hpp"
 #include "rushlight/calibration.hpp"
 
@@ -25,15 +26,12 @@ namespace rushlight {
 using runtime::Backend;
 using runtime::PackedWeights;
 using runtime::Program;
+using runtime::wrong_argument;
 
 namespace {
 
 // Plans for this many shapes are kept: a full batch, the rest of a set, single items, one more.
 constexpr std::size_t kMostPlans = 4;
-
-Error wrong_argument(std::string code, std::string message) {
-  return Error::of({.category = Category::argument, .code = std::move(code), .message = std::move(message)});
-}
 
 // rushlight:: stands before quoted() here, since <filesystem> brings std::quoted along, which look-up would prefer.
 std::string port_text(const char* kind, const Port& port) {

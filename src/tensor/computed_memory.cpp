@@ -14,7 +14,7 @@ namespace rushlight {
 namespace {
 
 // A multiple of every element. Large enough that a piece costs little, small enough to stay in a cache.
-constexpr std::uint64_t kPieceBytes = std::uint64_t{256} << 10;
+constexpr std::uint64_t kComputedBytes = std::uint64_t{256} << 10;
 
 class SwappedMemory final : public ComputedMemory {
  public:
@@ -104,7 +104,7 @@ Status each_piece(Memory& memory, const std::function<Status(ByteSpan piece)>& t
   }
   RUSHLIGHT_TRY(memory.compute(0, {}));
   const std::uint64_t size = memory.size_bytes();
-  std::vector<std::byte> piece(static_cast<std::size_t>(std::min(kPieceBytes, size)));
+  std::vector<std::byte> piece(static_cast<std::size_t>(std::min(kComputedBytes, size)));
   for (std::uint64_t done = 0; done < size; done += piece.size()) {
     const std::span<std::byte> out =
         std::span(piece).first(static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), size - done)));

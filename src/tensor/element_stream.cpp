@@ -7,6 +7,7 @@
 #include "base/fail.hpp"
 #include "tensor/layout.hpp"
 #include "tensor/memory.hpp"
+#include "tensor/meta.hpp"
 
 namespace rushlight {
 namespace {
@@ -17,7 +18,7 @@ constexpr std::uint64_t kPieceBytes = std::uint64_t{256} << 10;
 }  // namespace
 
 Result<ElementStream> ElementStream::open(const Tensor& tensor) {
-  if (tensor.device().kind == Device::Kind::meta) {
+  if (is_meta(tensor)) {
     return Error::of(ErrorCode::device, {.category = Category::device,
                                          .code = "TENSOR-META",
                                          .message = "a tensor on the meta device has a shape and no data"});

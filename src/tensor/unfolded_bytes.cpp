@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/checked.hpp"
+#include "tensor/meta.hpp"
 
 namespace rushlight {
 namespace {
@@ -21,7 +22,7 @@ Result<std::uint64_t> unfolded_bytes(std::span<const Tensor* const> tensors, std
   std::uint64_t stored_bytes = 0;
   std::set<const Memory*> counted;
   for (const Tensor* tensor : tensors) {
-    if (tensor->device().kind == Device::Kind::meta) continue;
+    if (is_meta(*tensor)) continue;
     logical_bytes = checked_add(logical_bytes, tensor->size_bytes()).value_or(kAll);
     const Storage& storage = tensor->storage();
     if (counted.insert(storage.memory().get()).second) {

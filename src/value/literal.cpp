@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "base/hex_digits.hpp"
 #include "base/quote.hpp"
 #include "value/big_integer.hpp"
 
@@ -82,7 +83,6 @@ class Writer {
   }
 
   bool write_bytes(std::string_view bytes) {
-    constexpr std::string_view kHex = "0123456789abcdef";
     std::string text = "b'";
     for (const char c : bytes) {
       const auto byte = static_cast<unsigned char>(c);
@@ -93,8 +93,8 @@ class Writer {
         text += c;
       } else {
         text += "\\x";
-        text += kHex[byte >> 4];
-        text += kHex[byte & 15];
+        text += kHexDigits[byte >> 4];
+        text += kHexDigits[byte & 15];
       }
     }
     return put(text + "'");

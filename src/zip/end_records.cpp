@@ -156,7 +156,7 @@ Status place_directory(const FileView& view, EndRecords& ends) {
 }
 
 // Reads the end record at `end_offset` and all that hangs on it.
-Result<EndRecords> resolve(const FileView& view, std::uint64_t end_offset) {
+Result<EndRecords> ends_at(const FileView& view, std::uint64_t end_offset) {
   constexpr std::uint64_t kBefore = End64Record::kBytes + End64Locator::kBytes;
   const std::uint64_t begin = end_offset - std::min(kBefore, end_offset - view.begin());
   Buffer scratch;
@@ -244,7 +244,7 @@ Error broken_or_hidden(const FileView& view, ByteSpan tail, std::uint64_t end_of
     const std::uint64_t offset = tail_begin + before;
     const auto other = decode<EndRecord>(tail.subspan(before));
     const bool covers = comment_end(offset, other) > end_offset && comment_end(offset, other) <= view.end();
-    if (covers && resolve(view, offset)) return two_ends(offset, end_offset);
+    if (covers && ends_at(view, offset)) return two_ends(offset, end_offset);
   }
   return error;
 }
@@ -263,7 +263,7 @@ Result<std::optional<EndRecords>> find_far_end(const FileView& view) {
     for (auto mark = last_mark(piece, piece.size()); mark;
          mark = *mark != 0 ? last_mark(piece, *mark - 1) : std::nullopt) {
       if (++candidates > kFarCandidates) return std::optional<EndRecords>();
-      Result<EndRecords> ends = resolve(view, piece_begin + *mark);
+      Result<EndRecords> ends = ends_at(view, piece_begin + *mark);
       if (ends) return std::optional(*std::move(ends));
       if (could_not_look(ends.error())) return std::move(ends).error();
     }
@@ -333,7 +333,7 @@ Result<EndRecords> find_end_records(const FileView& view, ByteSpan tail, std::ve
        mark = *mark != 0 ? last_mark(tail, *mark - 1) : std::nullopt) {
     const std::uint64_t offset = tail_begin + *mark;
     if (!is_plausible(view, offset, decode<EndRecord>(tail.subspan(*mark)))) continue;
-    Result<EndRecords> ends = resolve(view, offset);
+    Result<EndRecords> ends = ends_at(view, offset);
     if (!ends) return broken_or_hidden(view, tail, offset, std::move(ends).error());
     RUSHLIGHT_TRY(refuse_second_end(view, tail, offset));
     note_surroundings(view, *ends, oddities);
@@ -364,7 +364,7 @@ Status check_prefix(const FileView& view, const EndRecords& ends, std::uint64_t 
          mark = *mark != 0 ? last_mark(tail, *mark - 1) : std::nullopt) {
       const std::uint64_t offset = first_record - tail.size() + *mark;
       candidates += 1;
-      const Result<EndRecords> other = resolve(prefix, offset);
+      const Result<EndRecords> other = ends_at(prefix, offset);
       if (other) return two_ends(offset, ends.end_offset);
       if (could_not_look(other.error())) return other.error();
     }

@@ -13,7 +13,6 @@ namespace rushlight::zip {
 namespace {
 
 using namespace std::string_view_literals;
-constexpr std::string_view kDescriptorMark = "PK\7\10"sv;
 constexpr std::string_view kRecordMark = "PK\3\4"sv;
 
 Result<std::uint32_t> crc_in_pieces(const FileView& view, std::uint64_t offset, std::uint64_t size_bytes,

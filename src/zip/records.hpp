@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.hpp"
@@ -21,6 +22,9 @@ inline constexpr std::uint16_t kFlagPatched = 0x0020;
 inline constexpr std::uint16_t kFlagStrongEncryption = 0x0040;
 inline constexpr std::uint16_t kFlagUtf8 = 0x0800;
 inline constexpr std::uint16_t kFlagMaskedHeaders = 0x2000;
+
+// What a descriptor begins with (4.3.9.3).
+inline constexpr std::string_view kDescriptorMark{"PK\7\10", 4};
 
 // A 16- or 32-bit field with all bits set says "see the zip64 twin" (APPNOTE 4.4.1.4).
 inline constexpr std::uint16_t kSaturated16 = 0xFFFF;

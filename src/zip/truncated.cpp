@@ -9,12 +9,12 @@
 
 #include "zip/end_records.hpp"
 #include "zip/failure.hpp"
+#include "zip/records.hpp"
 
 namespace rushlight::zip {
 namespace {
 
 using namespace std::string_view_literals;
-constexpr std::string_view kDescriptorMark = "PK\7\10"sv;
 // How much of a file is searched for descriptors before the message does without.
 constexpr std::uint64_t kSearchBytes = std::uint64_t{64} << 20;
 

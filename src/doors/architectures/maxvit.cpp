@@ -7,7 +7,7 @@
 namespace rushlight::doors {
 namespace {
 
-constexpr double kEps = 1e-3;  // of the batch norms
+constexpr double kMaxVitEps = 1e-3;  // of the batch norms
 constexpr std::int64_t kImage = 224;
 constexpr std::int64_t kPartition = 7;
 constexpr std::int64_t kPositions = kPartition * kPartition;
@@ -19,9 +19,9 @@ Edge mb_conv(Net& net, const std::string& name, Edge x, std::int64_t stride) {
     skip = net.apply(name + ".proj.0", AvgPool2d{.kernel_size = 3, .stride = 2, .padding = 1}, x);
     skip = net.conv(name + ".proj.1", skip, {.bias = true});
   }
-  Edge y = net.batch_norm(name + ".layers.pre_norm", x, kEps);
-  y = net.conv_norm(name + ".layers.conv_a", y, {}, GELU{}, kEps);
-  y = net.conv_norm(name + ".layers.conv_b", y, {.kernel = 3, .stride = stride, .grouped = true}, GELU{}, kEps);
+  Edge y = net.batch_norm(name + ".layers.pre_norm", x, kMaxVitEps);
+  y = net.conv_norm(name + ".layers.conv_a", y, {}, GELU{}, kMaxVitEps);
+  y = net.conv_norm(name + ".layers.conv_b", y, {.kernel = 3, .stride = stride, .grouped = true}, GELU{}, kMaxVitEps);
   y = net.squeeze_excitation(name + ".layers.squeeze_excitation", y, SiLU{}, Sigmoid{});
   y = net.conv(name + ".layers.conv_c", y, {.bias = true});
   return net.add(name + ".add", skip, y);
@@ -79,7 +79,7 @@ Edge partition_attention(Net& net, const std::string& name, Edge x, std::int64_t
 
 void maxvit(Net& net) {
   Edge x = net.image("stem.0.0", kImage);
-  x = net.conv_norm("stem.0", x, {.kernel = 3, .stride = 2}, GELU{}, kEps);
+  x = net.conv_norm("stem.0", x, {.kernel = 3, .stride = 2}, GELU{}, kMaxVitEps);
   x = net.conv("stem.1.0", x, {.kernel = 3, .bias = true});
   std::int64_t map = kImage / 2;
   constexpr Depths kLayers{2, 2, 5, 2};

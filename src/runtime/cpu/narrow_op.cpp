@@ -17,10 +17,6 @@ constexpr std::size_t kWidenRows = 96;  // as those of products of floats
 // Tasks end where kernels begin anew.
 constexpr std::size_t kStripsAtOnce = 8;
 
-constexpr std::size_t round_up(std::size_t count, std::size_t step) noexcept {
-  return parts_of(count, step) * step;
-}
-
 // A block of rows is staged once, then strip after strip of weights passes by. Where there is too little to multiply
 // for that, rows stay as they are and weights are widened (narrow_choice.hpp).
 template <class Rows>

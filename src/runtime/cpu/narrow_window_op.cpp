@@ -17,13 +17,9 @@ namespace rushlight::runtime::cpu {
 namespace {
 
 // Tasks end where kernels begin anew.
-constexpr std::size_t kStripsAtOnce = 4;
+constexpr std::size_t kWindowStripsAtOnce = 4;
 // Outputs of a block, where several threads want one.
 constexpr std::size_t kEnoughRows = 96;
-
-constexpr std::size_t round_up(std::size_t count, std::size_t step) noexcept {
-  return parts_of(count, step) * step;
-}
 
 class NarrowWindowOp final : public RowsOp {
  public:
@@ -86,7 +82,7 @@ class NarrowWindowOp final : public RowsOp {
     const std::size_t enough = parts_of(line_count_ * picture_.line_outputs(), kEnoughRows);
     block_lines_ = parts_of(line_count_, std::max(fewest, std::min(wanted, enough)));
     const std::size_t blocks = parts_of(line_count_, block_lines_);
-    part_strips_ = round_up(parts_of(strips_, parts_of(wanted, blocks)), kStripsAtOnce);
+    part_strips_ = round_up(parts_of(strips_, parts_of(wanted, blocks)), kWindowStripsAtOnce);
     parts_ = parts_of(strips_, part_strips_);
     task_count_ = blocks * parts_;
 

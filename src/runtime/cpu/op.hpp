@@ -26,6 +26,9 @@ struct Range {
 [[nodiscard]] constexpr std::size_t parts_of(std::size_t count, std::size_t part) noexcept {
   return (count + part - 1) / part;
 }
+[[nodiscard]] constexpr std::size_t round_up(std::size_t count, std::size_t part) noexcept {
+  return parts_of(count, part) * part;
+}
 [[nodiscard]] constexpr Range part_range(std::size_t task, std::size_t count, std::size_t part) noexcept {
   const std::size_t first = task * part;
   return {first, count - first < part ? count : first + part};

@@ -18,10 +18,6 @@
 namespace rushlight::runtime::cpu {
 namespace {
 
-std::size_t round_up(std::size_t count, std::size_t step) {
-  return (count + step - 1) / step * step;
-}
-
 Result<std::shared_ptr<PackedArray>> allocate_zeros(std::size_t rows, std::size_t columns) {
   RUSHLIGHT_TRY_ASSIGN(std::shared_ptr<PackedArray> array, make_packed_array(rows, columns));
   std::fill_n(array->memory.floats(), rows * columns, 0.0F);

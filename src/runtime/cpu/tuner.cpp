@@ -46,7 +46,7 @@ std::string sizes_text(const PlannedTensor& tensor) {
 }
 
 // A convolution that has several ways, and the step that it is or begins.
-struct Layer {
+struct TunedLayer {
   const ConvStep* conv = nullptr;
   const StripeStep* stripes = nullptr;  // of it and a pooling of quads; or null
   std::span<const ConvAlgorithm> offered = {};
@@ -65,10 +65,10 @@ std::string layer_text(const ConvStep& step, bool is_pooled, const OpContext& co
 }
 
 // Of each step that has a choice.
-std::vector<Layer> layers_of(const OpContext& context) {
-  std::vector<Layer> layers;
+std::vector<TunedLayer> layers_of(const OpContext& context) {
+  std::vector<TunedLayer> layers;
   for (const Step& step : context.plan.steps) {
-    Layer layer;
+    TunedLayer layer;
     layer.conv = std::get_if<ConvStep>(&step.work);
     layer.stripes = std::get_if<StripeStep>(&step.work);
     if (layer.stripes != nullptr) {
@@ -132,7 +132,7 @@ std::string time_text(ConvAlgorithm algorithm, std::uint64_t nanoseconds) {
 // One layer, as often as it takes.
 class LayerTrial {
  public:
-  LayerTrial(const Layer& layer, const OpContext& context, const Surroundings& surroundings, Tuning::Impl& table)
+  LayerTrial(const TunedLayer& layer, const OpContext& context, const Surroundings& surroundings, Tuning::Impl& table)
       : layer_(layer), step_(*layer.conv), context_(context), surroundings_(surroundings), table_(table) {}
 
   // The fastest of those offered; nullopt where fewer than two can be made of these weights and within the limits.
@@ -280,7 +280,7 @@ class LayerTrial {
     return best.algorithm;
   }
 
-  const Layer& layer_;
+  const TunedLayer& layer_;
   const ConvStep& step_;
   const OpContext& context_;
   const Surroundings& surroundings_;
@@ -308,9 +308,9 @@ Result<ConvChoices> tune(const OpContext& context, std::string_view machine) {
   if (context.plan.arena_bytes > options.limits.arena_bytes) return choices;  // no program comes of it
   Tuning::Impl& table = Tuning::Impl::of(*options.tuning);
 
-  const std::vector<Layer> layers = layers_of(context);
+  const std::vector<TunedLayer> layers = layers_of(context);
   // What was noted, where it is a way that this layer has.
-  const auto noted = [&](const Layer& layer) -> std::optional<ConvAlgorithm> {
+  const auto noted = [&](const TunedLayer& layer) -> std::optional<ConvAlgorithm> {
     const std::optional<std::string> word = table.find(machine, layer.text);
     const std::optional<ConvAlgorithm> way = word ? parse_conv_algorithm(*word) : std::nullopt;
     if (!way || std::find(layer.offered.begin(), layer.offered.end(), *way) == layer.offered.end()) return std::nullopt;
@@ -319,7 +319,7 @@ Result<ConvChoices> tune(const OpContext& context, std::string_view machine) {
 
   std::optional<Surroundings> surroundings;
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    const Layer& layer = layers[i];
+    const TunedLayer& layer = layers[i];
     std::optional<ConvAlgorithm> way = noted(layer);
     if (!way && table.measures) {
       if (!surroundings) RUSHLIGHT_TRY(surroundings.emplace().make(context));

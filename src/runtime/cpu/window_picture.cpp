@@ -3,14 +3,6 @@
 #include <algorithm>
 
 namespace rushlight::runtime::cpu {
-namespace {
-
-constexpr std::size_t round_up(std::size_t count, std::size_t step) noexcept {
-  return parts_of(count, step) * step;
-}
-
-}  // namespace
-
 WindowPicture::WindowPicture(const ConvStep& step, const PlannedTensor& input, const PlannedTensor& output,
                              std::size_t word_operands)
     : word_operands_(word_operands),

@@ -10,14 +10,6 @@
 namespace rushlight::runtime::reference {
 namespace {
 
-template <class F>
-Status map(const Call& call, const F& f) {
-  const std::span<const double> x = call.input().values;
-  const std::span<double> y = call.output().values;
-  for (std::size_t i = 0; i < x.size(); ++i) y[i] = f(x[i]);
-  return {};
-}
-
 // As torch compares float32 with a number: the number is one of float32 too.
 double rounded(double number) {
   return static_cast<double>(static_cast<float>(number));

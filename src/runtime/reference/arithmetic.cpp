@@ -9,14 +9,6 @@
 namespace rushlight::runtime::reference {
 namespace {
 
-template <class F>
-Status map(const Call& call, const F& f) {
-  const std::span<const double> x = call.input().values;
-  const std::span<double> y = call.output().values;
-  for (std::size_t i = 0; i < x.size(); ++i) y[i] = f(x[i]);
-  return {};
-}
-
 // The element of input `i` for place `flat` of the output.
 double operand(const Call& call, std::size_t i, std::size_t flat) {
   return call.input(i).values[broadcast_place(flat, call.output().shape, call.input(i).shape)];

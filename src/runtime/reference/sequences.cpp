@@ -30,7 +30,8 @@ struct Weights {
 };
 
 // Row `row` of weight times x, plus its bias.
-double product(std::span<const float> weight, std::span<const float> bias, std::size_t row, std::span<const double> x) {
+double row_product(std::span<const float> weight, std::span<const float> bias, std::size_t row,
+                   std::span<const double> x) {
   double sum = bias.empty() ? 0.0 : static_cast<double>(bias[row]);
   for (std::size_t k = 0; k < x.size(); ++k) sum += static_cast<double>(weight[row * x.size() + k]) * x[k];
   return sum;
@@ -44,7 +45,7 @@ struct RnnStep {
   void operator()(const Weights& w, std::span<const double> x, std::span<const double> h, std::span<double>,
                   std::span<double> next) const {
     for (std::size_t j = 0; j < next.size(); ++j) {
-      const double sum = product(w.ih, w.bias_ih, j, x) + product(w.hh, w.bias_hh, j, h);
+      const double sum = row_product(w.ih, w.bias_ih, j, x) + row_product(w.hh, w.bias_hh, j, h);
       next[j] = nonlinearity == RnnNonlinearity::tanh ? std::tanh(sum) : sum < 0 ? 0.0 : sum;
     }
   }
@@ -56,7 +57,7 @@ struct LstmStep {
                   std::span<double> next) const {
     const std::size_t size = next.size();
     const auto gate = [&](std::size_t which, std::size_t j) {
-      return product(w.ih, w.bias_ih, which * size + j, x) + product(w.hh, w.bias_hh, which * size + j, h);
+      return row_product(w.ih, w.bias_ih, which * size + j, x) + row_product(w.hh, w.bias_hh, which * size + j, h);
     };
     for (std::size_t j = 0; j < size; ++j) {
       c[j] = sigmoid(gate(1, j)) * c[j] + sigmoid(gate(0, j)) * std::tanh(gate(2, j));
@@ -71,10 +72,10 @@ struct GruStep {
                   std::span<double> next) const {
     const std::size_t size = next.size();
     for (std::size_t j = 0; j < size; ++j) {
-      const double r = sigmoid(product(w.ih, w.bias_ih, j, x) + product(w.hh, w.bias_hh, j, h));
-      const double z = sigmoid(product(w.ih, w.bias_ih, size + j, x) + product(w.hh, w.bias_hh, size + j, h));
+      const double r = sigmoid(row_product(w.ih, w.bias_ih, j, x) + row_product(w.hh, w.bias_hh, j, h));
+      const double z = sigmoid(row_product(w.ih, w.bias_ih, size + j, x) + row_product(w.hh, w.bias_hh, size + j, h));
       const double n =
-          std::tanh(product(w.ih, w.bias_ih, 2 * size + j, x) + r * product(w.hh, w.bias_hh, 2 * size + j, h));
+          std::tanh(row_product(w.ih, w.bias_ih, 2 * size + j, x) + r * row_product(w.hh, w.bias_hh, 2 * size + j, h));
       next[j] = (1 - z) * n + z * h[j];
     }
   }
@@ -160,7 +161,7 @@ Status run_layers(const Rnn& op, const Call& call, std::size_t projected, const 
           const std::size_t time = direction == 0 ? step_index : length - 1 - step_index;
           step(w, x.at(time, item), h, c, next);
           if (projected > 0) {
-            for (std::size_t j = 0; j < projected; ++j) h[j] = product(w.hr, {}, j, next);
+            for (std::size_t j = 0; j < projected; ++j) h[j] = row_product(w.hr, {}, j, next);
           } else {
             std::copy(next.begin(), next.end(), h.begin());
           }

@@ -8,6 +8,7 @@
 #include "base/fail.hpp"
 #include "runtime/cpu/general/builder.hpp"
 #include "runtime/cpu/general/lines.hpp"
+#include "runtime/cpu/general/wide.hpp"
 
 namespace rushlight::runtime::cpu {
 namespace {
@@ -145,9 +146,6 @@ void add_arithmetic(Builder& b, const std::optional<double>& other, bool number_
 float rounded(double value) noexcept {
   return static_cast<float>(value);
 }
-double wide(float value) noexcept {
-  return static_cast<double>(value);
-}
 
 // NaN passes every one of these: comparisons with it are false.
 float clamp(float x, float low, float high) noexcept {
@@ -173,10 +171,6 @@ float floor_quotient(float a, float b) noexcept {
 float python_remainder(float a, float b) noexcept {
   const float rest = std::fmod(a, b);
   return rest != 0 && (b < 0) != (rest < 0) ? rest + b : rest;
-}
-
-double sigmoid(double x) noexcept {
-  return 1 / (1 + std::exp(-x));
 }
 
 // --- masks ---

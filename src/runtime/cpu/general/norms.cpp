@@ -7,13 +7,10 @@
 #include "runtime/cpu/general/builder.hpp"
 #include "runtime/cpu/general/lines.hpp"
 #include "runtime/cpu/general/pictures.hpp"
+#include "runtime/cpu/general/wide.hpp"
 
 namespace rushlight::runtime::cpu {
 namespace {
-
-double wide(float value) noexcept {
-  return static_cast<double>(value);
-}
 
 // Sum of f(x[i]) in eight chains, so that additions overlap.
 template <class F>

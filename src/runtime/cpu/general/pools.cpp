@@ -6,13 +6,10 @@
 #include "base/fail.hpp"
 #include "runtime/cpu/general/builder.hpp"
 #include "runtime/cpu/general/pictures.hpp"
+#include "runtime/cpu/general/wide.hpp"
 
 namespace rushlight::runtime::cpu {
 namespace {
-
-double wide(float value) noexcept {
-  return static_cast<double>(value);
-}
 
 // The places of one dimension of a window that lie inside the input.
 struct Places {

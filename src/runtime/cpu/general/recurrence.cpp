@@ -7,6 +7,7 @@
 #include "base/fail.hpp"
 #include "runtime/cpu/general/builder.hpp"
 #include "runtime/cpu/general/products.hpp"
+#include "runtime/cpu/general/wide.hpp"
 
 namespace rushlight::runtime::cpu {
 namespace {
@@ -32,13 +33,6 @@ struct Recurrence {
     return items_first ? item * steps + step : step * items + item;
   }
 };
-
-double sigmoid(double x) noexcept {
-  return 1 / (1 + std::exp(-x));
-}
-double wide(float value) noexcept {
-  return static_cast<double>(value);
-}
 
 // The state of one item after a step: from the gates' parts of the input and of the state before.
 void advance(const Recurrence& r, const float* x, const float* h, float* state, float* cell) noexcept {

@@ -7,15 +7,12 @@
 #include "base/fail.hpp"
 #include "runtime/cpu/general/builder.hpp"
 #include "runtime/cpu/general/lines.hpp"
+#include "runtime/cpu/general/wide.hpp"
 
 namespace rushlight::runtime::cpu {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-double wide(float value) noexcept {
-  return static_cast<double>(value);
-}
 
 // Dimensions that go and dimensions that stay, both in C order.
 struct Split {
@@ -115,43 +112,43 @@ struct Fold {
   [[nodiscard]] double finish(double state, double count) const noexcept { return finish_function(state, count); }
 };
 template <class Step, class Finish>
-void add_fold(Builder& b, const Shape& dims, double cost, double start, Step step, Finish finish) {
+void add_reduction(Builder& b, const Shape& dims, double cost, double start, Step step, Finish finish) {
   add_reduction(b, dims, cost, Fold<Step, Finish>{start, step, finish});
 }
 
 double itself(double state, double) noexcept {
   return state;
 }
-double larger(double best, double x) noexcept {
+double greater_of(double best, double x) noexcept {
   return x > best || std::isnan(x) ? x : best;
 }
-double smaller(double best, double x) noexcept {
+double less_of(double best, double x) noexcept {
   return x < best || std::isnan(x) ? x : best;
 }
 
 void add_norm(Builder& b, const Shape& dims, double order) {
   if (order == 2) {
-    return add_fold(
+    return add_reduction(
         b, dims, 2, 0, [](double sum, double x) { return sum + x * x; },
         [](double sum, double) { return std::sqrt(sum); });
   }
   if (order == 1) {
-    return add_fold(
+    return add_reduction(
         b, dims, 2, 0, [](double sum, double x) { return sum + std::abs(x); }, itself);
   }
   if (order == 0) {
-    return add_fold(
+    return add_reduction(
         b, dims, 2, 0, [](double sum, double x) { return sum + (x != 0 ? 1 : 0); }, itself);
   }
   if (order == kInfinity) {
-    return add_fold(
-        b, dims, 2, 0, [](double best, double x) { return larger(best, std::abs(x)); }, itself);
+    return add_reduction(
+        b, dims, 2, 0, [](double best, double x) { return greater_of(best, std::abs(x)); }, itself);
   }
   if (order == -kInfinity) {
-    return add_fold(
-        b, dims, 2, kInfinity, [](double best, double x) { return smaller(best, std::abs(x)); }, itself);
+    return add_reduction(
+        b, dims, 2, kInfinity, [](double best, double x) { return less_of(best, std::abs(x)); }, itself);
   }
-  add_fold(
+  add_reduction(
       b, dims, 60, 0, [order](double sum, double x) { return sum + std::pow(std::abs(x), order); },
       [order](double sum, double) { return std::pow(sum, 1 / order); });
 }
@@ -188,7 +185,7 @@ void add_variance(Builder& b, const Shape& dims, double correction, bool root) {
 void add_log_sum_exp(Builder& b, const Shape& dims) {
   add_items(b, dims, 60, [](const float* x, const Nest& gone) {
     double peak = -kInfinity;
-    walk(gone, [&](std::ptrdiff_t place) { peak = larger(peak, wide(x[place])); });
+    walk(gone, [&](std::ptrdiff_t place) { peak = greater_of(peak, wide(x[place])); });
     if (std::isinf(peak)) peak = 0;  // torch's own rule: infinities stay what they are
     double sum = 0;
     walk(gone, [&](std::ptrdiff_t place) { sum += std::exp(wide(x[place]) - peak); });
@@ -264,7 +261,7 @@ void add_axis(Builder& b, std::int64_t dim, double cost, F f) {
 void add_log_softmax(Builder& b, std::int64_t dim) {
   add_axis(b, dim, 60, [](const float* x, float* y, std::size_t size, std::size_t step) {
     double peak = -kInfinity;
-    for (std::size_t i = 0; i < size; ++i) peak = larger(peak, wide(x[i * step]));
+    for (std::size_t i = 0; i < size; ++i) peak = greater_of(peak, wide(x[i * step]));
     double sum = 0;
     for (std::size_t i = 0; i < size; ++i) sum += std::exp(wide(x[i * step]) - peak);
     const double shift = std::log(sum);
@@ -274,7 +271,7 @@ void add_log_softmax(Builder& b, std::int64_t dim) {
 void add_softmax(Builder& b, std::int64_t dim, double sign) {
   add_axis(b, dim, 60, [sign](const float* x, float* y, std::size_t size, std::size_t step) {
     double peak = -kInfinity;
-    for (std::size_t i = 0; i < size; ++i) peak = larger(peak, sign * wide(x[i * step]));
+    for (std::size_t i = 0; i < size; ++i) peak = greater_of(peak, sign * wide(x[i * step]));
     double sum = 0;
     for (std::size_t i = 0; i < size; ++i) sum += std::exp(sign * wide(x[i * step]) - peak);
     for (std::size_t i = 0; i < size; ++i) {
@@ -294,7 +291,7 @@ double norm_of(const float* x, std::size_t size, std::size_t step, double order)
     } else if (order == 0) {
       sum += value != 0 ? 1 : 0;
     } else if (std::isinf(order)) {
-      sum = order > 0 ? larger(sum, value) : smaller(sum, value);
+      sum = order > 0 ? greater_of(sum, value) : less_of(sum, value);
     } else {
       sum += std::pow(value, order);
     }
@@ -417,7 +414,7 @@ void add_distance(Builder& b, const PairwiseDistance& op) {
                 } else if (p == 0) {
                   sum += distance != 0 ? 1 : 0;
                 } else if (std::isinf(p)) {
-                  sum = p > 0 ? larger(sum, distance) : smaller(sum, distance);
+                  sum = p > 0 ? greater_of(sum, distance) : less_of(sum, distance);
                 } else {
                   sum += std::pow(distance, p);
                 }
@@ -434,23 +431,23 @@ Status build_reductions(Builder& b) {
   const auto less = [](float a, float c) { return a < c; };
   switch (b.op().kind()) {
     case OperatorKind::Mean:
-      add_fold(
+      add_reduction(
           b, b.get<Mean>().dim, 2, 0, [](double sum, double x) { return sum + x; },
           [](double sum, double count) { return sum / count; });
       break;
     case OperatorKind::Sum:
-      add_fold(
+      add_reduction(
           b, b.get<Sum>().dim, 2, 0, [](double sum, double x) { return sum + x; }, itself);
       break;
     case OperatorKind::Prod:
-      add_fold(
+      add_reduction(
           b, b.get<Prod>().dim, 2, 1, [](double all, double x) { return all * x; }, itself);
       break;
     case OperatorKind::Amax:
-      add_fold(b, b.get<Amax>().dim, 2, -kInfinity, larger, itself);
+      add_reduction(b, b.get<Amax>().dim, 2, -kInfinity, greater_of, itself);
       break;
     case OperatorKind::Amin:
-      add_fold(b, b.get<Amin>().dim, 2, kInfinity, smaller, itself);
+      add_reduction(b, b.get<Amin>().dim, 2, kInfinity, less_of, itself);
       break;
     case OperatorKind::Max:
       add_extremum(b, b.get<Max>().dim, false, greater);
