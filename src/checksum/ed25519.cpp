@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/fail.hpp"
+#include "base/hex_digits.hpp"
 
 #if defined(RUSHLIGHT_USE_OPENSSL)
 #include <openssl/crypto.h>
@@ -13,7 +14,6 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
-#include "base/hex_digits.hpp"
 #include "checksum/openssl_failure.hpp"
 #endif
 
