@@ -114,6 +114,24 @@ class Report(unittest.TestCase):
         self.assertIn("bfloat16 in a run of its own", text)
         self.assertIn("| MLP | 0.0040 | 0.0010 | 0.0030 | **3.00** (3.00 to 3.00) | **4.00** (4.00 to 4.00) |", text)
 
+    def test_first_results_may_have_a_run_of_their_own(self):
+        first = document()
+        first["blocks"] = []
+        first["nets"] = {"resnet50": {"title": "ResNet-50", "weights_bytes": 1}}
+        first["first_results"] = [{"net": "resnet50", "threads": 1, "rival": rival, "file_ns": file_ns, "process_ns": [9e6] * 3}
+                                  for rival, file_ns in (("rushlight", [1e6, 2e6, 9e6]), ("onnxruntime", [5e6, 5e6, 5e6]))]
+        measured = document()
+        measured["nets"].update(first["nets"])
+        measured["first_results"].append({"net": "resnet50", "threads": 1, "rival": "rushlight", "file_ns": [8e6],
+                                          "process_ns": [9e6]})
+        with self.results_are({"2026-01-02-rivals-first": first}):
+            text = "\n".join(forward_report.section(pathlib.Path("2026-01-02-rivals-forward.json"), measured))
+            older = "\n".join(forward_report.section(pathlib.Path("2026-01-03-rivals-forward.json"), measured))
+        self.assertIn("medians of 3 processes in a run of its own, [2026-01-02-rivals-first.json]", text)
+        self.assertIn("| ResNet-50 | 2 / 9 | 5 / 9 |", text)
+        self.assertIn("first result, best engine / ours | 2.50 (2: met) | - |", text)
+        self.assertNotIn("run of its own", older)
+
     def test_other_kinds_of_machine_follow(self):
         other = document()
         other["machine"]["cpu"] = "Other"

@@ -15,7 +15,8 @@ fast as any was before (Quiet), whoever's turn it is, since neighbours on a shar
 with one thread it stays there. Before it is timed its output is compared with PyTorch's, in float32 and in double.
 
 Writes bench/results/YYYY-MM-DD-rivals-forward.json with every sample; forward_report.py makes the tables and the chart.
-With no rivals but those in bfloat16 it is rivals-bf16, and the report takes its tables of bfloat16 from there.
+With no rivals but those in bfloat16 it is rivals-bf16, and with --rounds 0 rivals-first: the report takes its tables of
+bfloat16, and the times to the first result, from there.
 """
 import argparse
 import array
@@ -400,6 +401,8 @@ class Measurement:
             self.first_results.append({"net": name, "threads": threads, "rival": rival, **row})
 
     def rivals_of_first(self, name):
+        if self.settings.rounds == 0:
+            return list(self.rivals_for(name, 1))
         return list(dict.fromkeys(block["rival"] for block in self.blocks if block["net"] == name))
 
     def peak(self, name):
@@ -472,7 +475,8 @@ def parse_arguments():
     parser.add_argument("--nets", type=listed, default=list(NETS), help=",".join(NETS))
     parser.add_argument("--batches", type=lambda text: list(map(int, listed(text))), default=[1, 8], help="1,8")
     parser.add_argument("--threads", type=lambda text: list(map(int, listed(text))), default=[1, 2], help="1,2")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each rival in a block (7)")
+    parser.add_argument("--rounds", type=int, default=7,
+                        help="turns of each rival in a block (7); 0: the time to the first result alone")
     parser.add_argument("--seconds", type=float, default=0.5, help="about how long a turn measures (0.5)")
     parser.add_argument("--first-rounds", type=int, default=5, help="fresh processes for the time to the first result; "
                         "0: none (5)")
@@ -517,7 +521,7 @@ def main():
     nets = {}
     for name in settings.nets:
         nets[name] = prepare(settings, name)
-        for threads in settings.threads:
+        for threads in settings.threads if settings.rounds else ():
             for batch in settings.batches:
                 measurement.block(name, batch, threads)
         if settings.first_rounds:
@@ -525,11 +529,13 @@ def main():
                 measurement.first_result(name, threads)
         if not settings.no_memory:
             measurement.peak(name)
-    if not measurement.blocks:
+    if not measurement.blocks and not measurement.first_results:
         sys.exit("nothing was measured")
 
     in_bf16 = all(rival == "rushlight" or rival.endswith("-bf16") for rival in settings.rivals)
     kind = "rivals-bf16" if in_bf16 and "rushlight-bf16" in settings.rivals else "rivals-forward"
+    if not measurement.blocks:
+        kind = "rivals-first"
     changes = output_of("git", "status", "--porcelain", "--", ".", ":!bench/results", ":!bench/README.md")
     document = {
         "schema": 1,

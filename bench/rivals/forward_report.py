@@ -143,19 +143,24 @@ def bf16_tables(document, path=None):
         yield table(["", *(TITLES[rival] for rival in rivals), "best rival / Rushlight, bf16", "float32 / bf16"], rows)
 
 
-def first_table(document):
+def first_table(document, path=None):
+    """`path`: of a run of its own."""
     rows, rivals = [], rivals_in(document["first_results"])
     threads = min((row["threads"] for row in document["first_results"]), default=1)
+    processes = []
     for net, facts in document["nets"].items():
         found = {row["rival"]: row for row in document["first_results"]
                  if row["net"] == net and row["threads"] == threads}
         if found:
+            processes += [len(row["file_ns"]) for row in found.values()]
             cells = [" / ".join(milliseconds(statistics.median(found[rival][key])) for key in ("file_ns", "process_ns"))
                      if rival in found else "-" for rival in rivals]
             rows.append([facts["title"], *cells])
     if rows:
         yield ("From the file to the first result, milliseconds, and from the start of the process, imports and all "
-               f"({threads} thread{'s' if threads > 1 else ''}, batch 1):\n")
+               f"({threads} thread{'s' if threads > 1 else ''}, batch 1; medians of {min(processes)} processes"
+               + (f" in a run of its own, [{path.name}](results/{path.name}), {document['date'][:10]}, commit "
+                  f"{commit_of(document)}" if path else "") + "):\n")
         yield table(["", *(TITLES[rival] for rival in rivals)], rows)
 
 
@@ -168,9 +173,10 @@ def verdict(found, aim):
     return f"{found:.2f} ({aim:g}: {'met' if found >= aim else missed})"
 
 
-def aims_table(document):
-    """Each ratio that was aimed at, beside what was found."""
+def aims_table(document, own_first=None):
+    """Each ratio that was aimed at, beside what was found. `own_first`: a run of first results alone."""
     blocks, rows = blocks_of(document), []
+    firsts = [*document["first_results"], *(own_first["first_results"] if own_first else ())]  # the last ones count
 
     def ratio(block, rivals, ours):
         best = block.best(rivals)
@@ -188,7 +194,7 @@ def aims_table(document):
             rows.append([f"{title(net, batch)}: PyTorch / ours", verdict(ratio(block, ["torch"], "rushlight"), None),
                          verdict(ratio(block, ["torch"], "rushlight-fast"), torch)])
     for net, aims in FIRST_AIMS.items():
-        found = {row["rival"]: row for row in document["first_results"] if row["net"] == net and row["threads"] == 1}
+        found = {row["rival"]: row for row in firsts if row["net"] == net and row["threads"] == 1}
         for rivals, key, aim, what in ((ENGINES, "file_ns", aims[0], "first result, best engine / ours"),
                                        (["torch"], "process_ns", aims[1], "first result with imports, PyTorch / ours")):
             taken = {rival: statistics.median(row[key]) for rival, row in found.items()}
@@ -320,16 +326,17 @@ def machine_sentence(path, document):
 
 
 def times(path, document):
-    """Everything that takes time, with bfloat16 from a run of its own where that is at least as new."""
+    """Everything that takes time, with bfloat16 and first results from runs of their own where those are at least as new."""
     yield from busy_sentence(document)
     yield from speed_tables(document)
-    bf16_path = newest("bf16", document["machine"]["cpu"])
-    if bf16_path and bf16_path.name[:10] >= path.name[:10]:
-        yield from bf16_tables(json.loads(bf16_path.read_text()), bf16_path)
-    else:
-        yield from bf16_tables(document)
+    bf16_path, first_path = (own if own and own.name[:10] >= path.name[:10] else None
+                             for own in (newest(kind, document["machine"]["cpu"]) for kind in ("bf16", "first")))
+    yield from bf16_tables(json.loads(bf16_path.read_text()) if bf16_path else document, bf16_path)
     yield from first_table(document)
-    yield from aims_table(document)
+    own_first = json.loads(first_path.read_text()) if first_path else None
+    if own_first:
+        yield from first_table(own_first, first_path)
+    yield from aims_table(document, own_first)
 
 
 def section(path, document):
