@@ -11,8 +11,6 @@ from torch import nn
 from torch.nn import functional as F
 
 CHANNELS = (1, 2, 3, 4, 7, 8, 12, 16, 16, 17, 24, 31, 32, 32, 33, 48, 64, 64, 65, 80, 96, 128, 130)
-MOST_ELEMENTS = 400_000
-MOST_MACS = 60_000_000
 SPATIAL = {"pictures": 2, "lines": 1, "volumes": 3, "sequences": 0}
 KERNELS = {
     1: ((3,),) * 5 + ((1,),) * 3 + ((2,), (5,), (7,), (4,), (15,), (41,)),
@@ -30,8 +28,10 @@ DILATIONS = {1: ((1,),) * 5 + ((2,), (4,)),
 class Network:
     """Layers with what PyTorch computes of them, and the words of the spec."""
 
-    def __init__(self, dice, family):
+    def __init__(self, dice, family, most_elements, most_macs):
         self.dice = dice
+        self.most_elements = most_elements
+        self.most_macs = most_macs
         self.family = family
         self.dims = SPATIAL[family]
         self.layers = []     # (name, function of tensors, names of inputs)
@@ -60,7 +60,7 @@ class Network:
             value = function(*(self.values[one] for one in inputs))
         except (RuntimeError, ValueError):
             return False
-        if value.numel() == 0 or value.numel() > MOST_ELEMENTS or not bool(torch.isfinite(value).all()):
+        if value.numel() == 0 or value.numel() > self.most_elements or not bool(torch.isfinite(value).all()):
             return False
         first = attributes.pop("first", None)
         word = {layer: name} if first is None else {layer: first, "name": name}
@@ -136,7 +136,7 @@ def convolution(net):
         macs = x[:, 0].numel() * out * (in_channels // groups)
         for k, s in zip(kernel, stride):
             macs = macs * k // s
-        if net.macs + macs > MOST_MACS:
+        if net.macs + macs > net.most_macs:
             return False
 
         def said(sizes):
@@ -160,7 +160,7 @@ def transposed(net):
     extra = dice.randint(0, stride - 1)
     groups = dice.choice([g for g in (1, 1, 1, 2, 4, x.shape[1]) if x.shape[1] % g == 0])
     out = groups * dice.choice((1, 3, 8, 16, 20, 32)) if groups <= 4 else groups
-    if x.numel() * (out // groups) * kernel ** dims > MOST_MACS // 4:
+    if x.numel() * (out // groups) * kernel ** dims > net.most_macs // 4:
         return False
     module = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[dims - 1](
         x.shape[1], out, kernel, stride, padding, extra, groups)
@@ -368,7 +368,7 @@ class Attention(nn.MultiheadAttention):
 
 def attended(net):
     x = net.x
-    if x.dim() != 3 or x.shape[-1] < 4 or x.shape[0] * x.shape[1] ** 2 * x.shape[2] > MOST_MACS // 8:
+    if x.dim() != 3 or x.shape[-1] < 4 or x.shape[0] * x.shape[1] ** 2 * x.shape[2] > net.most_macs // 8:
         return False
     heads = net.dice.choice([h for h in (1, 2, 4, 8) if x.shape[-1] % h == 0])
     bias = net.dice.random() < 0.8
@@ -449,11 +449,12 @@ SEQUENCE_LAYERS = (projected,) * 6 + (layer_norm,) * 3 + (activation,) * 4 + (jo
     recurred, recurred, turned, turned, branched)
 
 
-def random_network(seed):
+def random_network(seed, most_elements=400_000, most_macs=60_000_000):
+    """`most_elements`: of what a layer gives; `most_macs`: of all convolutions."""
     torch.manual_seed(seed)
     dice = random.Random(seed)
     family = dice.choice(("pictures",) * 5 + ("lines",) * 2 + ("volumes",) + ("sequences",) * 2)
-    net = Network(dice, family)
+    net = Network(dice, family, most_elements, most_macs)
     for _ in range(dice.randint(1, 16)):
         dice.choice(SPATIAL_LAYERS if net.dims else SEQUENCE_LAYERS)(net)
     if dice.random() < 0.5:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random networks beside PyTorch: in each precision, by each instruction set, with one thread and several.
 
-    random_networks.py PROGRAM [--count N] [--seed N] [--folder DIR] [--json FILE]
+    random_networks.py PROGRAM [--count N] [--seed N] [--folder DIR] [--json FILE] [--device cuda:0]
 
 The networks are those of random_layers.py: pictures, lines, volumes and sequences, with the strides, paddings and sizes at
 which Rushlight goes one way or another. A network's spec, weights and input are written, the program runs them, and the
@@ -12,6 +12,9 @@ is allowed too. `int8` is compared with the codes of its own ranges (M-24 of for
 as these codes cost may differ, since a sum at the border between two codes may fall on either side, or 2e-2. The bits
 must be the same with any number of threads, and for an item at any place of the batch; one NaN or infinity in the input must
 reach exactly the outputs that it reaches in PyTorch. What differs stays in DIR. Exits with 1 when anything did.
+
+`--device cuda:0` is for the program over emulated kernels (build/dev/tests/cuda/fake_gpu/rushlight): smaller networks, as a GPU
+of compute capability 8.0 and as one of 9.0. `tf32` and `fp16` may err by half of what `bf16` does in PyTorch, or 5e-3.
 """
 import argparse
 import json
@@ -27,9 +30,13 @@ from torch import nn
 
 from random_layers import random_network
 
-ISAS = ("", "avx2", "baseline")
+WAYS = {"cpu": ("", "avx2", "baseline"), "cuda:0": ("80", "90")}  # RUSHLIGHT_ISA, or the GPU's compute capability
+MORE_THREADS = {"cpu": (2, 3), "cuda:0": ()}
+SIZES = {"cpu": {}, "cuda:0": {"most_elements": 20_000, "most_macs": 1_500_000}}
 # Times PyTorch's error; at least; and the share of the error with bfloat16, whose roundings are 2^16 times as large.
-LIMITS = {"strict": (4, 2e-5, 2.0 ** -12), "fast": (16, 1e-4, 2.0 ** -10), "bf16": (4, 2e-2, 0), "int8": (1, 2e-2, 0)}
+LIMITS = {"strict": (4, 2e-5, 2.0 ** -12), "fast": (16, 1e-4, 2.0 ** -10), "bf16": (4, 2e-2, 0), "int8": (1, 2e-2, 0),
+          "tf32": (4, 5e-3, 0.5), "fp16": (4, 5e-3, 0.5)}
+PRECISIONS = {"cpu": ("strict", "fast", "bf16", "int8"), "cuda:0": ("strict", "tf32", "bf16", "fp16")}
 NARROW_PRODUCTS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 
@@ -86,35 +93,38 @@ def outcome(net, undo):
 class Program:
     """`rushlight` with the files of one network."""
 
-    def __init__(self, program, folder):
+    def __init__(self, program, folder, device):
         self.program = program
         self.folder = folder
+        self.device = device
         self.ranges = folder / "ranges.json"
 
-    def call(self, *words, isa=""):
+    def call(self, *words, way=""):
         """What it complained of, or None."""
-        environment = {**os.environ, **({"RUSHLIGHT_ISA": isa} if isa else {})}
+        variable, value = ("RUSHLIGHT_ISA", way) if self.device == "cpu" else ("FAKE_GPU", f"capability={way}")
+        environment = {**os.environ, **({variable: value} if way else {})}
         files = [self.folder / name for name in ("spec.json", "weights.pt", "input.npy")]
         done = subprocess.run([self.program, words[0], files[0], "--weights", files[1], "--input", files[2], "-q", *words[1:]],
                               capture_output=True, text=True, check=False, env=environment)
         return f"{words[0]} ended with {done.returncode}: {done.stderr.strip()[-300:]}" if done.returncode else None
 
-    def output(self, precision, threads, isa):
+    def output(self, precision, threads, way):
         output = self.folder / "output.npy"
         output.unlink(missing_ok=True)
         ranges = ("--calibration", self.ranges) if precision == "int8" else ()
-        failed = self.call("run", "--output", output, "--precision", precision, "--threads", str(threads), *ranges, isa=isa)
+        where = ("--threads", str(threads)) if self.device == "cpu" else ("--device", self.device)
+        failed = self.call("run", "--output", output, "--precision", precision, *where, *ranges, way=way)
         if failed:
             raise RuntimeError(failed)
         return np.load(output)
 
 
-def compare(program, folder, seed):
+def compare(program, folder, device, seed):
     """What is wrong with it: a list of words; and its greatest errors, by precision."""
-    rushlight = Program(program, folder)
+    rushlight = Program(program, folder, device)
     wrong, errors = [], {}
     with torch.no_grad():
-        net = random_network(seed)
+        net = random_network(seed, **SIZES[device])
         torch.save({name: value.clone() for name, value in net.modules.state_dict().items()}, folder / "weights.pt")
         (folder / "spec.json").write_text(json.dumps({"schema": 1, "input": list(net.input.shape[1:]), "layers": net.words}))
         np.save(folder / "input.npy", net.input.numpy())
@@ -130,12 +140,13 @@ def compare(program, folder, seed):
 
 
 def places_and_odd_values(rushlight, net, seed):
-    """By one instruction set and number of threads: which ones is a matter of the seed.
+    """In one way and with one number of threads: which ones is a matter of the seed.
 
     Where PyTorch interpolates at a whole pixel, its float32 coordinates may give a neighbour 1e-7 of the sum, and so all of an
     infinity; Rushlight's are of double.
     """
-    isa, threads = ISAS[seed % 3], (1, 2)[seed // 3 % 2]
+    ways = WAYS[rushlight.device]
+    way, threads = ways[seed % len(ways)], (1, 2)[seed // 3 % 2]
     value = (np.nan, np.inf, -np.inf)[seed // 6 % 3]
     odd = net.input.clone()
     at = seed * 7919 % odd.numel()
@@ -146,14 +157,14 @@ def places_and_odd_values(rushlight, net, seed):
     turned = net.input.roll(1, 0).numpy()
     interpolates = any(word.get("upsample") and word.get("mode", "nearest") != "nearest" for word in net.words)
     wrong = []
-    for precision in LIMITS:
-        where = f"{net.family}, {precision}, {isa or 'best'}, {threads} threads"
-        y = rushlight.output(precision, threads, isa)
+    for precision in PRECISIONS[rushlight.device]:
+        where = f"{net.family}, {precision}, {way or 'best'}, {threads} threads"
+        y = rushlight.output(precision, threads, way)
         np.save(rushlight.folder / "input.npy", turned)
-        if len(turned) == len(y) and np.roll(y, 1, 0).tobytes() != rushlight.output(precision, threads, isa).tobytes():
+        if len(turned) == len(y) and np.roll(y, 1, 0).tobytes() != rushlight.output(precision, threads, way).tobytes():
             wrong.append(f"{where}: other bits at another place in the batch")
         np.save(rushlight.folder / "input.npy", odd.numpy())
-        y = rushlight.output(precision, threads, isa)
+        y = rushlight.output(precision, threads, way)
         differ = [int((is_odd(y) != is_odd(expected)).sum()) for is_odd in (np.isnan, np.isposinf, np.isneginf)]
         if any(differ) and not (interpolates and np.isinf(value)):
             wrong.append(f"{where}: {value} at element {at} makes NaN, inf or -inf of {differ} outputs that PyTorch does not, "
@@ -163,7 +174,7 @@ def places_and_odd_values(rushlight, net, seed):
 
 
 def compare_numbers(rushlight, net, wrong):
-    """In each precision, by each instruction set."""
+    """In each precision and way."""
     found = net.forward(net.input).double().numpy()
     net.modules.double()
     exact = net.forward(net.input.double()).numpy()
@@ -176,15 +187,16 @@ def compare_numbers(rushlight, net, wrong):
     def error(y, right=exact):
         return float(np.abs(y - right).max()) / largest
 
-    own = {"strict": error(found), "fast": error(found), "bf16": error(narrow), "int8": error(coded)}
+    own = {**dict.fromkeys(LIMITS, error(found)), "bf16": error(narrow), "int8": error(coded)}
     errors = {}
-    for precision, (times, least, share) in LIMITS.items():
+    for precision in PRECISIONS[rushlight.device]:
+        times, least, share = LIMITS[precision]
         most = max(times * own[precision], least, share * own["bf16"])
-        for isa in ISAS:
-            where = f"{net.family}, {precision}, {isa or 'best'}"
-            y = rushlight.output(precision, 1, isa)
-            for threads in (2, 3):
-                if rushlight.output(precision, threads, isa).tobytes() != y.tobytes():
+        for way in WAYS[rushlight.device]:
+            where = f"{net.family}, {precision}, {way or 'best'}"
+            y = rushlight.output(precision, 1, way)
+            for threads in MORE_THREADS[rushlight.device]:
+                if rushlight.output(precision, threads, way).tobytes() != y.tobytes():
                     wrong.append(f"{where}: other bits with {threads} threads than with one")
             if y.shape != exact.shape:
                 wrong.append(f"{where}: shape {y.shape}, not {exact.shape}")
@@ -203,6 +215,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=pathlib.Path)
     parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--device", choices=tuple(WAYS), default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     bad, worst = [], {}
@@ -210,7 +223,7 @@ def main():
         for seed in range(arguments.seed, arguments.seed + arguments.count):
             folder = (arguments.folder or pathlib.Path(scratch)) / f"network{seed}"
             folder.mkdir(parents=True, exist_ok=True)
-            wrong, errors = compare(arguments.program, folder, seed)
+            wrong, errors = compare(arguments.program, folder, arguments.device, seed)
             for precision, error in errors.items():
                 worst[precision] = max(worst.get(precision, 0), error)
             for words in wrong:
