@@ -386,10 +386,11 @@ class Measurement:
         """Fresh processes, one at a time, with their files in the cache of pages: who reads weights first would pay for
         the disk, where a system takes pages back that nobody has used for a while."""
         taken = {}
+        rivals = self.rivals_of_first(name)
         for _ in range(self.settings.first_rounds):
             for path in (self.settings.folder / name).iterdir():
                 path.read_bytes()
-            for rival in self.rivals_of_first(name):
+            for rival in rivals:
                 child = self.start(rival, name, 1, threads, skips=False)
                 if child is None:
                     continue

@@ -15,7 +15,7 @@
 namespace rushlight::cli {
 namespace {
 
-std::string python_text(double value) {
+std::string python_number(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
   std::array<char, 32> buffer{};
@@ -66,9 +66,9 @@ std::string format_leaf(const Value& value) {
     case ValueKind::integer:
       return value.as_decimal().value_or("0");
     case ValueKind::real:
-      return python_text(*value.as_double());
+      return python_number(*value.as_double());
     case ValueKind::complex:
-      return fmt::format("({}{:+}j)", python_text(value.as_complex()->real()), value.as_complex()->imag());
+      return fmt::format("({}{:+}j)", python_number(value.as_complex()->real()), value.as_complex()->imag());
     case ValueKind::string:
       return fmt::format("'{}'", escaped(*value.as_string()));
     case ValueKind::bytes:

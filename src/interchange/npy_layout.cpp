@@ -9,6 +9,7 @@
 #include "base/fail.hpp"
 #include "interchange/npy_header.hpp"
 #include "tensor/layout.hpp"
+#include "tensor/meta.hpp"
 
 namespace rushlight::interchange {
 namespace {
@@ -113,7 +114,7 @@ Result<NpyLayout> read_npy_layout(const Source& source, const Limits& limits) {
 }
 
 Result<NpyArray> lay_out_npy(const Tensor& tensor) {
-  if (tensor.device().kind == Device::Kind::meta) {
+  if (is_meta(tensor)) {
     return Error::of({.category = Category::unsup,
                       .code = "TENSOR-META",
                       .message = "on the meta device it has a shape and no data"});

@@ -7,12 +7,14 @@
 #include "base/bytes.hpp"
 #include "base/checked.hpp"
 #include "base/fail.hpp"
+#include "base/hex_digits.hpp"
 #include "base/no_memory.hpp"
 #include "base/quote.hpp"
 #include "interchange/safetensors.hpp"
 #include "interchange/safetensors_format.hpp"
 #include "interchange/tensor_output.hpp"
 #include "interchange/write_checked.hpp"
+#include "tensor/meta.hpp"
 
 namespace rushlight::interchange {
 namespace {
@@ -29,7 +31,6 @@ const SafetensorsDType* find_row(DType dtype) noexcept {
 
 // A JSON string as serde_json writes it: what must be escaped is, in its shortest form, and nothing else.
 void append_string(std::string& json, std::string_view text) {
-  constexpr std::string_view kHex = "0123456789abcdef";
   json += '"';
   for (const char c : text) {
     const auto code = static_cast<unsigned char>(c);
@@ -38,7 +39,7 @@ void append_string(std::string& json, std::string_view text) {
       json += '\\';
       json += "\"\\bfnrt"[at];
     } else if (code < 0x20) {
-      json.append("\\u00").append(1, kHex[code >> 4]).append(1, kHex[code & 0xF]);
+      json.append("\\u00").append(1, kHexDigits[code >> 4]).append(1, kHexDigits[code & 0xF]);
     } else {
       json += c;
     }
@@ -82,7 +83,7 @@ Result<Planned> plan(const NamedTensor& named, NameSet& names) {
     return cannot_hold(named, "SAFETENSORS-SHAPE",
                        "it has no dimension, and the format counts the two values of its byte in one");
   }
-  if (named.tensor.device().kind == Device::Kind::meta) {
+  if (is_meta(named.tensor)) {
     return cannot_hold(named, "TENSOR-META", "on the meta device it has a shape and no data");
   }
   return Planned{&named, row};

@@ -166,9 +166,13 @@ def places_and_odd_values(rushlight, net, seed):
         np.save(rushlight.folder / "input.npy", odd.numpy())
         y = rushlight.output(precision, threads, way)
         differ = [int((is_odd(y) != is_odd(expected)).sum()) for is_odd in (np.isnan, np.isposinf, np.isneginf)]
-        if any(differ) and not (interpolates and np.isinf(value)):
-            wrong.append(f"{where}: {value} at element {at} makes NaN, inf or -inf of {differ} outputs that PyTorch does not, "
-                         "or the other way round")
+        if any(differ):
+            words = (f"{where}: {value} at element {at} makes NaN, inf or -inf of {differ} outputs that PyTorch does not, "
+                     "or the other way round")
+            if interpolates and np.isinf(value):
+                print(f"seed {seed}: not counted, since the network interpolates: {words}")
+            else:
+                wrong.append(words)
         np.save(rushlight.folder / "input.npy", net.input.numpy())
     return wrong
 

@@ -218,14 +218,14 @@ class Int8Op final : public Op {
     const Constant& constant = context.plan.constants[step.weights];
     // Codes of pixels begin with a unit each. A Linear's row is one, whatever was flattened into it.
     const bool is_row = std::is_same_v<Step, LinearStep>;
-    const std::size_t tap_units = parts_of(weight_.channels, kernels.codes_per_unit);
+    const std::size_t tap_codes = round_up(weight_.channels, kernels.codes_per_unit);
     const PackedForm form = picture_ ? picture_->form_of_weights(constant, Packing::int8_strips)
                                      : PackedForm{.constant = constant,
                                                   .packing = tiles_ == nullptr ? of_vectors : Packing::int8_strips,
                                                   .width = kernel_.width,
                                                   .groups = groups,
                                                   .last_width = last_width,
-                                                  .tap_operands = is_row ? 0 : tap_units * kernels.codes_per_unit};
+                                                  .tap_operands = is_row ? 0 : tap_codes};
     RUSHLIGHT_TRY_ASSIGN(packed_, context.weights.get(form, context.network));
     if (!packed_->is_usual) return false;
     RUSHLIGHT_TRY_ASSIGN(bias_, context.packed(step.bias, Packing::vector, kernel_.width, groups));
@@ -381,7 +381,7 @@ class Int8Op final : public Op {
     if (tiles_ != nullptr) part_panels_ = parts_of(part_panels_, 2) * 2;
     parts_ = parts_of(all_panels, part_panels_);
     task_count_ = blocks * parts_;
-    const auto in_lines = [](std::size_t bytes) { return parts_of(bytes, kCacheLine) * kCacheLine; };
+    const auto in_lines = [](std::size_t bytes) { return round_up(bytes, kCacheLine); };
     plain_scratch_ = picture_ ? 0 : in_lines(rows_.scratch_bytes(block_rows_));
     tile_scratch_ = plain_scratch_ + in_lines(plain_rows_.scratch_bytes(block_rows_));
     std::size_t tiles = tiles_ == nullptr ? 0 : parts_of(block_rows_, kTileRows);

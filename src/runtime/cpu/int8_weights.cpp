@@ -7,6 +7,7 @@
 
 #include "base/fail.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
+#include "runtime/cpu/op.hpp"
 
 namespace rushlight::runtime::cpu {
 namespace {
@@ -86,7 +87,7 @@ Int8Form::Int8Form(const PackedForm& form, std::size_t outputs, std::size_t chan
       tap_codes(form.tap_operands == 0 ? channels : form.tap_operands),
       run_taps(form.run_taps == 0 ? std::max<std::size_t>(1, pixels) : form.run_taps) {
   const std::size_t whole = form.packing == Packing::int8_strips ? kLineWords * codes_per_unit : codes_per_unit;
-  run_codes = (run_taps * tap_codes + whole - 1) / whole * whole;
+  run_codes = round_up(run_taps * tap_codes, whole);
   units = pixels / run_taps * (run_codes / codes_per_unit);
   const std::size_t panels = panels_for(outputs / form.groups, form.width);
   const std::size_t last_width = form.last_width == 0 ? form.width : form.last_width;

@@ -12,6 +12,7 @@
 #include "runtime/cpu/int8_weights.hpp"
 #include "runtime/cpu/kernels/kernels.hpp"
 #include "runtime/cpu/line_filter.hpp"
+#include "runtime/cpu/op.hpp"
 #include "runtime/cpu/winograd.hpp"
 #include "runtime/failure.hpp"
 

@@ -15,6 +15,7 @@
 #include "base/fail.hpp"
 #include "runtime/cpu/aligned_buffer.hpp"
 #include "runtime/cpu/evict.hpp"
+#include "runtime/cpu/op.hpp"
 #include "runtime/cpu/winograd.hpp"
 #include "runtime/failure.hpp"
 #include "runtime/step_times.hpp"
@@ -199,9 +200,7 @@ class LayerTrial {
     const auto sum = scratch ? checked_add<std::uint64_t>(*scratch, context_.plan.arena_bytes) : std::nullopt;
     return sum && *sum <= context_.options.limits.arena_bytes ? sum : std::nullopt;
   }
-  [[nodiscard]] static std::size_t pitch_of(const Op& op) noexcept {
-    return (op.scratch_bytes() + kCacheLine - 1) / kCacheLine * kCacheLine;
-  }
+  [[nodiscard]] static std::size_t pitch_of(const Op& op) noexcept { return round_up(op.scratch_bytes(), kCacheLine); }
   [[nodiscard]] std::vector<TensorId> tensors() const {
     std::vector<TensorId> ids = {step_.input, layer_.output()};
     if (step_.epilogue.residual != kNone) ids.push_back(step_.epilogue.residual);

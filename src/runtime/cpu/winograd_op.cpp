@@ -231,7 +231,7 @@ class WinogradOp final : public Op {
     std::uintptr_t used = 0;
     const auto take = [&](std::size_t bytes) {
       const std::uintptr_t at = used;
-      used += (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
+      used += round_up(bytes, kCacheLine);
       return reinterpret_cast<std::uintptr_t>(memory) + at;
     };
     Scratch scratch;
