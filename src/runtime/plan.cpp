@@ -59,7 +59,8 @@ Words words(const StripeStep& step) {
   const std::string pool = step.pooling() == nullptr ? "" : " max";
   const std::string window = std::visit([](const auto& layer) { return words(layer).details; }, step.window);
   const std::string last = step.last ? " then" + words(*step.last).details : "";
-  return {"stripes", words(step.first).details + " then" + pool + window + last};
+  const std::string quads = step.quads ? " then max" + words(*step.quads).details : "";
+  return {"stripes", words(step.first).details + " then" + pool + window + last + quads};
 }
 Words words(const AvgPoolStep& step) {
   std::string details = window(step.kernel, step.stride, step.padding);

@@ -173,23 +173,28 @@ struct MaxPoolStep {
 };
 
 // Layers that run one stripe of picture rows after the other, so that what is between them stays in cache: any
-// convolution, a depthwise one or a maximum pooling on its output, and behind a depthwise one perhaps a 1x1 one. Only
-// the last has a residual; the tensors in between have no memory of their own in the plan. In place as `last` says.
+// convolution, then on its output a depthwise one, one that has tiles (PlanOptions::has_tiles) or a maximum pooling,
+// and behind a depthwise one perhaps a 1x1 one, behind tiles perhaps a pooling of quads. Only the last has a residual;
+// the tensors in between have no memory of their own in the plan. In place as `last` says.
 struct StripeStep {
   ConvStep first;
   std::variant<ConvStep, MaxPoolStep> window;
   std::optional<ConvStep> last;
+  std::optional<MaxPoolStep> quads;  // never with `last`
 
   [[nodiscard]] const MaxPoolStep* pooling() const noexcept { return std::get_if<MaxPoolStep>(&window); }
   [[nodiscard]] TensorId window_output() const noexcept {
     return std::visit([](const auto& layer) { return layer.output; }, window);
   }
-  [[nodiscard]] TensorId output() const noexcept { return last ? last->output : window_output(); }
+  [[nodiscard]] TensorId output() const noexcept {
+    if (quads) return quads->output;
+    return last ? last->output : window_output();
+  }
   // What becomes of the output of the last layer.
   [[nodiscard]] Epilogue epilogue() const noexcept {
     if (last) return last->epilogue;
-    const auto* const depthwise = std::get_if<ConvStep>(&window);
-    return depthwise == nullptr ? Epilogue{} : depthwise->epilogue;
+    const auto* const conv = std::get_if<ConvStep>(&window);
+    return conv == nullptr || quads ? Epilogue{} : conv->epilogue;
   }
 };
 
@@ -320,7 +325,7 @@ struct PlanOptions {
   // StripeSteps, where what they keep from memory is more than a part of a cache of this size; 0: none.
   std::uint64_t stripe_cache_bytes = 0;
   // Whether a convolution is computed tile by tile, not row by row: such a step takes poolings of quads along, whatever
-  // its size, and nothing else.
+  // its size, and the convolution of planes before it; nothing else.
   std::function<bool(const ConvStep&, const PlannedTensor& input, const PlannedTensor& output)> has_tiles = {};
   // Whether a convolution rounds all that it reads to bfloat16, and can store its outputs rounded so.
   std::function<bool(const ConvStep&, const PlannedTensor& input, const PlannedTensor& output)> multiplies_bf16 = {};

@@ -44,8 +44,8 @@ void add_work(TimedStep& timed, const ConvStep& work, const Network&, const Plan
 }
 void add_work(TimedStep& timed, const StripeStep& work, const Network&, const Plan& plan, std::size_t weight_bytes) {
   add_convolution(timed, work.first, plan, weight_bytes);
-  if (const auto* depthwise = std::get_if<ConvStep>(&work.window)) {
-    add_convolution(timed, *depthwise, plan, weight_bytes);
+  if (const auto* window = std::get_if<ConvStep>(&work.window)) {
+    add_convolution(timed, *window, plan, weight_bytes);
   }
   if (work.last) add_convolution(timed, *work.last, plan, weight_bytes);
 }

@@ -1,6 +1,8 @@
 // Depthwise convolutions, alone and in stripes with the layers around them.
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -210,6 +212,100 @@ TEST(Stripes, ThatBeginWithWindowsHaveTheBitsOfLayersOneByOne) {
           const auto expected = run_on(*backend, model, std::span(&input, 1), options);
           options.cache_bytes = 16'384;
           ASSERT_EQ(expected, run_on(*backend, model, std::span(&input, 1), options));
+        }
+      }
+    }
+  }
+}
+
+// A picture's first layer, a layer that has tiles, and perhaps a pooling of quads behind it.
+struct Beginning {
+  std::int64_t stride = 1;  // of the second layer
+  bool pooled = true;
+  IntPair pool = 2;
+  bool tap = false;  // somebody else reads what the first makes, so that each is a step of its own
+};
+Graph graph_of_beginning(const Beginning& beginning) {
+  GraphBuilder g;
+  Conv2d first{.in_channels = 3, .out_channels = 24, .kernel_size = 3, .padding = 1};
+  Conv2d second{.in_channels = 24, .out_channels = 72, .kernel_size = 3, .stride = beginning.stride, .padding = 1};
+  const Edge between = g.apply("first_relu", ReLU{}, g.apply("first", first, g.input("x")));
+  Edge x = g.apply("second_silu", SiLU{}, g.apply("second", second, between));
+  if (beginning.pooled) {
+    x = g.apply("pool", MaxPool2d{.kernel_size = beginning.pool, .stride = beginning.pool}, x);
+  }
+  g.output("y", x);
+  if (beginning.tap) g.output("between", between);
+  return g.build().value();
+}
+
+TEST(Stripes, OfThePictureAndTilesArePlannedWithTheirPooling) {
+  const Shape shape{1, 3, 48, 40};
+  const auto planned = [&](const Beginning& beginning, bool has_tiles = true, std::uint64_t plane_bytes = 1 << 20) {
+    const StateDict none;
+    const Graph graph = graph_of_beginning(beginning);
+    runtime::PlanOptions options{
+        .fuses_activations = true, .stripe_cache_bytes = 1024, .plane_cache_bytes = plane_bytes};
+    options.has_tiles = [&](const auto&, const runtime::PlannedTensor& input, const auto&) {
+      return has_tiles && input.c > 3;
+    };
+    return to_string(runtime::make_plan({graph, none}, std::span(&shape, 1), {}, options).value());
+  };
+  EXPECT_NE(std::string::npos, planned({}).find("pool stripes 1x48x40x3 planes -> 1x24x20x72 k3x3 s1x1 p1x1 then k3x3 "
+                                                "s1x1 p1x1 then max k2x2 s2x2 p0x0\n"))
+      << planned({});
+  EXPECT_NE(std::string::npos, planned({.stride = 2, .pooled = false})
+                                   .find("second stripes 1x48x40x3 planes -> 1x24x20x72 k3x3 s1x1 p1x1 then k3x3 s2x2 "
+                                         "p1x1 +silu\n"));
+  // Another pooling is a step of its own.
+  EXPECT_NE(std::string::npos, planned({.pool = 3}).find("\npool maxpool"));
+  EXPECT_NE(std::string::npos, planned({.tap = true}).find("first conv"));
+  EXPECT_NE(std::string::npos, planned({.pooled = false}, false).find("first conv"));
+  EXPECT_NE(std::string::npos, planned({}, true, 0).find("first conv"));
+}
+
+// Whatever the caches and threads, and whichever way the weights allow; where values are infinite or NaN, too.
+TEST(Stripes, OfThePictureAndTilesHaveTheBitsOfLayersOneByOne) {
+  for (const Beginning& beginning :
+       std::vector<Beginning>{{}, {.pooled = false}, {.stride = 2}, {.stride = 2, .pooled = false}, {.pool = 3}}) {
+    Beginning tapped = beginning;
+    tapped.tap = true;
+    for (const bool is_usual : {true, false}) {
+      StateDict state = made_up_state(graph_of_beginning(beginning));
+      if (!is_usual) {
+        std::vector<float> weights = values_for("second.weight", {72, 24, 3, 3});
+        weights[100] = 0x1p41F;
+        state.insert("second.weight", tensor_of(weights, {72, 24, 3, 3}));
+      }
+      const Model together = Model::create(graph_of_beginning(beginning), state).value();
+      const Model apart = Model::create(graph_of_beginning(tapped), state).value();
+      for (const Shape& shape : std::vector<Shape>{{2, 3, 45, 38}, {1, 3, 32, 64}, {3, 3, 39, 41}}) {
+        std::vector<float> values = values_for("input", shape);
+        values[values.size() / 3] = std::numeric_limits<float>::infinity();
+        values[values.size() / 2] = std::numeric_limits<float>::quiet_NaN();
+        const Tensor x = tensor_of(values, shape);
+        for (const auto& backend : cpu_backends()) {
+          for (const Precision precision : {Precision::strict, Precision::fast, Precision::bf16}) {
+            for (const std::uint64_t cache_bytes : {std::uint64_t{8} << 10, std::uint64_t{48} << 10}) {
+              SCOPED_TRACE(std::string(backend->name()) + ", " + std::string(to_string(precision)) + ", stride " +
+                           std::to_string(beginning.stride) + ", pool " +
+                           std::to_string(beginning.pooled ? beginning.pool.h : 0) + ", height " +
+                           std::to_string(shape[2]) + ", cache " + std::to_string(cache_bytes) +
+                           (is_usual ? "" : ", enormous weights"));
+              runtime::RunOptions options;
+              options.precision = precision;
+              options.cache_bytes = cache_bytes;
+              const std::vector<float> expected = run_on(*backend, apart, std::span(&x, 1), options)[0];
+              for (const unsigned threads : {1U, 3U}) {
+                const auto pool = make_thread_pool(threads);
+                options.executor = pool.get();
+                const std::vector<float> found = run_on(*backend, together, std::span(&x, 1), options)[0];
+                ASSERT_EQ(expected.size(), found.size());
+                ASSERT_EQ(0, std::memcmp(expected.data(), found.data(), found.size() * sizeof(float)))
+                    << threads << " threads";
+              }
+            }
+          }
         }
       }
     }

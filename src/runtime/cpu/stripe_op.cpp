@@ -39,6 +39,9 @@ constexpr std::size_t kLeastStripeRows = 4;
 // Of the window layer's output, that the last layer reads at once: enough rows for a product.
 constexpr std::size_t kNarrowPixels = 96;
 
+// Tiles have this part of L2, and the lines that they read half as much.
+constexpr std::size_t kPartOfTiles = 2;
+
 Result<std::unique_ptr<RowsOp>> make_first(const ConvStep& step, const OpContext& context) {
   RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<RowsOp> op, make_line_filter_op(step, context));
   if (op != nullptr) return op;
@@ -55,10 +58,16 @@ class StripeOp final : public Op {
 
   Status init(const OpContext& context) {
     RUSHLIGHT_TRY_ASSIGN(first_, make_first(step_.first, context));
-    RUSHLIGHT_TRY_ASSIGN(window_,
-                         std::visit([&](const auto& layer) { return make_rows_op(layer, context); }, step_.window));
-    if (step_.last) {
-      RUSHLIGHT_TRY_ASSIGN(last_, make_rows_op(*step_.last, context));
+    RUSHLIGHT_TRY(make_tiles(context));
+    if (window_ == nullptr) {
+      RUSHLIGHT_TRY_ASSIGN(window_,
+                           std::visit([&](const auto& layer) { return make_rows_op(layer, context); }, step_.window));
+      if (step_.last) {
+        RUSHLIGHT_TRY_ASSIGN(last_, make_rows_op(*step_.last, context));
+      } else if (step_.quads) {
+        RUSHLIGHT_TRY_ASSIGN(last_, make_rows_op(*step_.quads, context));
+        unit_ = 2;
+      }
     }
     output_ = step_.output();
     residual_ = step_.epilogue().residual;
@@ -74,7 +83,9 @@ class StripeOp final : public Op {
     return {};
   }
 
-  [[nodiscard]] std::string_view algorithm() const noexcept override { return first_->algorithm(); }
+  [[nodiscard]] std::string_view algorithm() const noexcept override {
+    return has_tiles_ ? window_->algorithm() : first_->algorithm();
+  }
 
   void prepare(std::size_t /*image*/, float* const* /*tensors*/, std::byte* memory) const noexcept override {
     held_in(memory) = {0, 0};
@@ -82,7 +93,8 @@ class StripeOp final : public Op {
 
   void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
     const std::size_t image = task / stripes_;
-    const Range stripe = even_part(task % stripes_, narrow_.height, stripes_);
+    const Range units = even_part(task % stripes_, parts_of(narrow_.height, unit_), stripes_);
+    const Range stripe{units.first * unit_, std::min(units.last * unit_, narrow_.height)};
     float* const wide = wide_in(memory);
     Range& held = held_in(memory);
     for (std::size_t row = stripe.first; row < stripe.last; row += rows_at_once_) {
@@ -99,6 +111,20 @@ class StripeOp final : public Op {
   }
 
  private:
+  // The window layer, where it has tiles and its weights are usual ones.
+  Status make_tiles(const OpContext& context) {
+    const auto* const conv = std::get_if<ConvStep>(&step_.window);
+    if (conv == nullptr || conv->groups != 1) return {};
+    const ConvAlgorithm algorithm = choose_conv_algorithm(*conv, context);
+    if (algorithm == ConvAlgorithm::direct) return {};
+    RUSHLIGHT_TRY_ASSIGN(window_,
+                         make_winograd_rows_op(*conv, algorithm, context, step_.quads ? &*step_.quads : nullptr,
+                                               l2_cache_bytes() / kPartOfTiles));
+    has_tiles_ = window_ != nullptr;
+    if (has_tiles_) unit_ = winograd_form(algorithm)->tiling.outputs_down;
+    return {};
+  }
+
   struct Few {
     std::size_t image;
     Range rows;        // of the window layer's output
@@ -128,8 +154,19 @@ class StripeOp final : public Op {
       const Range lines = pixels(narrow_, {line, std::min(line + narrow_lines_, few.rows.last)});
       float* const narrow_base = before(narrow, lines.first * narrow_.channels);
       window_->run_rows(lines, wide_base, narrow_base, nullptr, scratch);
-      last_->run_rows(lines, narrow_base, tensors[output_], residual, scratch);
+      last_->run_rows(step_.quads ? quads_of(lines) : lines, narrow_base, tensors[output_], residual, scratch);
     }
+  }
+
+  // The pixels of the pooling's output that these of the window layer's make; they begin with an even line.
+  [[nodiscard]] Range quads_of(const Range& pixels) const noexcept {
+    const std::size_t image_lines = narrow_.height / 2;
+    const auto pooled = [&](std::size_t pixel) {
+      const std::size_t line = pixel / narrow_.width;
+      const std::size_t image = std::min(line / narrow_.height, images_ - 1);
+      return (image * image_lines + std::min((line - image * narrow_.height) / 2, image_lines)) * (narrow_.width / 2);
+    };
+    return {pooled(pixels.first), pooled(pixels.last)};
   }
 
   // The rows of the first layer's output that lie in `wide`, of the image that was computed last.
@@ -152,21 +189,24 @@ class StripeOp final : public Op {
     const std::size_t a_row = stride_ * wide_row + narrow_row;
     const std::size_t fixed = reach_ * wide_row;
     const std::uint64_t cache_bytes = context.options.cache_bytes;
-    const std::size_t budget = (cache_bytes == 0 ? l2_cache_bytes() : static_cast<std::size_t>(cache_bytes)) / 2;
-    const std::size_t most = std::clamp<std::size_t>(budget > fixed ? (budget - fixed) / a_row : 0, 4, 1024);
+    const std::size_t part = has_tiles_ ? 2 * kPartOfTiles : 2;
+    const std::size_t budget = (cache_bytes == 0 ? l2_cache_bytes() : static_cast<std::size_t>(cache_bytes)) / part;
+    const std::size_t most = std::clamp<std::size_t>(budget > fixed ? (budget - fixed) / a_row : 0, 4, 1024) / unit_;
+    const std::size_t units = parts_of(narrow_.height, unit_);
     stripes_ = 1;
     if (context.slots > 1) {
       const std::size_t wanted = parts_of(kStripesEach * context.slots, std::max<std::size_t>(1, images_));
-      stripes_ =
-          std::clamp<std::size_t>(wanted, 1, std::max<std::size_t>(1, parts_of(narrow_.height, kLeastStripeRows)));
+      stripes_ = std::clamp<std::size_t>(wanted, 1,
+                                         std::max<std::size_t>(1, parts_of(units, parts_of(kLeastStripeRows, unit_))));
     }
     block_tasks_ = stripes_;
     task_count_ = images_ * stripes_;
-    const std::size_t stripe_rows = parts_of(narrow_.height, stripes_);
-    rows_at_once_ = parts_of(stripe_rows, parts_of(stripe_rows, most));
+    const std::size_t stripe_units = parts_of(units, stripes_);
+    rows_at_once_ = parts_of(stripe_units, parts_of(stripe_units, most)) * unit_;
     const std::size_t wide_rows = std::min(wide_.height, (rows_at_once_ - 1) * stride_ + reach_);
     wide_bytes_ = in_lines(wide_rows * wide_row);
     narrow_lines_ = std::clamp<std::size_t>(kNarrowPixels / std::max<std::size_t>(1, narrow_.width), 1, rows_at_once_);
+    narrow_lines_ = round_up(narrow_lines_, unit_);
     narrow_bytes_ = in_lines(narrow_lines_ * narrow_row);
     scratch_bytes_ = kCacheLine + wide_bytes_ + narrow_bytes_ +
                      std::max({first_->scratch_bytes(), window_->scratch_bytes(), last_ ? last_->scratch_bytes() : 0});
@@ -182,7 +222,9 @@ class StripeOp final : public Op {
   std::unique_ptr<RowsOp> last_;  // or null
   TensorId output_ = kNone;
   TensorId residual_ = kNone;
-  std::size_t reach_ = 1;  // rows from the first one a window reads to the last one
+  bool has_tiles_ = false;  // of the window layer
+  std::size_t unit_ = 1;    // rows of its output are computed in multiples of so many, or to the picture's end
+  std::size_t reach_ = 1;   // rows from the first one a window reads to the last one
   std::size_t stride_ = 1;
   std::size_t padding_ = 0;
   std::size_t stripes_ = 1;  // of one image

@@ -170,5 +170,10 @@ inline constexpr float kMostWinogradWeight = 1099511627776.0F;  // 2^40
 // they are made, and the convolution's own output has no memory.
 [[nodiscard]] MadeOp make_winograd_op(const ConvStep& step, ConvAlgorithm algorithm, const OpContext& context,
                                       const MaxPoolStep* pool = nullptr);
+// The same for a stripe: rows are whole lines of the convolution's output that begin with a line of tiles and end with
+// one or with the picture; run_rows() takes the pooling's output where there is one. Of a cache so much is for it.
+[[nodiscard]] Result<std::unique_ptr<RowsOp>> make_winograd_rows_op(const ConvStep& step, ConvAlgorithm algorithm,
+                                                                    const OpContext& context, const MaxPoolStep* pool,
+                                                                    std::size_t cache_bytes);
 
 }  // namespace rushlight::runtime::cpu

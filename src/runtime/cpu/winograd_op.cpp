@@ -33,13 +33,13 @@ constexpr std::size_t kMostPositions = 81;
 // Of tiles that wait for their pooling in L1.
 constexpr std::size_t kPooledPixels = 64;
 
-class WinogradOp final : public Op {
+class WinogradOp final : public RowsOp {
  public:
   WinogradOp(const WinogradForm& form, const OpContext& context)
       : form_(form), kernels_(context.kernels.*form.kernels), tiling_(form.tiling), positions_(tiling_.positions()) {}
 
   // False where the weights are not usual ones.
-  Result<bool> init(const ConvStep& step, const MaxPoolStep* pool, const OpContext& context) {
+  Result<bool> init(const ConvStep& step, const MaxPoolStep* pool, const OpContext& context, std::size_t cache_bytes) {
     const PlannedTensor& input = context.tensor(step.input);
     const PlannedTensor& output = context.tensor(step.output);
     input_ = step.input;
@@ -81,7 +81,7 @@ class WinogradOp final : public Op {
     std::stable_sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(positions_),
                      [&](std::size_t a, std::size_t b) { return tiling_.filter_of(a) < tiling_.filter_of(b); });
     tiles_ = static_cast<std::size_t>(output.n) * grid_.down() * grid_.across();
-    cut_tasks(context.slots);
+    cut_tasks(context.slots, cache_bytes);
     operations_ = 18.0 * static_cast<double>(output.rows()) * static_cast<double>(channels_ * outputs_);
     return true;
   }
@@ -89,9 +89,47 @@ class WinogradOp final : public Op {
   [[nodiscard]] std::string_view algorithm() const noexcept override { return form_.text; }
 
   void prepare(std::size_t block, float* const* tensors, std::byte* memory) const noexcept override {
-    const Range tiles = tiles_of(block);
+    transform(part_of({0, tiles_}, block, blocks_), tensors[input_], scratch_in(memory));
+  }
+  void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
+    run_panel(task % panels_, tensors[output_], residual_ == kNone ? nullptr : tensors[residual_], scratch_in(memory));
+  }
+  // With a pooling, of the convolution's own output: `output` is the pooling's.
+  void run_rows(Range rows, const float* input, float* output, const float* residual,
+                std::byte* memory) const noexcept override {
+    const Range lines{rows.first / out_width_, rows.last / out_width_};
+    const std::size_t tile_row =
+        lines.first / out_height_ * grid_.down() + lines.first % out_height_ / tiling_.outputs_down;
+    const std::size_t tile_rows = parts_of(lines.last - lines.first, tiling_.outputs_down);
+    const Range tiles{tile_row * grid_.across(), (tile_row + tile_rows) * grid_.across()};
     const Scratch scratch = scratch_in(memory);
-    *scratch.bounds = place_tiles(tiles, tensors[input_], scratch);
+    const std::size_t blocks = parts_of(tiles.last - tiles.first, block_tiles_);
+    for (std::size_t block = 0; block < blocks; ++block) {
+      transform(part_of(tiles, block, blocks), input, scratch);
+      for (std::size_t panel = 0; panel < panels_; ++panel) run_panel(panel, output, residual, scratch);
+    }
+  }
+
+ private:
+  // Group after group of a block's tiles: where each begins, and the end.
+  using GroupBounds = std::array<std::size_t, WinogradGrid::kGroups + 1>;
+
+  // What tasks of a block leave for each other.
+  struct Scratch {
+    GroupBounds* bounds;
+    float* transformed;  // [position][tile][in]
+    float* products;     // [position][tile][width]
+    float* window;       // [in][tap]
+    float* unpooled;     // [tile][pixel][width], or all outputs of one tile's pixels
+    const float** pixels;
+    const float** rows;
+    WinogradTile* tiles;
+    bool* odd;
+    std::size_t* pooled;  // of each tile: the first pixel of the pooling's output
+  };
+
+  void transform(const Range& tiles, const float* input, const Scratch& scratch) const noexcept {
+    *scratch.bounds = place_tiles(tiles, input, scratch);
     for_groups(*scratch.bounds,
                [&](const WinogradKernels::Transforms& transforms, std::size_t first, std::size_t tile_count) {
                  transforms.input({.pixels = scratch.pixels + first * positions_,
@@ -104,10 +142,9 @@ class WinogradOp final : public Op {
     for (std::size_t t = 0; t < tiles.last - tiles.first; ++t) scratch.rows[t] = scratch.transformed + t * channels_;
   }
 
-  void run(std::size_t task, float* const* tensors, std::byte* memory) const noexcept override {
-    const std::size_t panel = task % panels_;
+  // Of the tiles that were transformed.
+  void run_panel(std::size_t panel, float* to, const float* residual, const Scratch& scratch) const noexcept {
     const std::size_t column = panel * gemm_.width;
-    const Scratch scratch = scratch_in(memory);
     const GroupBounds& bounds = *scratch.bounds;
     const std::size_t count = bounds.back();
     GemmCall gemm;
@@ -135,8 +172,8 @@ class WinogradOp final : public Op {
     }
     output.columns = std::min(gemm_.width, outputs_ - column);
     output.bias = bias_ == nullptr ? nullptr : bias_->data() + column;
-    output.output = max_window_ == nullptr ? tensors[output_] + column : scratch.unpooled;
-    output.residual = residual_ == kNone ? nullptr : tensors[residual_] + column;
+    output.output = max_window_ == nullptr ? to + column : scratch.unpooled;
+    output.residual = residual == nullptr ? nullptr : residual + column;
     for_groups(bounds, [&](const WinogradKernels::Transforms& transforms, std::size_t first, std::size_t tile_count) {
       const std::size_t last = first + tile_count;
       for (std::size_t end = first; first < last; first = end) {
@@ -146,55 +183,36 @@ class WinogradOp final : public Op {
         output.odd = scratch.odd + first;
         output.tile_count = end - first;
         transforms.output(output);
-        if (max_window_ != nullptr) pool_tiles(scratch, {first, end}, output.columns, tensors[output_] + column);
+        if (max_window_ != nullptr) pool_tiles(scratch, {first, end}, output.columns, to + column);
       }
     });
     for (std::size_t t = 0; t < count; ++t) {
-      if (scratch.odd[t]) compute_plainly(scratch, t, {column, column + output.columns}, tensors);
+      if (scratch.odd[t]) compute_plainly(scratch, t, {column, column + output.columns}, to, residual);
     }
     if (activate_ == nullptr || max_window_ != nullptr) return;
     for (std::size_t t = 0; t < count; ++t) {
       const WinogradTile& tile = scratch.tiles[t];
       for (std::size_t h = 0; h < tile.rows; ++h) {
-        float* const line = tensors[output_] + (tile.pixel + h * out_width_) * destination_.output_stride + column;
+        float* const line = to + (tile.pixel + h * out_width_) * destination_.output_stride + column;
         activate_rows(activate_, line, tile.columns, destination_.output_stride, output.columns);
       }
     }
   }
 
- private:
-  // Group after group of a block's tiles: where each begins, and the end.
-  using GroupBounds = std::array<std::size_t, WinogradGrid::kGroups + 1>;
-
-  // What tasks of a block leave for each other.
-  struct Scratch {
-    GroupBounds* bounds;
-    float* transformed;  // [position][tile][in]
-    float* products;     // [position][tile][width]
-    float* window;       // [in][tap]
-    float* unpooled;     // [tile][pixel][width], or all outputs of one tile's pixels
-    const float** pixels;
-    const float** rows;
-    WinogradTile* tiles;
-    bool* odd;
-    std::size_t* pooled;  // of each tile: the first pixel of the pooling's output
-  };
-
   // Blocks of tiles of about equal size, as many as move the fewest bytes to and from beyond L2: each block reads all
   // weights; what L2 cannot hold of a block, transformed tiles are written once and read by each panel, products are
   // written and read. A task is one panel of a block. Threads that meet in one block each transform its tiles.
-  void cut_tasks(std::size_t slots) {
+  void cut_tasks(std::size_t slots, std::size_t cache_bytes) {
     const std::size_t tile_bytes = positions_ * channels_ * sizeof(float);
     const std::size_t product_bytes = positions_ * gemm_.width * sizeof(float);
     const std::size_t weight_bytes = tiling_.filters() * channels_ * panels_ * gemm_.width * sizeof(float);
-    const std::size_t l2_bytes = l2_cache_bytes();
-    const bool weights_stay = weight_bytes <= l2_bytes / 2;
+    const bool weights_stay = weight_bytes <= cache_bytes / 2;
     const std::size_t fewest =
         parts_of(tiles_, std::clamp<std::size_t>(kMostBlockBytes / tile_bytes, kTileStep, kMostBlockTiles));
     const std::size_t most = std::max(fewest, parts_of(tiles_, kLeastBlockTiles));
     std::size_t least_bytes = SIZE_MAX;
     for (std::size_t count = fewest; count <= most; ++count) {
-      const bool stays = parts_of(tiles_, count) * (tile_bytes + product_bytes) <= l2_bytes / 2;
+      const bool stays = parts_of(tiles_, count) * (tile_bytes + product_bytes) <= cache_bytes / 2;
       // Weights come from memory, the others from the next cache.
       const std::size_t weights = 2 * (weights_stay ? weight_bytes : count * weight_bytes);
       const std::size_t moved = tiles_ * ((1 + panels_) * tile_bytes + 2 * panels_ * product_bytes);
@@ -220,10 +238,9 @@ class WinogradOp final : public Op {
     products_pitch_ = block_tiles_ * gemm_.width + kSkewFloats;
     scratch_bytes_ = static_cast<std::size_t>(lay_out(nullptr).second);
   }
-  [[nodiscard]] Range tiles_of(std::size_t block) const noexcept {
-    const std::size_t steps = parts_of(tiles_, kTileStep);
-    const Range part = even_part(block, steps, blocks_);
-    return {part.first * kTileStep, std::min(tiles_, part.last * kTileStep)};
+  [[nodiscard]] static Range part_of(const Range& tiles, std::size_t block, std::size_t blocks) noexcept {
+    const Range part = even_part(block, parts_of(tiles.last - tiles.first, kTileStep), blocks);
+    return {tiles.first + part.first * kTileStep, std::min(tiles.last, tiles.first + part.last * kTileStep)};
   }
 
   // Where the arrays lie from `memory` on, and how many bytes they take.
@@ -346,7 +363,8 @@ class WinogradOp final : public Op {
   }
 
   // The outputs of a tile with infinities, NaN or enormous values in its input.
-  void compute_plainly(const Scratch& scratch, std::size_t t, Range outputs, float* const* tensors) const noexcept {
+  void compute_plainly(const Scratch& scratch, std::size_t t, Range outputs, float* output,
+                       const float* residual) const noexcept {
     const WinogradTile& tile = scratch.tiles[t];
     const float* const* pixels = scratch.pixels + t * positions_;
     for (std::size_t h = 0; h < tile.rows; ++h) {
@@ -359,8 +377,8 @@ class WinogradOp final : public Op {
         Destination to = destination_;
         if (max_window_ == nullptr) {
           const std::size_t pixel = tile.pixel + h * out_width_ + w;
-          to.output = tensors[output_] + pixel * to.output_stride;
-          to.residual = residual_ == kNone ? nullptr : tensors[residual_] + pixel * to.residual_stride;
+          to.output = output + pixel * to.output_stride;
+          to.residual = residual == nullptr ? nullptr : residual + pixel * to.residual_stride;
         } else {
           to.output = scratch.unpooled + (h * tiling_.outputs_across + w) * outputs_;
         }
@@ -371,7 +389,7 @@ class WinogradOp final : public Op {
     float* const first = scratch.unpooled + outputs.first;
     const std::size_t count = outputs.last - outputs.first;
     if (activate_ != nullptr) activate_rows(activate_, first, tiling_.outputs(), outputs_, count);
-    pool_tile(scratch, t, first, outputs_, count, tensors[output_] + outputs.first);
+    pool_tile(scratch, t, first, outputs_, count, output + outputs.first);
   }
 
   const WinogradForm& form_;
@@ -413,10 +431,17 @@ class WinogradOp final : public Op {
 
 MadeOp make_winograd_op(const ConvStep& step, ConvAlgorithm algorithm, const OpContext& context,
                         const MaxPoolStep* pool) {
+  RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<Op> op, make_winograd_rows_op(step, algorithm, context, pool, l2_cache_bytes()));
+  return op;
+}
+
+Result<std::unique_ptr<RowsOp>> make_winograd_rows_op(const ConvStep& step, ConvAlgorithm algorithm,
+                                                      const OpContext& context, const MaxPoolStep* pool,
+                                                      std::size_t cache_bytes) {
   auto op = std::make_unique<WinogradOp>(*winograd_form(algorithm), context);
-  RUSHLIGHT_TRY_ASSIGN(const bool is_usual, op->init(step, pool, context));
-  if (!is_usual) return std::unique_ptr<Op>();
-  return std::unique_ptr<Op>(std::move(op));
+  RUSHLIGHT_TRY_ASSIGN(const bool is_usual, op->init(step, pool, context, cache_bytes));
+  if (!is_usual) return std::unique_ptr<RowsOp>();
+  return std::unique_ptr<RowsOp>(std::move(op));
 }
 
 }  // namespace rushlight::runtime::cpu

@@ -42,22 +42,32 @@ class Stripes {
     std::vector<bool> erase(plan_.steps.size(), false);
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
       if (const auto* pool = std::get_if<MaxPoolStep>(&plan_.steps[i].work)) {
+        if (take_quads(i, *pool, erase)) continue;
         const std::size_t before = first_under(pool->input, erase);
         if (before == kNoStep || !may_be_pooled(*conv_at(before), *pool)) continue;
-        plan_.steps[i].work = StripeStep{.first = *conv_at(before), .window = *pool, .last = {}};
+        plan_.steps[i].work = StripeStep{.first = *conv_at(before), .window = *pool, .last = {}, .quads = {}};
         erase[before] = true;
         continue;
       }
-      const auto* depthwise = std::get_if<ConvStep>(&plan_.steps[i].work);
-      if (depthwise == nullptr || !is_depthwise(*depthwise) || depthwise->epilogue.residual != kNone) continue;
-      const std::size_t before = first_under(depthwise->input, erase);
+      const auto* window = std::get_if<ConvStep>(&plan_.steps[i].work);
+      if (window == nullptr || window->epilogue.residual != kNone) continue;
+      const bool is_tiled = has_tiles(*window);
+      if (!is_tiled && !is_depthwise(*window)) continue;
+      const std::size_t before = first_under(window->input, erase);
       const ConvStep* first = conv_at(before);
       if (first == nullptr || has_tiles(*first) || !is_large(first->output)) continue;
-      StripeStep stripes{.first = *first, .window = *depthwise, .last = {}};
+      StripeStep stripes{.first = *first, .window = *window, .last = {}, .quads = {}};
+      if (is_tiled) {
+        // Of few channels: at the edges of stripes lines are computed twice.
+        if (!plan_.tensors[first->input].is_planar) continue;
+        erase[before] = true;
+        plan_.steps[i].work = std::move(stripes);
+        continue;
+      }
       erase[before] = true;
-      const std::size_t after = reader_of(depthwise->output);
+      const std::size_t after = reader_of(window->output);
       const ConvStep* last = conv_at(after);
-      if (last != nullptr && is_pointwise(*last) && are_same_pictures(depthwise->output, last->input)) {
+      if (last != nullptr && is_pointwise(*last) && are_same_pictures(window->output, last->input)) {
         stripes.last = *last;
         erase[i] = true;
         plan_.steps[after].work = std::move(stripes);
@@ -75,6 +85,24 @@ class Stripes {
   }
 
  private:
+  // Step `i` becomes the stripes whose tiles it pools.
+  bool take_quads(std::size_t i, const MaxPoolStep& pool, std::vector<bool>& erase) {
+    const std::size_t before = maker_of(pool.input);
+    if (before == kNoStep || erase[before]) return false;
+    const auto* const stripes = std::get_if<StripeStep>(&plan_.steps[before].work);
+    if (stripes == nullptr || stripes->pooling() != nullptr || stripes->last || stripes->quads) return false;
+    const auto& window = std::get<ConvStep>(stripes->window);
+    if (!has_tiles(window) || !are_same_pictures(window.output, pool.input) ||
+        !pool.is_of_quads(plan_.tensors[window.output], plan_.tensors[pool.output])) {
+      return false;
+    }
+    StripeStep pooled = *stripes;
+    pooled.quads = pool;
+    plan_.steps[i].work = std::move(pooled);
+    erase[before] = true;
+    return true;
+  }
+
   // The step that makes what only one other step reads, and the other way round; kNoStep otherwise.
   [[nodiscard]] std::size_t maker_of(TensorId tensor) const { return between(tensor) ? use_of(tensor).maker : kNoStep; }
   [[nodiscard]] std::size_t reader_of(TensorId tensor) const {

@@ -5,9 +5,10 @@
 
 namespace rushlight::runtime {
 
-// Makes StripeSteps of convolutions whose outputs are read by a depthwise convolution or a maximum pooling alone, and
-// are larger than a quarter of options.stripe_cache_bytes an image, or pooled where tiles are computed
-// (PlanOptions::has_tiles). Runs before buffers get their places.
+// Makes StripeSteps of convolutions whose outputs are larger than a quarter of options.stripe_cache_bytes an image and
+// are read by one step alone: by a depthwise convolution, by a maximum pooling, or, of planes, by a convolution that has
+// tiles (PlanOptions::has_tiles), with a pooling of quads behind it. Where tiles are computed a pooling of quads alone
+// makes one, whatever the size. Runs before buffers get their places.
 void fuse_stripes(Plan& plan, const PlanOptions& options);
 
 }  // namespace rushlight::runtime

@@ -31,6 +31,7 @@ bool for_each_tensor(Step& step, const F& f) {
       self(work.first, self);
       std::visit([&](auto& layer) { self(layer, self); }, work.window);
       if (work.last) self(*work.last, self);
+      if (work.quads) self(*work.quads, self);
     } else if constexpr (std::is_same_v<Work, AddStep>) {
       f(work.a);
       f(work.b);
@@ -162,8 +163,8 @@ class Split {
     if (const auto* general = std::get_if<GeneralStep>(&step.work)) return weight_bytes(*general);
     if (const auto* conv = std::get_if<ConvStep>(&step.work)) return weight_bytes(*conv);
     if (const auto* stripes = std::get_if<StripeStep>(&step.work)) {
-      const auto* const depthwise = std::get_if<ConvStep>(&stripes->window);
-      return weight_bytes(stripes->first) + (depthwise == nullptr ? 0 : weight_bytes(*depthwise)) +
+      const auto* const window = std::get_if<ConvStep>(&stripes->window);
+      return weight_bytes(stripes->first) + (window == nullptr ? 0 : weight_bytes(*window)) +
              (stripes->last ? weight_bytes(*stripes->last) : 0);
     }
     if (const auto* linear = std::get_if<LinearStep>(&step.work)) {
