@@ -77,7 +77,8 @@ def page(path, document):
            f"{facts['processors_usable']} processors, {' '.join(facts['isa'])}. In each round the same process runs the network "
            "on one thread, on one thread beside a copy that shares nothing with it, and on two threads. Medians of the rounds' "
            "ratios, and their quarters: what two threads gain, and what one thread and the copy do together, which is what the "
-           "machine had for two threads in the same moments.\n")
+           "machine had for two threads in the same moments. Each process begins when the processors are as quiet as they were "
+           "before, after a second at most; those beside other programs do not wait.\n")
     head = ["network", "batch", "precision", "ms on one thread", "ms on two", "one / two", "the machine had"]
     yield table(head, [row(result) for result in document["results"] if not result["others"]])
     yield "\nThe same while other programs keep processors busy:\n"
