@@ -160,7 +160,7 @@ class LineFilterOp final : public RowsOp {
     std::uintptr_t used = 0;
     const auto take = [&](std::size_t bytes) {
       const std::uintptr_t at = used;
-      used += parts_of(bytes, kCacheLine) * kCacheLine;
+      used += round_up(bytes, kCacheLine);
       return reinterpret_cast<std::uintptr_t>(memory) + at;
     };
     Scratch scratch;

@@ -157,8 +157,8 @@ Status CpuProgram::allocate(const Network& network, const Plan& plan, std::uint6
     shared_bytes = std::max(shared_bytes, op->shared_bytes());
   }
   // What comes behind each of them begins a cache line.
-  shared_bytes = parts_of(shared_bytes, kCacheLine) * kCacheLine;
-  scratch_pitch_ = parts_of(scratch_pitch_, kCacheLine) * kCacheLine;
+  shared_bytes = round_up(shared_bytes, kCacheLine);
+  scratch_pitch_ = round_up(scratch_pitch_, kCacheLine);
   const std::size_t lanes = std::max<std::size_t>(1, lanes_.size());
   const auto lane_bytes = checked_add<std::uint64_t>(plan.item_arena_bytes, shared_bytes);
   const auto all_lanes = lane_bytes ? checked_mul<std::uint64_t>(*lane_bytes, lanes) : std::nullopt;

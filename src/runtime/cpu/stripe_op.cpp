@@ -39,8 +39,8 @@ constexpr std::size_t kLeastStripeRows = 4;
 // Of the window layer's output, that the last layer reads at once: enough rows for a product.
 constexpr std::size_t kNarrowPixels = 96;
 
-// Tiles have this part of L2, and the lines that they read half as much.
-constexpr std::size_t kPartOfTiles = 2;
+// The part of L2 that rows have; where the window layer has tiles these have it, and rows half as much.
+constexpr std::size_t kPartOfCache = 2;
 
 Result<std::unique_ptr<RowsOp>> make_first(const ConvStep& step, const OpContext& context) {
   RUSHLIGHT_TRY_ASSIGN(std::unique_ptr<RowsOp> op, make_line_filter_op(step, context));
@@ -54,7 +54,8 @@ class StripeOp final : public Op {
       : step_(step),
         images_(static_cast<std::size_t>(context.tensor(step.first.output).n)),
         wide_(context.tensor(step.first.output)),
-        narrow_(context.tensor(step.window_output())) {}
+        narrow_(context.tensor(step.window_output())),
+        made_(context.tensor(step.output())) {}
 
   Status init(const OpContext& context) {
     RUSHLIGHT_TRY_ASSIGN(first_, make_first(step_.first, context));
@@ -114,12 +115,12 @@ class StripeOp final : public Op {
   // The window layer, where it has tiles and its weights are usual ones.
   Status make_tiles(const OpContext& context) {
     const auto* const conv = std::get_if<ConvStep>(&step_.window);
-    if (conv == nullptr || conv->groups != 1) return {};
+    if (conv == nullptr) return {};
     const ConvAlgorithm algorithm = choose_conv_algorithm(*conv, context);
     if (algorithm == ConvAlgorithm::direct) return {};
     RUSHLIGHT_TRY_ASSIGN(window_,
                          make_winograd_rows_op(*conv, algorithm, context, step_.quads ? &*step_.quads : nullptr,
-                                               l2_cache_bytes() / kPartOfTiles));
+                                               l2_cache_bytes() / kPartOfCache));
     has_tiles_ = window_ != nullptr;
     if (has_tiles_) unit_ = winograd_form(algorithm)->tiling.outputs_down;
     return {};
@@ -151,22 +152,14 @@ class StripeOp final : public Op {
     }
     // A few lines at a time, so that they are still in L1 when the last layer reads them.
     for (std::size_t line = few.rows.first; line < few.rows.last; line += narrow_lines_) {
-      const Range lines = pixels(narrow_, {line, std::min(line + narrow_lines_, few.rows.last)});
-      float* const narrow_base = before(narrow, lines.first * narrow_.channels);
-      window_->run_rows(lines, wide_base, narrow_base, nullptr, scratch);
-      last_->run_rows(step_.quads ? quads_of(lines) : lines, narrow_base, tensors[output_], residual, scratch);
+      const Range lines{line, std::min(line + narrow_lines_, few.rows.last)};
+      const Range of_window = pixels(narrow_, lines);
+      // They begin with an even one; of quads a last odd one is in none.
+      const Range of_last = step_.quads ? pixels(made_, {lines.first / 2, lines.last / 2}) : of_window;
+      float* const narrow_base = before(narrow, of_window.first * narrow_.channels);
+      window_->run_rows(of_window, wide_base, narrow_base, nullptr, scratch);
+      last_->run_rows(of_last, narrow_base, tensors[output_], residual, scratch);
     }
-  }
-
-  // The pixels of the pooling's output that these of the window layer's make; they begin with an even line.
-  [[nodiscard]] Range quads_of(const Range& pixels) const noexcept {
-    const std::size_t image_lines = narrow_.height / 2;
-    const auto pooled = [&](std::size_t pixel) {
-      const std::size_t line = pixel / narrow_.width;
-      const std::size_t image = std::min(line / narrow_.height, images_ - 1);
-      return (image * image_lines + std::min((line - image * narrow_.height) / 2, image_lines)) * (narrow_.width / 2);
-    };
-    return {pooled(pixels.first), pooled(pixels.last)};
   }
 
   // The rows of the first layer's output that lie in `wide`, of the image that was computed last.
@@ -181,15 +174,15 @@ class StripeOp final : public Op {
     return {inside(first), inside(end)};
   }
 
-  // As many rows at once as half of L2 holds. Stripes are tasks: what two neighbours read both compute, where they are
-  // not computed one after the other by one thread.
+  // As many rows at once as their part of L2 holds. Stripes are tasks: what two neighbours read both compute, where
+  // they are not computed one after the other by one thread.
   void cut(const OpContext& context) {
     const std::size_t narrow_row = last_ == nullptr ? 0 : narrow_.row_floats() * sizeof(float);
     const std::size_t wide_row = wide_.row_floats() * sizeof(float);
     const std::size_t a_row = stride_ * wide_row + narrow_row;
     const std::size_t fixed = reach_ * wide_row;
     const std::uint64_t cache_bytes = context.options.cache_bytes;
-    const std::size_t part = has_tiles_ ? 2 * kPartOfTiles : 2;
+    const std::size_t part = has_tiles_ ? 2 * kPartOfCache : kPartOfCache;
     const std::size_t budget = (cache_bytes == 0 ? l2_cache_bytes() : static_cast<std::size_t>(cache_bytes)) / part;
     const std::size_t most = std::clamp<std::size_t>(budget > fixed ? (budget - fixed) / a_row : 0, 4, 1024) / unit_;
     const std::size_t units = parts_of(narrow_.height, unit_);
@@ -204,19 +197,19 @@ class StripeOp final : public Op {
     const std::size_t stripe_units = parts_of(units, stripes_);
     rows_at_once_ = parts_of(stripe_units, parts_of(stripe_units, most)) * unit_;
     const std::size_t wide_rows = std::min(wide_.height, (rows_at_once_ - 1) * stride_ + reach_);
-    wide_bytes_ = in_lines(wide_rows * wide_row);
+    wide_bytes_ = round_up(wide_rows * wide_row, kCacheLine);
     narrow_lines_ = std::clamp<std::size_t>(kNarrowPixels / std::max<std::size_t>(1, narrow_.width), 1, rows_at_once_);
     narrow_lines_ = round_up(narrow_lines_, unit_);
-    narrow_bytes_ = in_lines(narrow_lines_ * narrow_row);
+    narrow_bytes_ = round_up(narrow_lines_ * narrow_row, kCacheLine);
     scratch_bytes_ = kCacheLine + wide_bytes_ + narrow_bytes_ +
                      std::max({first_->scratch_bytes(), window_->scratch_bytes(), last_ ? last_->scratch_bytes() : 0});
   }
-  static std::size_t in_lines(std::size_t bytes) noexcept { return parts_of(bytes, kCacheLine) * kCacheLine; }
 
   StripeStep step_;
   std::size_t images_;
   Between wide_;    // the first layer's output
   Between narrow_;  // the window layer's
+  Between made_;    // the last one's
   std::unique_ptr<RowsOp> first_;
   std::unique_ptr<RowsOp> window_;
   std::unique_ptr<RowsOp> last_;  // or null

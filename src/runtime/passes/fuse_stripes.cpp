@@ -56,16 +56,11 @@ class Stripes {
       const std::size_t before = first_under(window->input, erase);
       const ConvStep* first = conv_at(before);
       if (first == nullptr || has_tiles(*first) || !is_large(first->output)) continue;
+      // Of few channels: at the edges of stripes lines are computed twice.
+      if (is_tiled && !plan_.tensors[first->input].is_planar) continue;
       StripeStep stripes{.first = *first, .window = *window, .last = {}, .quads = {}};
-      if (is_tiled) {
-        // Of few channels: at the edges of stripes lines are computed twice.
-        if (!plan_.tensors[first->input].is_planar) continue;
-        erase[before] = true;
-        plan_.steps[i].work = std::move(stripes);
-        continue;
-      }
       erase[before] = true;
-      const std::size_t after = reader_of(window->output);
+      const std::size_t after = is_tiled ? kNoStep : reader_of(window->output);
       const ConvStep* last = conv_at(after);
       if (last != nullptr && is_pointwise(*last) && are_same_pictures(window->output, last->input)) {
         stripes.last = *last;
@@ -88,12 +83,10 @@ class Stripes {
   // Step `i` becomes the stripes whose tiles it pools.
   bool take_quads(std::size_t i, const MaxPoolStep& pool, std::vector<bool>& erase) {
     const std::size_t before = maker_of(pool.input);
-    if (before == kNoStep || erase[before]) return false;
-    const auto* const stripes = std::get_if<StripeStep>(&plan_.steps[before].work);
-    if (stripes == nullptr || stripes->pooling() != nullptr || stripes->last || stripes->quads) return false;
-    const auto& window = std::get<ConvStep>(stripes->window);
-    if (!has_tiles(window) || !are_same_pictures(window.output, pool.input) ||
-        !pool.is_of_quads(plan_.tensors[window.output], plan_.tensors[pool.output])) {
+    const auto* const stripes = before == kNoStep ? nullptr : std::get_if<StripeStep>(&plan_.steps[before].work);
+    const auto* const window = stripes == nullptr ? nullptr : std::get_if<ConvStep>(&stripes->window);
+    if (window == nullptr || !has_tiles(*window) || !are_same_pictures(window->output, pool.input) ||
+        !pool.is_of_quads(plan_.tensors[window->output], plan_.tensors[pool.output])) {
       return false;
     }
     StripeStep pooled = *stripes;
